@@ -84,10 +84,10 @@ def test_reductions_hold_for_any_width(width: int) -> None:
 
 
 MUTANTS = {
-    "the first barrier of a row sum": (WIDE, ("    __syncthreads();\n    a = 0;", "    a = 0;"), (2, 2, (100,))),
+    "the first barrier of a row sum": (WIDE, ("    __syncthreads();\n    for", "    for"), (2, 2, (100,))),
     "the barrier that frees the shared memory": (
         WIDE,
-        ("    __syncthreads();  // part may be written again\n    return a;", "    return a;"),
+        ("    __syncthreads();  // part may be written again\n    int next", "    int next"),
         (3, 3, (100,)),
     ),
     "a barrier of the search for the best": (

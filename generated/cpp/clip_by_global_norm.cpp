@@ -133,69 +133,57 @@ extern "C" void forward_before_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void forward_before_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        n_sum2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_before_point(
-    const compute_t n_sum, const compute_t n_sum2, const compute_t limit, compute_t& n_, compute_t& max_n,
-    compute_t& s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t n_pre = n_sum + n_sum2;
-    n_ = sqrt(n_pre);
-    // s = limit / max(n, limit)
-    max_n = larger(n_, limit);
-    s = limit / max_n;
-}
-
-extern "C" void forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t n_, max_n, s;
-        forward_before_point(
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n, s);
+        double n_sum2_total = 0;
+        #pragma omp simd reduction(+:n_sum2_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+        }
+        const compute_t n_sum2 = compute_t(n_sum2_total);
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
         n_at[iT * B + iB] = storage_t(n_);
         max_n_at[iT * B + iB] = storage_t(max_n);
         s_at[iT * B + iB] = storage_t(s);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
     }
 }
 
-inline_point void forward_before2_point(
+inline_point void forward_before_point(
     const compute_t a, const compute_t s, compute_t& y_a)
 {
     // y_a = a * s
     y_a = a * s;
 }
 
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
@@ -207,38 +195,11 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t y_a;
-        forward_before2_point(
+        forward_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             y_a);
         y_a_at[(iT * B + iB) * N + iN] = storage_t(y_a);
-    }
-}
-
-inline_point void forward_before3_point(
-    const compute_t b, const compute_t s, compute_t& y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-}
-
-extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t y_b;
-        forward_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
     }
 }
 
@@ -261,76 +222,67 @@ extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through y_b = b * s
-extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_s_y_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_b_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dy_y_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        d_s_y_b_at[iT * B + iB] = storage_t(total);
+        double d_s_y_b_total = 0;
+        #pragma omp simd reduction(+:d_s_y_b_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // through y_b = b * s
+            d_s_y_b_total += dy_y_b * b;
+        }
+        const compute_t d_s_y_b = compute_t(d_s_y_b_total);
+
+        const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        const compute_t s = compute_t(s_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t d_s = d_s_y_a + d_s_y_b;
+        const compute_t d_max_n = -limit * d_s / square(max_n);
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_pre = compute_t(0.5) * d_n / n_;
+        // through s = limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        const compute_t d_s_by_limit = d_s / max_n;
+        d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
+        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+        d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t d_b = dy_y_b * s + 2 * b * d_n_pre;
+            d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
+        }
     }
 }
 
 inline_point void backward_before_point(
-    const compute_t d_s_y_a, const compute_t d_s_y_b, const compute_t limit, const compute_t max_n,
-    const compute_t n_, compute_t& d_n_pre, compute_t& d_max_n_by_limit, compute_t& d_s_by_limit)
-{
-    // through s = limit / max(n, limit)
-    const compute_t d_s = d_s_y_a + d_s_y_b;
-    const compute_t d_max_n = -limit * d_s / square(max_n);
-    // through n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-    d_n_pre = compute_t(0.5) * d_n / n_;
-    // through s = limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-    d_s_by_limit = d_s / max_n;
-}
-
-extern "C" void backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_s_y_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_s_y_b_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_n_pre, d_max_n_by_limit, d_s_by_limit;
-        backward_before_point(
-            compute_t(d_s_y_a_at[iT * B + iB]),
-            compute_t(d_s_y_b_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            d_n_pre, d_max_n_by_limit, d_s_by_limit);
-        d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
-        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
-        d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
-    }
-}
-
-inline_point void backward_before2_point(
     const compute_t d_n_pre, const compute_t a, const compute_t dy_y_a, const compute_t s, compute_t& d_a)
 {
     d_a = 2 * d_n_pre * a + dy_y_a * s;
 }
 
-extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
@@ -344,43 +296,13 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t d_a;
-        backward_before2_point(
+        backward_before_point(
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
-    }
-}
-
-inline_point void backward_before3_point(
-    const compute_t d_n_pre, const compute_t b, const compute_t dy_y_b, const compute_t s, compute_t& d_b)
-{
-    d_b = 2 * d_n_pre * b + dy_y_b * s;
-}
-
-extern "C" void backward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_b_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_b;
-        backward_before3_point(
-            compute_t(d_n_pre_at[iT * B + iB]),
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(dy_y_b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            d_b);
-        d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
     }
 }
 
@@ -459,64 +381,53 @@ extern "C" void infer_before_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void infer_before_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        n_sum2_at[iT * B + iB] = storage_t(total);
+        double n_sum2_total = 0;
+        #pragma omp simd reduction(+:n_sum2_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+        }
+        const compute_t n_sum2 = compute_t(n_sum2_total);
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        s_at[iT * B + iB] = storage_t(s);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
     }
 }
 
 inline_point void infer_before_point(
-    const compute_t n_sum, const compute_t n_sum2, const compute_t limit, compute_t& s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t n_pre = n_sum + n_sum2;
-    const compute_t n_ = sqrt(n_pre);
-    // s = limit / max(n, limit)
-    const compute_t max_n = larger(n_, limit);
-    s = limit / max_n;
-}
-
-extern "C" void infer_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s;
-        infer_before_point(
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            s);
-        s_at[iT * B + iB] = storage_t(s);
-    }
-}
-
-inline_point void infer_before2_point(
     const compute_t a, const compute_t s, compute_t& y_a)
 {
     // y_a = a * s
     y_a = a * s;
 }
 
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
@@ -528,38 +439,11 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t y_a;
-        infer_before2_point(
+        infer_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             y_a);
         y_a_at[(iT * B + iB) * N + iN] = storage_t(y_a);
-    }
-}
-
-inline_point void infer_before3_point(
-    const compute_t b, const compute_t s, compute_t& y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-}
-
-extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t y_b;
-        infer_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
     }
 }
 
@@ -585,64 +469,53 @@ extern "C" void step_before_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void step_before_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        n_sum2_at[iT * B + iB] = storage_t(total);
+        double n_sum2_total = 0;
+        #pragma omp simd reduction(+:n_sum2_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+        }
+        const compute_t n_sum2 = compute_t(n_sum2_total);
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        s_at[iT * B + iB] = storage_t(s);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
     }
 }
 
 inline_point void step_before_point(
-    const compute_t n_sum, const compute_t n_sum2, const compute_t limit, compute_t& s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t n_pre = n_sum + n_sum2;
-    const compute_t n_ = sqrt(n_pre);
-    // s = limit / max(n, limit)
-    const compute_t max_n = larger(n_, limit);
-    s = limit / max_n;
-}
-
-extern "C" void step_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s;
-        step_before_point(
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            s);
-        s_at[iT * B + iB] = storage_t(s);
-    }
-}
-
-inline_point void step_before2_point(
     const compute_t a, const compute_t s, compute_t& y_a)
 {
     // y_a = a * s
     y_a = a * s;
 }
 
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
@@ -654,7 +527,7 @@ extern "C" void step_before2(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t y_a;
-        step_before2_point(
+        step_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             y_a);
@@ -662,203 +535,107 @@ extern "C" void step_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_before3_point(
-    const compute_t b, const compute_t s, compute_t& y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-}
-
-extern "C" void step_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t y_b;
-        step_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
-    }
-}
-
 #endif  // SYMRNN_STEP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        n_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dot_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        dot_n_sum_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum_a2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_n_sum_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_a_at[(iT * B + iB) * N + iN]);
-        dot_n_sum_a2_at[iT * B + iB] = storage_t(total);
+        double n_sum_total = 0;
+        double dot_n_sum_a_total = 0;
+        double dot_n_sum_a2_total = 0;
+        #pragma omp simd reduction(+:n_sum_total, dot_n_sum_a_total, dot_n_sum_a2_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum_total += a * a;
+            dot_n_sum_a_total += dot_a * a;
+            dot_n_sum_a2_total += a * dot_a;
+        }
+        const compute_t n_sum = compute_t(n_sum_total);
+        const compute_t dot_n_sum_a = compute_t(dot_n_sum_a_total);
+        const compute_t dot_n_sum_a2 = compute_t(dot_n_sum_a2_total);
+        n_sum_at[iT * B + iB] = storage_t(n_sum);
+
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
+        dot_n_sum_at[iT * B + iB] = storage_t(dot_n_sum);
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        n_sum2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void jvp_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum2_b_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        dot_n_sum2_b_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum2_b2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_n_sum_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_y_b_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(dot_b_at[(iT * B + iB) * M + iM]);
-        dot_n_sum2_b2_at[iT * B + iB] = storage_t(total);
+        double n_sum2_total = 0;
+        double dot_n_sum2_b_total = 0;
+        double dot_n_sum2_b2_total = 0;
+        #pragma omp simd reduction(+:n_sum2_total, dot_n_sum2_b_total, dot_n_sum2_b2_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+            dot_n_sum2_b_total += dot_b * b;
+            dot_n_sum2_b2_total += b * dot_b;
+        }
+        const compute_t n_sum2 = compute_t(n_sum2_total);
+        const compute_t dot_n_sum2_b = compute_t(dot_n_sum2_b_total);
+        const compute_t dot_n_sum2_b2 = compute_t(dot_n_sum2_b2_total);
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t dot_n_sum = compute_t(dot_n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t dot_n_pre = dot_n_sum + dot_n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
+        const compute_t s1 = 1 / max_n;
+        const compute_t s = limit * s1;
+        const compute_t dot_s = dot_limit * s1 - limit * dot_max_n / square(max_n);
+        s_at[iT * B + iB] = storage_t(s);
+        dot_s_at[iT * B + iB] = storage_t(dot_s);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            const compute_t dot_y_b = b * dot_s + dot_b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+            dot_y_b_at[(iT * B + iB) * M + iM] = storage_t(dot_y_b);
+        }
     }
 }
 
 inline_point void jvp_before_point(
-    const compute_t dot_n_sum_a, const compute_t dot_n_sum_a2, const compute_t dot_n_sum2_b,
-    const compute_t dot_n_sum2_b2, const compute_t n_sum, const compute_t n_sum2, const compute_t limit,
-    const compute_t dot_limit, compute_t& s, compute_t& dot_s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
-    const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
-    const compute_t n_pre = n_sum + n_sum2;
-    const compute_t dot_n_pre = dot_n_sum + dot_n_sum2;
-    const compute_t n_ = sqrt(n_pre);
-    const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
-    // s = limit / max(n, limit)
-    const compute_t max_n = larger(n_, limit);
-    const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
-    const compute_t s1 = 1 / max_n;
-    s = limit * s1;
-    dot_s = dot_limit * s1 - limit * dot_max_n / square(max_n);
-}
-
-extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_n_sum_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_n_sum_a2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_n_sum2_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_n_sum2_b2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s, dot_s;
-        jvp_before_point(
-            compute_t(dot_n_sum_a_at[iT * B + iB]),
-            compute_t(dot_n_sum_a2_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b2_at[iT * B + iB]),
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(dot_limit_at[0]),
-            s, dot_s);
-        s_at[iT * B + iB] = storage_t(s);
-        dot_s_at[iT * B + iB] = storage_t(dot_s);
-    }
-}
-
-inline_point void jvp_before2_point(
     const compute_t a, const compute_t s, const compute_t dot_a, const compute_t dot_s, compute_t& y_a,
     compute_t& dot_y_a)
 {
@@ -867,7 +644,7 @@ inline_point void jvp_before2_point(
     dot_y_a = a * dot_s + s * dot_a;
 }
 
-extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
@@ -882,7 +659,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t y_a, dot_y_a;
-        jvp_before2_point(
+        jvp_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             compute_t(dot_a_at[(iT * B + iB) * N + iN]),
@@ -893,207 +670,90 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before3_point(
-    const compute_t b, const compute_t s, const compute_t dot_b, const compute_t dot_s, compute_t& y_b,
-    compute_t& dot_y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-    dot_y_b = b * dot_s + s * dot_b;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ y_b_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_y_b_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t y_b, dot_y_b;
-        jvp_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            compute_t(dot_b_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_s_at[iT * B + iB]),
-            y_b, dot_y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
-        dot_y_b_at[(iT * B + iB) * M + iM] = storage_t(dot_y_b);
-    }
-}
-
 #endif  // SYMRNN_JVP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        n_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dot_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        dot_n_sum_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum_a2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_n_sum_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_a_at[(iT * B + iB) * N + iN]);
-        dot_n_sum_a2_at[iT * B + iB] = storage_t(total);
+        double n_sum_total = 0;
+        double dot_n_sum_a_total = 0;
+        double dot_n_sum_a2_total = 0;
+        #pragma omp simd reduction(+:n_sum_total, dot_n_sum_a_total, dot_n_sum_a2_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum_total += a * a;
+            dot_n_sum_a_total += dot_a * a;
+            dot_n_sum_a2_total += a * dot_a;
+        }
+        const compute_t n_sum = compute_t(n_sum_total);
+        const compute_t dot_n_sum_a = compute_t(dot_n_sum_a_total);
+        const compute_t dot_n_sum_a2 = compute_t(dot_n_sum_a2_total);
+        n_sum_at[iT * B + iB] = storage_t(n_sum);
+
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
+        dot_n_sum_at[iT * B + iB] = storage_t(dot_n_sum);
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        n_sum2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void hvp_forward_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum2_b_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        dot_n_sum2_b_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" void hvp_forward_before_sum6(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_sum2_b2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_n_sum_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(dot_b_at[(iT * B + iB) * M + iM]);
-        dot_n_sum2_b2_at[iT * B + iB] = storage_t(total);
-    }
-}
+        double n_sum2_total = 0;
+        double dot_n_sum2_b_total = 0;
+        double dot_n_sum2_b2_total = 0;
+        #pragma omp simd reduction(+:n_sum2_total, dot_n_sum2_b_total, dot_n_sum2_b2_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+            dot_n_sum2_b_total += dot_b * b;
+            dot_n_sum2_b2_total += b * dot_b;
+        }
+        const compute_t n_sum2 = compute_t(n_sum2_total);
+        const compute_t dot_n_sum2_b = compute_t(dot_n_sum2_b_total);
+        const compute_t dot_n_sum2_b2 = compute_t(dot_n_sum2_b2_total);
 
-inline_point void hvp_forward_before_point(
-    const compute_t dot_n_sum_a, const compute_t dot_n_sum_a2, const compute_t dot_n_sum2_b,
-    const compute_t dot_n_sum2_b2, const compute_t n_sum, const compute_t n_sum2, const compute_t limit,
-    const compute_t dot_limit, compute_t& dot_n_pre, compute_t& n_, compute_t& max_n, compute_t& dot_max_n,
-    compute_t& dot_s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
-    const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
-    const compute_t n_pre = n_sum + n_sum2;
-    dot_n_pre = dot_n_sum + dot_n_sum2;
-    n_ = sqrt(n_pre);
-    const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
-    // s = limit / max(n, limit)
-    max_n = larger(n_, limit);
-    dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
-    dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
-}
-
-extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_n_sum_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_n_sum_a2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_n_sum2_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_n_sum2_b2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ n_sum_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ n_sum2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[12]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_n_pre, n_, max_n, dot_max_n, dot_s;
-        hvp_forward_before_point(
-            compute_t(dot_n_sum_a_at[iT * B + iB]),
-            compute_t(dot_n_sum_a2_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b2_at[iT * B + iB]),
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(dot_limit_at[0]),
-            dot_n_pre, n_, max_n, dot_max_n, dot_s);
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t dot_n_sum = compute_t(dot_n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t dot_n_pre = dot_n_sum + dot_n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
+        const compute_t dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
         dot_n_pre_at[iT * B + iB] = storage_t(dot_n_pre);
         n_at[iT * B + iB] = storage_t(n_);
         max_n_at[iT * B + iB] = storage_t(max_n);
@@ -1102,159 +762,125 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through y_a = a * s
-extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_s_dot_y_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_dot_s_dot_y_a_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_s_dot_y_a_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dy_y_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        d_dot_s_dot_y_a_at[iT * B + iB] = storage_t(total);
+        double d_dot_s_dot_y_a_total = 0;
+        double d_s_dot_y_a_total = 0;
+        #pragma omp simd reduction(+:d_dot_s_dot_y_a_total, d_s_dot_y_a_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dy_y_a = compute_t(dy_y_a_at[(iT * B + iB) * N + iN]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+            // through y_a = a * s
+            d_dot_s_dot_y_a_total += dy_y_a * a;
+            d_s_dot_y_a_total += dy_y_a * dot_a;
+        }
+        const compute_t d_dot_s_dot_y_a = compute_t(d_dot_s_dot_y_a_total);
+        const compute_t d_s_dot_y_a = compute_t(d_s_dot_y_a_total);
+        d_dot_s_dot_y_a_at[iT * B + iB] = storage_t(d_dot_s_dot_y_a);
+        d_s_dot_y_a_at[iT * B + iB] = storage_t(d_s_dot_y_a);
     }
 }
 
-// through y_b = b * s
-extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[3];
     const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_s_dot_y_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_s_dot_y_a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_s_dot_y_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_dot_s_by_limit_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_b_at = static_cast<storage_t*>(at[17]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dy_y_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        d_dot_s_dot_y_b_at[iT * B + iB] = storage_t(total);
-    }
-}
+        double d_dot_s_dot_y_b_total = 0;
+        double d_s_dot_y_b_total = 0;
+        #pragma omp simd reduction(+:d_dot_s_dot_y_b_total, d_s_dot_y_b_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // through y_b = b * s
+            d_dot_s_dot_y_b_total += dy_y_b * b;
+            d_s_dot_y_b_total += dy_y_b * dot_b;
+        }
+        const compute_t d_dot_s_dot_y_b = compute_t(d_dot_s_dot_y_b_total);
+        const compute_t d_s_dot_y_b = compute_t(d_s_dot_y_b_total);
 
-// through y_a = a * s
-extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ dy_y_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_s_dot_y_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dy_y_a_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_a_at[(iT * B + iB) * N + iN]);
-        d_s_dot_y_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through y_b = b * s
-extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_s_dot_y_b_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dy_y_b_at[(iT * B + iB) * M + iM])
-                * compute_t(dot_b_at[(iT * B + iB) * M + iM]);
-        d_s_dot_y_b_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_before_point(
-    const compute_t d_dot_s_dot_y_a, const compute_t d_dot_s_dot_y_b, const compute_t d_s_dot_y_a,
-    const compute_t d_s_dot_y_b, const compute_t limit, const compute_t max_n, const compute_t dot_limit,
-    const compute_t dot_max_n, const compute_t n_, const compute_t dot_n_pre, compute_t& d_dot_n_pre,
-    compute_t& d_n_pre, compute_t& d_max_n_by_limit, compute_t& d_s_by_limit, compute_t& d_dot_s_by_limit)
-{
-    // through s = limit / max(n, limit)
-    const compute_t d_dot_s = d_dot_s_dot_y_a + d_dot_s_dot_y_b;
-    const compute_t d_s = d_s_dot_y_a + d_s_dot_y_b;
-    const compute_t s1 = 1 / square(max_n);
-    const compute_t s2 = limit * s1;
-    const compute_t d_dot_max_n = -d_dot_s * s2;
-    const compute_t d_max_n = (2 * limit * dot_max_n / pow(max_n, compute_t(3)) - dot_limit * s1) * d_dot_s - d_s * s2;
-    // through n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t s3 = compute_t((n_) >= (limit));
-    const compute_t d_dot_n = d_dot_max_n * s3;
-    const compute_t d_n = d_max_n * s3 - compute_t(0.5) * dot_n_pre * d_dot_n / square(n_);
-    const compute_t s4 = compute_t(0.5) / n_;
-    d_dot_n_pre = d_dot_n * s4;
-    d_n_pre = d_n * s4;
-    // through s = limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-    d_s_by_limit = d_s / max_n;
-    d_dot_s_by_limit = -dot_max_n * d_dot_s * s1;
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_s_dot_y_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_s_dot_y_b_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_s_dot_y_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_s_dot_y_b_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_s_by_limit_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_dot_s_by_limit_at = static_cast<storage_t*>(at[14]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_dot_s_by_limit;
-        hvp_backward_before_point(
-            compute_t(d_dot_s_dot_y_a_at[iT * B + iB]),
-            compute_t(d_dot_s_dot_y_b_at[iT * B + iB]),
-            compute_t(d_s_dot_y_a_at[iT * B + iB]),
-            compute_t(d_s_dot_y_b_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            compute_t(dot_n_pre_at[iT * B + iB]),
-            d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_dot_s_by_limit);
+        const compute_t d_dot_s_dot_y_a = compute_t(d_dot_s_dot_y_a_at[iT * B + iB]);
+        const compute_t d_s_dot_y_a = compute_t(d_s_dot_y_a_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        const compute_t dot_n_pre = compute_t(dot_n_pre_at[iT * B + iB]);
+        const compute_t dot_s = compute_t(dot_s_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t d_dot_s = d_dot_s_dot_y_a + d_dot_s_dot_y_b;
+        const compute_t d_s = d_s_dot_y_a + d_s_dot_y_b;
+        const compute_t s1 = 1 / square(max_n);
+        const compute_t s2 = limit * s1;
+        const compute_t d_dot_max_n = -d_dot_s * s2;
+        const compute_t d_max_n = (2 * limit * dot_max_n / pow(max_n, compute_t(3)) - dot_limit * s1) * d_dot_s -
+            d_s * s2;
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t s3 = compute_t((n_) >= (limit));
+        const compute_t d_dot_n = d_dot_max_n * s3;
+        const compute_t d_n = d_max_n * s3 - compute_t(0.5) * dot_n_pre * d_dot_n / square(n_);
+        const compute_t s4 = compute_t(0.5) / n_;
+        const compute_t d_dot_n_pre = d_dot_n * s4;
+        const compute_t d_n_pre = d_n * s4;
+        // through s = limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        const compute_t d_s_by_limit = d_s / max_n;
+        const compute_t d_dot_s_by_limit = -dot_max_n * d_dot_s * s1;
         d_dot_n_pre_at[iT * B + iB] = storage_t(d_dot_n_pre);
         d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
         d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
         d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
         d_dot_s_by_limit_at[iT * B + iB] = storage_t(d_dot_s_by_limit);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t d_b = dy_y_b * dot_s + 2 * b * d_n_pre + 2 * dot_b * d_dot_n_pre;
+            d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
+        }
     }
 }
 
-inline_point void hvp_backward_before2_point(
+inline_point void hvp_backward_before_point(
     const compute_t d_n_pre, const compute_t a, const compute_t d_dot_n_pre, const compute_t dot_a,
     const compute_t dy_y_a, const compute_t dot_s, compute_t& d_a)
 {
     d_a = 2 * d_n_pre * a + 2 * d_dot_n_pre * dot_a + dy_y_a * dot_s;
 }
 
-extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
@@ -1270,7 +896,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t d_a;
-        hvp_backward_before2_point(
+        hvp_backward_before_point(
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(d_dot_n_pre_at[iT * B + iB]),
@@ -1279,41 +905,6 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_s_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
-    }
-}
-
-inline_point void hvp_backward_before3_point(
-    const compute_t d_n_pre, const compute_t b, const compute_t d_dot_n_pre, const compute_t dot_b,
-    const compute_t dy_y_b, const compute_t dot_s, compute_t& d_b)
-{
-    d_b = 2 * d_n_pre * b + 2 * d_dot_n_pre * dot_b + dy_y_b * dot_s;
-}
-
-extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[3];
-    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dy_y_b_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_b_at = static_cast<storage_t*>(at[6]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_b;
-        hvp_backward_before3_point(
-            compute_t(d_n_pre_at[iT * B + iB]),
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_n_pre_at[iT * B + iB]),
-            compute_t(dot_b_at[(iT * B + iB) * M + iM]),
-            compute_t(dy_y_b_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_s_at[iT * B + iB]),
-            d_b);
-        d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
     }
 }
 

@@ -98,7 +98,6 @@ def forward(params, inputs, state=None):
     b = np.ascontiguousarray(inputs["b"])
     limit = np.ascontiguousarray(params["limit"])
     n_sum = scratch("n_sum", (T, B), dtype)
-    n_sum2 = scratch("n_sum2", (T, B), dtype)
     n = np.empty((T, B), dtype)
     max_n = np.empty((T, B), dtype)
     s = np.empty((T, B), dtype)
@@ -107,26 +106,17 @@ def forward(params, inputs, state=None):
     forward_before_sum = kernel(
         "forward_before_sum", a, n_sum,
     )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", b, n_sum2,
+    forward_before_rows = kernel(
+        "forward_before_rows", b, n_sum, limit, n, max_n, s, y_b,
     )
     forward_before = kernel(
-        "forward_before", n_sum, n_sum2, limit, n, max_n, s,
-    )
-    forward_before2 = kernel(
-        "forward_before2", a, s, y_a,
-    )
-    forward_before3 = kernel(
-        "forward_before3", b, s, y_b,
+        "forward_before", a, s, y_a,
     )
 
     # n = sqrt(sum(a * a) + sum(b * b))
     forward_before_sum()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    forward_before_sum2()
+    forward_before_rows()
     forward_before()
-    forward_before2()
-    forward_before3()
 
     tape = Tape(size, dtype, a, b, max_n, n, s)
     last = {}
@@ -155,7 +145,6 @@ def backward(params, tape, dy, dstate=None):
     dy_y_b = np.ascontiguousarray(cotangents["y_b"])
     limit = np.ascontiguousarray(params["limit"])
     d_s_y_a = scratch("d_s_y_a", (T, B), dtype)
-    d_s_y_b = scratch("d_s_y_b", (T, B), dtype)
     d_n_pre = scratch("d_n_pre", (T, B), dtype)
     d_a = np.empty((T, B, N), dtype)
     d_b = np.empty((T, B, M), dtype)
@@ -167,17 +156,12 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum = kernel(
         "backward_before_sum", dy_y_a, a, d_s_y_a,
     )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", dy_y_b, b, d_s_y_b,
+    backward_before_rows = kernel(
+        "backward_before_rows", dy_y_b, b, d_s_y_a, limit, max_n, n, s, d_n_pre, d_max_n_by_limit,
+        d_s_by_limit, d_b,
     )
     backward_before = kernel(
-        "backward_before", d_s_y_a, d_s_y_b, limit, max_n, n, d_n_pre, d_max_n_by_limit, d_s_by_limit,
-    )
-    backward_before2 = kernel(
-        "backward_before2", d_n_pre, a, dy_y_a, s, d_a,
-    )
-    backward_before3 = kernel(
-        "backward_before3", d_n_pre, b, dy_y_b, s, d_b,
+        "backward_before", d_n_pre, a, dy_y_a, s, d_a,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_max_n_by_limit, d_limit_max_n,
@@ -191,11 +175,8 @@ def backward(params, tape, dy, dstate=None):
 
     # through y_a = a * s
     backward_before_sum()
-    # through y_b = b * s
-    backward_before_sum2()
+    backward_before_rows()
     backward_before()
-    backward_before2()
-    backward_before3()
 
     # through s = limit / max(n, limit)
     backward_after_sum()
@@ -221,33 +202,23 @@ def infer(params, inputs, state=None):
     b = np.ascontiguousarray(inputs["b"])
     limit = np.ascontiguousarray(params["limit"])
     n_sum = scratch("n_sum", (T, B), dtype)
-    n_sum2 = scratch("n_sum2", (T, B), dtype)
     s = scratch("s", (T, B), dtype)
     y_a = np.empty((T, B, N), dtype)
     y_b = np.empty((T, B, M), dtype)
     infer_before_sum = kernel(
         "infer_before_sum", a, n_sum,
     )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", b, n_sum2,
+    infer_before_rows = kernel(
+        "infer_before_rows", b, n_sum, limit, s, y_b,
     )
     infer_before = kernel(
-        "infer_before", n_sum, n_sum2, limit, s,
-    )
-    infer_before2 = kernel(
-        "infer_before2", a, s, y_a,
-    )
-    infer_before3 = kernel(
-        "infer_before3", b, s, y_b,
+        "infer_before", a, s, y_a,
     )
 
     # n = sqrt(sum(a * a) + sum(b * b))
     infer_before_sum()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    infer_before_sum2()
+    infer_before_rows()
     infer_before()
-    infer_before2()
-    infer_before3()
 
     last = {}
     return {"y_a": y_a, "y_b": y_b}, last
@@ -264,33 +235,23 @@ def step(params, inputs, state=None):
     b = np.ascontiguousarray(inputs["b"])
     limit = np.ascontiguousarray(params["limit"])
     n_sum = scratch("n_sum", (T, B), dtype)
-    n_sum2 = scratch("n_sum2", (T, B), dtype)
     s = scratch("s", (T, B), dtype)
     y_a = np.empty((T, B, N), dtype)
     y_b = np.empty((T, B, M), dtype)
     step_before_sum = kernel(
         "step_before_sum", a, n_sum,
     )
-    step_before_sum2 = kernel(
-        "step_before_sum2", b, n_sum2,
+    step_before_rows = kernel(
+        "step_before_rows", b, n_sum, limit, s, y_b,
     )
     step_before = kernel(
-        "step_before", n_sum, n_sum2, limit, s,
-    )
-    step_before2 = kernel(
-        "step_before2", a, s, y_a,
-    )
-    step_before3 = kernel(
-        "step_before3", b, s, y_b,
+        "step_before", a, s, y_a,
     )
 
     # n = sqrt(sum(a * a) + sum(b * b))
     step_before_sum()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    step_before_sum2()
+    step_before_rows()
     step_before()
-    step_before2()
-    step_before3()
 
     state = {}
     outputs = {"y_a": y_a, "y_b": y_b}
@@ -317,61 +278,26 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     limit = np.ascontiguousarray(params["limit"])
     dot_limit = np.ascontiguousarray(dot_params["limit"])
     n_sum = scratch("n_sum", (T, B), dtype)
-    dot_n_sum_a = scratch("dot_n_sum_a", (T, B), dtype)
-    dot_n_sum_a2 = scratch("dot_n_sum_a2", (T, B), dtype)
-    n_sum2 = scratch("n_sum2", (T, B), dtype)
-    dot_n_sum2_b = scratch("dot_n_sum2_b", (T, B), dtype)
-    dot_n_sum2_b2 = scratch("dot_n_sum2_b2", (T, B), dtype)
+    dot_n_sum = scratch("dot_n_sum", (T, B), dtype)
     s = scratch("s", (T, B), dtype)
     dot_s = scratch("dot_s", (T, B), dtype)
     y_a = np.empty((T, B, N), dtype)
     dot_y_a = np.empty((T, B, N), dtype)
     y_b = np.empty((T, B, M), dtype)
     dot_y_b = np.empty((T, B, M), dtype)
-    jvp_before_sum = kernel(
-        "jvp_before_sum", a, n_sum,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", a, dot_a, n_sum, dot_n_sum,
     )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", dot_a, a, dot_n_sum_a,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", a, dot_a, dot_n_sum_a2,
-    )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", b, n_sum2,
-    )
-    jvp_before_sum5 = kernel(
-        "jvp_before_sum5", dot_b, b, dot_n_sum2_b,
-    )
-    jvp_before_sum6 = kernel(
-        "jvp_before_sum6", b, dot_b, dot_n_sum2_b2,
+    jvp_before_rows2 = kernel(
+        "jvp_before_rows2", b, dot_b, n_sum, dot_n_sum, limit, dot_limit, s, dot_s, y_b, dot_y_b,
     )
     jvp_before = kernel(
-        "jvp_before", dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit,
-        dot_limit, s, dot_s,
-    )
-    jvp_before2 = kernel(
-        "jvp_before2", a, s, dot_a, dot_s, y_a, dot_y_a,
-    )
-    jvp_before3 = kernel(
-        "jvp_before3", b, s, dot_b, dot_s, y_b, dot_y_b,
+        "jvp_before", a, s, dot_a, dot_s, y_a, dot_y_a,
     )
 
-    # n = sqrt(sum(a * a) + sum(b * b))
-    jvp_before_sum()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    jvp_before_sum2()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    jvp_before_sum3()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    jvp_before_sum4()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    jvp_before_sum5()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    jvp_before_sum6()
+    jvp_before_rows()
+    jvp_before_rows2()
     jvp_before()
-    jvp_before2()
-    jvp_before3()
 
     last = {}
     dot_last = {}
@@ -398,58 +324,26 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     limit = np.ascontiguousarray(params["limit"])
     dot_limit = np.ascontiguousarray(dot_params["limit"])
     n_sum = scratch("n_sum", (T, B), dtype)
-    dot_n_sum_a = scratch("dot_n_sum_a", (T, B), dtype)
-    dot_n_sum_a2 = scratch("dot_n_sum_a2", (T, B), dtype)
-    n_sum2 = scratch("n_sum2", (T, B), dtype)
-    dot_n_sum2_b = scratch("dot_n_sum2_b", (T, B), dtype)
-    dot_n_sum2_b2 = scratch("dot_n_sum2_b2", (T, B), dtype)
+    dot_n_sum = scratch("dot_n_sum", (T, B), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B), dtype)
     n = scratch("n", (T, B), dtype)
     max_n = scratch("max_n", (T, B), dtype)
     dot_max_n = scratch("dot_max_n", (T, B), dtype)
     dot_s = scratch("dot_s", (T, B), dtype)
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", a, n_sum,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", a, dot_a, n_sum, dot_n_sum,
     )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", dot_a, a, dot_n_sum_a,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", a, dot_a, dot_n_sum_a2,
-    )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", b, n_sum2,
-    )
-    hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", dot_b, b, dot_n_sum2_b,
-    )
-    hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", b, dot_b, dot_n_sum2_b2,
-    )
-    hvp_forward_before = kernel(
-        "hvp_forward_before", dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit,
-        dot_limit, dot_n_pre, n, max_n, dot_max_n, dot_s,
+    hvp_forward_before_rows2 = kernel(
+        "hvp_forward_before_rows2", b, dot_b, n_sum, dot_n_sum, limit, dot_limit, dot_n_pre, n, max_n,
+        dot_max_n, dot_s,
     )
 
-    # n = sqrt(sum(a * a) + sum(b * b))
-    hvp_forward_before_sum()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    hvp_forward_before_sum2()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    hvp_forward_before_sum3()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    hvp_forward_before_sum4()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    hvp_forward_before_sum5()
-    # n = sqrt(sum(a * a) + sum(b * b))
-    hvp_forward_before_sum6()
-    hvp_forward_before()
+    hvp_forward_before_rows()
+    hvp_forward_before_rows2()
     dy_y_a = np.ascontiguousarray(cotangents["y_a"])
     dy_y_b = np.ascontiguousarray(cotangents["y_b"])
     d_dot_s_dot_y_a = scratch("d_dot_s_dot_y_a", (T, B), dtype)
-    d_dot_s_dot_y_b = scratch("d_dot_s_dot_y_b", (T, B), dtype)
     d_s_dot_y_a = scratch("d_s_dot_y_a", (T, B), dtype)
-    d_s_dot_y_b = scratch("d_s_dot_y_b", (T, B), dtype)
     d_dot_n_pre = scratch("d_dot_n_pre", (T, B), dtype)
     d_n_pre = scratch("d_n_pre", (T, B), dtype)
     d_a = np.empty((T, B, N), dtype)
@@ -461,28 +355,16 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_limit_s = scratch("d_limit_s", (), dtype)
     d_limit_dot_s = scratch("d_limit_dot_s", (), dtype)
     d_limit = np.empty((), dtype)
-    hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", dy_y_a, a, d_dot_s_dot_y_a,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", dy_y_a, a, dot_a, d_dot_s_dot_y_a, d_s_dot_y_a,
     )
-    hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", dy_y_b, b, d_dot_s_dot_y_b,
-    )
-    hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", dy_y_a, dot_a, d_s_dot_y_a,
-    )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", dy_y_b, dot_b, d_s_dot_y_b,
+    hvp_backward_before_rows2 = kernel(
+        "hvp_backward_before_rows2", dy_y_b, b, dot_b, d_dot_s_dot_y_a, d_s_dot_y_a, limit, max_n,
+        dot_limit, dot_max_n, n, dot_n_pre, dot_s, d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit,
+        d_dot_s_by_limit, d_b,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_s_dot_y_a, d_dot_s_dot_y_b, d_s_dot_y_a, d_s_dot_y_b, limit, max_n,
-        dot_limit, dot_max_n, n, dot_n_pre, d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit,
-        d_dot_s_by_limit,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", d_n_pre, a, d_dot_n_pre, dot_a, dy_y_a, dot_s, d_a,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", d_n_pre, b, d_dot_n_pre, dot_b, dy_y_b, dot_s, d_b,
+        "hvp_backward_before", d_n_pre, a, d_dot_n_pre, dot_a, dy_y_a, dot_s, d_a,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_max_n_by_limit, d_limit_max_n,
@@ -497,17 +379,9 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         "hvp_backward_finish", d_limit_max_n, d_limit_s, d_limit_dot_s, d_limit,
     )
 
-    # through y_a = a * s
-    hvp_backward_before_sum()
-    # through y_b = b * s
-    hvp_backward_before_sum2()
-    # through y_a = a * s
-    hvp_backward_before_sum3()
-    # through y_b = b * s
-    hvp_backward_before_sum4()
+    hvp_backward_before_rows()
+    hvp_backward_before_rows2()
     hvp_backward_before()
-    hvp_backward_before2()
-    hvp_backward_before3()
 
     # through s = limit / max(n, limit)
     hvp_backward_after_sum()

@@ -113,175 +113,87 @@ static inline compute_t tanh(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-// n = norm(g)
-extern "C" void forward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& n_, compute_t& max_n)
-{
-    // n = norm(g)
-    n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" void forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t n_, max_n;
-        forward_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n);
+        double g_squared_total = 0;
+        #pragma omp simd reduction(+:g_squared_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        const compute_t g_squared = compute_t(g_squared_total);
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
         n_at[iT * B + iB] = storage_t(n_);
         max_n_at[iT * B + iB] = storage_t(max_n);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
     }
 }
 
-inline_point void forward_before2_point(
-    const compute_t g, const compute_t limit, const compute_t max_n, compute_t& y)
-{
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t y;
-        forward_before2_point(
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            y);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
-    }
-}
-
-// through y = g * limit / max(n, limit)
-extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_max_n_y_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dy_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        d_max_n_y_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_before_point(
-    const compute_t d_max_n_y, const compute_t limit, const compute_t max_n, const compute_t n_,
-    compute_t& d_n_share, compute_t& d_max_n_by_limit)
-{
-    // through y = g * limit / max(n, limit)
-    const compute_t d_max_n = -d_max_n_y * limit / square(max_n);
-    // through n = norm(g)
-    const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-    d_n_share = d_n / choose(compute_t((n_) > (0)), n_, 1);
-    // through y = g * limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-}
-
-extern "C" void backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_max_n_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_n_share_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_y_by_limit_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_n_share, d_max_n_by_limit;
-        backward_before_point(
-            compute_t(d_max_n_y_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            d_n_share, d_max_n_by_limit);
-        d_n_share_at[iT * B + iB] = storage_t(d_n_share);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        double d_max_n_y_total = 0;
+        #pragma omp simd reduction(+:d_max_n_y_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // through y = g * limit / max(n, limit)
+            const compute_t d_y_by_limit = dy * g / max_n;
+            d_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_limit);
+            d_max_n_y_total += dy * g;
+        }
+        const compute_t d_max_n_y = compute_t(d_max_n_y_total);
+
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
+        // through n = norm(g)
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_share = d_n / choose(compute_t((n_) > (0)), n_, 1);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
         d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
-    }
-}
-
-inline_point void backward_before2_point(
-    const compute_t d_n_share, const compute_t g, const compute_t dy, const compute_t limit,
-    const compute_t max_n, compute_t& d_g, compute_t& d_y_by_limit)
-{
-    const compute_t s1 = dy / max_n;
-    d_g = d_n_share * g + limit * s1;
-    // through y = g * limit / max(n, limit)
-    d_y_by_limit = g * s1;
-}
-
-extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ d_n_share_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_y_by_limit_at = static_cast<storage_t*>(at[6]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_g, d_y_by_limit;
-        backward_before2_point(
-            compute_t(d_n_share_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(dy_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            d_g, d_y_by_limit);
-        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
-        d_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_limit);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t d_g = dy * limit / max_n + g * d_n_share;
+            d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        }
     }
 }
 
@@ -343,78 +255,36 @@ extern "C" void backward_finish(int64, const int64*, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-// n = norm(g)
-extern "C" void infer_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& max_n)
-{
-    // n = norm(g)
-    const compute_t n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" void infer_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t max_n;
-        infer_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            max_n);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-inline_point void infer_before2_point(
-    const compute_t g, const compute_t limit, const compute_t max_n, compute_t& y)
-{
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t y;
-        infer_before2_point(
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            y);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        double g_squared_total = 0;
+        #pragma omp simd reduction(+:g_squared_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        const compute_t g_squared = compute_t(g_squared_total);
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
     }
 }
 
@@ -422,78 +292,36 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-// n = norm(g)
-extern "C" void step_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void step_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& max_n)
-{
-    // n = norm(g)
-    const compute_t n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" void step_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t max_n;
-        step_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            max_n);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-inline_point void step_before2_point(
-    const compute_t g, const compute_t limit, const compute_t max_n, compute_t& y)
-{
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t y;
-        step_before2_point(
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            y);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        double g_squared_total = 0;
+        #pragma omp simd reduction(+:g_squared_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        const compute_t g_squared = compute_t(g_squared_total);
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
     }
 }
 
@@ -501,174 +329,58 @@ extern "C" void step_before2(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
-// n = norm(g)
-extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& n_, compute_t& max_n)
-{
-    // n = norm(g)
-    n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t n_, max_n;
-        jvp_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n);
-        n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-inline_point void jvp_before2_point(
-    const compute_t n_, const compute_t g, const compute_t limit, const compute_t max_n, compute_t& g_unit,
-    compute_t& y)
-{
-    // n = norm(g)
-    g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ g_unit_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t g_unit, y;
-        jvp_before2_point(
-            compute_t(n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            g_unit, y);
-        g_unit_at[(iT * B + iB) * N + iN] = storage_t(g_unit);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
-    }
-}
-
-// n = norm(g)
-extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ g_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_g_norm_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(g_unit_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_g_at[(iT * B + iB) * N + iN]);
-        dot_g_norm_at[iT * B + iB] = storage_t(total);
-    }
-}
+        double g_squared_total = 0;
+        #pragma omp simd reduction(+:g_squared_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        const compute_t g_squared = compute_t(g_squared_total);
 
-inline_point void jvp_before3_point(
-    const compute_t dot_limit, const compute_t dot_g_norm, const compute_t limit, const compute_t n_,
-    compute_t& dot_max_n)
-{
-    // y = g * limit / max(n, limit)
-    dot_max_n = dot_limit * compute_t((limit) > (n_)) + dot_g_norm * compute_t((n_) >= (limit));
-}
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        double dot_g_norm_total = 0;
+        #pragma omp simd reduction(+:dot_g_norm_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+            dot_g_norm_total += g_unit * dot_g;
+        }
+        const compute_t dot_g_norm = compute_t(dot_g_norm_total);
 
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_norm_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_max_n;
-        jvp_before3_point(
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_g_norm_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(n_at[iT * B + iB]),
-            dot_max_n);
-        dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
-    }
-}
-
-inline_point void jvp_before4_point(
-    const compute_t dot_g, const compute_t dot_limit, const compute_t dot_max_n, const compute_t g,
-    const compute_t limit, const compute_t max_n, compute_t& dot_y)
-{
-    // y = g * limit / max(n, limit)
-    const compute_t s1 = 1 / max_n;
-    dot_y = dot_g * limit * s1 + dot_limit * g * s1 - dot_max_n * g * limit / square(max_n);
-}
-
-extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[6]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_y;
-        jvp_before4_point(
-            compute_t(dot_g_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            dot_y);
-        dot_y_at[(iT * B + iB) * N + iN] = storage_t(dot_y);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // y = g * limit / max(n, limit)
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_g_norm;
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t s1 = 1 / max_n;
+            const compute_t dot_y = g * dot_limit * s1 - g * limit * dot_max_n / square(max_n) + limit * dot_g * s1;
+            dot_y_at[(iT * B + iB) * N + iN] = storage_t(dot_y);
+        }
     }
 }
 
@@ -676,349 +388,129 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
-// n = norm(g)
-extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& n_, compute_t& max_n)
-{
-    // n = norm(g)
-    n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ g_squared_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t n_, max_n;
-        hvp_forward_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n);
+        double g_squared_total = 0;
+        #pragma omp simd reduction(+:g_squared_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        const compute_t g_squared = compute_t(g_squared_total);
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
         n_at[iT * B + iB] = storage_t(n_);
         max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
+        double dot_g_norm_total = 0;
+        #pragma omp simd reduction(+:dot_g_norm_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            dot_g_norm_total += g_unit * dot_g;
+        }
+        const compute_t dot_g_norm = compute_t(dot_g_norm_total);
 
-inline_point void hvp_forward_before2_point(
-    const compute_t n_, const compute_t g, compute_t& g_unit)
-{
-    // n = norm(g)
-    g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
-}
-
-extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ g_unit_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t g_unit;
-        hvp_forward_before2_point(
-            compute_t(n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            g_unit);
-        g_unit_at[(iT * B + iB) * N + iN] = storage_t(g_unit);
-    }
-}
-
-// n = norm(g)
-extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ g_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_g_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(g_unit_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_g_at[(iT * B + iB) * N + iN]);
-        dot_g_norm_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_before3_point(
-    const compute_t dot_limit, const compute_t dot_g_norm, const compute_t limit, const compute_t n_,
-    compute_t& dot_max_n)
-{
-    // y = g * limit / max(n, limit)
-    dot_max_n = dot_limit * compute_t((limit) > (n_)) + dot_g_norm * compute_t((n_) >= (limit));
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_norm_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_max_n;
-        hvp_forward_before3_point(
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_g_norm_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(n_at[iT * B + iB]),
-            dot_max_n);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // y = g * limit / max(n, limit)
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_g_norm;
         dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
     }
 }
 
-// through y = g * limit / max(n, limit)
-extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[2];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_max_n_dot_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_g_unit_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_y_by_limit_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dy_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        d_dot_max_n_dot_y_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        double d_dot_max_n_dot_y_total = 0;
+        double d_max_n_total = 0;
+        #pragma omp simd reduction(+:d_dot_max_n_dot_y_total, d_max_n_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // through y = g * limit / max(n, limit)
+            const compute_t s1 = 1 / square(max_n);
+            const compute_t s2 = g * s1;
+            const compute_t d_dot_y_by_max_n = dy * (2 * g * limit * dot_max_n / pow(max_n, compute_t(3)) - limit *
+                dot_g * s1 - dot_limit * s2);
+            const compute_t d_dot_y_by_limit = dy * (dot_g / max_n - dot_max_n * s2);
+            d_dot_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_dot_y_by_limit);
+            d_dot_max_n_dot_y_total += dy * g;
+            d_max_n_total += d_dot_y_by_max_n;
+        }
+        const compute_t d_dot_max_n_dot_y = compute_t(d_dot_max_n_dot_y_total);
+        const compute_t d_max_n = compute_t(d_max_n_total);
 
-inline_point void hvp_backward_before_point(
-    const compute_t d_dot_max_n_dot_y, const compute_t limit, const compute_t max_n, const compute_t n_,
-    compute_t& d_dot_n)
-{
-    // through y = g * limit / max(n, limit)
-    const compute_t d_dot_max_n = -d_dot_max_n_dot_y * limit / square(max_n);
-    // through n = norm(g)
-    d_dot_n = compute_t((n_) >= (limit)) * d_dot_max_n;
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_max_n_dot_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_n;
-        hvp_backward_before_point(
-            compute_t(d_dot_max_n_dot_y_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            d_dot_n);
-        d_dot_n_at[iT * B + iB] = storage_t(d_dot_n);
-    }
-}
-
-inline_point void hvp_backward_before2_point(
-    const compute_t dy, const compute_t dot_g, const compute_t dot_limit, const compute_t dot_max_n,
-    const compute_t g, const compute_t limit, const compute_t max_n, const compute_t d_dot_n,
-    compute_t& d_dot_y_by_max_n, compute_t& d_g_unit, compute_t& d_dot_y_by_limit)
-{
-    // through y = g * limit / max(n, limit)
-    const compute_t s1 = 1 / square(max_n);
-    const compute_t s2 = g * s1;
-    d_dot_y_by_max_n = dy * (2 * dot_max_n * g * limit / pow(max_n, compute_t(3)) - dot_g * limit * s1 - dot_limit *
-        s2);
-    // through n = norm(g)
-    d_g_unit = dot_g * d_dot_n;
-    // through y = g * limit / max(n, limit)
-    d_dot_y_by_limit = dy * (dot_g / max_n - dot_max_n * s2);
-}
-
-extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_y_by_max_n_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_g_unit_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_y_by_limit_at = static_cast<storage_t*>(at[10]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_dot_y_by_max_n, d_g_unit, d_dot_y_by_limit;
-        hvp_backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_g_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(d_dot_n_at[iT * B + iB]),
-            d_dot_y_by_max_n, d_g_unit, d_dot_y_by_limit);
-        d_dot_y_by_max_n_at[(iT * B + iB) * N + iN] = storage_t(d_dot_y_by_max_n);
-        d_g_unit_at[(iT * B + iB) * N + iN] = storage_t(d_g_unit);
-        d_dot_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_dot_y_by_limit);
-    }
-}
-
-// through y = g * limit / max(n, limit)
-extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ d_dot_y_by_max_n_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_max_n_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_y_by_max_n_at[(iT * B + iB) * N + iN]);
-        d_max_n_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through n = norm(g)
-extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ d_g_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_n_g_unit_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_g_unit_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        d_n_g_unit_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_before3_point(
-    const compute_t d_n_g_unit, const compute_t n_, const compute_t d_max_n, const compute_t limit,
-    compute_t& d_n_share, compute_t& d_max_n_by_limit)
-{
-    // through n = norm(g)
-    const compute_t s1 = compute_t((n_) > (0));
-    const compute_t s2 = choose(s1, n_, 1);
-    const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s1, 1, 0) / square(s2);
-    d_n_share = d_n / s2;
-    // through y = g * limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-}
-
-extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_n_g_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_max_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_n_share_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_max_n_by_limit_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_n_share, d_max_n_by_limit;
-        hvp_backward_before3_point(
-            compute_t(d_n_g_unit_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            compute_t(d_max_n_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            d_n_share, d_max_n_by_limit);
-        d_n_share_at[iT * B + iB] = storage_t(d_n_share);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_dot_max_n = -limit * d_dot_max_n_dot_y / square(max_n);
+        // through n = norm(g)
+        const compute_t d_dot_n = compute_t((n_) >= (limit)) * d_dot_max_n;
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
         d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
-    }
-}
+        double d_n_g_unit_total = 0;
+        #pragma omp simd reduction(+:d_n_g_unit_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // through n = norm(g)
+            const compute_t d_g_unit = dot_g * d_dot_n;
+            d_g_unit_at[(iT * B + iB) * N + iN] = storage_t(d_g_unit);
+            d_n_g_unit_total += d_g_unit * g;
+        }
+        const compute_t d_n_g_unit = compute_t(d_n_g_unit_total);
 
-inline_point void hvp_backward_before4_point(
-    const compute_t d_n_share, const compute_t g, const compute_t d_g_unit, const compute_t n_,
-    const compute_t dy, const compute_t dot_limit, const compute_t dot_max_n, const compute_t limit,
-    const compute_t max_n, compute_t& d_g)
-{
-    d_g = d_n_share * g + d_g_unit / choose(compute_t((n_) > (0)), n_, 1) + dy * (dot_limit / max_n - dot_max_n *
-        limit / square(max_n));
-}
-
-extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[2];
-    const storage_t* __restrict__ d_n_share_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_g_unit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_limit_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_max_n_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ limit_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ max_n_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_g;
-        hvp_backward_before4_point(
-            compute_t(d_n_share_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(d_g_unit_at[(iT * B + iB) * N + iN]),
-            compute_t(n_at[iT * B + iB]),
-            compute_t(dy_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            d_g);
-        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        // through n = norm(g)
+        const compute_t s3 = compute_t((n_) > (0));
+        const compute_t s4 = choose(s3, n_, 1);
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s3, 1, 0) / square(s4);
+        const compute_t d_n_share = d_n / s4;
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t d_g_unit = compute_t(d_g_unit_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t d_g = dy * (dot_limit / max_n - limit * dot_max_n / square(max_n)) + g * d_n_share +
+                d_g_unit / choose(compute_t((n_) > (0)), n_, 1);
+            d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        }
     }
 }
 

@@ -87,24 +87,14 @@ def forward(params, g, state=None):
     kernel = bound("train", sizes, dtype)
     g = np.ascontiguousarray(inputs["g"])
     limit = np.ascontiguousarray(params["limit"])
-    g_squared = scratch("g_squared", (T, B), dtype)
     n = np.empty((T, B), dtype)
     max_n = np.empty((T, B), dtype)
     y = np.empty((T, B, N), dtype)
-    forward_before_sum = kernel(
-        "forward_before_sum", g, g_squared,
-    )
-    forward_before = kernel(
-        "forward_before", g_squared, limit, n, max_n,
-    )
-    forward_before2 = kernel(
-        "forward_before2", g, limit, max_n, y,
+    forward_before_rows = kernel(
+        "forward_before_rows", g, limit, n, max_n, y,
     )
 
-    # n = norm(g)
-    forward_before_sum()
-    forward_before()
-    forward_before2()
+    forward_before_rows()
 
     tape = Tape(size, dtype, g, max_n, n)
     last = {}
@@ -129,22 +119,14 @@ def backward(params, tape, dy, dstate=None):
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["y"])
     limit = np.ascontiguousarray(params["limit"])
-    d_max_n_y = scratch("d_max_n_y", (T, B), dtype)
-    d_n_share = scratch("d_n_share", (T, B), dtype)
     d_g = np.empty((T, B, N), dtype)
     d_max_n_by_limit = scratch("d_max_n_by_limit", (T, B), dtype)
     d_y_by_limit = scratch("d_y_by_limit", (T, B, N), dtype)
     d_limit_max_n = scratch("d_limit_max_n", (), dtype)
     d_limit_y = scratch("d_limit_y", (), dtype)
     d_limit = np.empty((), dtype)
-    backward_before_sum = kernel(
-        "backward_before_sum", dy, g, d_max_n_y,
-    )
-    backward_before = kernel(
-        "backward_before", d_max_n_y, limit, max_n, n, d_n_share, d_max_n_by_limit,
-    )
-    backward_before2 = kernel(
-        "backward_before2", d_n_share, g, dy, limit, max_n, d_g, d_y_by_limit,
+    backward_before_rows = kernel(
+        "backward_before_rows", dy, g, limit, max_n, n, d_max_n_by_limit, d_g, d_y_by_limit,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_max_n_by_limit, d_limit_max_n,
@@ -156,10 +138,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_finish", d_limit_max_n, d_limit_y, d_limit,
     )
 
-    # through y = g * limit / max(n, limit)
-    backward_before_sum()
-    backward_before()
-    backward_before2()
+    backward_before_rows()
 
     # through y = g * limit / max(n, limit)
     backward_after_sum()
@@ -184,23 +163,12 @@ def infer(params, g, state=None):
     kernel = bound("infer", sizes, dtype)
     g = np.ascontiguousarray(inputs["g"])
     limit = np.ascontiguousarray(params["limit"])
-    g_squared = scratch("g_squared", (T, B), dtype)
-    max_n = scratch("max_n", (T, B), dtype)
     y = np.empty((T, B, N), dtype)
-    infer_before_sum = kernel(
-        "infer_before_sum", g, g_squared,
-    )
-    infer_before = kernel(
-        "infer_before", g_squared, limit, max_n,
-    )
-    infer_before2 = kernel(
-        "infer_before2", g, limit, max_n, y,
+    infer_before_rows = kernel(
+        "infer_before_rows", g, limit, y,
     )
 
-    # n = norm(g)
-    infer_before_sum()
-    infer_before()
-    infer_before2()
+    infer_before_rows()
 
     last = {}
     return y, last
@@ -216,23 +184,12 @@ def step(params, g, state=None):
     kernel = bound("step", sizes, dtype)
     g = np.ascontiguousarray(inputs["g"])
     limit = np.ascontiguousarray(params["limit"])
-    g_squared = scratch("g_squared", (T, B), dtype)
-    max_n = scratch("max_n", (T, B), dtype)
     y = np.empty((T, B, N), dtype)
-    step_before_sum = kernel(
-        "step_before_sum", g, g_squared,
-    )
-    step_before = kernel(
-        "step_before", g_squared, limit, max_n,
-    )
-    step_before2 = kernel(
-        "step_before2", g, limit, max_n, y,
+    step_before_rows = kernel(
+        "step_before_rows", g, limit, y,
     )
 
-    # n = norm(g)
-    step_before_sum()
-    step_before()
-    step_before2()
+    step_before_rows()
 
     state = {}
     return y[0], state
@@ -256,41 +213,13 @@ def jvp(params, g, state=None, dot_params=None, dot_g=None, dot_state=None):
     dot_g = np.ascontiguousarray(dot_inputs["g"])
     limit = np.ascontiguousarray(params["limit"])
     dot_limit = np.ascontiguousarray(dot_params["limit"])
-    g_squared = scratch("g_squared", (T, B), dtype)
-    n = scratch("n", (T, B), dtype)
-    g_unit = scratch("g_unit", (T, B, N), dtype)
-    dot_g_norm = scratch("dot_g_norm", (T, B), dtype)
-    max_n = scratch("max_n", (T, B), dtype)
-    dot_max_n = scratch("dot_max_n", (T, B), dtype)
     y = np.empty((T, B, N), dtype)
     dot_y = np.empty((T, B, N), dtype)
-    jvp_before_sum = kernel(
-        "jvp_before_sum", g, g_squared,
-    )
-    jvp_before = kernel(
-        "jvp_before", g_squared, limit, n, max_n,
-    )
-    jvp_before2 = kernel(
-        "jvp_before2", n, g, limit, max_n, g_unit, y,
-    )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", g_unit, dot_g, dot_g_norm,
-    )
-    jvp_before3 = kernel(
-        "jvp_before3", dot_limit, dot_g_norm, limit, n, dot_max_n,
-    )
-    jvp_before4 = kernel(
-        "jvp_before4", dot_g, dot_limit, dot_max_n, g, limit, max_n, dot_y,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", g, limit, dot_g, dot_limit, y, dot_y,
     )
 
-    # n = norm(g)
-    jvp_before_sum()
-    jvp_before()
-    jvp_before2()
-    # n = norm(g)
-    jvp_before_sum2()
-    jvp_before3()
-    jvp_before4()
+    jvp_before_rows()
 
     last = {}
     dot_last = {}
@@ -315,70 +244,25 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
     dot_g = np.ascontiguousarray(dot_inputs["g"])
     limit = np.ascontiguousarray(params["limit"])
     dot_limit = np.ascontiguousarray(dot_params["limit"])
-    g_squared = scratch("g_squared", (T, B), dtype)
     n = scratch("n", (T, B), dtype)
-    g_unit = scratch("g_unit", (T, B, N), dtype)
-    dot_g_norm = scratch("dot_g_norm", (T, B), dtype)
     max_n = scratch("max_n", (T, B), dtype)
     dot_max_n = scratch("dot_max_n", (T, B), dtype)
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", g, g_squared,
-    )
-    hvp_forward_before = kernel(
-        "hvp_forward_before", g_squared, limit, n, max_n,
-    )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", n, g, g_unit,
-    )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", g_unit, dot_g, dot_g_norm,
-    )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", dot_limit, dot_g_norm, limit, n, dot_max_n,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", g, limit, dot_g, dot_limit, n, max_n, dot_max_n,
     )
 
-    # n = norm(g)
-    hvp_forward_before_sum()
-    hvp_forward_before()
-    hvp_forward_before2()
-    # n = norm(g)
-    hvp_forward_before_sum2()
-    hvp_forward_before3()
+    hvp_forward_before_rows()
     dy = np.ascontiguousarray(cotangents["y"])
-    d_dot_max_n_dot_y = scratch("d_dot_max_n_dot_y", (T, B), dtype)
-    d_dot_y_by_max_n = scratch("d_dot_y_by_max_n", (T, B, N), dtype)
-    d_max_n = scratch("d_max_n", (T, B), dtype)
-    d_dot_n = scratch("d_dot_n", (T, B), dtype)
     d_g_unit = scratch("d_g_unit", (T, B, N), dtype)
-    d_n_g_unit = scratch("d_n_g_unit", (T, B), dtype)
-    d_n_share = scratch("d_n_share", (T, B), dtype)
     d_g = np.empty((T, B, N), dtype)
     d_max_n_by_limit = scratch("d_max_n_by_limit", (T, B), dtype)
     d_dot_y_by_limit = scratch("d_dot_y_by_limit", (T, B, N), dtype)
     d_limit_max_n = scratch("d_limit_max_n", (), dtype)
     d_limit_dot_y = scratch("d_limit_dot_y", (), dtype)
     d_limit = np.empty((), dtype)
-    hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", dy, g, d_dot_max_n_dot_y,
-    )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_max_n_dot_y, limit, max_n, n, d_dot_n,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", dy, dot_g, dot_limit, dot_max_n, g, limit, max_n, d_dot_n, d_dot_y_by_max_n,
-        d_g_unit, d_dot_y_by_limit,
-    )
-    hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", d_dot_y_by_max_n, d_max_n,
-    )
-    hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", d_g_unit, g, d_n_g_unit,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", d_n_g_unit, n, d_max_n, limit, d_n_share, d_max_n_by_limit,
-    )
-    hvp_backward_before4 = kernel(
-        "hvp_backward_before4", d_n_share, g, d_g_unit, n, dy, dot_limit, dot_max_n, limit, max_n, d_g,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", dy, g, limit, max_n, n, dot_g, dot_limit, dot_max_n, d_g_unit,
+        d_dot_y_by_limit, d_max_n_by_limit, d_g,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_max_n_by_limit, d_limit_max_n,
@@ -390,16 +274,7 @@ def hvp(params, g, state=None, dy=None, dstate=None, dot_params=None, dot_g=None
         "hvp_backward_finish", d_limit_max_n, d_limit_dot_y, d_limit,
     )
 
-    # through y = g * limit / max(n, limit)
-    hvp_backward_before_sum()
-    hvp_backward_before()
-    hvp_backward_before2()
-    # through y = g * limit / max(n, limit)
-    hvp_backward_before_sum2()
-    # through n = norm(g)
-    hvp_backward_before_sum3()
-    hvp_backward_before3()
-    hvp_backward_before4()
+    hvp_backward_before_rows()
 
     # through y = g * limit / max(n, limit)
     hvp_backward_after_sum()

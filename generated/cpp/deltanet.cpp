@@ -119,172 +119,14 @@ static inline compute_t tanh(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_beta_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_beta_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void forward_before_point(
-    const compute_t W_q_x, const compute_t W_k_x, compute_t& a_q, compute_t& a_k)
-{
-    // a_q = silu(W_q @ x)
-    a_q = W_q_x * sigmoid(W_q_x);
-    // a_k = silu(W_k @ x)
-    a_k = W_k_x * sigmoid(W_k_x);
-}
-
-extern "C" void forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t a_q, a_k;
-        forward_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            a_q, a_k);
-        a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-        a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-    }
-}
-
-// q = a_q / norm(a_q)
-extern "C" void forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        a_q_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// k = a_k / norm(a_k)
-extern "C" void forward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        a_k_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_before2_point(
-    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t w_beta_x, compute_t& norm_a_q,
-    compute_t& norm_a_k, compute_t& beta)
-{
-    // q = a_q / norm(a_q)
-    norm_a_q = sqrt(a_q_squared);
-    // k = a_k / norm(a_k)
-    norm_a_k = sqrt(a_k_squared);
-    // beta = sigmoid(dot(w_beta, x))
-    beta = sigmoid(w_beta_x);
-}
-
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t norm_a_q, norm_a_k, beta;
-        forward_before2_point(
-            compute_t(a_q_squared_at[iT * B + iB]),
-            compute_t(a_k_squared_at[iT * B + iB]),
-            compute_t(w_beta_x_at[iT * B + iB]),
-            norm_a_q, norm_a_k, beta);
-        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
-        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
-        beta_at[iT * B + iB] = storage_t(beta);
-    }
-}
-
-inline_point void forward_before3_point(
-    const compute_t a_q, const compute_t norm_a_q, const compute_t a_k, const compute_t norm_a_k,
-    compute_t& q, compute_t& k_)
-{
-    // q = a_q / norm(a_q)
-    q = a_q / norm_a_q;
-    // k = a_k / norm(a_k)
-    k_ = a_k / norm_a_k;
-}
-
-extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t q, k_;
-        forward_before3_point(
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            q, k_);
-        q_at[(iT * B + iB) * K + iK] = storage_t(q);
-        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
-    }
-}
-
-inline_point void forward_before4_point(
     const compute_t W_v_x, compute_t& v)
 {
     // v = silu(W_v @ x)
     v = W_v_x * sigmoid(W_v_x);
 }
 
-extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
@@ -295,89 +137,128 @@ extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t v;
-        forward_before4_point(
+        forward_before_point(
             compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        S_k_at[iB * H + iH] = storage_t(total);
+        double a_q_squared_total = 0;
+        double a_k_squared_total = 0;
+        #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            // a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            // q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+        }
+        const compute_t a_q_squared = compute_t(a_q_squared_total);
+        const compute_t a_k_squared = compute_t(a_k_squared_total);
+
+        // q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
+        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t q = a_q / norm_a_q;
+            // k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        }
     }
 }
 
-inline_point void forward_step_point(
-    const compute_t v, const compute_t S_k, compute_t& S_arg0)
+extern "C" void forward_before_rows2(int64, const int64* sizes, void* const* at)
 {
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    S_arg0 = v - S_k;
-}
-
-extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t S_arg0;
-        forward_step_point(
-            compute_t(v_at[(t * B + iB) * H + iH]),
-            compute_t(S_k_at[iB * H + iH]),
-            S_arg0);
-        S_arg0_at[(t * B + iB) * H + iH] = storage_t(S_arg0);
+        double w_beta_x_total = 0;
+        #pragma omp simd reduction(+:w_beta_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            // beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+        }
+        const compute_t w_beta_x = compute_t(w_beta_x_total);
+
+        // beta = sigmoid(dot(w_beta, x))
+        const compute_t beta = sigmoid(w_beta_x);
+        beta_at[iT * B + iB] = storage_t(beta);
     }
 }
 
-inline_point void forward_step2_point(
-    const compute_t S_arg0, const compute_t k_, const compute_t S_prev, const compute_t beta,
-    compute_t& S_arg0_k, compute_t& S)
-{
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    S_arg0_k = S_arg0 * k_;
-    S = S_prev + beta * S_arg0_k;
-}
-
-extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t S_arg0_k, S;
-        forward_step2_point(
-            compute_t(S_arg0_at[(t * B + iB) * H + iH]),
-            compute_t(k_at[(t * B + iB) * K + iK]),
-            compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(beta_at[t * B + iB]),
-            S_arg0_k, S);
-        S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-        S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        double S_k_total = 0;
+        #pragma omp simd reduction(+:S_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+        }
+        const compute_t S_k = compute_t(S_k_total);
+
+        const compute_t v = compute_t(v_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t S_arg0 = v - S_k;
+        S_arg0_at[(t * B + iB) * H + iH] = storage_t(S_arg0);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            const compute_t S = S_prev + beta * S_arg0_k;
+            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        }
     }
 }
 
@@ -421,190 +302,87 @@ extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through q = a_q / norm(a_q)
-extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        d_norm_a_q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_before_point(
-    const compute_t d_norm_a_q_q, const compute_t norm_a_q, compute_t& d_norm_a_q_share)
-{
-    // through q = a_q / norm(a_q)
-    const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
-    d_norm_a_q_share = d_norm_a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
-}
-
-extern "C" void backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_norm_a_q_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_q_share_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_norm_a_q_share;
-        backward_before_point(
-            compute_t(d_norm_a_q_q_at[iT * B + iB]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            d_norm_a_q_share);
-        d_norm_a_q_share_at[iT * B + iB] = storage_t(d_norm_a_q_share);
-    }
-}
-
-inline_point void backward_before2_point(
-    const compute_t d_norm_a_q_share, const compute_t a_q, const compute_t d_q, const compute_t norm_a_q,
-    const compute_t W_q_x, compute_t& d_W_q_x)
-{
-    // through a_q = silu(W_q @ x)
-    const compute_t d_a_q = d_norm_a_q_share * a_q + d_q / norm_a_q;
-    d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
-}
-
-extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_norm_a_q_share_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t d_W_q_x;
-        backward_before2_point(
-            compute_t(d_norm_a_q_share_at[iT * B + iB]),
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(d_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            d_W_q_x);
-        d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+        double d_norm_a_q_q_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            // through q = a_q / norm(a_q)
+            d_norm_a_q_q_total += d_q * a_q;
+        }
+        const compute_t d_norm_a_q_q = compute_t(d_norm_a_q_q_total);
+
+        const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
+        // through q = a_q / norm(a_q)
+        const compute_t d_norm_a_q = -d_norm_a_q_q / square(norm_a_q);
+        const compute_t d_norm_a_q_share = d_norm_a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t d_a_q = d_q / norm_a_q + a_q * d_norm_a_q_share;
+            const compute_t d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
+            d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+        }
     }
 }
 
-inline_point void backward_step_point(
-    const compute_t d_S_next, const compute_t dy, const compute_t q, const compute_t beta, compute_t& d_S,
-    compute_t& d_S_arg0_k)
-{
-    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    d_S = d_S_next + dy * q;
-    d_S_arg0_k = beta * d_S;
-}
-
-extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_S, d_S_arg0_k;
-        backward_step_point(
-            compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
-            compute_t(beta_at[t * B + iB]),
-            d_S, d_S_arg0_k);
-        d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
-        d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_arg0_k);
-    }
-}
-
-// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        d_S_arg0_at[(t * B + iB) * H + iH] = storage_t(total);
-    }
-}
+        const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        double d_S_arg0_total = 0;
+        #pragma omp simd reduction(+:d_S_arg0_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t d_S = d_S_next + dy * q;
+            const compute_t d_S_arg0_k = beta * d_S;
+            d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
+            d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_arg0_k);
+            d_S_arg0_total += d_S_arg0_k * k_;
+        }
+        const compute_t d_S_arg0 = compute_t(d_S_arg0_total);
+        d_S_arg0_at[(t * B + iB) * H + iH] = storage_t(d_S_arg0);
 
-inline_point void backward_step2_point(
-    const compute_t d_S_arg0, compute_t& d_S_k)
-{
-    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    d_S_k = -d_S_arg0;
-}
-
-extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_S_k;
-        backward_step2_point(
-            compute_t(d_S_arg0_at[(t * B + iB) * H + iH]),
-            d_S_k);
+        // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t d_S_k = -d_S_arg0;
         d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
-    }
-}
-
-inline_point void backward_step3_point(
-    const compute_t d_S_k, const compute_t k_, const compute_t d_S, compute_t& d_S_prev)
-{
-    d_S_prev = d_S_k * k_ + d_S;
-}
-
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_S_prev;
-        backward_step3_point(
-            compute_t(d_S_k_at[(t * B + iB) * H + iH]),
-            compute_t(k_at[(t * B + iB) * K + iK]),
-            compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]),
-            d_S_prev);
-        d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t d_S_prev = k_ * d_S_k + d_S;
+            d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
+        }
     }
 }
 
@@ -669,28 +447,82 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after_point(
-    const compute_t d_beta, const compute_t beta, compute_t& d_w_beta_x)
+    const compute_t d_S_arg0, const compute_t W_v_x, const compute_t v, compute_t& d_W_v_x)
 {
-    // through beta = sigmoid(dot(w_beta, x))
-    d_w_beta_x = d_beta * beta * (1 - beta);
+    // through v = silu(W_v @ x)
+    d_W_v_x = d_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1);
 }
 
 extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_W_v_x;
+        backward_after_point(
+            compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            d_W_v_x);
+        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
+    }
+}
+
+extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_beta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_w_beta_x;
-        backward_after_point(
-            compute_t(d_beta_at[iT * B + iB]),
-            compute_t(beta_at[iT * B + iB]),
-            d_w_beta_x);
+        const compute_t d_beta = compute_t(d_beta_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta_at[iT * B + iB]);
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t d_w_beta_x = d_beta * beta * (1 - beta);
         d_w_beta_x_at[iT * B + iB] = storage_t(d_w_beta_x);
+        double d_norm_a_k_k_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_k_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // through k = a_k / norm(a_k)
+            const compute_t d_k = d_k_S_k + d_k_S_arg0_k;
+            d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
+            d_norm_a_k_k_total += d_k * a_k;
+        }
+        const compute_t d_norm_a_k_k = compute_t(d_norm_a_k_k_total);
+
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
+        // through k = a_k / norm(a_k)
+        const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
+        const compute_t d_norm_a_k_share = d_norm_a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            // through a_k = silu(W_k @ x)
+            const compute_t d_a_k = a_k * d_norm_a_k_share + d_k / norm_a_k;
+            const compute_t d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
+            d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+        }
     }
 }
 
@@ -714,150 +546,13 @@ extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_S_arg0, const compute_t W_v_x, const compute_t v, compute_t& d_W_v_x)
-{
-    // through v = silu(W_v @ x)
-    d_W_v_x = d_S_arg0 * sigmoid(W_v_x) * (W_v_x - v + 1);
-}
-
-extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_W_v_x;
-        backward_after2_point(
-            compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            d_W_v_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
-    }
-}
-
-inline_point void backward_after3_point(
-    const compute_t d_k_S_k, const compute_t d_k_S_arg0_k, compute_t& d_k)
-{
-    // through k = a_k / norm(a_k)
-    d_k = d_k_S_k + d_k_S_arg0_k;
-}
-
-extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_k;
-        backward_after3_point(
-            compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]),
-            d_k);
-        d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-    }
-}
-
-// through k = a_k / norm(a_k)
-extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_k_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        d_norm_a_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_after4_point(
-    const compute_t d_norm_a_k_k, const compute_t norm_a_k, compute_t& d_norm_a_k_share)
-{
-    // through k = a_k / norm(a_k)
-    const compute_t d_norm_a_k = -d_norm_a_k_k / square(norm_a_k);
-    d_norm_a_k_share = d_norm_a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
-}
-
-extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_norm_a_k_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_k_share_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_norm_a_k_share;
-        backward_after4_point(
-            compute_t(d_norm_a_k_k_at[iT * B + iB]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            d_norm_a_k_share);
-        d_norm_a_k_share_at[iT * B + iB] = storage_t(d_norm_a_k_share);
-    }
-}
-
-inline_point void backward_after5_point(
-    const compute_t d_norm_a_k_share, const compute_t a_k, const compute_t d_k, const compute_t norm_a_k,
-    const compute_t W_k_x, compute_t& d_W_k_x)
-{
-    // through a_k = silu(W_k @ x)
-    const compute_t d_a_k = d_norm_a_k_share * a_k + d_k / norm_a_k;
-    d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
-}
-
-extern "C" void backward_after5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_norm_a_k_share_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_W_k_x;
-        backward_after5_point(
-            compute_t(d_norm_a_k_share_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            d_W_k_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
-    }
-}
-
-inline_point void backward_after6_point(
     const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_w_beta_x,
     const compute_t w_beta, compute_t& d_x)
 {
     d_x = d_x_W_q_x + d_x_W_k_x + d_w_beta_x * w_beta;
 }
 
-extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
@@ -871,7 +566,7 @@ extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        backward_after6_point(
+        backward_after2_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
@@ -885,172 +580,14 @@ extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void infer_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_beta_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_beta_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void infer_before_point(
-    const compute_t W_q_x, const compute_t W_k_x, compute_t& a_q, compute_t& a_k)
-{
-    // a_q = silu(W_q @ x)
-    a_q = W_q_x * sigmoid(W_q_x);
-    // a_k = silu(W_k @ x)
-    a_k = W_k_x * sigmoid(W_k_x);
-}
-
-extern "C" void infer_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t a_q, a_k;
-        infer_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            a_q, a_k);
-        a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-        a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-    }
-}
-
-// q = a_q / norm(a_q)
-extern "C" void infer_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        a_q_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// k = a_k / norm(a_k)
-extern "C" void infer_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        a_k_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_before2_point(
-    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t w_beta_x, compute_t& norm_a_q,
-    compute_t& norm_a_k, compute_t& beta)
-{
-    // q = a_q / norm(a_q)
-    norm_a_q = sqrt(a_q_squared);
-    // k = a_k / norm(a_k)
-    norm_a_k = sqrt(a_k_squared);
-    // beta = sigmoid(dot(w_beta, x))
-    beta = sigmoid(w_beta_x);
-}
-
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t norm_a_q, norm_a_k, beta;
-        infer_before2_point(
-            compute_t(a_q_squared_at[iT * B + iB]),
-            compute_t(a_k_squared_at[iT * B + iB]),
-            compute_t(w_beta_x_at[iT * B + iB]),
-            norm_a_q, norm_a_k, beta);
-        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
-        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
-        beta_at[iT * B + iB] = storage_t(beta);
-    }
-}
-
-inline_point void infer_before3_point(
-    const compute_t a_q, const compute_t norm_a_q, const compute_t a_k, const compute_t norm_a_k,
-    compute_t& q, compute_t& k_)
-{
-    // q = a_q / norm(a_q)
-    q = a_q / norm_a_q;
-    // k = a_k / norm(a_k)
-    k_ = a_k / norm_a_k;
-}
-
-extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t q, k_;
-        infer_before3_point(
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            q, k_);
-        q_at[(iT * B + iB) * K + iK] = storage_t(q);
-        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
-    }
-}
-
-inline_point void infer_before4_point(
     const compute_t W_v_x, compute_t& v)
 {
     // v = silu(W_v @ x)
     v = W_v_x * sigmoid(W_v_x);
 }
 
-extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
@@ -1061,86 +598,120 @@ extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t v;
-        infer_before4_point(
+        infer_before_point(
             compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void infer_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        S_k_at[iB * H + iH] = storage_t(total);
+        double a_q_squared_total = 0;
+        double a_k_squared_total = 0;
+        #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            // a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            // q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+        }
+        const compute_t a_q_squared = compute_t(a_q_squared_total);
+        const compute_t a_k_squared = compute_t(a_k_squared_total);
+
+        // q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t q = a_q / norm_a_q;
+            // k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        }
     }
 }
 
-inline_point void infer_step_point(
-    const compute_t v, const compute_t S_k, compute_t& S_arg0)
+extern "C" void infer_before_rows2(int64, const int64* sizes, void* const* at)
 {
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    S_arg0 = v - S_k;
-}
-
-extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t S_arg0;
-        infer_step_point(
-            compute_t(v_at[(t * B + iB) * H + iH]),
-            compute_t(S_k_at[iB * H + iH]),
-            S_arg0);
-        S_arg0_at[iB * H + iH] = storage_t(S_arg0);
+        double w_beta_x_total = 0;
+        #pragma omp simd reduction(+:w_beta_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            // beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+        }
+        const compute_t w_beta_x = compute_t(w_beta_x_total);
+
+        // beta = sigmoid(dot(w_beta, x))
+        const compute_t beta = sigmoid(w_beta_x);
+        beta_at[iT * B + iB] = storage_t(beta);
     }
 }
 
-inline_point void infer_step2_point(
-    const compute_t S_arg0, const compute_t k_, const compute_t S_prev, const compute_t beta, compute_t& S)
-{
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    const compute_t S_arg0_k = S_arg0 * k_;
-    S = S_prev + beta * S_arg0_k;
-}
-
-extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t S;
-        infer_step2_point(
-            compute_t(S_arg0_at[iB * H + iH]),
-            compute_t(k_at[(t * B + iB) * K + iK]),
-            compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(beta_at[t * B + iB]),
-            S);
-        S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        double S_k_total = 0;
+        #pragma omp simd reduction(+:S_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+        }
+        const compute_t S_k = compute_t(S_k_total);
+
+        const compute_t v = compute_t(v_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t S_arg0 = v - S_k;
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            const compute_t S = S_prev + beta * S_arg0_k;
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        }
     }
 }
 
@@ -1168,173 +739,14 @@ extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void step_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_beta_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_beta_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void step_before_point(
-    const compute_t W_q_x, const compute_t W_k_x, compute_t& a_q, compute_t& a_k)
-{
-    // a_q = silu(W_q @ x)
-    a_q = W_q_x * sigmoid(W_q_x);
-    // a_k = silu(W_k @ x)
-    a_k = W_k_x * sigmoid(W_k_x);
-}
-
-extern "C" void step_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_k_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t a_q, a_k;
-        step_before_point(
-            compute_t(W_q_x_at[(iT * B + iB) * K + iK]),
-            compute_t(W_k_x_at[(iT * B + iB) * K + iK]),
-            a_q, a_k);
-        a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-        a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-    }
-}
-
-// q = a_q / norm(a_q)
-extern "C" void step_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        a_q_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// k = a_k / norm(a_k)
-extern "C" void step_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        a_k_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void step_before2_point(
-    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t w_beta_x, compute_t& norm_a_q,
-    compute_t& norm_a_k, compute_t& beta)
-{
-    // q = a_q / norm(a_q)
-    norm_a_q = sqrt(a_q_squared);
-    // k = a_k / norm(a_k)
-    norm_a_k = sqrt(a_k_squared);
-    // beta = sigmoid(dot(w_beta, x))
-    beta = sigmoid(w_beta_x);
-}
-
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t norm_a_q, norm_a_k, beta;
-        step_before2_point(
-            compute_t(a_q_squared_at[iT * B + iB]),
-            compute_t(a_k_squared_at[iT * B + iB]),
-            compute_t(w_beta_x_at[iT * B + iB]),
-            norm_a_q, norm_a_k, beta);
-        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
-        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
-        beta_at[iT * B + iB] = storage_t(beta);
-    }
-}
-
-inline_point void step_before3_point(
-    const compute_t a_q, const compute_t norm_a_q, const compute_t a_k, const compute_t norm_a_k,
-    compute_t& q, compute_t& k_)
-{
-    // q = a_q / norm(a_q)
-    q = a_q / norm_a_q;
-    // k = a_k / norm(a_k)
-    k_ = a_k / norm_a_k;
-}
-
-extern "C" void step_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t q, k_;
-        step_before3_point(
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            q, k_);
-        q_at[(iT * B + iB) * K + iK] = storage_t(q);
-        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
-    }
-}
-
-inline_point void step_before4_point(
     const compute_t W_v_x, compute_t& v)
 {
     // v = silu(W_v @ x)
     v = W_v_x * sigmoid(W_v_x);
 }
 
-extern "C" void step_before4(int64, const int64* sizes, void* const* at)
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_v_x_at = static_cast<storage_t*>(at[0]);
@@ -1345,86 +757,121 @@ extern "C" void step_before4(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t v;
-        step_before4_point(
+        step_before_point(
             compute_t(W_v_x_at[(iT * B + iB) * H + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
 }
 
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void step_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_k_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        S_k_at[iB * H + iH] = storage_t(total);
+        double a_q_squared_total = 0;
+        double a_k_squared_total = 0;
+        #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t W_q_x = compute_t(W_q_x_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_k_x_at[(iT * B + iB) * K + iK]);
+            // a_q = silu(W_q @ x)
+            const compute_t a_q = W_q_x * sigmoid(W_q_x);
+            // a_k = silu(W_k @ x)
+            const compute_t a_k = W_k_x * sigmoid(W_k_x);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            // q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+        }
+        const compute_t a_q_squared = compute_t(a_q_squared_total);
+        const compute_t a_k_squared = compute_t(a_k_squared_total);
+
+        // q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t q = a_q / norm_a_q;
+            // k = a_k / norm(a_k)
+            const compute_t k_ = a_k / norm_a_k;
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+        }
     }
 }
 
-inline_point void step_step_point(
-    const compute_t v, const compute_t S_k, compute_t& S_arg0)
+extern "C" void step_before_rows2(int64, const int64* sizes, void* const* at)
 {
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    S_arg0 = v - S_k;
-}
-
-extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t S_arg0;
-        step_step_point(
-            compute_t(v_at[(t * B + iB) * H + iH]),
-            compute_t(S_k_at[iB * H + iH]),
-            S_arg0);
-        S_arg0_at[iB * H + iH] = storage_t(S_arg0);
+        double w_beta_x_total = 0;
+        #pragma omp simd reduction(+:w_beta_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            // beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+        }
+        const compute_t w_beta_x = compute_t(w_beta_x_total);
+
+        // beta = sigmoid(dot(w_beta, x))
+        const compute_t beta = sigmoid(w_beta_x);
+        beta_at[iT * B + iB] = storage_t(beta);
     }
 }
 
-inline_point void step_step2_point(
-    const compute_t S_arg0, const compute_t k_, const compute_t S_prev, const compute_t beta, compute_t& S)
-{
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    const compute_t S_arg0_k = S_arg0 * k_;
-    S = S_prev + beta * S_arg0_k;
-}
-
-extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t S;
-        step_step2_point(
-            compute_t(S_arg0_at[iB * H + iH]),
-            compute_t(k_at[(t * B + iB) * K + iK]),
-            compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(beta_at[t * B + iB]),
-            S);
-        S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        double S_k_total = 0;
+        #pragma omp simd reduction(+:S_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+        }
+        const compute_t S_k = compute_t(S_k_total);
+
+        const compute_t v = compute_t(v_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t S_arg0 = v - S_k;
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            const compute_t S = S_prev + beta * S_arg0_k;
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+        }
     }
 }
 
@@ -1452,318 +899,7 @@ extern "C" void step_after_sum(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_beta_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_beta_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ dot_w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_beta_x_w_beta_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_w_beta_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_w_beta_x_w_beta_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_beta_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_beta_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_w_beta_x_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void jvp_before_point(
-    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x,
-    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& a_q,
-    compute_t& dot_a_q, compute_t& a_k, compute_t& dot_a_k)
-{
-    // a_q = silu(W_q @ x)
-    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
-    const compute_t s1 = sigmoid(W_q_x);
-    a_q = W_q_x * s1;
-    dot_a_q = (W_q_x - a_q + 1) * dot_W_q_x * s1;
-    // a_k = silu(W_k @ x)
-    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
-    const compute_t s2 = sigmoid(W_k_x);
-    a_k = W_k_x * s2;
-    dot_a_k = (W_k_x - a_k + 1) * dot_W_k_x * s2;
-}
-
-extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t a_q, dot_a_q, a_k, dot_a_k;
-        jvp_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
-            a_q, dot_a_q, a_k, dot_a_k);
-        a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-        dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
-        a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-        dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
-    }
-}
-
-// q = a_q / norm(a_q)
-extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        a_q_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// k = a_k / norm(a_k)
-extern "C" void jvp_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        a_k_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_before2_point(
-    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t dot_w_beta_x_w_beta,
-    const compute_t dot_w_beta_x_x, const compute_t w_beta_x, compute_t& norm_a_q, compute_t& norm_a_k,
-    compute_t& beta, compute_t& dot_beta)
-{
-    // q = a_q / norm(a_q)
-    norm_a_q = sqrt(a_q_squared);
-    // k = a_k / norm(a_k)
-    norm_a_k = sqrt(a_k_squared);
-    // beta = sigmoid(dot(w_beta, x))
-    const compute_t dot_w_beta_x = dot_w_beta_x_w_beta + dot_w_beta_x_x;
-    beta = sigmoid(w_beta_x);
-    dot_beta = dot_w_beta_x * beta * (1 - beta);
-}
-
-extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_w_beta_x_w_beta_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_w_beta_x_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[8]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t norm_a_q, norm_a_k, beta, dot_beta;
-        jvp_before2_point(
-            compute_t(a_q_squared_at[iT * B + iB]),
-            compute_t(a_k_squared_at[iT * B + iB]),
-            compute_t(dot_w_beta_x_w_beta_at[iT * B + iB]),
-            compute_t(dot_w_beta_x_x_at[iT * B + iB]),
-            compute_t(w_beta_x_at[iT * B + iB]),
-            norm_a_q, norm_a_k, beta, dot_beta);
-        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
-        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
-        beta_at[iT * B + iB] = storage_t(beta);
-        dot_beta_at[iT * B + iB] = storage_t(dot_beta);
-    }
-}
-
-inline_point void jvp_before3_point(
-    const compute_t norm_a_q, const compute_t a_q, const compute_t norm_a_k, const compute_t a_k,
-    compute_t& a_q_unit, compute_t& q, compute_t& a_k_unit, compute_t& k_)
-{
-    // q = a_q / norm(a_q)
-    a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
-    q = a_q / norm_a_q;
-    // k = a_k / norm(a_k)
-    a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
-    k_ = a_k / norm_a_k;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t a_q_unit, q, a_k_unit, k_;
-        jvp_before3_point(
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            a_q_unit, q, a_k_unit, k_);
-        a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
-        q_at[(iT * B + iB) * K + iK] = storage_t(q);
-        a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
-        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
-    }
-}
-
-// q = a_q / norm(a_q)
-extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_q_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_q_unit_at[(iT * B + iB) * K + iK])
-                * compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-        dot_a_q_norm_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// k = a_k / norm(a_k)
-extern "C" void jvp_before_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_k_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_k_unit_at[(iT * B + iB) * K + iK])
-                * compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
-        dot_a_k_norm_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_before4_point(
-    const compute_t dot_a_q, const compute_t dot_a_q_norm, const compute_t a_q, const compute_t norm_a_q,
-    const compute_t dot_a_k, const compute_t dot_a_k_norm, const compute_t a_k, const compute_t norm_a_k,
-    compute_t& dot_q, compute_t& dot_k)
-{
-    // q = a_q / norm(a_q)
-    dot_q = dot_a_q / norm_a_q - dot_a_q_norm * a_q / square(norm_a_q);
-    // k = a_k / norm(a_k)
-    dot_k = dot_a_k / norm_a_k - dot_a_k_norm * a_k / square(norm_a_k);
-}
-
-extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_q_norm_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_a_k_norm_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t dot_q, dot_k;
-        jvp_before4_point(
-            compute_t(dot_a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_a_q_norm_at[iT * B + iB]),
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(dot_a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_a_k_norm_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            dot_q, dot_k);
-        dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
-        dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
-    }
-}
-
-inline_point void jvp_before5_point(
     const compute_t dot_W_v_x_W_v, const compute_t dot_W_v_x_x, const compute_t W_v_x, compute_t& v,
     compute_t& dot_v)
 {
@@ -1774,7 +910,7 @@ inline_point void jvp_before5_point(
     dot_v = (W_v_x - v + 1) * dot_W_v_x * s1;
 }
 
-extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
@@ -1787,7 +923,7 @@ extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t v, dot_v;
-        jvp_before5_point(
+        jvp_before_point(
             compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
             compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
@@ -1797,201 +933,229 @@ extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
     }
 }
 
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void jvp_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double a_q_squared_total = 0;
+        double a_k_squared_total = 0;
+        #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K
+                + iK]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3
+                * K + iK]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K +
+                iK]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            // a_q = silu(W_q @ x)
+            const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+            const compute_t s1 = sigmoid(W_q_x);
+            const compute_t a_q = W_q_x * s1;
+            const compute_t dot_a_q = (W_q_x - a_q + 1) * dot_W_q_x * s1;
+            // a_k = silu(W_k @ x)
+            const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+            const compute_t s2 = sigmoid(W_k_x);
+            const compute_t a_k = W_k_x * s2;
+            const compute_t dot_a_k = (W_k_x - a_k + 1) * dot_W_k_x * s2;
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
+            // q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+        }
+        const compute_t a_q_squared = compute_t(a_q_squared_total);
+        const compute_t a_k_squared = compute_t(a_k_squared_total);
+
+        // q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        double dot_a_q_norm_total = 0;
+        double dot_a_k_norm_total = 0;
+        #pragma omp simd reduction(+:dot_a_q_norm_total, dot_a_k_norm_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+            const compute_t q = a_q / norm_a_q;
+            // k = a_k / norm(a_k)
+            const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+            const compute_t k_ = a_k / norm_a_k;
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            dot_a_q_norm_total += a_q_unit * dot_a_q;
+            dot_a_k_norm_total += a_k_unit * dot_a_k;
+        }
+        const compute_t dot_a_q_norm = compute_t(dot_a_q_norm_total);
+        const compute_t dot_a_k_norm = compute_t(dot_a_k_norm_total);
+
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t dot_q = dot_a_q / norm_a_q - a_q * dot_a_q_norm / square(norm_a_q);
+            // k = a_k / norm(a_k)
+            const compute_t dot_k = dot_a_k / norm_a_k - a_k * dot_a_k_norm / square(norm_a_k);
+            dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
+            dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
+        }
+    }
+}
+
+extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_beta_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_beta_x_total = 0;
+        double dot_w_beta_x_w_beta_total = 0;
+        double dot_w_beta_x_x_total = 0;
+        #pragma omp simd reduction(+:w_beta_x_total, dot_w_beta_x_w_beta_total, dot_w_beta_x_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_w_beta = compute_t(dot_w_beta_at[iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            // beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+            dot_w_beta_x_w_beta_total += dot_w_beta * x;
+            dot_w_beta_x_x_total += w_beta * dot_x;
+        }
+        const compute_t w_beta_x = compute_t(w_beta_x_total);
+        const compute_t dot_w_beta_x_w_beta = compute_t(dot_w_beta_x_w_beta_total);
+        const compute_t dot_w_beta_x_x = compute_t(dot_w_beta_x_x_total);
+
+        // beta = sigmoid(dot(w_beta, x))
+        const compute_t dot_w_beta_x = dot_w_beta_x_w_beta + dot_w_beta_x_x;
+        const compute_t beta = sigmoid(w_beta_x);
+        const compute_t dot_beta = dot_w_beta_x * beta * (1 - beta);
+        beta_at[iT * B + iB] = storage_t(beta);
+        dot_beta_at[iT * B + iB] = storage_t(dot_beta);
+    }
+}
+
+extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        S_k_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void jvp_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_k_S_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        dot_S_k_S_prev_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void jvp_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_k_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_k_at[(t * B + iB) * K + iK]);
-        dot_S_k_k_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step_point(
-    const compute_t dot_S_k_S_prev, const compute_t dot_S_k_k, const compute_t v, const compute_t S_k,
-    const compute_t dot_v, compute_t& S_arg0, compute_t& dot_S_arg0)
-{
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    const compute_t dot_S_k = dot_S_k_S_prev + dot_S_k_k;
-    S_arg0 = v - S_k;
-    dot_S_arg0 = dot_v - dot_S_k;
-}
-
-extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_S_k_S_prev_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_k_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t S_arg0, dot_S_arg0;
-        jvp_step_point(
-            compute_t(dot_S_k_S_prev_at[iB * H + iH]),
-            compute_t(dot_S_k_k_at[iB * H + iH]),
-            compute_t(v_at[(t * B + iB) * H + iH]),
-            compute_t(S_k_at[iB * H + iH]),
-            compute_t(dot_v_at[(t * B + iB) * H + iH]),
-            S_arg0, dot_S_arg0);
-        S_arg0_at[iB * H + iH] = storage_t(S_arg0);
-        dot_S_arg0_at[iB * H + iH] = storage_t(dot_S_arg0);
-    }
-}
-
-inline_point void jvp_step2_point(
-    const compute_t S_arg0, const compute_t k_, const compute_t dot_S_arg0, const compute_t dot_k,
-    const compute_t S_prev, const compute_t beta, const compute_t dot_S_prev, const compute_t dot_beta,
-    compute_t& S, compute_t& dot_S)
-{
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    const compute_t S_arg0_k = S_arg0 * k_;
-    const compute_t dot_S_arg0_k = S_arg0 * dot_k + k_ * dot_S_arg0;
-    S = S_prev + beta * S_arg0_k;
-    dot_S = beta * dot_S_arg0_k + dot_S_prev + dot_beta * S_arg0_k;
-}
-
-extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
     {
-        compute_t S, dot_S;
-        jvp_step2_point(
-            compute_t(S_arg0_at[iB * H + iH]),
-            compute_t(k_at[(t * B + iB) * K + iK]),
-            compute_t(dot_S_arg0_at[iB * H + iH]),
-            compute_t(dot_k_at[(t * B + iB) * K + iK]),
-            compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(beta_at[t * B + iB]),
-            compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(dot_beta_at[t * B + iB]),
-            S, dot_S);
-        S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
-        dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
+        double S_k_total = 0;
+        double dot_S_k_S_prev_total = 0;
+        double dot_S_k_k_total = 0;
+        #pragma omp simd reduction(+:S_k_total, dot_S_k_S_prev_total, dot_S_k_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+            dot_S_k_S_prev_total += dot_S_prev * k_;
+            dot_S_k_k_total += S_prev * dot_k;
+        }
+        const compute_t S_k = compute_t(S_k_total);
+        const compute_t dot_S_k_S_prev = compute_t(dot_S_k_S_prev_total);
+        const compute_t dot_S_k_k = compute_t(dot_S_k_k_total);
+
+        const compute_t v = compute_t(v_at[(t * B + iB) * H + iH]);
+        const compute_t dot_v = compute_t(dot_v_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        const compute_t dot_beta = compute_t(dot_beta_at[t * B + iB]);
+        // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t dot_S_k = dot_S_k_S_prev + dot_S_k_k;
+        const compute_t S_arg0 = v - S_k;
+        const compute_t dot_S_arg0 = dot_v - dot_S_k;
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            const compute_t dot_S_arg0_k = k_ * dot_S_arg0 + dot_k * S_arg0;
+            const compute_t S = S_prev + beta * S_arg0_k;
+            const compute_t dot_S = dot_S_prev + beta * dot_S_arg0_k + dot_beta * S_arg0_k;
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+            dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
+        }
     }
 }
 
-// y = S @ q
-extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ y_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_y_S_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_y_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        y_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S @ q
-extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_y_S_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_y_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S @ q
-extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_y_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        dot_y_q_at[(iT * B + iB) * H + iH] = storage_t(total);
+        double y_total = 0;
+        double dot_y_S_total = 0;
+        double dot_y_q_total = 0;
+        #pragma omp simd reduction(+:y_total, dot_y_S_total, dot_y_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // y = S @ q
+            y_total += S * q;
+            dot_y_S_total += dot_S * q;
+            dot_y_q_total += S * dot_q;
+        }
+        const compute_t y = compute_t(y_total);
+        const compute_t dot_y_S = compute_t(dot_y_S_total);
+        const compute_t dot_y_q = compute_t(dot_y_q_total);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
+        dot_y_S_at[(iT * B + iB) * H + iH] = storage_t(dot_y_S);
+        dot_y_q_at[(iT * B + iB) * H + iH] = storage_t(dot_y_q);
     }
 }
 
@@ -2026,355 +1190,7 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_beta_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_beta_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ dot_w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_beta_x_w_beta_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_w_beta_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_w_beta_x_w_beta_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// beta = sigmoid(dot(w_beta, x))
-extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_beta_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_beta_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_w_beta_x_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void hvp_forward_before_point(
-    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x,
-    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& dot_W_q_x,
-    compute_t& a_q, compute_t& dot_a_q, compute_t& dot_W_k_x, compute_t& a_k, compute_t& dot_a_k)
-{
-    // a_q = silu(W_q @ x)
-    dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
-    const compute_t s1 = sigmoid(W_q_x);
-    a_q = W_q_x * s1;
-    dot_a_q = (W_q_x - a_q + 1) * dot_W_q_x * s1;
-    // a_k = silu(W_k @ x)
-    dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
-    const compute_t s2 = sigmoid(W_k_x);
-    a_k = W_k_x * s2;
-    dot_a_k = (W_k_x - a_k + 1) * dot_W_k_x * s2;
-}
-
-extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k;
-        hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
-            dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k);
-        dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
-        a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
-        dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
-        dot_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_k_x);
-        a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
-        dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
-    }
-}
-
-// q = a_q / norm(a_q)
-extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        a_q_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// k = a_k / norm(a_k)
-extern "C" void hvp_forward_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        a_k_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_before2_point(
-    const compute_t a_q_squared, const compute_t a_k_squared, const compute_t dot_w_beta_x_w_beta,
-    const compute_t dot_w_beta_x_x, const compute_t w_beta_x, compute_t& norm_a_q, compute_t& norm_a_k,
-    compute_t& dot_w_beta_x, compute_t& beta, compute_t& dot_beta)
-{
-    // q = a_q / norm(a_q)
-    norm_a_q = sqrt(a_q_squared);
-    // k = a_k / norm(a_k)
-    norm_a_k = sqrt(a_k_squared);
-    // beta = sigmoid(dot(w_beta, x))
-    dot_w_beta_x = dot_w_beta_x_w_beta + dot_w_beta_x_x;
-    beta = sigmoid(w_beta_x);
-    dot_beta = dot_w_beta_x * beta * (1 - beta);
-}
-
-extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ a_q_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_squared_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_w_beta_x_w_beta_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_w_beta_x_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ w_beta_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_w_beta_x_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t norm_a_q, norm_a_k, dot_w_beta_x, beta, dot_beta;
-        hvp_forward_before2_point(
-            compute_t(a_q_squared_at[iT * B + iB]),
-            compute_t(a_k_squared_at[iT * B + iB]),
-            compute_t(dot_w_beta_x_w_beta_at[iT * B + iB]),
-            compute_t(dot_w_beta_x_x_at[iT * B + iB]),
-            compute_t(w_beta_x_at[iT * B + iB]),
-            norm_a_q, norm_a_k, dot_w_beta_x, beta, dot_beta);
-        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
-        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
-        dot_w_beta_x_at[iT * B + iB] = storage_t(dot_w_beta_x);
-        beta_at[iT * B + iB] = storage_t(beta);
-        dot_beta_at[iT * B + iB] = storage_t(dot_beta);
-    }
-}
-
-inline_point void hvp_forward_before3_point(
-    const compute_t norm_a_q, const compute_t a_q, const compute_t norm_a_k, const compute_t a_k,
-    compute_t& a_q_unit, compute_t& q, compute_t& a_k_unit, compute_t& k_)
-{
-    // q = a_q / norm(a_q)
-    a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
-    q = a_q / norm_a_q;
-    // k = a_k / norm(a_k)
-    a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
-    k_ = a_k / norm_a_k;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t a_q_unit, q, a_k_unit, k_;
-        hvp_forward_before3_point(
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            a_q_unit, q, a_k_unit, k_);
-        a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
-        q_at[(iT * B + iB) * K + iK] = storage_t(q);
-        a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
-        k_at[(iT * B + iB) * K + iK] = storage_t(k_);
-    }
-}
-
-// q = a_q / norm(a_q)
-extern "C" void hvp_forward_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_q_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_q_unit_at[(iT * B + iB) * K + iK])
-                * compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
-        dot_a_q_norm_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// k = a_k / norm(a_k)
-extern "C" void hvp_forward_before_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_k_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(a_k_unit_at[(iT * B + iB) * K + iK])
-                * compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
-        dot_a_k_norm_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_before4_point(
-    const compute_t dot_a_q_norm, const compute_t dot_a_k_norm, compute_t& dot_norm_a_q,
-    compute_t& dot_norm_a_k)
-{
-    // q = a_q / norm(a_q)
-    dot_norm_a_q = dot_a_q_norm;
-    // k = a_k / norm(a_k)
-    dot_norm_a_k = dot_a_k_norm;
-}
-
-extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_a_q_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_k_norm_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_norm_a_q, dot_norm_a_k;
-        hvp_forward_before4_point(
-            compute_t(dot_a_q_norm_at[iT * B + iB]),
-            compute_t(dot_a_k_norm_at[iT * B + iB]),
-            dot_norm_a_q, dot_norm_a_k);
-        dot_norm_a_q_at[iT * B + iB] = storage_t(dot_norm_a_q);
-        dot_norm_a_k_at[iT * B + iB] = storage_t(dot_norm_a_k);
-    }
-}
-
-inline_point void hvp_forward_before5_point(
-    const compute_t dot_a_q, const compute_t dot_norm_a_q, const compute_t a_q, const compute_t norm_a_q,
-    const compute_t dot_a_k, const compute_t dot_norm_a_k, const compute_t a_k, const compute_t norm_a_k,
-    compute_t& dot_q, compute_t& dot_k)
-{
-    // q = a_q / norm(a_q)
-    dot_q = dot_a_q / norm_a_q - dot_norm_a_q * a_q / square(norm_a_q);
-    // k = a_k / norm(a_k)
-    dot_k = dot_a_k / norm_a_k - dot_norm_a_k * a_k / square(norm_a_k);
-}
-
-extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t dot_q, dot_k;
-        hvp_forward_before5_point(
-            compute_t(dot_a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_norm_a_q_at[iT * B + iB]),
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(dot_a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_norm_a_k_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            dot_q, dot_k);
-        dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
-        dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
-    }
-}
-
-inline_point void hvp_forward_before6_point(
     const compute_t dot_W_v_x_W_v, const compute_t dot_W_v_x_x, const compute_t W_v_x, compute_t& dot_W_v_x,
     compute_t& v, compute_t& dot_v)
 {
@@ -2385,7 +1201,7 @@ inline_point void hvp_forward_before6_point(
     dot_v = (W_v_x - v + 1) * dot_W_v_x * s1;
 }
 
-extern "C" void hvp_forward_before6(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
@@ -2399,7 +1215,7 @@ extern "C" void hvp_forward_before6(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_W_v_x, v, dot_v;
-        hvp_forward_before6_point(
+        hvp_forward_before_point(
             compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
             compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
@@ -2410,145 +1226,222 @@ extern "C" void hvp_forward_before6(int64, const int64* sizes, void* const* at)
     }
 }
 
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[17]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double a_q_squared_total = 0;
+        double a_k_squared_total = 0;
+        #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K
+                + iK]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3
+                * K + iK]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K +
+                iK]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            // a_q = silu(W_q @ x)
+            const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+            const compute_t s1 = sigmoid(W_q_x);
+            const compute_t a_q = W_q_x * s1;
+            const compute_t dot_a_q = (W_q_x - a_q + 1) * dot_W_q_x * s1;
+            // a_k = silu(W_k @ x)
+            const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+            const compute_t s2 = sigmoid(W_k_x);
+            const compute_t a_k = W_k_x * s2;
+            const compute_t dot_a_k = (W_k_x - a_k + 1) * dot_W_k_x * s2;
+            dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
+            a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
+            dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
+            dot_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_k_x);
+            a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
+            dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(dot_a_k);
+            // q = a_q / norm(a_q)
+            a_q_squared_total += a_q * a_q;
+            // k = a_k / norm(a_k)
+            a_k_squared_total += a_k * a_k;
+        }
+        const compute_t a_q_squared = compute_t(a_q_squared_total);
+        const compute_t a_k_squared = compute_t(a_k_squared_total);
+
+        // q = a_q / norm(a_q)
+        const compute_t norm_a_q = sqrt(a_q_squared);
+        // k = a_k / norm(a_k)
+        const compute_t norm_a_k = sqrt(a_k_squared);
+        norm_a_q_at[iT * B + iB] = storage_t(norm_a_q);
+        norm_a_k_at[iT * B + iB] = storage_t(norm_a_k);
+        double dot_a_q_norm_total = 0;
+        double dot_a_k_norm_total = 0;
+        #pragma omp simd reduction(+:dot_a_q_norm_total, dot_a_k_norm_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t a_q_unit = a_q / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1);
+            const compute_t q = a_q / norm_a_q;
+            // k = a_k / norm(a_k)
+            const compute_t a_k_unit = a_k / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1);
+            const compute_t k_ = a_k / norm_a_k;
+            a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(a_q_unit);
+            q_at[(iT * B + iB) * K + iK] = storage_t(q);
+            a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(a_k_unit);
+            k_at[(iT * B + iB) * K + iK] = storage_t(k_);
+            dot_a_q_norm_total += a_q_unit * dot_a_q;
+            dot_a_k_norm_total += a_k_unit * dot_a_k;
+        }
+        const compute_t dot_a_q_norm = compute_t(dot_a_q_norm_total);
+        const compute_t dot_a_k_norm = compute_t(dot_a_k_norm_total);
+
+        // q = a_q / norm(a_q)
+        const compute_t dot_norm_a_q = dot_a_q_norm;
+        // k = a_k / norm(a_k)
+        const compute_t dot_norm_a_k = dot_a_k_norm;
+        dot_norm_a_q_at[iT * B + iB] = storage_t(dot_norm_a_q);
+        dot_norm_a_k_at[iT * B + iB] = storage_t(dot_norm_a_k);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // q = a_q / norm(a_q)
+            const compute_t dot_q = dot_a_q / norm_a_q - a_q * dot_norm_a_q / square(norm_a_q);
+            // k = a_k / norm(a_k)
+            const compute_t dot_k = dot_a_k / norm_a_k - a_k * dot_norm_a_k / square(norm_a_k);
+            dot_q_at[(iT * B + iB) * K + iK] = storage_t(dot_q);
+            dot_k_at[(iT * B + iB) * K + iK] = storage_t(dot_k);
+        }
+    }
+}
+
+extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_beta_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_w_beta_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_beta_x_total = 0;
+        double dot_w_beta_x_w_beta_total = 0;
+        double dot_w_beta_x_x_total = 0;
+        #pragma omp simd reduction(+:w_beta_x_total, dot_w_beta_x_w_beta_total, dot_w_beta_x_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_beta = compute_t(w_beta_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_w_beta = compute_t(dot_w_beta_at[iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            // beta = sigmoid(dot(w_beta, x))
+            w_beta_x_total += w_beta * x;
+            dot_w_beta_x_w_beta_total += dot_w_beta * x;
+            dot_w_beta_x_x_total += w_beta * dot_x;
+        }
+        const compute_t w_beta_x = compute_t(w_beta_x_total);
+        const compute_t dot_w_beta_x_w_beta = compute_t(dot_w_beta_x_w_beta_total);
+        const compute_t dot_w_beta_x_x = compute_t(dot_w_beta_x_x_total);
+
+        // beta = sigmoid(dot(w_beta, x))
+        const compute_t dot_w_beta_x = dot_w_beta_x_w_beta + dot_w_beta_x_x;
+        const compute_t beta = sigmoid(w_beta_x);
+        const compute_t dot_beta = dot_w_beta_x * beta * (1 - beta);
+        dot_w_beta_x_at[iT * B + iB] = storage_t(dot_w_beta_x);
+        beta_at[iT * B + iB] = storage_t(beta);
+        dot_beta_at[iT * B + iB] = storage_t(dot_beta);
+    }
+}
+
+extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        S_k_at[iB * H + iH] = storage_t(total);
-    }
-}
+        double S_k_total = 0;
+        double dot_S_k_S_prev_total = 0;
+        double dot_S_k_k_total = 0;
+        #pragma omp simd reduction(+:S_k_total, dot_S_k_S_prev_total, dot_S_k_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            S_k_total += S_prev * k_;
+            dot_S_k_S_prev_total += dot_S_prev * k_;
+            dot_S_k_k_total += S_prev * dot_k;
+        }
+        const compute_t S_k = compute_t(S_k_total);
+        const compute_t dot_S_k_S_prev = compute_t(dot_S_k_S_prev_total);
+        const compute_t dot_S_k_k = compute_t(dot_S_k_k_total);
 
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_k_S_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        dot_S_k_S_prev_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_k_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_k_at[(t * B + iB) * K + iK]);
-        dot_S_k_k_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step_point(
-    const compute_t dot_S_k_S_prev, const compute_t dot_S_k_k, const compute_t v, const compute_t S_k,
-    const compute_t dot_v, compute_t& S_arg0, compute_t& dot_S_arg0)
-{
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    const compute_t dot_S_k = dot_S_k_S_prev + dot_S_k_k;
-    S_arg0 = v - S_k;
-    dot_S_arg0 = dot_v - dot_S_k;
-}
-
-extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_S_k_S_prev_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_k_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t S_arg0, dot_S_arg0;
-        hvp_forward_step_point(
-            compute_t(dot_S_k_S_prev_at[iB * H + iH]),
-            compute_t(dot_S_k_k_at[iB * H + iH]),
-            compute_t(v_at[(t * B + iB) * H + iH]),
-            compute_t(S_k_at[iB * H + iH]),
-            compute_t(dot_v_at[(t * B + iB) * H + iH]),
-            S_arg0, dot_S_arg0);
+        const compute_t v = compute_t(v_at[(t * B + iB) * H + iH]);
+        const compute_t dot_v = compute_t(dot_v_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        const compute_t dot_beta = compute_t(dot_beta_at[t * B + iB]);
+        // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t dot_S_k = dot_S_k_S_prev + dot_S_k_k;
+        const compute_t S_arg0 = v - S_k;
+        const compute_t dot_S_arg0 = dot_v - dot_S_k;
         S_arg0_at[(t * B + iB) * H + iH] = storage_t(S_arg0);
         dot_S_arg0_at[(t * B + iB) * H + iH] = storage_t(dot_S_arg0);
-    }
-}
-
-inline_point void hvp_forward_step2_point(
-    const compute_t S_arg0, const compute_t k_, const compute_t dot_S_arg0, const compute_t dot_k,
-    const compute_t S_prev, const compute_t beta, const compute_t dot_S_prev, const compute_t dot_beta,
-    compute_t& S_arg0_k, compute_t& dot_S_arg0_k, compute_t& S, compute_t& dot_S)
-{
-    // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    S_arg0_k = S_arg0 * k_;
-    dot_S_arg0_k = S_arg0 * dot_k + k_ * dot_S_arg0;
-    S = S_prev + beta * S_arg0_k;
-    dot_S = beta * dot_S_arg0_k + dot_S_prev + dot_beta * S_arg0_k;
-}
-
-extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_S_arg0_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ S_arg0_k_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_S_arg0_k_at = static_cast<storage_t*>(at[9]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t S_arg0_k, dot_S_arg0_k, S, dot_S;
-        hvp_forward_step2_point(
-            compute_t(S_arg0_at[(t * B + iB) * H + iH]),
-            compute_t(k_at[(t * B + iB) * K + iK]),
-            compute_t(dot_S_arg0_at[(t * B + iB) * H + iH]),
-            compute_t(dot_k_at[(t * B + iB) * K + iK]),
-            compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(beta_at[t * B + iB]),
-            compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(dot_beta_at[t * B + iB]),
-            S_arg0_k, dot_S_arg0_k, S, dot_S);
-        S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
-        dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
-        S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
-        dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            const compute_t S_prev = compute_t(S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_S_prev = compute_t(dot_S_rows_at[((t * B + iB) * H + iH) * K + iK]);
+            // S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t S_arg0_k = k_ * S_arg0;
+            const compute_t dot_S_arg0_k = k_ * dot_S_arg0 + dot_k * S_arg0;
+            const compute_t S = S_prev + beta * S_arg0_k;
+            const compute_t dot_S = dot_S_prev + beta * dot_S_arg0_k + dot_beta * S_arg0_k;
+            S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(S_arg0_k);
+            dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(dot_S_arg0_k);
+            S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(S);
+            dot_S_rows_at[(((t + 1) * B + iB) * H + iH) * K + iK] = storage_t(dot_S);
+        }
     }
 }
 
@@ -2592,419 +1485,170 @@ extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const*
     }
 }
 
-// through q = a_q / norm(a_q)
-extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_norm_a_q_dot_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        d_dot_norm_a_q_dot_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through q = a_q / norm(a_q)
-extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_q_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        d_norm_a_q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_before_point(
-    const compute_t d_dot_norm_a_q_dot_q, const compute_t norm_a_q, compute_t& d_dot_norm_a_q)
-{
-    // through q = a_q / norm(a_q)
-    d_dot_norm_a_q = -d_dot_norm_a_q_dot_q / square(norm_a_q);
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_norm_a_q_dot_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_norm_a_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_norm_a_q;
-        hvp_backward_before_point(
-            compute_t(d_dot_norm_a_q_dot_q_at[iT * B + iB]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            d_dot_norm_a_q);
-        d_dot_norm_a_q_at[iT * B + iB] = storage_t(d_dot_norm_a_q);
-    }
-}
-
-inline_point void hvp_backward_before2_point(
-    const compute_t d_dot_norm_a_q, const compute_t dot_a_q, const compute_t d_dot_q,
-    const compute_t dot_norm_a_q, const compute_t a_q, const compute_t norm_a_q, const compute_t a_q_unit,
-    const compute_t W_q_x, compute_t& d_a_q_unit, compute_t& d_dot_q_by_norm_a_q, compute_t& d_dot_a_q,
-    compute_t& d_dot_W_q_x)
-{
-    // through q = a_q / norm(a_q)
-    d_a_q_unit = d_dot_norm_a_q * dot_a_q;
-    d_dot_q_by_norm_a_q = (2 * dot_norm_a_q * a_q / pow(norm_a_q, compute_t(3)) - dot_a_q / square(norm_a_q)) * d_dot_q;
-    // through a_q = silu(W_q @ x)
-    d_dot_a_q = d_dot_norm_a_q * a_q_unit + d_dot_q / norm_a_q;
-    d_dot_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_dot_a_q;
-}
-
-extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_norm_a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_q_by_norm_a_q_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[11]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x;
-        hvp_backward_before2_point(
-            compute_t(d_dot_norm_a_q_at[iT * B + iB]),
-            compute_t(dot_a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(d_dot_q_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_norm_a_q_at[iT * B + iB]),
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(a_q_unit_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x);
-        d_a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_q_unit);
-        d_dot_q_by_norm_a_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_by_norm_a_q);
-        d_dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_q);
-        d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
-    }
-}
-
-// through q = a_q / norm(a_q)
-extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_q_a_q_unit_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK])
-                * compute_t(a_q_at[(iT * B + iB) * K + iK]);
-        d_norm_a_q_a_q_unit_at[iT * B + iB] = storage_t(total);
+        const compute_t dot_norm_a_q = compute_t(dot_norm_a_q_at[iT * B + iB]);
+        const compute_t norm_a_q = compute_t(norm_a_q_at[iT * B + iB]);
+        double d_dot_norm_a_q_dot_q_total = 0;
+        double d_norm_a_q_q_total = 0;
+        double d_norm_a_q_dot_q_total = 0;
+        #pragma omp simd reduction(+:d_dot_norm_a_q_dot_q_total, d_norm_a_q_q_total, d_norm_a_q_dot_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            // through q = a_q / norm(a_q)
+            const compute_t d_dot_q_by_norm_a_q = d_dot_q * (2 * a_q * dot_norm_a_q / pow(norm_a_q, compute_t(3)) -
+                dot_a_q / square(norm_a_q));
+            d_dot_norm_a_q_dot_q_total += d_dot_q * a_q;
+            d_norm_a_q_q_total += d_q * a_q;
+            d_norm_a_q_dot_q_total += d_dot_q_by_norm_a_q;
+        }
+        const compute_t d_dot_norm_a_q_dot_q = compute_t(d_dot_norm_a_q_dot_q_total);
+        const compute_t d_norm_a_q_q = compute_t(d_norm_a_q_q_total);
+        const compute_t d_norm_a_q_dot_q = compute_t(d_norm_a_q_dot_q_total);
+
+        // through q = a_q / norm(a_q)
+        const compute_t d_dot_norm_a_q = -d_dot_norm_a_q_dot_q / square(norm_a_q);
+        double d_norm_a_q_a_q_unit_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_q_a_q_unit_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t a_q_unit = compute_t(a_q_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            // through q = a_q / norm(a_q)
+            const compute_t d_a_q_unit = dot_a_q * d_dot_norm_a_q;
+            // through a_q = silu(W_q @ x)
+            const compute_t d_dot_a_q = d_dot_q / norm_a_q + a_q_unit * d_dot_norm_a_q;
+            const compute_t d_dot_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_dot_a_q;
+            d_a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_q_unit);
+            d_dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_q);
+            d_dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_dot_W_q_x);
+            d_norm_a_q_a_q_unit_total += d_a_q_unit * a_q;
+        }
+        const compute_t d_norm_a_q_a_q_unit = compute_t(d_norm_a_q_a_q_unit_total);
+
+        // through q = a_q / norm(a_q)
+        const compute_t s4 = compute_t((norm_a_q) > (0));
+        const compute_t s5 = choose(s4, norm_a_q, 1);
+        const compute_t d_norm_a_q = d_norm_a_q_dot_q - d_norm_a_q_q / square(norm_a_q) - d_norm_a_q_a_q_unit *
+            choose(s4, 1, 0) / square(s5);
+        const compute_t d_norm_a_q_share = d_norm_a_q / s5;
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
+            const compute_t d_a_q_unit = compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
+            const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
+            // through a_q = silu(W_q @ x)
+            const compute_t s1 = sigmoid(W_q_x);
+            const compute_t s2 = dot_W_q_x * s1;
+            const compute_t d_a_q = a_q * d_norm_a_q_share - d_dot_q * dot_norm_a_q / square(norm_a_q) + d_q /
+                norm_a_q + d_a_q_unit / choose(compute_t((norm_a_q) > (0)), norm_a_q, 1) - d_dot_a_q * s2;
+            const compute_t s3 = W_q_x - a_q + 1;
+            const compute_t d_W_q_x = d_dot_a_q * ((1 - s1) * s2 * s3 + s2) + d_a_q * s1 * s3;
+            d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
+        }
     }
 }
 
-// through q = a_q / norm(a_q)
-extern "C" void hvp_backward_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_q_by_norm_a_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_norm_a_q_dot_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_q_by_norm_a_q_at[(iT * B + iB) * K + iK]);
-        d_norm_a_q_dot_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_before3_point(
-    const compute_t d_norm_a_q_a_q_unit, const compute_t norm_a_q, const compute_t d_norm_a_q_q,
-    const compute_t d_norm_a_q_dot_q, compute_t& d_norm_a_q_share)
-{
-    // through q = a_q / norm(a_q)
-    const compute_t s1 = compute_t((norm_a_q) > (0));
-    const compute_t s2 = choose(s1, norm_a_q, 1);
-    const compute_t d_norm_a_q = d_norm_a_q_dot_q - d_norm_a_q_a_q_unit * choose(s1, 1, 0) / square(s2) -
-        d_norm_a_q_q / square(norm_a_q);
-    d_norm_a_q_share = d_norm_a_q / s2;
-}
-
-extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_norm_a_q_a_q_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_norm_a_q_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_norm_a_q_dot_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_norm_a_q_share_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_norm_a_q_share;
-        hvp_backward_before3_point(
-            compute_t(d_norm_a_q_a_q_unit_at[iT * B + iB]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(d_norm_a_q_q_at[iT * B + iB]),
-            compute_t(d_norm_a_q_dot_q_at[iT * B + iB]),
-            d_norm_a_q_share);
-        d_norm_a_q_share_at[iT * B + iB] = storage_t(d_norm_a_q_share);
-    }
-}
-
-inline_point void hvp_backward_before4_point(
-    const compute_t d_dot_a_q, const compute_t dot_W_q_x, const compute_t W_q_x,
-    const compute_t d_norm_a_q_share, const compute_t a_q, const compute_t d_a_q_unit,
-    const compute_t norm_a_q, const compute_t d_q, const compute_t d_dot_q, const compute_t dot_norm_a_q,
-    compute_t& d_W_q_x)
-{
-    // through a_q = silu(W_q @ x)
-    const compute_t s1 = sigmoid(W_q_x);
-    const compute_t s2 = dot_W_q_x * s1;
-    const compute_t d_a_q = d_norm_a_q_share * a_q - d_dot_a_q * s2 + d_a_q_unit / choose(compute_t((norm_a_q) >
-        (0)), norm_a_q, 1) + d_q / norm_a_q - d_dot_q * dot_norm_a_q / square(norm_a_q);
-    const compute_t s3 = W_q_x - a_q + 1;
-    d_W_q_x = d_dot_a_q * ((1 - s1) * s2 * s3 + s2) + d_a_q * s1 * s3;
-}
-
-extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_norm_a_q_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_dot_q_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[10]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_W_q_x;
-        hvp_backward_before4_point(
-            compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(d_norm_a_q_share_at[iT * B + iB]),
-            compute_t(a_q_at[(iT * B + iB) * K + iK]),
-            compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(d_q_at[(iT * B + iB) * K + iK]),
-            compute_t(d_dot_q_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_norm_a_q_at[iT * B + iB]),
-            d_W_q_x);
-        d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
-    }
-}
-
-inline_point void hvp_backward_step_point(
-    const compute_t d_dot_S_next, const compute_t dy, const compute_t q, const compute_t d_S_next,
-    const compute_t dot_q, const compute_t beta, const compute_t dot_beta, compute_t& d_dot_S,
-    compute_t& d_S, compute_t& d_dot_S_arg0_k, compute_t& d_S_arg0_k)
-{
-    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    d_dot_S = d_dot_S_next + dy * q;
-    d_S = dy * dot_q + d_S_next;
-    d_dot_S_arg0_k = beta * d_dot_S;
-    d_S_arg0_k = beta * d_S + dot_beta * d_dot_S;
-}
-
-extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_prev_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_dot_S_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_S_arg0_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[10]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k;
-        hvp_backward_step_point(
-            compute_t(d_dot_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
-            compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
-            compute_t(dot_q_at[(t * B + iB) * K + iK]),
-            compute_t(beta_at[t * B + iB]),
-            compute_t(dot_beta_at[t * B + iB]),
-            d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k);
-        d_dot_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S);
-        d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
-        d_dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_arg0_k);
-        d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_arg0_k);
-    }
-}
-
-// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_arg0_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_S_arg0_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_S_arg0_k_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dot_S_arg0_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_dot_S_k_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        d_dot_S_arg0_at[(t * B + iB) * H + iH] = storage_t(total);
-    }
-}
+        const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+        const compute_t beta = compute_t(beta_at[t * B + iB]);
+        const compute_t dot_beta = compute_t(dot_beta_at[t * B + iB]);
+        double d_dot_S_arg0_total = 0;
+        double d_S_arg0_S_arg0_k_total = 0;
+        double d_S_arg0_dot_S_arg0_k_total = 0;
+        #pragma omp simd reduction(+:d_dot_S_arg0_total, d_S_arg0_S_arg0_k_total, d_S_arg0_dot_S_arg0_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_S_next = compute_t(d_dot_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K +
+                iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t d_S_next = compute_t(d_S_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+            const compute_t d_dot_S = d_dot_S_next + dy * q;
+            const compute_t d_S = dy * dot_q + d_S_next;
+            const compute_t d_dot_S_arg0_k = beta * d_dot_S;
+            const compute_t d_S_arg0_k = beta * d_S + dot_beta * d_dot_S;
+            d_dot_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S);
+            d_S_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S);
+            d_dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_arg0_k);
+            d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK] = storage_t(d_S_arg0_k);
+            d_dot_S_arg0_total += d_dot_S_arg0_k * k_;
+            d_S_arg0_S_arg0_k_total += d_S_arg0_k * k_;
+            d_S_arg0_dot_S_arg0_k_total += d_dot_S_arg0_k * dot_k;
+        }
+        const compute_t d_dot_S_arg0 = compute_t(d_dot_S_arg0_total);
+        const compute_t d_S_arg0_S_arg0_k = compute_t(d_S_arg0_S_arg0_k_total);
+        const compute_t d_S_arg0_dot_S_arg0_k = compute_t(d_S_arg0_dot_S_arg0_k_total);
+        d_dot_S_arg0_at[(t * B + iB) * H + iH] = storage_t(d_dot_S_arg0);
 
-// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_arg0_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_S_arg0_S_arg0_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        d_S_arg0_S_arg0_k_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_arg0_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_S_arg0_dot_S_arg0_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_arg0_k_at[((t * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_k_at[(t * B + iB) * K + iK]);
-        d_S_arg0_dot_S_arg0_k_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step2_point(
-    const compute_t d_S_arg0_S_arg0_k, const compute_t d_S_arg0_dot_S_arg0_k, const compute_t d_dot_S_arg0,
-    compute_t& d_S_arg0, compute_t& d_dot_S_k, compute_t& d_S_k)
-{
-    // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-    d_S_arg0 = d_S_arg0_S_arg0_k + d_S_arg0_dot_S_arg0_k;
-    d_dot_S_k = -d_dot_S_arg0;
-    d_S_k = -d_S_arg0;
-}
-
-extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_S_arg0_S_arg0_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_S_arg0_dot_S_arg0_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_S_arg0_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_S_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_S_arg0, d_dot_S_k, d_S_k;
-        hvp_backward_step2_point(
-            compute_t(d_S_arg0_S_arg0_k_at[iB * H + iH]),
-            compute_t(d_S_arg0_dot_S_arg0_k_at[iB * H + iH]),
-            compute_t(d_dot_S_arg0_at[(t * B + iB) * H + iH]),
-            d_S_arg0, d_dot_S_k, d_S_k);
+        // through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
+        const compute_t d_S_arg0 = d_S_arg0_S_arg0_k + d_S_arg0_dot_S_arg0_k;
+        const compute_t d_dot_S_k = -d_dot_S_arg0;
+        const compute_t d_S_k = -d_S_arg0;
         d_S_arg0_at[(t * B + iB) * H + iH] = storage_t(d_S_arg0);
         d_dot_S_k_at[(t * B + iB) * H + iH] = storage_t(d_dot_S_k);
         d_S_k_at[(t * B + iB) * H + iH] = storage_t(d_S_k);
-    }
-}
-
-inline_point void hvp_backward_step3_point(
-    const compute_t d_S_k, const compute_t k_, const compute_t d_dot_S_k, const compute_t dot_k,
-    const compute_t d_S, const compute_t d_dot_S, compute_t& d_S_prev, compute_t& d_dot_S_prev)
-{
-    d_S_prev = d_S_k * k_ + d_dot_S_k * dot_k + d_S;
-    d_dot_S_prev = k_ * d_dot_S_k + d_dot_S;
-}
-
-extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_S_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_S_prev_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_S_prev_rows_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_S_prev, d_dot_S_prev;
-        hvp_backward_step3_point(
-            compute_t(d_S_k_at[(t * B + iB) * H + iH]),
-            compute_t(k_at[(t * B + iB) * K + iK]),
-            compute_t(d_dot_S_k_at[(t * B + iB) * H + iH]),
-            compute_t(dot_k_at[(t * B + iB) * K + iK]),
-            compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]),
-            compute_t(d_dot_S_at[((t * B + iB) * H + iH) * K + iK]),
-            d_S_prev, d_dot_S_prev);
-        d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
-        d_dot_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_prev);
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            const compute_t d_S = compute_t(d_S_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t d_dot_S = compute_t(d_dot_S_at[((t * B + iB) * H + iH) * K + iK]);
+            const compute_t d_S_prev = k_ * d_S_k + dot_k * d_dot_S_k + d_S;
+            const compute_t d_dot_S_prev = k_ * d_dot_S_k + d_dot_S;
+            d_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_S_prev);
+            d_dot_S_prev_rows_at[(((t % 2) * B + iB) * H + iH) * K + iK] = storage_t(d_dot_S_prev);
+        }
     }
 }
 
@@ -3189,41 +1833,166 @@ extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* 
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_dot_beta, const compute_t dot_w_beta_x, const compute_t beta,
-    const compute_t d_beta_S, const compute_t d_beta_dot_S, compute_t& d_dot_w_beta_x, compute_t& d_w_beta_x)
+    const compute_t d_dot_S_arg0, const compute_t dot_W_v_x, const compute_t W_v_x,
+    const compute_t d_S_arg0, const compute_t v, compute_t& d_dot_W_v_x, compute_t& d_W_v_x)
 {
-    // through beta = sigmoid(dot(w_beta, x))
-    const compute_t s1 = 1 - beta;
-    const compute_t d_beta = d_dot_beta * (dot_w_beta_x * s1 - dot_w_beta_x * beta) + d_beta_S + d_beta_dot_S;
-    const compute_t s2 = beta * s1;
-    d_dot_w_beta_x = d_dot_beta * s2;
-    d_w_beta_x = d_beta * s2;
+    // through v = silu(W_v @ x)
+    const compute_t s1 = sigmoid(W_v_x);
+    const compute_t s2 = dot_W_v_x * s1;
+    const compute_t d_v = d_S_arg0 - d_dot_S_arg0 * s2;
+    const compute_t s3 = W_v_x - v + 1;
+    const compute_t s4 = s1 * s3;
+    d_dot_W_v_x = d_dot_S_arg0 * s4;
+    d_W_v_x = d_dot_S_arg0 * ((1 - s1) * s2 * s3 + s2) + d_v * s4;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_arg0_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_dot_W_v_x, d_W_v_x;
+        hvp_backward_after_point(
+            compute_t(d_dot_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
+            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
+            d_dot_W_v_x, d_W_v_x);
+        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
+        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
+    }
+}
+
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_beta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_w_beta_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_beta_S_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_beta_dot_S_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_w_beta_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_k_dot_S_k_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_k_dot_S_arg0_k_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_k_dot_S_k_S_prev_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_k_dot_S_arg0_k_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_dot_w_beta_x_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_k_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_dot_a_k_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[24]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_dot_w_beta_x, d_w_beta_x;
-        hvp_backward_after_point(
-            compute_t(d_dot_beta_at[iT * B + iB]),
-            compute_t(dot_w_beta_x_at[iT * B + iB]),
-            compute_t(beta_at[iT * B + iB]),
-            compute_t(d_beta_S_at[iT * B + iB]),
-            compute_t(d_beta_dot_S_at[iT * B + iB]),
-            d_dot_w_beta_x, d_w_beta_x);
+        const compute_t d_dot_beta = compute_t(d_dot_beta_at[iT * B + iB]);
+        const compute_t dot_w_beta_x = compute_t(dot_w_beta_x_at[iT * B + iB]);
+        const compute_t beta = compute_t(beta_at[iT * B + iB]);
+        const compute_t d_beta_S = compute_t(d_beta_S_at[iT * B + iB]);
+        const compute_t d_beta_dot_S = compute_t(d_beta_dot_S_at[iT * B + iB]);
+        const compute_t dot_norm_a_k = compute_t(dot_norm_a_k_at[iT * B + iB]);
+        const compute_t norm_a_k = compute_t(norm_a_k_at[iT * B + iB]);
+        // through beta = sigmoid(dot(w_beta, x))
+        const compute_t s1 = 1 - beta;
+        const compute_t d_beta = d_dot_beta * (dot_w_beta_x * s1 - dot_w_beta_x * beta) + d_beta_S + d_beta_dot_S;
+        const compute_t s2 = beta * s1;
+        const compute_t d_dot_w_beta_x = d_dot_beta * s2;
+        const compute_t d_w_beta_x = d_beta * s2;
         d_dot_w_beta_x_at[iT * B + iB] = storage_t(d_dot_w_beta_x);
         d_w_beta_x_at[iT * B + iB] = storage_t(d_w_beta_x);
+        double d_dot_norm_a_k_dot_k_total = 0;
+        double d_norm_a_k_k_total = 0;
+        double d_norm_a_k_dot_k_total = 0;
+        #pragma omp simd reduction(+:d_dot_norm_a_k_dot_k_total, d_norm_a_k_k_total, d_norm_a_k_dot_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_k_dot_S_k_k = compute_t(d_dot_k_dot_S_k_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_dot_k_dot_S_arg0_k = compute_t(d_dot_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k_S_k = compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k_dot_S_k_S_prev = compute_t(d_k_dot_S_k_S_prev_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k_S_arg0_k = compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k_dot_S_arg0_k = compute_t(d_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // through k = a_k / norm(a_k)
+            const compute_t d_dot_k = d_dot_k_dot_S_k_k + d_dot_k_dot_S_arg0_k;
+            const compute_t d_k = d_k_S_k + d_k_dot_S_k_S_prev + d_k_S_arg0_k + d_k_dot_S_arg0_k;
+            const compute_t d_dot_k_by_norm_a_k = (2 * dot_norm_a_k * a_k / pow(norm_a_k, compute_t(3)) - dot_a_k /
+                square(norm_a_k)) * d_dot_k;
+            d_dot_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_k);
+            d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
+            d_dot_norm_a_k_dot_k_total += d_dot_k * a_k;
+            d_norm_a_k_k_total += d_k * a_k;
+            d_norm_a_k_dot_k_total += d_dot_k_by_norm_a_k;
+        }
+        const compute_t d_dot_norm_a_k_dot_k = compute_t(d_dot_norm_a_k_dot_k_total);
+        const compute_t d_norm_a_k_k = compute_t(d_norm_a_k_k_total);
+        const compute_t d_norm_a_k_dot_k = compute_t(d_norm_a_k_dot_k_total);
+
+        // through k = a_k / norm(a_k)
+        const compute_t d_dot_norm_a_k = -d_dot_norm_a_k_dot_k / square(norm_a_k);
+        double d_norm_a_k_a_k_unit_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_k_a_k_unit_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t a_k_unit = compute_t(a_k_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            // through k = a_k / norm(a_k)
+            const compute_t d_a_k_unit = dot_a_k * d_dot_norm_a_k;
+            // through a_k = silu(W_k @ x)
+            const compute_t d_dot_a_k = d_dot_k / norm_a_k + a_k_unit * d_dot_norm_a_k;
+            const compute_t d_dot_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_dot_a_k;
+            d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
+            d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
+            d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+            d_norm_a_k_a_k_unit_total += d_a_k_unit * a_k;
+        }
+        const compute_t d_norm_a_k_a_k_unit = compute_t(d_norm_a_k_a_k_unit_total);
+
+        // through k = a_k / norm(a_k)
+        const compute_t s6 = compute_t((norm_a_k) > (0));
+        const compute_t s7 = choose(s6, norm_a_k, 1);
+        const compute_t d_norm_a_k = d_norm_a_k_dot_k - d_norm_a_k_k / square(norm_a_k) - d_norm_a_k_a_k_unit *
+            choose(s6, 1, 0) / square(s7);
+        const compute_t d_norm_a_k_share = d_norm_a_k / s7;
+        #pragma GCC ivdep
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_a_k_unit = compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]);
+            const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
+            // through a_k = silu(W_k @ x)
+            const compute_t s3 = sigmoid(W_k_x);
+            const compute_t s4 = dot_W_k_x * s3;
+            const compute_t d_a_k = a_k * d_norm_a_k_share - dot_norm_a_k * d_dot_k / square(norm_a_k) + d_k /
+                norm_a_k + d_a_k_unit / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1) - d_dot_a_k * s4;
+            const compute_t s5 = W_k_x - a_k + 1;
+            const compute_t d_W_k_x = d_dot_a_k * ((1 - s3) * s4 * s5 + s4) + d_a_k * s3 * s5;
+            d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+        }
     }
 }
 
@@ -3266,331 +2035,6 @@ extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const*
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_dot_S_arg0, const compute_t dot_W_v_x, const compute_t W_v_x,
-    const compute_t d_S_arg0, const compute_t v, compute_t& d_dot_W_v_x, compute_t& d_W_v_x)
-{
-    // through v = silu(W_v @ x)
-    const compute_t s1 = sigmoid(W_v_x);
-    const compute_t s2 = dot_W_v_x * s1;
-    const compute_t d_v = d_S_arg0 - d_dot_S_arg0 * s2;
-    const compute_t s3 = W_v_x - v + 1;
-    const compute_t s4 = s1 * s3;
-    d_dot_W_v_x = d_dot_S_arg0 * s4;
-    d_W_v_x = d_dot_S_arg0 * ((1 - s1) * s2 * s3 + s2) + d_v * s4;
-}
-
-extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_dot_W_v_x, d_W_v_x;
-        hvp_backward_after2_point(
-            compute_t(d_dot_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
-            compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(v_at[(iT * B + iB) * H + iH]),
-            d_dot_W_v_x, d_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
-    }
-}
-
-inline_point void hvp_backward_after3_point(
-    const compute_t d_dot_k_dot_S_k_k, const compute_t d_dot_k_dot_S_arg0_k, const compute_t d_k_S_k,
-    const compute_t d_k_dot_S_k_S_prev, const compute_t d_k_S_arg0_k, const compute_t d_k_dot_S_arg0_k,
-    const compute_t dot_a_k, const compute_t dot_norm_a_k, const compute_t a_k, const compute_t norm_a_k,
-    compute_t& d_dot_k, compute_t& d_k, compute_t& d_dot_k_by_norm_a_k)
-{
-    // through k = a_k / norm(a_k)
-    d_dot_k = d_dot_k_dot_S_k_k + d_dot_k_dot_S_arg0_k;
-    d_k = d_k_S_k + d_k_dot_S_k_S_prev + d_k_S_arg0_k + d_k_dot_S_arg0_k;
-    d_dot_k_by_norm_a_k = (2 * dot_norm_a_k * a_k / pow(norm_a_k, compute_t(3)) - dot_a_k / square(norm_a_k)) * d_dot_k;
-}
-
-extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_k_dot_S_k_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_k_dot_S_arg0_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_k_S_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_k_dot_S_k_S_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_k_dot_S_arg0_k_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_k_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_k_by_norm_a_k_at = static_cast<storage_t*>(at[12]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_dot_k, d_k, d_dot_k_by_norm_a_k;
-        hvp_backward_after3_point(
-            compute_t(d_dot_k_dot_S_k_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_dot_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_k_S_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_k_dot_S_k_S_prev_at[(iT * B + iB) * K + iK]),
-            compute_t(d_k_S_arg0_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_k_dot_S_arg0_k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_norm_a_k_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            d_dot_k, d_k, d_dot_k_by_norm_a_k);
-        d_dot_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_k);
-        d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_dot_k_by_norm_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_k_by_norm_a_k);
-    }
-}
-
-// through k = a_k / norm(a_k)
-extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_norm_a_k_dot_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        d_dot_norm_a_k_dot_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through k = a_k / norm(a_k)
-extern "C" void hvp_backward_after_sum13(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_k_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_k_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        d_norm_a_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through k = a_k / norm(a_k)
-extern "C" void hvp_backward_after_sum14(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_k_by_norm_a_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_norm_a_k_dot_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_k_by_norm_a_k_at[(iT * B + iB) * K + iK]);
-        d_norm_a_k_dot_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after4_point(
-    const compute_t d_dot_norm_a_k_dot_k, const compute_t norm_a_k, compute_t& d_dot_norm_a_k)
-{
-    // through k = a_k / norm(a_k)
-    d_dot_norm_a_k = -d_dot_norm_a_k_dot_k / square(norm_a_k);
-}
-
-extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_norm_a_k_dot_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_norm_a_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_norm_a_k;
-        hvp_backward_after4_point(
-            compute_t(d_dot_norm_a_k_dot_k_at[iT * B + iB]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            d_dot_norm_a_k);
-        d_dot_norm_a_k_at[iT * B + iB] = storage_t(d_dot_norm_a_k);
-    }
-}
-
-inline_point void hvp_backward_after5_point(
-    const compute_t d_dot_norm_a_k, const compute_t dot_a_k, const compute_t a_k_unit,
-    const compute_t d_dot_k, const compute_t norm_a_k, const compute_t W_k_x, const compute_t a_k,
-    compute_t& d_a_k_unit, compute_t& d_dot_a_k, compute_t& d_dot_W_k_x)
-{
-    // through k = a_k / norm(a_k)
-    d_a_k_unit = d_dot_norm_a_k * dot_a_k;
-    // through a_k = silu(W_k @ x)
-    d_dot_a_k = d_dot_norm_a_k * a_k_unit + d_dot_k / norm_a_k;
-    d_dot_W_k_x = sigmoid(W_k_x) * (W_k_x - a_k + 1) * d_dot_a_k;
-}
-
-extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_norm_a_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_dot_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_a_k_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_a_k_unit, d_dot_a_k, d_dot_W_k_x;
-        hvp_backward_after5_point(
-            compute_t(d_dot_norm_a_k_at[iT * B + iB]),
-            compute_t(dot_a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(a_k_unit_at[(iT * B + iB) * K + iK]),
-            compute_t(d_dot_k_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            d_a_k_unit, d_dot_a_k, d_dot_W_k_x);
-        d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
-        d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
-    }
-}
-
-// through k = a_k / norm(a_k)
-extern "C" void hvp_backward_after_sum15(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_k_a_k_unit_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK])
-                * compute_t(a_k_at[(iT * B + iB) * K + iK]);
-        d_norm_a_k_a_k_unit_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after6_point(
-    const compute_t d_norm_a_k_a_k_unit, const compute_t norm_a_k, const compute_t d_norm_a_k_k,
-    const compute_t d_norm_a_k_dot_k, compute_t& d_norm_a_k_share)
-{
-    // through k = a_k / norm(a_k)
-    const compute_t s1 = compute_t((norm_a_k) > (0));
-    const compute_t s2 = choose(s1, norm_a_k, 1);
-    const compute_t d_norm_a_k = d_norm_a_k_dot_k - d_norm_a_k_a_k_unit * choose(s1, 1, 0) / square(s2) -
-        d_norm_a_k_k / square(norm_a_k);
-    d_norm_a_k_share = d_norm_a_k / s2;
-}
-
-extern "C" void hvp_backward_after6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_norm_a_k_a_k_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_norm_a_k_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_norm_a_k_dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_norm_a_k_share_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_norm_a_k_share;
-        hvp_backward_after6_point(
-            compute_t(d_norm_a_k_a_k_unit_at[iT * B + iB]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(d_norm_a_k_k_at[iT * B + iB]),
-            compute_t(d_norm_a_k_dot_k_at[iT * B + iB]),
-            d_norm_a_k_share);
-        d_norm_a_k_share_at[iT * B + iB] = storage_t(d_norm_a_k_share);
-    }
-}
-
-inline_point void hvp_backward_after7_point(
-    const compute_t d_dot_a_k, const compute_t dot_W_k_x, const compute_t W_k_x,
-    const compute_t d_norm_a_k_share, const compute_t a_k, const compute_t d_a_k_unit,
-    const compute_t norm_a_k, const compute_t d_k, const compute_t d_dot_k, const compute_t dot_norm_a_k,
-    compute_t& d_W_k_x)
-{
-    // through a_k = silu(W_k @ x)
-    const compute_t s1 = sigmoid(W_k_x);
-    const compute_t s2 = dot_W_k_x * s1;
-    const compute_t d_a_k = d_norm_a_k_share * a_k - d_dot_a_k * s2 + d_a_k_unit / choose(compute_t((norm_a_k) >
-        (0)), norm_a_k, 1) + d_k / norm_a_k - d_dot_k * dot_norm_a_k / square(norm_a_k);
-    const compute_t s3 = W_k_x - a_k + 1;
-    d_W_k_x = d_dot_a_k * ((1 - s1) * s2 * s3 + s2) + d_a_k * s1 * s3;
-}
-
-extern "C" void hvp_backward_after7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_a_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_norm_a_k_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_dot_k_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[10]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_W_k_x;
-        hvp_backward_after7_point(
-            compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
-            compute_t(d_norm_a_k_share_at[iT * B + iB]),
-            compute_t(a_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]),
-            compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(d_k_at[(iT * B + iB) * K + iK]),
-            compute_t(d_dot_k_at[(iT * B + iB) * K + iK]),
-            compute_t(dot_norm_a_k_at[iT * B + iB]),
-            d_W_k_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
-    }
-}
-
-inline_point void hvp_backward_after8_point(
     const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
     const compute_t d_w_beta_x, const compute_t w_beta, const compute_t d_dot_w_beta_x,
     const compute_t dot_w_beta, compute_t& d_x)
@@ -3598,7 +2042,7 @@ inline_point void hvp_backward_after8_point(
     d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
 }
 
-extern "C" void hvp_backward_after8(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
@@ -3615,7 +2059,7 @@ extern "C" void hvp_backward_after8(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        hvp_backward_after8_point(
+        hvp_backward_after2_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),

@@ -123,49 +123,27 @@ def forward(params, x, state=None):
     W_q_x_to_W_v_x = np.empty((T, B, 2 * K + H), dtype)
     a_q = np.empty((T, B, K), dtype)
     a_k = np.empty((T, B, K), dtype)
-    a_q_squared = scratch("a_q_squared", (T, B), dtype)
     norm_a_q = np.empty((T, B), dtype)
     q = np.empty((T, B, K), dtype)
-    a_k_squared = scratch("a_k_squared", (T, B), dtype)
     norm_a_k = np.empty((T, B), dtype)
     k = np.empty((T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
-    w_beta_x = scratch("w_beta_x", (T, B), dtype)
     beta = np.empty((T, B), dtype)
-    S_k = scratch("S_k", (B, H), dtype)
     S_arg0 = np.empty((T, B, H), dtype)
     S_arg0_k = np.empty((T, B, H, K), dtype)
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
-    forward_before_sum = kernel(
-        "forward_before_sum", w_beta, x, w_beta_x,
-    )
     forward_before = kernel(
-        "forward_before", W_q_x_to_W_v_x, a_q, a_k,
+        "forward_before", W_q_x_to_W_v_x, v,
     )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", a_q, a_q_squared,
+    forward_before_rows = kernel(
+        "forward_before_rows", W_q_x_to_W_v_x, a_q, a_k, norm_a_q, norm_a_k, q, k,
     )
-    forward_before_sum3 = kernel(
-        "forward_before_sum3", a_k, a_k_squared,
+    forward_before_rows2 = kernel(
+        "forward_before_rows2", w_beta, x, beta,
     )
-    forward_before2 = kernel(
-        "forward_before2", a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
-    )
-    forward_before3 = kernel(
-        "forward_before3", a_q, norm_a_q, a_k, norm_a_k, q, k,
-    )
-    forward_before4 = kernel(
-        "forward_before4", W_q_x_to_W_v_x, v,
-    )
-    forward_step_sum = kernel(
-        "forward_step_sum", S_rows, k, S_k,
-    )
-    forward_step = kernel(
-        "forward_step", v, S_k, S_arg0,
-    )
-    forward_step2 = kernel(
-        "forward_step2", S_arg0, k, S_rows, beta, S_arg0_k,
+    forward_step_rows = kernel(
+        "forward_step_rows", S_rows, k, v, beta, S_arg0, S_arg0_k,
     )
     forward_after_sum = kernel(
         "forward_after_sum", S_rows, q, y,
@@ -173,22 +151,12 @@ def forward(params, x, state=None):
 
     # W_q_x, W_k_x, W_v_x side by side
     product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
-    # beta = sigmoid(dot(w_beta, x))
-    forward_before_sum()
     forward_before()
-    # q = a_q / norm(a_q)
-    forward_before_sum2()
-    # k = a_k / norm(a_k)
-    forward_before_sum3()
-    forward_before2()
-    forward_before3()
-    forward_before4()
+    forward_before_rows()
+    forward_before_rows2()
 
     for t in range(T):
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        forward_step_sum(t)
-        forward_step(t)
-        forward_step2(t)
+        forward_step_rows(t)
 
     # y = S @ q
     forward_after_sum()
@@ -233,8 +201,6 @@ def backward(params, tape, dy, dstate=None):
     W_k_to_W_v = np.concatenate((W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
-    d_norm_a_q_q = scratch("d_norm_a_q_q", (T, B), dtype)
-    d_norm_a_q_share = scratch("d_norm_a_q_share", (T, B), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
     d_S = scratch("d_S", (T, B, H, K), dtype)
@@ -247,8 +213,6 @@ def backward(params, tape, dy, dstate=None):
     d_k_S_k = scratch("d_k_S_k", (T, B, K), dtype)
     d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_norm_a_k_k = scratch("d_norm_a_k_k", (T, B), dtype)
-    d_norm_a_k_share = scratch("d_norm_a_k_share", (T, B), dtype)
     d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
@@ -258,26 +222,11 @@ def backward(params, tape, dy, dstate=None):
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_rows, d_q,
     )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", d_q, a_q, d_norm_a_q_q,
+    backward_before_rows = kernel(
+        "backward_before_rows", d_q, a_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
     )
-    backward_before = kernel(
-        "backward_before", d_norm_a_q_q, norm_a_q, d_norm_a_q_share,
-    )
-    backward_before2 = kernel(
-        "backward_before2", d_norm_a_q_share, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
-    )
-    backward_step = kernel(
-        "backward_step", d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k,
-    )
-    backward_step_sum = kernel(
-        "backward_step_sum", d_S_arg0_k, k, d_S_arg0,
-    )
-    backward_step2 = kernel(
-        "backward_step2", d_S_arg0, d_S_k,
-    )
-    backward_step3 = kernel(
-        "backward_step3", d_S_k, k, d_S, d_S_prev_rows,
+    backward_step_rows = kernel(
+        "backward_step_rows", d_S_prev_rows, dy, q, beta, k, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_S, S_arg0_k, d_beta,
@@ -289,45 +238,27 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum3", d_S_arg0_k, S_arg0, d_k_S_arg0_k,
     )
     backward_after = kernel(
-        "backward_after", d_beta, beta, d_w_beta_x,
+        "backward_after", d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x,
+    )
+    backward_after_rows = kernel(
+        "backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_q_x_to_W_v_x,
+        d_w_beta_x, d_k, d_W_k_x_to_d_W_v_x,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", d_w_beta_x, x, d_w_beta,
     )
     backward_after2 = kernel(
-        "backward_after2", d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x,
-    )
-    backward_after3 = kernel(
-        "backward_after3", d_k_S_k, d_k_S_arg0_k, d_k,
-    )
-    backward_after_sum5 = kernel(
-        "backward_after_sum5", d_k, a_k, d_norm_a_k_k,
-    )
-    backward_after4 = kernel(
-        "backward_after4", d_norm_a_k_k, norm_a_k, d_norm_a_k_share,
-    )
-    backward_after5 = kernel(
-        "backward_after5", d_norm_a_k_share, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
-    )
-    backward_after6 = kernel(
-        "backward_after6", d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
+        "backward_after2", d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
     )
 
     # through y = S @ q
     backward_before_sum()
-    # through q = a_q / norm(a_q)
-    backward_before_sum2()
-    backward_before()
-    backward_before2()
+    backward_before_rows()
     # through a_q = silu(W_q @ x)
     product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
     for t in reversed(range(T)):
-        backward_step(t)
-        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        backward_step_sum(t)
-        backward_step2(t)
-        backward_step3(t)
+        backward_step_rows(t)
 
     # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
     backward_after_sum()
@@ -338,19 +269,14 @@ def backward(params, tape, dy, dstate=None):
     # through a_q = silu(W_q @ x)
     product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
     backward_after()
+    backward_after_rows()
     # through beta = sigmoid(dot(w_beta, x))
     backward_after_sum4()
-    backward_after2()
-    backward_after3()
-    # through k = a_k / norm(a_k)
-    backward_after_sum5()
-    backward_after4()
-    backward_after5()
     # d_W_k_x, d_W_v_x side by side
     product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
     # d_W_k, d_W_v side by side
     product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_k_to_d_W_v)
-    backward_after6()
+    backward_after2()
 
     dparams = {
         "W_q": d_W_q,
@@ -382,48 +308,23 @@ def infer(params, x, state=None):
     W_q_x_to_W_v_x = scratch("W_q_x_to_W_v_x", (T, B, 2 * K + H), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
-    a_q_squared = scratch("a_q_squared", (T, B), dtype)
-    norm_a_q = scratch("norm_a_q", (T, B), dtype)
     q = scratch("q", (T, B, K), dtype)
-    a_k_squared = scratch("a_k_squared", (T, B), dtype)
-    norm_a_k = scratch("norm_a_k", (T, B), dtype)
     k = scratch("k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
-    w_beta_x = scratch("w_beta_x", (T, B), dtype)
     beta = scratch("beta", (T, B), dtype)
-    S_k = scratch("S_k", (B, H), dtype)
-    S_arg0 = scratch("S_arg0", (B, H), dtype)
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
-    infer_before_sum = kernel(
-        "infer_before_sum", w_beta, x, w_beta_x,
-    )
     infer_before = kernel(
-        "infer_before", W_q_x_to_W_v_x, a_q, a_k,
+        "infer_before", W_q_x_to_W_v_x, v,
     )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", a_q, a_q_squared,
+    infer_before_rows = kernel(
+        "infer_before_rows", W_q_x_to_W_v_x, a_q, a_k, q, k,
     )
-    infer_before_sum3 = kernel(
-        "infer_before_sum3", a_k, a_k_squared,
+    infer_before_rows2 = kernel(
+        "infer_before_rows2", w_beta, x, beta,
     )
-    infer_before2 = kernel(
-        "infer_before2", a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
-    )
-    infer_before3 = kernel(
-        "infer_before3", a_q, norm_a_q, a_k, norm_a_k, q, k,
-    )
-    infer_before4 = kernel(
-        "infer_before4", W_q_x_to_W_v_x, v,
-    )
-    infer_step_sum = kernel(
-        "infer_step_sum", S_rows, k, S_k,
-    )
-    infer_step = kernel(
-        "infer_step", v, S_k, S_arg0,
-    )
-    infer_step2 = kernel(
-        "infer_step2", S_arg0, k, S_rows, beta,
+    infer_step_rows = kernel(
+        "infer_step_rows", S_rows, k, v, beta,
     )
     infer_after_sum = kernel(
         "infer_after_sum", S_rows, q, y,
@@ -431,22 +332,12 @@ def infer(params, x, state=None):
 
     # W_q_x, W_k_x, W_v_x side by side
     product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
-    # beta = sigmoid(dot(w_beta, x))
-    infer_before_sum()
     infer_before()
-    # q = a_q / norm(a_q)
-    infer_before_sum2()
-    # k = a_k / norm(a_k)
-    infer_before_sum3()
-    infer_before2()
-    infer_before3()
-    infer_before4()
+    infer_before_rows()
+    infer_before_rows2()
 
     for t in range(T):
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        infer_step_sum(t)
-        infer_step(t)
-        infer_step2(t)
+        infer_step_rows(t)
 
     # y = S @ q
     infer_after_sum()
@@ -473,49 +364,24 @@ def step(params, x, state=None):
     a_q = scratch("a_q", (T, B, K), dtype)
     W_k_x = scratch("W_k_x", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
-    a_q_squared = scratch("a_q_squared", (T, B), dtype)
-    norm_a_q = scratch("norm_a_q", (T, B), dtype)
     q = scratch("q", (T, B, K), dtype)
-    a_k_squared = scratch("a_k_squared", (T, B), dtype)
-    norm_a_k = scratch("norm_a_k", (T, B), dtype)
     k = scratch("k", (T, B, K), dtype)
     W_v_x = scratch("W_v_x", (T, B, H), dtype)
     v = scratch("v", (T, B, H), dtype)
-    w_beta_x = scratch("w_beta_x", (T, B), dtype)
     beta = scratch("beta", (T, B), dtype)
-    S_k = scratch("S_k", (B, H), dtype)
-    S_arg0 = scratch("S_arg0", (B, H), dtype)
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
-    step_before_sum = kernel(
-        "step_before_sum", w_beta, x, w_beta_x,
-    )
     step_before = kernel(
-        "step_before", W_q_x, W_k_x, a_q, a_k,
+        "step_before", W_v_x, v,
     )
-    step_before_sum2 = kernel(
-        "step_before_sum2", a_q, a_q_squared,
+    step_before_rows = kernel(
+        "step_before_rows", W_q_x, W_k_x, a_q, a_k, q, k,
     )
-    step_before_sum3 = kernel(
-        "step_before_sum3", a_k, a_k_squared,
+    step_before_rows2 = kernel(
+        "step_before_rows2", w_beta, x, beta,
     )
-    step_before2 = kernel(
-        "step_before2", a_q_squared, a_k_squared, w_beta_x, norm_a_q, norm_a_k, beta,
-    )
-    step_before3 = kernel(
-        "step_before3", a_q, norm_a_q, a_k, norm_a_k, q, k,
-    )
-    step_before4 = kernel(
-        "step_before4", W_v_x, v,
-    )
-    step_step_sum = kernel(
-        "step_step_sum", S_rows, k, S_k,
-    )
-    step_step = kernel(
-        "step_step", v, S_k, S_arg0,
-    )
-    step_step2 = kernel(
-        "step_step2", S_arg0, k, S_rows, beta,
+    step_step_rows = kernel(
+        "step_step_rows", S_rows, k, v, beta,
     )
     step_after_sum = kernel(
         "step_after_sum", S_rows, q, y,
@@ -527,22 +393,12 @@ def step(params, x, state=None):
     product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, K))
     # v = silu(W_v @ x)
     product(x.reshape(-1, I), W_v.T, W_v_x.reshape(-1, H))
-    # beta = sigmoid(dot(w_beta, x))
-    step_before_sum()
     step_before()
-    # q = a_q / norm(a_q)
-    step_before_sum2()
-    # k = a_k / norm(a_k)
-    step_before_sum3()
-    step_before2()
-    step_before3()
-    step_before4()
+    step_before_rows()
+    step_before_rows2()
 
     for t in range(T):
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        step_step_sum(t)
-        step_step(t)
-        step_step2(t)
+        step_step_rows(t)
 
     # y = S @ q
     step_after_sum()
@@ -592,97 +448,35 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
     dot_a_k = scratch("dot_a_k", (T, B, K), dtype)
-    a_q_squared = scratch("a_q_squared", (T, B), dtype)
-    norm_a_q = scratch("norm_a_q", (T, B), dtype)
-    a_q_unit = scratch("a_q_unit", (T, B, K), dtype)
-    dot_a_q_norm = scratch("dot_a_q_norm", (T, B), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
-    a_k_squared = scratch("a_k_squared", (T, B), dtype)
-    norm_a_k = scratch("norm_a_k", (T, B), dtype)
-    a_k_unit = scratch("a_k_unit", (T, B, K), dtype)
-    dot_a_k_norm = scratch("dot_a_k_norm", (T, B), dtype)
     k = scratch("k", (T, B, K), dtype)
     dot_k = scratch("dot_k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    w_beta_x = scratch("w_beta_x", (T, B), dtype)
-    dot_w_beta_x_w_beta = scratch("dot_w_beta_x_w_beta", (T, B), dtype)
-    dot_w_beta_x_x = scratch("dot_w_beta_x_x", (T, B), dtype)
     beta = scratch("beta", (T, B), dtype)
     dot_beta = scratch("dot_beta", (T, B), dtype)
-    S_k = scratch("S_k", (B, H), dtype)
-    dot_S_k_S_prev = scratch("dot_S_k_S_prev", (B, H), dtype)
-    dot_S_k_k = scratch("dot_S_k_k", (B, H), dtype)
-    S_arg0 = scratch("S_arg0", (B, H), dtype)
-    dot_S_arg0 = scratch("dot_S_arg0", (B, H), dtype)
     y = np.empty((T, B, H), dtype)
     dot_y_S = scratch("dot_y_S", (T, B, H), dtype)
     dot_y_q = scratch("dot_y_q", (T, B, H), dtype)
     dot_y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
-    jvp_before_sum = kernel(
-        "jvp_before_sum", w_beta, x, w_beta_x,
-    )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", dot_w_beta, x, dot_w_beta_x_w_beta,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", w_beta, dot_x, dot_w_beta_x_x,
-    )
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, a_q, dot_a_q, a_k, dot_a_k,
+        "jvp_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, v, dot_v,
     )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", a_q, a_q_squared,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, a_q, dot_a_q, a_k, dot_a_k,
+        q, k, dot_q, dot_k,
     )
-    jvp_before_sum5 = kernel(
-        "jvp_before_sum5", a_k, a_k_squared,
+    jvp_before_rows2 = kernel(
+        "jvp_before_rows2", w_beta, x, dot_w_beta, dot_x, beta, dot_beta,
     )
-    jvp_before2 = kernel(
-        "jvp_before2", a_q_squared, a_k_squared, dot_w_beta_x_w_beta, dot_w_beta_x_x, w_beta_x, norm_a_q,
-        norm_a_k, beta, dot_beta,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", norm_a_q, a_q, norm_a_k, a_k, a_q_unit, q, a_k_unit, k,
-    )
-    jvp_before_sum6 = kernel(
-        "jvp_before_sum6", a_q_unit, dot_a_q, dot_a_q_norm,
-    )
-    jvp_before_sum7 = kernel(
-        "jvp_before_sum7", a_k_unit, dot_a_k, dot_a_k_norm,
-    )
-    jvp_before4 = kernel(
-        "jvp_before4", dot_a_q, dot_a_q_norm, a_q, norm_a_q, dot_a_k, dot_a_k_norm, a_k, norm_a_k, dot_q,
-        dot_k,
-    )
-    jvp_before5 = kernel(
-        "jvp_before5", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, v, dot_v,
-    )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", S_rows, k, S_k,
-    )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", dot_S_rows, k, dot_S_k_S_prev,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", S_rows, dot_k, dot_S_k_k,
-    )
-    jvp_step = kernel(
-        "jvp_step", dot_S_k_S_prev, dot_S_k_k, v, S_k, dot_v, S_arg0, dot_S_arg0,
-    )
-    jvp_step2 = kernel(
-        "jvp_step2", S_arg0, k, dot_S_arg0, dot_k, S_rows, beta, dot_S_rows, dot_beta,
-    )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", S_rows, q, y,
-    )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", dot_S_rows, q, dot_y_S,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", S_rows, dot_q, dot_y_q,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", S_rows, q, dot_S_rows, dot_q, y, dot_y_S, dot_y_q,
     )
     jvp_after = kernel(
         "jvp_after", dot_y_S, dot_y_q, dot_y,
@@ -692,42 +486,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
     # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
     product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
-    # beta = sigmoid(dot(w_beta, x))
-    jvp_before_sum()
-    # beta = sigmoid(dot(w_beta, x))
-    jvp_before_sum2()
-    # beta = sigmoid(dot(w_beta, x))
-    jvp_before_sum3()
     jvp_before()
-    # q = a_q / norm(a_q)
-    jvp_before_sum4()
-    # k = a_k / norm(a_k)
-    jvp_before_sum5()
-    jvp_before2()
-    jvp_before3()
-    # q = a_q / norm(a_q)
-    jvp_before_sum6()
-    # k = a_k / norm(a_k)
-    jvp_before_sum7()
-    jvp_before4()
-    jvp_before5()
+    jvp_before_rows()
+    jvp_before_rows2()
 
     for t in range(T):
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        jvp_step_sum(t)
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        jvp_step_sum2(t)
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        jvp_step_sum3(t)
-        jvp_step(t)
-        jvp_step2(t)
+        jvp_step_rows(t)
 
-    # y = S @ q
-    jvp_after_sum()
-    # y = S @ q
-    jvp_after_sum2()
-    # y = S @ q
-    jvp_after_sum3()
+    jvp_after_rows()
     jvp_after()
 
     last = {"S": S_rows[T].copy()}
@@ -778,146 +544,62 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_k_x = scratch("dot_W_k_x", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
     dot_a_k = scratch("dot_a_k", (T, B, K), dtype)
-    a_q_squared = scratch("a_q_squared", (T, B), dtype)
     norm_a_q = scratch("norm_a_q", (T, B), dtype)
     a_q_unit = scratch("a_q_unit", (T, B, K), dtype)
-    dot_a_q_norm = scratch("dot_a_q_norm", (T, B), dtype)
     dot_norm_a_q = scratch("dot_norm_a_q", (T, B), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
-    a_k_squared = scratch("a_k_squared", (T, B), dtype)
     norm_a_k = scratch("norm_a_k", (T, B), dtype)
     a_k_unit = scratch("a_k_unit", (T, B, K), dtype)
-    dot_a_k_norm = scratch("dot_a_k_norm", (T, B), dtype)
     dot_norm_a_k = scratch("dot_norm_a_k", (T, B), dtype)
     k = scratch("k", (T, B, K), dtype)
     dot_k = scratch("dot_k", (T, B, K), dtype)
     dot_W_v_x = scratch("dot_W_v_x", (T, B, H), dtype)
     v = scratch("v", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    w_beta_x = scratch("w_beta_x", (T, B), dtype)
-    dot_w_beta_x_w_beta = scratch("dot_w_beta_x_w_beta", (T, B), dtype)
-    dot_w_beta_x_x = scratch("dot_w_beta_x_x", (T, B), dtype)
     dot_w_beta_x = scratch("dot_w_beta_x", (T, B), dtype)
     beta = scratch("beta", (T, B), dtype)
     dot_beta = scratch("dot_beta", (T, B), dtype)
-    S_k = scratch("S_k", (B, H), dtype)
-    dot_S_k_S_prev = scratch("dot_S_k_S_prev", (B, H), dtype)
-    dot_S_k_k = scratch("dot_S_k_k", (B, H), dtype)
     S_arg0 = scratch("S_arg0", (T, B, H), dtype)
     dot_S_arg0 = scratch("dot_S_arg0", (T, B, H), dtype)
     S_arg0_k = scratch("S_arg0_k", (T, B, H, K), dtype)
     dot_S_arg0_k = scratch("dot_S_arg0_k", (T, B, H, K), dtype)
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", w_beta, x, w_beta_x,
-    )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", dot_w_beta, x, dot_w_beta_x_w_beta,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", w_beta, dot_x, dot_w_beta_x_x,
-    )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_q_x, a_q, dot_a_q,
-        dot_W_k_x, a_k, dot_a_k,
+        "hvp_forward_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
     )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", a_q, a_q_squared,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_q_x, a_q,
+        dot_a_q, dot_W_k_x, a_k, dot_a_k, norm_a_q, norm_a_k, a_q_unit, q, a_k_unit, k, dot_norm_a_q,
+        dot_norm_a_k, dot_q, dot_k,
     )
-    hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", a_k, a_k_squared,
+    hvp_forward_before_rows2 = kernel(
+        "hvp_forward_before_rows2", w_beta, x, dot_w_beta, dot_x, dot_w_beta_x, beta, dot_beta,
     )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", a_q_squared, a_k_squared, dot_w_beta_x_w_beta, dot_w_beta_x_x, w_beta_x,
-        norm_a_q, norm_a_k, dot_w_beta_x, beta, dot_beta,
-    )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", norm_a_q, a_q, norm_a_k, a_k, a_q_unit, q, a_k_unit, k,
-    )
-    hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", a_q_unit, dot_a_q, dot_a_q_norm,
-    )
-    hvp_forward_before_sum7 = kernel(
-        "hvp_forward_before_sum7", a_k_unit, dot_a_k, dot_a_k_norm,
-    )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", dot_a_q_norm, dot_a_k_norm, dot_norm_a_q, dot_norm_a_k,
-    )
-    hvp_forward_before5 = kernel(
-        "hvp_forward_before5", dot_a_q, dot_norm_a_q, a_q, norm_a_q, dot_a_k, dot_norm_a_k, a_k, norm_a_k,
-        dot_q, dot_k,
-    )
-    hvp_forward_before6 = kernel(
-        "hvp_forward_before6", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
-    )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", S_rows, k, S_k,
-    )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", dot_S_rows, k, dot_S_k_S_prev,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", S_rows, dot_k, dot_S_k_k,
-    )
-    hvp_forward_step = kernel(
-        "hvp_forward_step", dot_S_k_S_prev, dot_S_k_k, v, S_k, dot_v, S_arg0, dot_S_arg0,
-    )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", S_arg0, k, dot_S_arg0, dot_k, S_rows, beta, dot_S_rows, dot_beta, S_arg0_k,
-        dot_S_arg0_k,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", S_rows, k, dot_S_rows, dot_k, v, dot_v, beta, dot_beta, S_arg0, dot_S_arg0,
+        S_arg0_k, dot_S_arg0_k,
     )
 
     # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
     product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
     # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
     product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
-    # beta = sigmoid(dot(w_beta, x))
-    hvp_forward_before_sum()
-    # beta = sigmoid(dot(w_beta, x))
-    hvp_forward_before_sum2()
-    # beta = sigmoid(dot(w_beta, x))
-    hvp_forward_before_sum3()
     hvp_forward_before()
-    # q = a_q / norm(a_q)
-    hvp_forward_before_sum4()
-    # k = a_k / norm(a_k)
-    hvp_forward_before_sum5()
-    hvp_forward_before2()
-    hvp_forward_before3()
-    # q = a_q / norm(a_q)
-    hvp_forward_before_sum6()
-    # k = a_k / norm(a_k)
-    hvp_forward_before_sum7()
-    hvp_forward_before4()
-    hvp_forward_before5()
-    hvp_forward_before6()
+    hvp_forward_before_rows()
+    hvp_forward_before_rows2()
 
     for t in range(T):
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        hvp_forward_step_sum(t)
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        hvp_forward_step_sum2(t)
-        # S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        hvp_forward_step_sum3(t)
-        hvp_forward_step(t)
-        hvp_forward_step2(t)
+        hvp_forward_step_rows(t)
     dy = np.ascontiguousarray(cotangents["y"])
     W_k_to_dot_W_v = np.concatenate((W_k, dot_W_k, W_v, dot_W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
     d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
-    d_dot_norm_a_q_dot_q = scratch("d_dot_norm_a_q_dot_q", (T, B), dtype)
-    d_dot_norm_a_q = scratch("d_dot_norm_a_q", (T, B), dtype)
     d_a_q_unit = scratch("d_a_q_unit", (T, B, K), dtype)
-    d_norm_a_q_a_q_unit = scratch("d_norm_a_q_a_q_unit", (T, B), dtype)
-    d_norm_a_q_q = scratch("d_norm_a_q_q", (T, B), dtype)
-    d_dot_q_by_norm_a_q = scratch("d_dot_q_by_norm_a_q", (T, B, K), dtype)
-    d_norm_a_q_dot_q = scratch("d_norm_a_q_dot_q", (T, B), dtype)
     d_dot_a_q = scratch("d_dot_a_q", (T, B, K), dtype)
-    d_norm_a_q_share = scratch("d_norm_a_q_share", (T, B), dtype)
     d_dot_W_q_x = scratch("d_dot_W_q_x", (T, B, K), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -927,8 +609,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_S_arg0_k = scratch("d_dot_S_arg0_k", (T, B, H, K), dtype)
     d_S_arg0_k = scratch("d_S_arg0_k", (T, B, H, K), dtype)
     d_dot_S_arg0 = scratch("d_dot_S_arg0", (T, B, H), dtype)
-    d_S_arg0_S_arg0_k = scratch("d_S_arg0_S_arg0_k", (B, H), dtype)
-    d_S_arg0_dot_S_arg0_k = scratch("d_S_arg0_dot_S_arg0_k", (B, H), dtype)
     d_S_arg0 = scratch("d_S_arg0", (T, B, H), dtype)
     d_dot_S_k = scratch("d_dot_S_k", (T, B, H), dtype)
     d_S_k = scratch("d_S_k", (T, B, H), dtype)
@@ -946,15 +626,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
     d_k_dot_S_arg0_k = scratch("d_k_dot_S_arg0_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_dot_norm_a_k_dot_k = scratch("d_dot_norm_a_k_dot_k", (T, B), dtype)
-    d_dot_norm_a_k = scratch("d_dot_norm_a_k", (T, B), dtype)
     d_a_k_unit = scratch("d_a_k_unit", (T, B, K), dtype)
-    d_norm_a_k_a_k_unit = scratch("d_norm_a_k_a_k_unit", (T, B), dtype)
-    d_norm_a_k_k = scratch("d_norm_a_k_k", (T, B), dtype)
-    d_dot_k_by_norm_a_k = scratch("d_dot_k_by_norm_a_k", (T, B, K), dtype)
-    d_norm_a_k_dot_k = scratch("d_norm_a_k_dot_k", (T, B), dtype)
     d_dot_a_k = scratch("d_dot_a_k", (T, B, K), dtype)
-    d_norm_a_k_share = scratch("d_norm_a_k_share", (T, B), dtype)
     d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
@@ -977,52 +650,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum2 = kernel(
         "hvp_backward_before_sum2", dy, dot_S_rows, d_q,
     )
-    hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", d_dot_q, a_q, d_dot_norm_a_q_dot_q,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit,
+        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
     )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", d_q, a_q, d_norm_a_q_q,
-    )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_norm_a_q_dot_q, norm_a_q, d_dot_norm_a_q,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", d_dot_norm_a_q, dot_a_q, d_dot_q, dot_norm_a_q, a_q, norm_a_q, a_q_unit,
-        W_q_x_to_dot_W_v_x_W_v, d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x,
-    )
-    hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", d_a_q_unit, a_q, d_norm_a_q_a_q_unit,
-    )
-    hvp_backward_before_sum6 = kernel(
-        "hvp_backward_before_sum6", d_dot_q_by_norm_a_q, d_norm_a_q_dot_q,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", d_norm_a_q_a_q_unit, norm_a_q, d_norm_a_q_q, d_norm_a_q_dot_q,
-        d_norm_a_q_share,
-    )
-    hvp_backward_before4 = kernel(
-        "hvp_backward_before4", d_dot_a_q, dot_W_q_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_q_share, a_q,
-        d_a_q_unit, norm_a_q, d_q, d_dot_q, dot_norm_a_q, d_W_q_x,
-    )
-    hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, d_dot_S, d_S,
-        d_dot_S_arg0_k, d_S_arg0_k,
-    )
-    hvp_backward_step_sum = kernel(
-        "hvp_backward_step_sum", d_dot_S_arg0_k, k, d_dot_S_arg0,
-    )
-    hvp_backward_step_sum2 = kernel(
-        "hvp_backward_step_sum2", d_S_arg0_k, k, d_S_arg0_S_arg0_k,
-    )
-    hvp_backward_step_sum3 = kernel(
-        "hvp_backward_step_sum3", d_dot_S_arg0_k, dot_k, d_S_arg0_dot_S_arg0_k,
-    )
-    hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_S_arg0_S_arg0_k, d_S_arg0_dot_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k,
-        d_S_k,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_S_k, k, d_dot_S_k, dot_k, d_S, d_dot_S, d_S_prev_rows, d_dot_S_prev_rows,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, k, dot_k,
+        d_dot_S, d_S, d_dot_S_arg0_k, d_S_arg0_k, d_dot_S_arg0, d_S_arg0, d_dot_S_k, d_S_k,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_S, S_arg0_k, d_dot_beta,
@@ -1052,8 +686,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum9", d_dot_S_arg0_k, dot_S_arg0, d_k_dot_S_arg0_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S, d_dot_w_beta_x,
-        d_w_beta_x,
+        "hvp_backward_after", d_dot_S_arg0, dot_W_v_x, W_q_x_to_dot_W_v_x_W_v, d_S_arg0, v,
+        d_W_k_x_to_d_dot_W_v_x,
+    )
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S,
+        d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k,
+        d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k, a_k_unit, W_q_x_to_dot_W_v_x_W_v, dot_W_k_x,
+        d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k, d_W_k_x_to_d_dot_W_v_x,
     )
     hvp_backward_after_sum10 = kernel(
         "hvp_backward_after_sum10", d_w_beta_x, x, d_w_beta_w_beta_x,
@@ -1062,43 +702,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum11", d_dot_w_beta_x, dot_x, d_w_beta_dot_w_beta_x_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_S_arg0, dot_W_v_x, W_q_x_to_dot_W_v_x_W_v, d_S_arg0, v,
-        d_W_k_x_to_d_dot_W_v_x,
-    )
-    hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev,
-        d_k_S_arg0_k, d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k, d_dot_k, d_k,
-        d_dot_k_by_norm_a_k,
-    )
-    hvp_backward_after_sum12 = kernel(
-        "hvp_backward_after_sum12", d_dot_k, a_k, d_dot_norm_a_k_dot_k,
-    )
-    hvp_backward_after_sum13 = kernel(
-        "hvp_backward_after_sum13", d_k, a_k, d_norm_a_k_k,
-    )
-    hvp_backward_after_sum14 = kernel(
-        "hvp_backward_after_sum14", d_dot_k_by_norm_a_k, d_norm_a_k_dot_k,
-    )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", d_dot_norm_a_k_dot_k, norm_a_k, d_dot_norm_a_k,
-    )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", d_dot_norm_a_k, dot_a_k, a_k_unit, d_dot_k, norm_a_k, W_q_x_to_dot_W_v_x_W_v,
-        a_k, d_a_k_unit, d_dot_a_k, d_W_k_x_to_d_dot_W_v_x,
-    )
-    hvp_backward_after_sum15 = kernel(
-        "hvp_backward_after_sum15", d_a_k_unit, a_k, d_norm_a_k_a_k_unit,
-    )
-    hvp_backward_after6 = kernel(
-        "hvp_backward_after6", d_norm_a_k_a_k_unit, norm_a_k, d_norm_a_k_k, d_norm_a_k_dot_k,
-        d_norm_a_k_share,
-    )
-    hvp_backward_after7 = kernel(
-        "hvp_backward_after7", d_dot_a_k, dot_W_k_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_k_share, a_k,
-        d_a_k_unit, norm_a_k, d_k, d_dot_k, dot_norm_a_k, d_W_k_x_to_d_dot_W_v_x,
-    )
-    hvp_backward_after8 = kernel(
-        "hvp_backward_after8", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_w_beta_x, w_beta, d_dot_w_beta_x,
+        "hvp_backward_after2", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_w_beta_x, w_beta, d_dot_w_beta_x,
         dot_w_beta, d_x,
     )
     hvp_backward_finish = kernel(
@@ -1115,33 +719,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum()
     # through y = S @ q
     hvp_backward_before_sum2()
-    # through q = a_q / norm(a_q)
-    hvp_backward_before_sum3()
-    # through q = a_q / norm(a_q)
-    hvp_backward_before_sum4()
-    hvp_backward_before()
-    hvp_backward_before2()
-    # through q = a_q / norm(a_q)
-    hvp_backward_before_sum5()
-    # through q = a_q / norm(a_q)
-    hvp_backward_before_sum6()
+    hvp_backward_before_rows()
     # through a_q = silu(W_q @ x)
     product(d_dot_W_q_x.reshape(-1, K), dot_W_q, d_x_dot_W_q_x_W_q.reshape(-1, I))
-    hvp_backward_before3()
-    hvp_backward_before4()
     # through a_q = silu(W_q @ x)
     product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
     for t in reversed(range(T)):
-        hvp_backward_step(t)
-        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        hvp_backward_step_sum(t)
-        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        hvp_backward_step_sum2(t)
-        # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
-        hvp_backward_step_sum3(t)
-        hvp_backward_step2(t)
-        hvp_backward_step3(t)
+        hvp_backward_step_rows(t)
 
     # through S = S[t-1] + beta * outer(v - S[t-1] @ k, k)
     hvp_backward_after_sum()
@@ -1166,11 +751,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through a_q = silu(W_q @ x)
     product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     hvp_backward_after()
-    # through beta = sigmoid(dot(w_beta, x))
-    hvp_backward_after_sum10()
-    # through beta = sigmoid(dot(w_beta, x))
-    hvp_backward_after_sum11()
-    hvp_backward_after2()
     # through v = silu(W_v @ x)
     product(
         d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
@@ -1183,30 +763,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_x.reshape(-1, I),
         d_W_v_dot_W_v_x_x,
     )
-    hvp_backward_after3()
-    # through k = a_k / norm(a_k)
-    hvp_backward_after_sum12()
-    # through k = a_k / norm(a_k)
-    hvp_backward_after_sum13()
-    # through k = a_k / norm(a_k)
-    hvp_backward_after_sum14()
-    hvp_backward_after4()
-    hvp_backward_after5()
-    # through k = a_k / norm(a_k)
-    hvp_backward_after_sum15()
+    hvp_backward_after_rows()
+    # through beta = sigmoid(dot(w_beta, x))
+    hvp_backward_after_sum10()
+    # through beta = sigmoid(dot(w_beta, x))
+    hvp_backward_after_sum11()
     # through a_k = silu(W_k @ x)
     product(
         d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
         dot_x.reshape(-1, I),
         d_W_k_dot_W_k_x_x,
     )
-    hvp_backward_after6()
-    hvp_backward_after7()
     # d_W_k_x, d_dot_W_k_x, d_W_v_x, d_dot_W_v_x side by side
     product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H), W_k_to_dot_W_v, d_x_W_k_x.reshape(-1, I))
     # through a_k = silu(W_k @ x)
     product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
-    hvp_backward_after8()
+    hvp_backward_after2()
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

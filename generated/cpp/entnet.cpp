@@ -144,301 +144,132 @@ extern "C" void forward_once(int64, const int64* sizes, void* const* at)
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        double h_x_total = 0;
+        #pragma omp simd reduction(+:h_x_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+        }
+        const compute_t h_x = compute_t(h_x_total);
 
-inline_point void forward_step_point(
-    const compute_t h_x, const compute_t w_x, compute_t& g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t g_pre = h_x + w_x;
-    g = sigmoid(g_pre);
-}
-
-extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t g;
-        forward_step_point(
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
-            g);
+        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
         g_at[(t * B + iB) * N + iN] = storage_t(g);
-    }
-}
+        double a_squared_total = 0;
+        #pragma omp simd reduction(+:a_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        const compute_t a_squared = compute_t(a_squared_total);
 
-inline_point void forward_step2_point(
-    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
-    const compute_t g, compute_t& n_, compute_t& a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-}
-
-extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t n_, a;
-        forward_step2_point(
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            n_, a);
-        n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
-        a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" void forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(a_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void forward_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t norm_a;
-        forward_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
         norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        }
     }
 }
 
-inline_point void forward_step4_point(
-    const compute_t a, const compute_t norm_a, compute_t& h)
-{
-    // h = a / norm(a)
-    h = a / norm_a;
-}
-
-extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        forward_step4_point(
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            h);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
-    }
-}
-
-inline_point void backward_step_point(
-    const compute_t dy, const compute_t d_h_next, compute_t& d_h)
-{
-    // through h = a / norm(a)
-    d_h = dy + d_h_next;
-}
-
-extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_h;
-        backward_step_point(
-            compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
-            d_h);
-        d_h_at[(iB * N + iN) * H + iH] = storage_t(d_h);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        d_norm_a_h_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void backward_step2_point(
-    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_norm_a_share)
-{
-    // through h = a / norm(a)
-    const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
-    d_norm_a_share = d_norm_a / choose(compute_t((norm_a) > (0)), norm_a, 1);
-}
-
-extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ d_norm_a_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_share_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_norm_a_share;
-        backward_step2_point(
-            compute_t(d_norm_a_h_at[iB * N + iN]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_norm_a_share);
-        d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
-    }
-}
-
-inline_point void backward_step3_point(
-    const compute_t d_norm_a_share, const compute_t a, const compute_t d_h, const compute_t norm_a,
-    const compute_t g, const compute_t n_, compute_t& d_a, compute_t& d_n_pre)
-{
-    // through a = h[t-1] + g * n
-    d_a = d_norm_a_share * a + d_h / norm_a;
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t d_n = g * d_a;
-    d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
-}
-
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_norm_a_share_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_a, d_n_pre;
-        backward_step3_point(
-            compute_t(d_norm_a_share_at[iB * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_h_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
-            d_a, d_n_pre);
-        d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
-        d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_a_at[(iB * N + iN) * H + iH])
-                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-        d_g_at[iB * N + iN] = storage_t(total);
+        double d_norm_a_h_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            // through h = a / norm(a)
+            const compute_t d_h = dy + d_h_next;
+            d_h_at[(iB * N + iN) * H + iH] = storage_t(d_h);
+            d_norm_a_h_total += d_h * a;
+        }
+        const compute_t d_norm_a_h = compute_t(d_norm_a_h_total);
+
+        const compute_t norm_a = compute_t(norm_a_at[(t * B + iB) * N + iN]);
+        const compute_t g = compute_t(g_at[(t * B + iB) * N + iN]);
+        // through h = a / norm(a)
+        const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
+        const compute_t d_norm_a_share = d_norm_a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+        double d_g_total = 0;
+        #pragma omp simd reduction(+:d_g_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h = compute_t(d_h_at[(iB * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            // through a = h[t-1] + g * n
+            const compute_t d_a = a * d_norm_a_share + d_h / norm_a;
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t d_n = g * d_a;
+            const compute_t d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
+            d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
+            d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
+            d_g_total += d_a * n_;
+        }
+        const compute_t d_g = compute_t(d_g_total);
+        d_g_at[iB * N + iN] = storage_t(d_g);
     }
 }
 
-inline_point void backward_step4_point(
+inline_point void backward_step_point(
     const compute_t d_g, const compute_t g, compute_t& d_g_pre)
 {
     // through g = sigmoid(h[t-1] @ x + w @ x)
     d_g_pre = d_g * g * (1 - g);
 }
 
-extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[3];
     const storage_t* __restrict__ d_g_at = static_cast<storage_t*>(at[0]);
@@ -449,7 +280,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t d_g_pre;
-        backward_step4_point(
+        backward_step_point(
             compute_t(d_g_at[iB * N + iN]),
             compute_t(g_at[(t * B + iB) * N + iN]),
             d_g_pre);
@@ -457,14 +288,14 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step5_point(
+inline_point void backward_step2_point(
     const compute_t d_g_pre, const compute_t x, const compute_t d_h_prev_h_U_T, const compute_t d_a,
     compute_t& d_h_prev)
 {
     d_h_prev = d_g_pre * x + d_h_prev_h_U_T + d_a;
 }
 
-extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
@@ -478,7 +309,7 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_prev;
-        backward_step5_point(
+        backward_step2_point(
             compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
@@ -659,155 +490,63 @@ extern "C" void infer_once(int64, const int64* sizes, void* const* at)
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void infer_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        double h_x_total = 0;
+        #pragma omp simd reduction(+:h_x_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n_at[(iB * N + iN) * H + iH] = storage_t(n_);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+        }
+        const compute_t h_x = compute_t(h_x_total);
 
-inline_point void infer_step_point(
-    const compute_t h_x, const compute_t w_x, compute_t& g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t g_pre = h_x + w_x;
-    g = sigmoid(g_pre);
-}
+        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
+        double a_squared_total = 0;
+        #pragma omp simd reduction(+:a_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[(iB * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        const compute_t a_squared = compute_t(a_squared_total);
 
-extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t g;
-        infer_step_point(
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
-            g);
-        g_at[iB * N + iN] = storage_t(g);
-    }
-}
-
-inline_point void infer_step2_point(
-    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
-    const compute_t g, compute_t& a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-}
-
-extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t a;
-        infer_step2_point(
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[iB * N + iN]),
-            a);
-        a_at[(iB * N + iN) * H + iH] = storage_t(a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" void infer_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(a_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[(iB * N + iN) * H + iH]);
-        a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void infer_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" void infer_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t norm_a;
-        infer_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[iB * N + iN] = storage_t(norm_a);
-    }
-}
-
-inline_point void infer_step4_point(
-    const compute_t a, const compute_t norm_a, compute_t& h)
-{
-    // h = a / norm(a)
-    h = a / norm_a;
-}
-
-extern "C" void infer_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        infer_step4_point(
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[iB * N + iN]),
-            h);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        }
     }
 }
 
@@ -844,155 +583,63 @@ extern "C" void step_once(int64, const int64* sizes, void* const* at)
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void step_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        double h_x_total = 0;
+        #pragma omp simd reduction(+:h_x_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n_at[(iB * N + iN) * H + iH] = storage_t(n_);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+        }
+        const compute_t h_x = compute_t(h_x_total);
 
-inline_point void step_step_point(
-    const compute_t h_x, const compute_t w_x, compute_t& g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t g_pre = h_x + w_x;
-    g = sigmoid(g_pre);
-}
+        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
+        double a_squared_total = 0;
+        #pragma omp simd reduction(+:a_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[(iB * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        const compute_t a_squared = compute_t(a_squared_total);
 
-extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t g;
-        step_step_point(
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
-            g);
-        g_at[iB * N + iN] = storage_t(g);
-    }
-}
-
-inline_point void step_step2_point(
-    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
-    const compute_t g, compute_t& a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-}
-
-extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t a;
-        step_step2_point(
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[iB * N + iN]),
-            a);
-        a_at[(iB * N + iN) * H + iH] = storage_t(a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" void step_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(a_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[(iB * N + iN) * H + iH]);
-        a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void step_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" void step_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t norm_a;
-        step_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[iB * N + iN] = storage_t(norm_a);
-    }
-}
-
-inline_point void step_step4_point(
-    const compute_t a, const compute_t norm_a, compute_t& h)
-{
-    // h = a / norm(a)
-    h = a / norm_a;
-}
-
-extern "C" void step_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        step_step4_point(
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[iB * N + iN]),
-            h);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        }
     }
 }
 
@@ -1120,279 +767,110 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void jvp_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        double h_x_total = 0;
+        double dot_h_x_h_prev_total = 0;
+        double dot_h_x_x_total = 0;
+        #pragma omp simd reduction(+:h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
+            const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_x = compute_t(dot_x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            const compute_t dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
+            n_at[(iB * N + iN) * H + iH] = storage_t(n_);
+            dot_n_at[(iB * N + iN) * H + iH] = storage_t(dot_n);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+            dot_h_x_h_prev_total += dot_h_prev * x;
+            dot_h_x_x_total += h_prev * dot_x;
+        }
+        const compute_t h_x = compute_t(h_x_total);
+        const compute_t dot_h_x_h_prev = compute_t(dot_h_x_h_prev_total);
+        const compute_t dot_h_x_x = compute_t(dot_h_x_x_total);
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void jvp_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_x_h_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        dot_h_x_h_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
+        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
+        const compute_t g_pre = w_x + h_x;
+        const compute_t dot_g_pre = dot_w_x + dot_h_x;
+        const compute_t g = sigmoid(g_pre);
+        const compute_t dot_g = dot_g_pre * g * (1 - g);
+        double a_squared_total = 0;
+        #pragma omp simd reduction(+:a_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_n = compute_t(dot_n_at[(iB * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            const compute_t dot_a = dot_h_prev + n_ * dot_g + dot_n * g;
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
+            dot_a_at[(iB * N + iN) * H + iH] = storage_t(dot_a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        const compute_t a_squared = compute_t(a_squared_total);
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void jvp_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(dot_x_at[(t * B + iB) * H + iH]);
-        dot_h_x_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        double dot_a_norm_total = 0;
+        #pragma omp simd reduction(+:dot_a_norm_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+            dot_a_norm_total += a_unit * dot_a;
+        }
+        const compute_t dot_a_norm = compute_t(dot_a_norm_total);
 
-inline_point void jvp_step_point(
-    const compute_t dot_h_x_h_prev, const compute_t dot_h_x_x, const compute_t h_x, const compute_t w_x,
-    const compute_t dot_w_x, compute_t& g, compute_t& dot_g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
-    const compute_t g_pre = h_x + w_x;
-    const compute_t dot_g_pre = dot_w_x + dot_h_x;
-    g = sigmoid(g_pre);
-    dot_g = dot_g_pre * g * (1 - g);
-}
-
-extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ dot_h_x_h_prev_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_x_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t g, dot_g;
-        jvp_step_point(
-            compute_t(dot_h_x_h_prev_at[iB * N + iN]),
-            compute_t(dot_h_x_x_at[iB * N + iN]),
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
-            compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
-            g, dot_g);
-        g_at[iB * N + iN] = storage_t(g);
-        dot_g_at[iB * N + iN] = storage_t(dot_g);
-    }
-}
-
-inline_point void jvp_step2_point(
-    const compute_t dot_h_U_T_h_prev, const compute_t dot_h_U_T_U_T, const compute_t h_U_T,
-    const compute_t w_V_T, const compute_t W_x, const compute_t dot_w_V_T, const compute_t dot_W_x,
-    const compute_t h_prev, const compute_t g, const compute_t dot_h_prev, const compute_t dot_g,
-    compute_t& a, compute_t& dot_a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
-    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    const compute_t dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-    dot_a = g * dot_n + dot_h_prev + dot_g * n_;
-}
-
-extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_U_T_U_T_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[12]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t a, dot_a;
-        jvp_step2_point(
-            compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(dot_w_V_T_at[iN * H + iH]),
-            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[iB * N + iN]),
-            compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_g_at[iB * N + iN]),
-            a, dot_a);
-        a_at[(iB * N + iN) * H + iH] = storage_t(a);
-        dot_a_at[(iB * N + iN) * H + iH] = storage_t(dot_a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" void jvp_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(a_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[(iB * N + iN) * H + iH]);
-        a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" void jvp_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t norm_a;
-        jvp_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[iB * N + iN] = storage_t(norm_a);
-    }
-}
-
-inline_point void jvp_step4_point(
-    const compute_t norm_a, const compute_t a, compute_t& a_unit, compute_t& h)
-{
-    // h = a / norm(a)
-    a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
-    h = a / norm_a;
-}
-
-extern "C" void jvp_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t a_unit, h;
-        jvp_step4_point(
-            compute_t(norm_a_at[iB * N + iN]),
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            a_unit, h);
-        a_unit_at[(iB * N + iN) * H + iH] = storage_t(a_unit);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
-    }
-}
-
-// h = a / norm(a)
-extern "C" void jvp_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(a_unit_at[(iB * N + iN) * H + iH])
-                * compute_t(dot_a_at[(iB * N + iN) * H + iH]);
-        dot_a_norm_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step5_point(
-    const compute_t dot_a, const compute_t dot_a_norm, const compute_t a, const compute_t norm_a,
-    compute_t& dot_h)
-{
-    // h = a / norm(a)
-    dot_h = dot_a / norm_a - dot_a_norm * a / square(norm_a);
-}
-
-extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_norm_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_h;
-        jvp_step5_point(
-            compute_t(dot_a_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_a_norm_at[iB * N + iN]),
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[iB * N + iN]),
-            dot_h);
-        dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_a = compute_t(dot_a_at[(iB * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t dot_h = dot_a / norm_a - a * dot_a_norm / square(norm_a);
+            dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+        }
     }
 }
 
@@ -1520,680 +998,263 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[22]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        double h_x_total = 0;
+        double dot_h_x_h_prev_total = 0;
+        double dot_h_x_x_total = 0;
+        #pragma omp simd reduction(+:h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
+            const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_x = compute_t(dot_x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            const compute_t dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
+            n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
+            dot_n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_n);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+            dot_h_x_h_prev_total += dot_h_prev * x;
+            dot_h_x_x_total += h_prev * dot_x;
+        }
+        const compute_t h_x = compute_t(h_x_total);
+        const compute_t dot_h_x_h_prev = compute_t(dot_h_x_h_prev_total);
+        const compute_t dot_h_x_x = compute_t(dot_h_x_x_total);
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_x_h_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        dot_h_x_h_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(dot_x_at[(t * B + iB) * H + iH]);
-        dot_h_x_x_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step_point(
-    const compute_t dot_h_x_h_prev, const compute_t dot_h_x_x, const compute_t h_x, const compute_t w_x,
-    const compute_t dot_w_x, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
-    const compute_t g_pre = h_x + w_x;
-    dot_g_pre = dot_w_x + dot_h_x;
-    g = sigmoid(g_pre);
-    dot_g = dot_g_pre * g * (1 - g);
-}
-
-extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ dot_h_x_h_prev_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_x_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_g_pre, g, dot_g;
-        hvp_forward_step_point(
-            compute_t(dot_h_x_h_prev_at[iB * N + iN]),
-            compute_t(dot_h_x_x_at[iB * N + iN]),
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
-            compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
-            dot_g_pre, g, dot_g);
+        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
+        const compute_t g_pre = w_x + h_x;
+        const compute_t dot_g_pre = dot_w_x + dot_h_x;
+        const compute_t g = sigmoid(g_pre);
+        const compute_t dot_g = dot_g_pre * g * (1 - g);
         dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(dot_g_pre);
         g_at[(t * B + iB) * N + iN] = storage_t(g);
         dot_g_at[(t * B + iB) * N + iN] = storage_t(dot_g);
-    }
-}
+        double a_squared_total = 0;
+        #pragma omp simd reduction(+:a_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            const compute_t dot_a = dot_h_prev + n_ * dot_g + dot_n * g;
+            a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
+            dot_a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        const compute_t a_squared = compute_t(a_squared_total);
 
-inline_point void hvp_forward_step2_point(
-    const compute_t dot_h_U_T_h_prev, const compute_t dot_h_U_T_U_T, const compute_t h_U_T,
-    const compute_t w_V_T, const compute_t W_x, const compute_t dot_w_V_T, const compute_t dot_W_x,
-    const compute_t h_prev, const compute_t g, const compute_t dot_h_prev, const compute_t dot_g,
-    compute_t& n_, compute_t& dot_n, compute_t& a, compute_t& dot_a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
-    n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-    dot_a = g * dot_n + dot_h_prev + dot_g * n_;
-}
-
-extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_U_T_U_T_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[14]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t n_, dot_n, a, dot_a;
-        hvp_forward_step2_point(
-            compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(dot_w_V_T_at[iN * H + iH]),
-            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * N + iN]),
-            n_, dot_n, a, dot_a);
-        n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
-        dot_n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_n);
-        a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
-        dot_a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" void hvp_forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(a_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ a_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t norm_a;
-        hvp_forward_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
         norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
-    }
-}
+        double dot_a_norm_total = 0;
+        #pragma omp simd reduction(+:dot_a_norm_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            const compute_t h = a / norm_a;
+            a_unit_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a_unit);
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+            dot_a_norm_total += a_unit * dot_a;
+        }
+        const compute_t dot_a_norm = compute_t(dot_a_norm_total);
 
-inline_point void hvp_forward_step4_point(
-    const compute_t norm_a, const compute_t a, compute_t& a_unit, compute_t& h)
-{
-    // h = a / norm(a)
-    a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
-    h = a / norm_a;
-}
-
-extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t a_unit, h;
-        hvp_forward_step4_point(
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            a_unit, h);
-        a_unit_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a_unit);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
-    }
-}
-
-// h = a / norm(a)
-extern "C" void hvp_forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
-        dot_a_norm_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step5_point(
-    const compute_t dot_a_norm, compute_t& dot_norm_a)
-{
-    // h = a / norm(a)
-    dot_norm_a = dot_a_norm;
-}
-
-extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ dot_a_norm_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_norm_a;
-        hvp_forward_step5_point(
-            compute_t(dot_a_norm_at[iB * N + iN]),
-            dot_norm_a);
+        // h = a / norm(a)
+        const compute_t dot_norm_a = dot_a_norm;
         dot_norm_a_at[(t * B + iB) * N + iN] = storage_t(dot_norm_a);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t dot_h = dot_a / norm_a - a * dot_norm_a / square(norm_a);
+            dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+        }
     }
 }
 
-inline_point void hvp_forward_step6_point(
-    const compute_t dot_a, const compute_t dot_norm_a, const compute_t a, const compute_t norm_a,
-    compute_t& dot_h)
-{
-    // h = a / norm(a)
-    dot_h = dot_a / norm_a - dot_norm_a * a / square(norm_a);
-}
-
-extern "C" void hvp_forward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_h;
-        hvp_forward_step6_point(
-            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            dot_h);
-        dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_a_unit_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_g_dot_a_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_g_a_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        d_norm_a_h_at[iB * N + iN] = storage_t(total);
+        const compute_t dot_norm_a = compute_t(dot_norm_a_at[(t * B + iB) * N + iN]);
+        const compute_t norm_a = compute_t(norm_a_at[(t * B + iB) * N + iN]);
+        double d_norm_a_h_total = 0;
+        double d_dot_norm_a_dot_h_total = 0;
+        double d_norm_a_dot_h_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_h_total, d_dot_norm_a_dot_h_total, d_norm_a_dot_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H +
+                iH]);
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
+            // through h = a / norm(a)
+            const compute_t d_dot_h = dy + d_dot_h_next;
+            const compute_t d_dot_h_by_norm_a = (2 * a * dot_norm_a / pow(norm_a, compute_t(3)) - dot_a /
+                square(norm_a)) * d_dot_h;
+            d_dot_h_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h);
+            d_norm_a_h_total += d_h_next * a;
+            d_dot_norm_a_dot_h_total += d_dot_h * a;
+            d_norm_a_dot_h_total += d_dot_h_by_norm_a;
+        }
+        const compute_t d_norm_a_h = compute_t(d_norm_a_h_total);
+        const compute_t d_dot_norm_a_dot_h = compute_t(d_dot_norm_a_dot_h_total);
+        const compute_t d_norm_a_dot_h = compute_t(d_norm_a_dot_h_total);
+
+        const compute_t g = compute_t(g_at[(t * B + iB) * N + iN]);
+        // through h = a / norm(a)
+        const compute_t d_dot_norm_a = -d_dot_norm_a_dot_h / square(norm_a);
+        double d_norm_a_a_unit_total = 0;
+        double d_dot_g_total = 0;
+        double d_g_dot_a_total = 0;
+        #pragma omp simd reduction(+:d_norm_a_a_unit_total, d_dot_g_total, d_g_dot_a_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a_unit = compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
+            // through h = a / norm(a)
+            const compute_t d_a_unit = dot_a * d_dot_norm_a;
+            // through a = h[t-1] + g * n
+            const compute_t d_dot_a = d_dot_h / norm_a + a_unit * d_dot_norm_a;
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t d_dot_n = g * d_dot_a;
+            const compute_t d_dot_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_dot_n;
+            d_a_unit_at[(iB * N + iN) * H + iH] = storage_t(d_a_unit);
+            d_dot_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_a);
+            d_dot_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_dot_n_pre);
+            d_norm_a_a_unit_total += d_a_unit * a;
+            d_dot_g_total += d_dot_a * n_;
+            d_g_dot_a_total += d_dot_a * dot_n;
+        }
+        const compute_t d_norm_a_a_unit = compute_t(d_norm_a_a_unit_total);
+        const compute_t d_dot_g = compute_t(d_dot_g_total);
+        const compute_t d_g_dot_a = compute_t(d_g_dot_a_total);
+        d_dot_g_at[iB * N + iN] = storage_t(d_dot_g);
+        d_g_dot_a_at[iB * N + iN] = storage_t(d_g_dot_a);
+
+        const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * N + iN]);
+        // through h = a / norm(a)
+        const compute_t s1 = compute_t((norm_a) > (0));
+        const compute_t s2 = choose(s1, norm_a, 1);
+        const compute_t d_norm_a = d_norm_a_dot_h - d_norm_a_h / square(norm_a) - d_norm_a_a_unit * choose(s1, 1, 0)
+            / square(s2);
+        const compute_t d_norm_a_share = d_norm_a / s2;
+        double d_g_a_total = 0;
+        #pragma omp simd reduction(+:d_g_a_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_a_unit = compute_t(d_a_unit_at[(iB * N + iN) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
+            const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
+            const compute_t d_dot_a = compute_t(d_dot_a_at[(iB * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            // through a = h[t-1] + g * n
+            const compute_t d_a = d_h_next / norm_a + a * d_norm_a_share - dot_norm_a * d_dot_h / square(norm_a) +
+                d_a_unit / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t d_n = g * d_a + dot_g * d_dot_a;
+            const compute_t d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
+            d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
+            d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
+            d_g_a_total += d_a * n_;
+        }
+        const compute_t d_g_a = compute_t(d_g_a_total);
+        d_g_a_at[iB * N + iN] = storage_t(d_g_a);
     }
 }
 
 inline_point void hvp_backward_step_point(
-    const compute_t dy, const compute_t d_dot_h_next, const compute_t dot_a, const compute_t dot_norm_a,
-    const compute_t a, const compute_t norm_a, compute_t& d_dot_h, compute_t& d_dot_h_by_norm_a)
+    const compute_t d_dot_g, const compute_t g, const compute_t dot_g_pre, const compute_t d_g_a,
+    const compute_t d_g_dot_a, compute_t& d_dot_g_pre, compute_t& d_g_pre)
 {
-    // through h = a / norm(a)
-    d_dot_h = dy + d_dot_h_next;
-    d_dot_h_by_norm_a = (2 * dot_norm_a * a / pow(norm_a, compute_t(3)) - dot_a / square(norm_a)) * d_dot_h;
+    // through g = sigmoid(h[t-1] @ x + w @ x)
+    const compute_t s1 = 1 - g;
+    const compute_t s2 = g * s1;
+    d_dot_g_pre = d_dot_g * s2;
+    const compute_t d_g = d_dot_g * (dot_g_pre * s1 - g * dot_g_pre) + d_g_a + d_g_dot_a;
+    d_g_pre = d_g * s2;
 }
 
 extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_h_by_norm_a_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_dot_h, d_dot_h_by_norm_a;
-        hvp_backward_step_point(
-            compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_dot_h, d_dot_h_by_norm_a);
-        d_dot_h_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h);
-        d_dot_h_by_norm_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h_by_norm_a);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_norm_a_dot_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_h_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        d_dot_norm_a_dot_h_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" void hvp_backward_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_h_by_norm_a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_norm_a_dot_h_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_h_by_norm_a_at[(iB * N + iN) * H + iH]);
-        d_norm_a_dot_h_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step2_point(
-    const compute_t d_dot_norm_a_dot_h, const compute_t norm_a, compute_t& d_dot_norm_a)
-{
-    // through h = a / norm(a)
-    d_dot_norm_a = -d_dot_norm_a_dot_h / square(norm_a);
-}
-
-extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ d_dot_norm_a_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_norm_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_dot_norm_a;
-        hvp_backward_step2_point(
-            compute_t(d_dot_norm_a_dot_h_at[iB * N + iN]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_dot_norm_a);
-        d_dot_norm_a_at[iB * N + iN] = storage_t(d_dot_norm_a);
-    }
-}
-
-inline_point void hvp_backward_step3_point(
-    const compute_t d_dot_norm_a, const compute_t dot_a, const compute_t a_unit, const compute_t d_dot_h,
-    const compute_t norm_a, const compute_t g, const compute_t n_, compute_t& d_a_unit, compute_t& d_dot_a,
-    compute_t& d_dot_n_pre)
-{
-    // through h = a / norm(a)
-    d_a_unit = d_dot_norm_a * dot_a;
-    // through a = h[t-1] + g * n
-    d_dot_a = d_dot_norm_a * a_unit + d_dot_h / norm_a;
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t d_dot_n = g * d_dot_a;
-    d_dot_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_dot_n;
-}
-
-extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_norm_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_a_unit_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_n_pre_at = static_cast<storage_t*>(at[9]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_a_unit, d_dot_a, d_dot_n_pre;
-        hvp_backward_step3_point(
-            compute_t(d_dot_norm_a_at[iB * N + iN]),
-            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_dot_h_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
-            d_a_unit, d_dot_a, d_dot_n_pre);
-        d_a_unit_at[(iB * N + iN) * H + iH] = storage_t(d_a_unit);
-        d_dot_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_a);
-        d_dot_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_dot_n_pre);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_a_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_norm_a_a_unit_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_a_unit_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        d_norm_a_a_unit_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_a_at[(iB * N + iN) * H + iH])
-                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-        d_dot_g_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_g_dot_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_a_at[(iB * N + iN) * H + iH])
-                * compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
-        d_g_dot_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step4_point(
-    const compute_t d_norm_a_a_unit, const compute_t norm_a, const compute_t d_norm_a_h,
-    const compute_t d_norm_a_dot_h, const compute_t d_dot_g, const compute_t g, compute_t& d_norm_a_share,
-    compute_t& d_dot_g_pre)
-{
-    // through h = a / norm(a)
-    const compute_t s1 = compute_t((norm_a) > (0));
-    const compute_t s2 = choose(s1, norm_a, 1);
-    const compute_t d_norm_a = d_norm_a_dot_h - d_norm_a_a_unit * choose(s1, 1, 0) / square(s2) - d_norm_a_h /
-        square(norm_a);
-    d_norm_a_share = d_norm_a / s2;
-    // through g = sigmoid(h[t-1] @ x + w @ x)
-    d_dot_g_pre = d_dot_g * g * (1 - g);
-}
-
-extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ d_norm_a_a_unit_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_norm_a_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_norm_a_dot_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_norm_a_share_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_norm_a_share, d_dot_g_pre;
-        hvp_backward_step4_point(
-            compute_t(d_norm_a_a_unit_at[iB * N + iN]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(d_norm_a_h_at[iB * N + iN]),
-            compute_t(d_norm_a_dot_h_at[iB * N + iN]),
-            compute_t(d_dot_g_at[iB * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            d_norm_a_share, d_dot_g_pre);
-        d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
-    }
-}
-
-inline_point void hvp_backward_step5_point(
-    const compute_t d_norm_a_share, const compute_t a, const compute_t d_a_unit, const compute_t norm_a,
-    const compute_t d_h_next, const compute_t d_dot_h, const compute_t dot_norm_a, const compute_t g,
-    const compute_t d_dot_a, const compute_t dot_g, const compute_t n_, const compute_t d_dot_g_pre,
-    const compute_t x, const compute_t d_dot_h_prev_dot_h_U_T_h_prev, compute_t& d_a, compute_t& d_n_pre,
-    compute_t& d_dot_h_prev)
-{
-    // through a = h[t-1] + g * n
-    d_a = d_norm_a_share * a + d_a_unit / choose(compute_t((norm_a) > (0)), norm_a, 1) + d_h_next / norm_a - d_dot_h
-        * dot_norm_a / square(norm_a);
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t d_n = g * d_a + d_dot_a * dot_g;
-    d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
-    d_dot_h_prev = d_dot_a + d_dot_g_pre * x + d_dot_h_prev_dot_h_U_T_h_prev;
-}
-
-extern "C" void hvp_backward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_norm_a_share_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_a_unit_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[16]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_a, d_n_pre, d_dot_h_prev;
-        hvp_backward_step5_point(
-            compute_t(d_norm_a_share_at[iB * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_a_unit_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
-            compute_t(d_dot_h_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * N + iN]),
-            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
-            compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            d_a, d_n_pre, d_dot_h_prev);
-        d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
-        d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
-        d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_g_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_a_at[(iB * N + iN) * H + iH])
-                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-        d_g_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step6_point(
-    const compute_t d_dot_g, const compute_t dot_g_pre, const compute_t g, const compute_t d_g_a,
-    const compute_t d_g_dot_a, compute_t& d_g_pre)
-{
-    // through g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t s1 = 1 - g;
-    const compute_t d_g = d_dot_g * (dot_g_pre * s1 - dot_g_pre * g) + d_g_a + d_g_dot_a;
-    d_g_pre = g * d_g * s1;
-}
-
-extern "C" void hvp_backward_step6(const int64 t, const int64* sizes, void* const* at)
-{
     const int64 B = sizes[1], N = sizes[3];
     const storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_g_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_g_dot_a_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[5]);
@@ -2201,51 +1262,60 @@ extern "C" void hvp_backward_step6(const int64 t, const int64* sizes, void* cons
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_g_pre;
-        hvp_backward_step6_point(
+        compute_t d_dot_g_pre, d_g_pre;
+        hvp_backward_step_point(
             compute_t(d_dot_g_at[iB * N + iN]),
-            compute_t(dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(g_at[(t * B + iB) * N + iN]),
+            compute_t(dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(d_g_a_at[iB * N + iN]),
             compute_t(d_g_dot_a_at[iB * N + iN]),
-            d_g_pre);
+            d_dot_g_pre, d_g_pre);
+        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
         d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN] = storage_t(d_g_pre);
     }
 }
 
-inline_point void hvp_backward_step7_point(
-    const compute_t d_g_pre, const compute_t x, const compute_t d_dot_g_pre, const compute_t dot_x,
-    const compute_t d_h_prev_h_U_T, const compute_t d_h_prev_dot_h_U_T_U_T, const compute_t d_a,
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_g_pre, const compute_t x, const compute_t d_dot_h_prev_dot_h_U_T_h_prev,
+    const compute_t d_dot_a, const compute_t d_g_pre, const compute_t dot_x, const compute_t d_h_prev_h_U_T,
+    const compute_t d_h_prev_dot_h_U_T_U_T, const compute_t d_a, compute_t& d_dot_h_prev,
     compute_t& d_h_prev)
 {
-    d_h_prev = d_g_pre * x + d_dot_g_pre * dot_x + d_h_prev_h_U_T + d_h_prev_dot_h_U_T_U_T + d_a;
+    d_dot_h_prev = d_dot_g_pre * x + d_dot_h_prev_dot_h_U_T_h_prev + d_dot_a;
+    d_h_prev = d_dot_g_pre * dot_x + x * d_g_pre + d_h_prev_h_U_T + d_h_prev_dot_h_U_T_U_T + d_a;
 }
 
-extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_h_prev_h_U_T_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_h_prev_dot_h_U_T_U_T_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_h_prev_h_U_T_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_h_prev_dot_h_U_T_U_T_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_prev;
-        hvp_backward_step7_point(
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
-            compute_t(x_at[(t * B + iB) * H + iH]),
+        compute_t d_dot_h_prev, d_h_prev;
+        hvp_backward_step2_point(
             compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(x_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
+            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
             compute_t(dot_x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
             compute_t(d_h_prev_dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
             compute_t(d_a_at[(iB * N + iN) * H + iH]),
-            d_h_prev);
+            d_dot_h_prev, d_h_prev);
+        d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
         d_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_h_prev);
     }
 }

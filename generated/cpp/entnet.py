@@ -115,34 +115,17 @@ def forward(params, x, state=None):
     w_V_T = scratch("w_V_T", (N, H), dtype)
     w_x = scratch("w_x", (T, B, N), dtype)
     W_x = scratch("W_x", (T, B, H), dtype)
-    h_x = scratch("h_x", (B, N), dtype)
     g = np.empty((T, B, N), dtype)
     h_U_T = scratch("h_U_T", (B, N, H), dtype)
     n = np.empty((T, B, N, H), dtype)
     a = np.empty((T, B, N, H), dtype)
-    a_squared = scratch("a_squared", (B, N), dtype)
     norm_a = np.empty((T, B, N), dtype)
     h_rows[0] = state["h"]
     forward_once = kernel(
         "forward_once", U, V, U_T, V_T,
     )
-    forward_step_sum = kernel(
-        "forward_step_sum", h_rows, x, h_x,
-    )
-    forward_step = kernel(
-        "forward_step", h_x, w_x, g,
-    )
-    forward_step2 = kernel(
-        "forward_step2", h_U_T, w_V_T, W_x, h_rows, g, n, a,
-    )
-    forward_step_sum2 = kernel(
-        "forward_step_sum2", a, a_squared,
-    )
-    forward_step3 = kernel(
-        "forward_step3", a_squared, norm_a,
-    )
-    forward_step4 = kernel(
-        "forward_step4", a, norm_a, h_rows,
+    forward_step_rows = kernel(
+        "forward_step_rows", h_rows, x, w_x, h_U_T, w_V_T, W_x, g, n, a, norm_a,
     )
 
     forward_once()
@@ -154,16 +137,9 @@ def forward(params, x, state=None):
     product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
 
     for t in range(T):
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        forward_step_sum(t)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-        forward_step(t)
-        forward_step2(t)
-        # h = a / norm(a)
-        forward_step_sum2(t)
-        forward_step3(t)
-        forward_step4(t)
+        forward_step_rows(t)
 
     tape = Tape(size, dtype, a, norm_a, g, n, U_T, x, h_rows, V_T)
     last = {"h": h_rows[T].copy()}
@@ -196,8 +172,6 @@ def backward(params, tape, dy, dstate=None):
     W = np.ascontiguousarray(params["W"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
     d_h = scratch("d_h", (B, N, H), dtype)
-    d_norm_a_h = scratch("d_norm_a_h", (B, N), dtype)
-    d_norm_a_share = scratch("d_norm_a_share", (B, N), dtype)
     d_a = scratch("d_a", (B, N, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
     d_g = scratch("d_g", (B, N), dtype)
@@ -218,26 +192,14 @@ def backward(params, tape, dy, dstate=None):
     d_U = np.empty((H, H), dtype)
     d_V = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
-    backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, d_h,
+    backward_step_rows = kernel(
+        "backward_step_rows", dy, d_h_prev_rows, a, norm_a, g, n, d_h, d_a, d_n_pre, d_g,
     )
-    backward_step_sum = kernel(
-        "backward_step_sum", d_h, a, d_norm_a_h,
+    backward_step = kernel(
+        "backward_step", d_g, g, d_g_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_norm_a_h, norm_a, d_norm_a_share,
-    )
-    backward_step3 = kernel(
-        "backward_step3", d_norm_a_share, a, d_h, norm_a, g, n, d_a, d_n_pre,
-    )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", d_a, n, d_g,
-    )
-    backward_step4 = kernel(
-        "backward_step4", d_g, g, d_g_pre,
-    )
-    backward_step5 = kernel(
-        "backward_step5", d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
+        "backward_step2", d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_n_pre, d_W_x,
@@ -259,17 +221,11 @@ def backward(params, tape, dy, dstate=None):
     )
 
     for t in reversed(range(T)):
-        backward_step(t)
-        # through h = a / norm(a)
-        backward_step_sum(t)
-        backward_step2(t)
-        backward_step3(t)
-        # through a = h[t-1] + g * n
-        backward_step_sum2(t)
+        backward_step_rows(t)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
-        backward_step4(t)
-        backward_step5(t)
+        backward_step(t)
+        backward_step2(t)
 
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     backward_after_sum()
@@ -326,33 +282,15 @@ def infer(params, x, state=None):
     w_V_T = scratch("w_V_T", (N, H), dtype)
     w_x = scratch("w_x", (T, B, N), dtype)
     W_x = scratch("W_x", (T, B, H), dtype)
-    h_x = scratch("h_x", (B, N), dtype)
-    g = scratch("g", (B, N), dtype)
     h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    n = scratch("n", (B, N, H), dtype)
     a = scratch("a", (B, N, H), dtype)
-    a_squared = scratch("a_squared", (B, N), dtype)
-    norm_a = scratch("norm_a", (B, N), dtype)
     h_rows[0] = state["h"]
     infer_once = kernel(
         "infer_once", U, V, U_T, V_T,
     )
-    infer_step_sum = kernel(
-        "infer_step_sum", h_rows, x, h_x,
-    )
-    infer_step = kernel(
-        "infer_step", h_x, w_x, g,
-    )
-    infer_step2 = kernel(
-        "infer_step2", h_U_T, w_V_T, W_x, h_rows, g, a,
-    )
-    infer_step_sum2 = kernel(
-        "infer_step_sum2", a, a_squared,
-    )
-    infer_step3 = kernel(
-        "infer_step3", a_squared, norm_a,
-    )
-    infer_step4 = kernel(
-        "infer_step4", a, norm_a, h_rows,
+    infer_step_rows = kernel(
+        "infer_step_rows", h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
     )
 
     infer_once()
@@ -364,16 +302,9 @@ def infer(params, x, state=None):
     product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
 
     for t in range(T):
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        infer_step_sum(t)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-        infer_step(t)
-        infer_step2(t)
-        # h = a / norm(a)
-        infer_step_sum2(t)
-        infer_step3(t)
-        infer_step4(t)
+        infer_step_rows(t)
 
     last = {"h": h_rows[T].copy()}
     return h_rows[1:].copy(), last
@@ -398,33 +329,15 @@ def step(params, x, state=None):
     w_V_T = scratch("w_V_T", (N, H), dtype)
     w_x = scratch("w_x", (T, B, N), dtype)
     W_x = scratch("W_x", (T, B, H), dtype)
-    h_x = scratch("h_x", (B, N), dtype)
-    g = scratch("g", (B, N), dtype)
     h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    n = scratch("n", (B, N, H), dtype)
     a = scratch("a", (B, N, H), dtype)
-    a_squared = scratch("a_squared", (B, N), dtype)
-    norm_a = scratch("norm_a", (B, N), dtype)
     h_rows[0] = state["h"]
     step_once = kernel(
         "step_once", U, V, U_T, V_T,
     )
-    step_step_sum = kernel(
-        "step_step_sum", h_rows, x, h_x,
-    )
-    step_step = kernel(
-        "step_step", h_x, w_x, g,
-    )
-    step_step2 = kernel(
-        "step_step2", h_U_T, w_V_T, W_x, h_rows, g, a,
-    )
-    step_step_sum2 = kernel(
-        "step_step_sum2", a, a_squared,
-    )
-    step_step3 = kernel(
-        "step_step3", a_squared, norm_a,
-    )
-    step_step4 = kernel(
-        "step_step4", a, norm_a, h_rows,
+    step_step_rows = kernel(
+        "step_step_rows", h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
     )
 
     step_once()
@@ -436,16 +349,9 @@ def step(params, x, state=None):
     product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
 
     for t in range(T):
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        step_step_sum(t)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-        step_step(t)
-        step_step2(t)
-        # h = a / norm(a)
-        step_step_sum2(t)
-        step_step3(t)
-        step_step4(t)
+        step_step_rows(t)
 
     state = {"h": h_rows[T].copy()}
     return h_rows[1:].copy()[0], state
@@ -493,20 +399,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    h_x = scratch("h_x", (B, N), dtype)
-    dot_h_x_h_prev = scratch("dot_h_x_h_prev", (B, N), dtype)
-    dot_h_x_x = scratch("dot_h_x_x", (B, N), dtype)
-    g = scratch("g", (B, N), dtype)
-    dot_g = scratch("dot_g", (B, N), dtype)
     h_U_T = scratch("h_U_T", (B, N, H), dtype)
     dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
     dot_h_U_T_U_T = scratch("dot_h_U_T_U_T", (B, N, H), dtype)
+    n = scratch("n", (B, N, H), dtype)
+    dot_n = scratch("dot_n", (B, N, H), dtype)
     a = scratch("a", (B, N, H), dtype)
     dot_a = scratch("dot_a", (B, N, H), dtype)
-    a_squared = scratch("a_squared", (B, N), dtype)
-    norm_a = scratch("norm_a", (B, N), dtype)
-    a_unit = scratch("a_unit", (B, N, H), dtype)
-    dot_a_norm = scratch("dot_a_norm", (B, N), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_once = kernel(
@@ -521,36 +420,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before2 = kernel(
         "jvp_before2", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", h_rows, x, h_x,
-    )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", dot_h_rows, x, dot_h_x_h_prev,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", h_rows, dot_x, dot_h_x_x,
-    )
-    jvp_step = kernel(
-        "jvp_step", dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, g, dot_g,
-    )
-    jvp_step2 = kernel(
-        "jvp_step2", dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x,
-        h_rows, g, dot_h_rows, dot_g, a, dot_a,
-    )
-    jvp_step_sum4 = kernel(
-        "jvp_step_sum4", a, a_squared,
-    )
-    jvp_step3 = kernel(
-        "jvp_step3", a_squared, norm_a,
-    )
-    jvp_step4 = kernel(
-        "jvp_step4", norm_a, a, a_unit, h_rows,
-    )
-    jvp_step_sum5 = kernel(
-        "jvp_step_sum5", a_unit, dot_a, dot_a_norm,
-    )
-    jvp_step5 = kernel(
-        "jvp_step5", dot_a, dot_a_norm, a, norm_a, dot_h_rows,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev,
+        dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
     )
 
     jvp_once()
@@ -573,27 +445,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_before2()
 
     for t in range(T):
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        jvp_step_sum(t)
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        jvp_step_sum2(t)
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        jvp_step_sum3(t)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
-        jvp_step(t)
-        jvp_step2(t)
-        # h = a / norm(a)
-        jvp_step_sum4(t)
-        jvp_step3(t)
-        jvp_step4(t)
-        # h = a / norm(a)
-        jvp_step_sum5(t)
-        jvp_step5(t)
+        jvp_step_rows(t)
 
     last = {"h": h_rows[T].copy()}
     dot_last = {"h": dot_h_rows[T].copy()}
@@ -642,9 +500,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    h_x = scratch("h_x", (B, N), dtype)
-    dot_h_x_h_prev = scratch("dot_h_x_h_prev", (B, N), dtype)
-    dot_h_x_x = scratch("dot_h_x_x", (B, N), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, N), dtype)
     g = scratch("g", (T, B, N), dtype)
     dot_g = scratch("dot_g", (T, B, N), dtype)
@@ -655,10 +510,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n = scratch("dot_n", (T, B, N, H), dtype)
     a = scratch("a", (T, B, N, H), dtype)
     dot_a = scratch("dot_a", (T, B, N, H), dtype)
-    a_squared = scratch("a_squared", (B, N), dtype)
     norm_a = scratch("norm_a", (T, B, N), dtype)
     a_unit = scratch("a_unit", (T, B, N, H), dtype)
-    dot_a_norm = scratch("dot_a_norm", (B, N), dtype)
     dot_norm_a = scratch("dot_norm_a", (T, B, N), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
@@ -674,39 +527,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", h_rows, x, h_x,
-    )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", dot_h_rows, x, dot_h_x_h_prev,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", h_rows, dot_x, dot_h_x_x,
-    )
-    hvp_forward_step = kernel(
-        "hvp_forward_step", dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, dot_g_pre, g, dot_g,
-    )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T,
-        dot_W_x, h_rows, g, dot_h_rows, dot_g, n, dot_n, a, dot_a,
-    )
-    hvp_forward_step_sum4 = kernel(
-        "hvp_forward_step_sum4", a, a_squared,
-    )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", a_squared, norm_a,
-    )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", norm_a, a, a_unit, h_rows,
-    )
-    hvp_forward_step_sum5 = kernel(
-        "hvp_forward_step_sum5", a_unit, dot_a, dot_a_norm,
-    )
-    hvp_forward_step5 = kernel(
-        "hvp_forward_step5", dot_a_norm, dot_norm_a,
-    )
-    hvp_forward_step6 = kernel(
-        "hvp_forward_step6", dot_a, dot_norm_a, a, norm_a, dot_h_rows,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev,
+        dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a,
+        dot_a, norm_a, a_unit, dot_norm_a,
     )
 
     hvp_forward_once()
@@ -729,42 +553,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before2()
 
     for t in range(T):
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        hvp_forward_step_sum(t)
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        hvp_forward_step_sum2(t)
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        hvp_forward_step_sum3(t)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
-        hvp_forward_step(t)
-        hvp_forward_step2(t)
-        # h = a / norm(a)
-        hvp_forward_step_sum4(t)
-        hvp_forward_step3(t)
-        hvp_forward_step4(t)
-        # h = a / norm(a)
-        hvp_forward_step_sum5(t)
-        hvp_forward_step5(t)
-        hvp_forward_step6(t)
+        hvp_forward_step_rows(t)
     dy = np.ascontiguousarray(cotangents["h"])
     w_to_dot_w2 = np.concatenate((w, dot_w))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, N, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, N, H), dtype)
-    d_dot_norm_a_dot_h = scratch("d_dot_norm_a_dot_h", (B, N), dtype)
-    d_dot_norm_a = scratch("d_dot_norm_a", (B, N), dtype)
     d_a_unit = scratch("d_a_unit", (B, N, H), dtype)
-    d_norm_a_a_unit = scratch("d_norm_a_a_unit", (B, N), dtype)
-    d_norm_a_h = scratch("d_norm_a_h", (B, N), dtype)
-    d_dot_h_by_norm_a = scratch("d_dot_h_by_norm_a", (B, N, H), dtype)
-    d_norm_a_dot_h = scratch("d_norm_a_dot_h", (B, N), dtype)
     d_dot_a = scratch("d_dot_a", (B, N, H), dtype)
-    d_norm_a_share = scratch("d_norm_a_share", (B, N), dtype)
     d_a = scratch("d_a", (B, N, H), dtype)
     d_dot_n_pre = scratch("d_dot_n_pre", (T, B, N, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
@@ -803,52 +605,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
-    hvp_backward_step_sum = kernel(
-        "hvp_backward_step_sum", d_h_prev_rows, a, d_norm_a_h,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", d_h_prev_rows, a, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a,
+        a_unit, g, n, dot_n, dot_g, d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a,
+        d_n_pre, d_g_a,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, dot_a, dot_norm_a, a, norm_a, d_dot_h, d_dot_h_by_norm_a,
-    )
-    hvp_backward_step_sum2 = kernel(
-        "hvp_backward_step_sum2", d_dot_h, a, d_dot_norm_a_dot_h,
-    )
-    hvp_backward_step_sum3 = kernel(
-        "hvp_backward_step_sum3", d_dot_h_by_norm_a, d_norm_a_dot_h,
+        "hvp_backward_step", d_dot_g, g, dot_g_pre, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_norm_a_dot_h, norm_a, d_dot_norm_a,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_dot_norm_a, dot_a, a_unit, d_dot_h, norm_a, g, n, d_a_unit, d_dot_a,
-        d_dot_n_pre,
-    )
-    hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", d_a_unit, a, d_norm_a_a_unit,
-    )
-    hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", d_dot_a, n, d_dot_g,
-    )
-    hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", d_dot_a, dot_n, d_g_dot_a,
-    )
-    hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_norm_a_a_unit, norm_a, d_norm_a_h, d_norm_a_dot_h, d_dot_g, g,
-        d_norm_a_share, d_g_pre_to_d_dot_W_x,
-    )
-    hvp_backward_step5 = kernel(
-        "hvp_backward_step5", d_norm_a_share, a, d_a_unit, norm_a, d_h_prev_rows, d_dot_h, dot_norm_a, g,
-        d_dot_a, dot_g, n, d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_a, d_n_pre,
-        d_dot_h_prev_rows,
-    )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", d_a, n, d_g_a,
-    )
-    hvp_backward_step6 = kernel(
-        "hvp_backward_step6", d_dot_g, dot_g_pre, g, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
-    )
-    hvp_backward_step7 = kernel(
-        "hvp_backward_step7", d_g_pre_to_d_dot_W_x, x, dot_x, d_h_prev_h_U_T, d_h_prev_dot_h_U_T_U_T, d_a,
-        d_h_prev_rows,
+        "hvp_backward_step2", d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_dot_a, dot_x,
+        d_h_prev_h_U_T, d_h_prev_dot_h_U_T_U_T, d_a, d_dot_h_prev_rows, d_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_n_pre, d_dot_W_x,
@@ -883,33 +650,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
 
     for t in reversed(range(T)):
-        # through h = a / norm(a)
-        hvp_backward_step_sum(t)
-        hvp_backward_step(t)
-        # through h = a / norm(a)
-        hvp_backward_step_sum2(t)
-        # through h = a / norm(a)
-        hvp_backward_step_sum3(t)
-        hvp_backward_step2(t)
-        hvp_backward_step3(t)
-        # through h = a / norm(a)
-        hvp_backward_step_sum4(t)
-        # through a = h[t-1] + g * n
-        hvp_backward_step_sum5(t)
-        # through a = h[t-1] + g * n
-        hvp_backward_step_sum6(t)
+        hvp_backward_step_rows(t)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_dot_n_pre[t].reshape(-1, H), dot_U_T.T, d_h_prev_dot_h_U_T_U_T.reshape(-1, H))
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_dot_n_pre[t].reshape(-1, H), U_T.T, d_dot_h_prev_dot_h_U_T_h_prev.reshape(-1, H))
-        hvp_backward_step4(t)
-        hvp_backward_step5(t)
-        # through a = h[t-1] + g * n
-        hvp_backward_step_sum7(t)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
-        hvp_backward_step6(t)
-        hvp_backward_step7(t)
+        hvp_backward_step(t)
+        hvp_backward_step2(t)
 
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     hvp_backward_after_sum()

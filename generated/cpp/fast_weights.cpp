@@ -164,156 +164,67 @@ extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const*
     }
 }
 
-inline_point void forward_step2_point(
-    const compute_t a, const compute_t A_s, compute_t& h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg = a + A_s;
-}
-
-extern "C" void forward_step2(int64, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg;
-        forward_step2_point(
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void forward_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_at[iB * H + iH]);
-        sum_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred = h_arg - sum_h_arg / H_;
-}
-
-extern "C" void forward_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg_centred;
-        forward_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg_at[iB]),
-            compute_t(H),
-            h_arg_centred);
-        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void forward_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_centred_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[iB * H + iH]);
-        h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t h_arg_std;
-        forward_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            h_arg_std);
-        h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
-    }
-}
-
-inline_point void forward_step5_point(
-    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_layer_norm = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h_layer_norm, h, h_again;
-        forward_step5_point(
-            compute_t(h_arg_centred_at[iB * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h_layer_norm, h, h_again);
-        h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+        double sum_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        const compute_t sum_h_arg = compute_t(sum_h_arg_total);
+
+        const compute_t H_ = compute_t(H);
+        double h_arg_squared_total = 0;
+        #pragma omp simd reduction(+:h_arg_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        const compute_t h_arg_squared = compute_t(h_arg_squared_total);
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+        }
     }
 }
 
-inline_point void forward_step6_point(
+inline_point void forward_step2_point(
     const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
     const compute_t eta, compute_t& A)
 {
@@ -322,7 +233,7 @@ inline_point void forward_step6_point(
     A = lam * A_prev + eta * h_h_again;
 }
 
-extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
@@ -334,7 +245,7 @@ extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A;
-        forward_step6_point(
+        forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[(t * B + iB) * H + iH2]),
             compute_t(0.95),
@@ -345,29 +256,29 @@ extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at
     }
 }
 
-inline_point void backward_step_point(
-    const compute_t d_A_next, const compute_t eta, compute_t& d_h_h_again)
-{
-    // through A = lam * A[t-1] + eta * outer(h, h)
-    d_h_h_again = d_A_next * eta;
-}
-
-extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
-        compute_t d_h_h_again;
-        backward_step_point(
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
-            compute_t(0.5),
-            d_h_h_again);
-        d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+        const compute_t eta = compute_t(0.5);
+        double d_h_h_h_again_total = 0;
+        #pragma omp simd reduction(+:d_h_h_h_again_total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_h_h_again = d_A_next * eta;
+            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_h_again_total += d_h_h_again * h_again;
+        }
+        const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_total);
+        d_h_h_h_again_at[iB * H + iH] = storage_t(d_h_h_h_again);
     }
 }
 
@@ -390,36 +301,7 @@ extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const
     }
 }
 
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
-        d_h_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void backward_step2_point(
-    const compute_t dy, const compute_t d_h_next, const compute_t d_h_again, const compute_t d_h_h_h_again,
-    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_layer_norm)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
-    d_h_pre = compute_t((h) > (0)) * d_h;
-    d_h_layer_norm = gamma * d_h_pre;
-}
-
-extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
@@ -428,125 +310,55 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_pre, d_h_layer_norm;
-        backward_step2_point(
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_again_at[iB * H + iH]),
-            compute_t(d_h_h_h_again_at[iB * H + iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
-            d_h_pre, d_h_layer_norm);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+        double sum_d_h_layer_norm_total = 0;
+        double d_h_layer_norm_dot_total = 0;
+        #pragma omp simd reduction(+:sum_d_h_layer_norm_total, d_h_layer_norm_dot_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_h_again = compute_t(d_h_again_at[iB * H + iH]);
+            const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
+            const compute_t d_h_pre = compute_t((h) > (0)) * d_h;
+            const compute_t d_h_layer_norm = gamma * d_h_pre;
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+            sum_d_h_layer_norm_total += d_h_layer_norm;
+            d_h_layer_norm_dot_total += h_layer_norm * d_h_layer_norm;
+        }
+        const compute_t sum_d_h_layer_norm = compute_t(sum_d_h_layer_norm_total);
+        const compute_t d_h_layer_norm_dot = compute_t(d_h_layer_norm_dot_total);
+
+        const compute_t H_ = compute_t(H);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+        const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
+                h_arg_std;
+            d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
+        }
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void backward_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_d_h_layer_norm_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_layer_norm_at[iB * H + iH]);
-        sum_d_h_layer_norm_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_layer_norm_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
-                * compute_t(d_h_layer_norm_at[iB * H + iH]);
-        d_h_layer_norm_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step3_point(
-    const compute_t sum_d_h_layer_norm, const compute_t H_, const compute_t d_h_layer_norm_dot,
-    compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
-    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
-}
-
-extern "C" void backward_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_h_layer_norm_dot_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_layer_norm_mean_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_h_layer_norm_share_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_h_layer_norm_mean, d_h_layer_norm_share;
-        backward_step3_point(
-            compute_t(sum_d_h_layer_norm_at[iB]),
-            compute_t(H),
-            compute_t(d_h_layer_norm_dot_at[iB]),
-            d_h_layer_norm_mean, d_h_layer_norm_share);
-        d_h_layer_norm_mean_at[iB] = storage_t(d_h_layer_norm_mean);
-        d_h_layer_norm_share_at[iB] = storage_t(d_h_layer_norm_share);
-    }
-}
-
-inline_point void backward_step4_point(
-    const compute_t d_h_layer_norm, const compute_t d_h_layer_norm_mean, const compute_t h_layer_norm,
-    const compute_t d_h_layer_norm_share, const compute_t h_arg_std, compute_t& d_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg = (d_h_layer_norm - d_h_layer_norm_mean - h_layer_norm * d_h_layer_norm_share) / h_arg_std;
-}
-
-extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_h_layer_norm_mean_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_h_layer_norm_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_h_arg;
-        backward_step4_point(
-            compute_t(d_h_layer_norm_at[iB * H + iH]),
-            compute_t(d_h_layer_norm_mean_at[iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_layer_norm_share_at[iB]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            d_h_arg);
-        d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
@@ -564,14 +376,14 @@ extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void backward_step5_point(
+inline_point void backward_step_point(
     const compute_t d_s, const compute_t s, const compute_t d_h_arg, compute_t& d_a)
 {
     // through a = W @ h[t-1] + C @ x
     d_a = d_s * compute_t((s) > (0)) + d_h_arg;
 }
 
-extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[0]);
@@ -583,7 +395,7 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_a;
-        backward_step5_point(
+        backward_step_point(
             compute_t(d_s_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
@@ -592,14 +404,14 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step6_point(
+inline_point void backward_step2_point(
     const compute_t d_h_arg, const compute_t s, const compute_t d_A_next, const compute_t lam,
     compute_t& d_A_prev)
 {
     d_A_prev = d_h_arg * s + d_A_next * lam;
 }
 
-extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
@@ -611,7 +423,7 @@ extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* a
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t d_A_prev;
-        backward_step6_point(
+        backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH2]),
             compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
@@ -693,154 +505,63 @@ extern "C" void infer_step_sum(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void infer_step2_point(
-    const compute_t a, const compute_t A_s, compute_t& h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg = a + A_s;
-}
-
-extern "C" void infer_step2(int64, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg;
-        infer_step2_point(
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void infer_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_at[iB * H + iH]);
-        sum_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred = h_arg - sum_h_arg / H_;
-}
-
-extern "C" void infer_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg_centred;
-        infer_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg_at[iB]),
-            compute_t(H),
-            h_arg_centred);
-        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void infer_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_centred_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[iB * H + iH]);
-        h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" void infer_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t h_arg_std;
-        infer_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            h_arg_std);
-        h_arg_std_at[iB] = storage_t(h_arg_std);
-    }
-}
-
-inline_point void infer_step5_point(
-    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_layer_norm = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" void infer_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h, h_again;
-        infer_step5_point(
-            compute_t(h_arg_centred_at[iB * H + iH]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h, h_again);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[iB * H + iH] = storage_t(h_again);
+        double sum_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        const compute_t sum_h_arg = compute_t(sum_h_arg_total);
+
+        const compute_t H_ = compute_t(H);
+        double h_arg_squared_total = 0;
+        #pragma omp simd reduction(+:h_arg_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        const compute_t h_arg_squared = compute_t(h_arg_squared_total);
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+        }
     }
 }
 
-inline_point void infer_step6_point(
+inline_point void infer_step2_point(
     const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
     const compute_t eta, compute_t& A)
 {
@@ -849,7 +570,7 @@ inline_point void infer_step6_point(
     A = lam * A_prev + eta * h_h_again;
 }
 
-extern "C" void infer_step6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
@@ -861,7 +582,7 @@ extern "C" void infer_step6(const int64 t, const int64* sizes, void* const* at)
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A;
-        infer_step6_point(
+        infer_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[iB * H + iH2]),
             compute_t(0.95),
@@ -925,154 +646,63 @@ extern "C" void step_step_sum(const int64 t, const int64* sizes, void* const* at
     }
 }
 
-inline_point void step_step2_point(
-    const compute_t a, const compute_t A_s, compute_t& h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg = a + A_s;
-}
-
-extern "C" void step_step2(int64, const int64* sizes, void* const* at)
+extern "C" void step_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg;
-        step_step2_point(
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void step_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_at[iB * H + iH]);
-        sum_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred = h_arg - sum_h_arg / H_;
-}
-
-extern "C" void step_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg_centred;
-        step_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg_at[iB]),
-            compute_t(H),
-            h_arg_centred);
-        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void step_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_centred_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[iB * H + iH]);
-        h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" void step_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t h_arg_std;
-        step_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            h_arg_std);
-        h_arg_std_at[iB] = storage_t(h_arg_std);
-    }
-}
-
-inline_point void step_step5_point(
-    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_layer_norm = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" void step_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_arg_centred_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h, h_again;
-        step_step5_point(
-            compute_t(h_arg_centred_at[iB * H + iH]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h, h_again);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[iB * H + iH] = storage_t(h_again);
+        double sum_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        const compute_t sum_h_arg = compute_t(sum_h_arg_total);
+
+        const compute_t H_ = compute_t(H);
+        double h_arg_squared_total = 0;
+        #pragma omp simd reduction(+:h_arg_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        const compute_t h_arg_squared = compute_t(h_arg_squared_total);
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+        }
     }
 }
 
-inline_point void step_step6_point(
+inline_point void step_step2_point(
     const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
     const compute_t eta, compute_t& A)
 {
@@ -1081,7 +711,7 @@ inline_point void step_step6_point(
     A = lam * A_prev + eta * h_h_again;
 }
 
-extern "C" void step_step6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
@@ -1093,7 +723,7 @@ extern "C" void step_step6(const int64 t, const int64* sizes, void* const* at)
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A;
-        step_step6_point(
+        step_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[iB * H + iH2]),
             compute_t(0.95),
@@ -1178,74 +808,43 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     }
 }
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void jvp_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_A_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_A_s_A_prev_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_A_s_s_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
-        A_s_at[iB * H + iH] = storage_t(total);
+        double A_s_total = 0;
+        double dot_A_s_A_prev_total = 0;
+        double dot_A_s_s_total = 0;
+        #pragma omp simd reduction(+:A_s_total, dot_A_s_A_prev_total, dot_A_s_s_total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2) {
+            const compute_t A_prev = compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t s = compute_t(s_at[iB * H + iH2]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t dot_s = compute_t(dot_s_at[iB * H + iH2]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            A_s_total += A_prev * s;
+            dot_A_s_A_prev_total += dot_A_prev * s;
+            dot_A_s_s_total += A_prev * dot_s;
+        }
+        const compute_t A_s = compute_t(A_s_total);
+        const compute_t dot_A_s_A_prev = compute_t(dot_A_s_A_prev_total);
+        const compute_t dot_A_s_s = compute_t(dot_A_s_s_total);
+        A_s_at[iB * H + iH] = storage_t(A_s);
+        dot_A_s_A_prev_at[iB * H + iH] = storage_t(dot_A_s_A_prev);
+        dot_A_s_s_at[iB * H + iH] = storage_t(dot_A_s_s);
     }
 }
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void jvp_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_A_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_A_s_A_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
-        dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void jvp_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_A_s_s_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(dot_s_at[iB * H + iH2]);
-        dot_A_s_s_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step2_point(
-    const compute_t dot_A_s_A_prev, const compute_t dot_A_s_s, const compute_t a, const compute_t A_s,
-    const compute_t dot_a, compute_t& h_arg, compute_t& dot_h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
-    h_arg = a + A_s;
-    dot_h_arg = dot_a + dot_A_s;
-}
-
-extern "C" void jvp_step2(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_A_s_A_prev_at = static_cast<storage_t*>(at[0]);
@@ -1253,262 +852,101 @@ extern "C" void jvp_step2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_gamma_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h_arg, dot_h_arg;
-        jvp_step2_point(
-            compute_t(dot_A_s_A_prev_at[iB * H + iH]),
-            compute_t(dot_A_s_s_at[iB * H + iH]),
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            compute_t(dot_a_at[iB * H + iH]),
-            h_arg, dot_h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-        dot_h_arg_at[iB * H + iH] = storage_t(dot_h_arg);
+        double sum_h_arg2_total = 0;
+        double sum_dot_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg2_total, sum_dot_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_A_s_A_prev = compute_t(dot_A_s_A_prev_at[iB * H + iH]);
+            const compute_t dot_A_s_s = compute_t(dot_A_s_s_at[iB * H + iH]);
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
+            const compute_t h_arg = a + A_s;
+            const compute_t dot_h_arg = dot_a + dot_A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            dot_h_arg_at[iB * H + iH] = storage_t(dot_h_arg);
+            sum_h_arg2_total += h_arg;
+            sum_dot_h_arg_total += dot_h_arg;
+        }
+        const compute_t sum_h_arg2 = compute_t(sum_h_arg2_total);
+        const compute_t sum_dot_h_arg = compute_t(sum_dot_h_arg_total);
+
+        const compute_t H_ = compute_t(H);
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_mean = sum_dot_h_arg / H_;
+        double h_arg_squared_total = 0;
+        #pragma omp simd reduction(+:h_arg_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred2 = h_arg - sum_h_arg2 / H_;
+            h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
+            h_arg_squared_total += h_arg_centred2 * h_arg_centred2;
+        }
+        const compute_t h_arg_squared = compute_t(h_arg_squared_total);
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        double dot_h_arg_dot_total = 0;
+        #pragma omp simd reduction(+:dot_h_arg_dot_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg_centred2 = compute_t(h_arg_centred2_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred2 / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_layer_norm_at[iB * H + iH] = storage_t(h_layer_norm);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+            dot_h_arg_dot_total += h_layer_norm * dot_h_arg;
+        }
+        const compute_t dot_h_arg_dot = compute_t(dot_h_arg_dot_total);
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_share = dot_h_arg_dot / H_;
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[iB * H + iH]);
+            const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
+            const compute_t dot_beta = compute_t(dot_beta_at[iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
+                h_arg_std;
+            const compute_t dot_h_pre = gamma * dot_h_layer_norm + dot_gamma * h_layer_norm + dot_beta;
+            const compute_t dot_h = compute_t((h) > (0)) * dot_h_pre;
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t dot_h_again = dot_h;
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            dot_h_again_at[iB * H + iH] = storage_t(dot_h_again);
+        }
     }
 }
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void jvp_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_h_arg2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_at[iB * H + iH]);
-        sum_h_arg2_at[iB] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void jvp_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_dot_h_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_h_arg_at[iB * H + iH]);
-        sum_dot_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg2, const compute_t H_, compute_t& h_arg_centred2)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred2 = h_arg - sum_h_arg2 / H_;
-}
-
-extern "C" void jvp_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_h_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg_centred2;
-        jvp_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg2_at[iB]),
-            compute_t(H),
-            h_arg_centred2);
-        h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void jvp_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_centred2_at[iB * H + iH])
-                * compute_t(h_arg_centred2_at[iB * H + iH]);
-        h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, const compute_t sum_dot_h_arg, compute_t& h_arg_std,
-    compute_t& dot_h_arg_mean)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-    dot_h_arg_mean = sum_dot_h_arg / H_;
-}
-
-extern "C" void jvp_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_dot_h_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t h_arg_std, dot_h_arg_mean;
-        jvp_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_h_arg_at[iB]),
-            h_arg_std, dot_h_arg_mean);
-        h_arg_std_at[iB] = storage_t(h_arg_std);
-        dot_h_arg_mean_at[iB] = storage_t(dot_h_arg_mean);
-    }
-}
-
-inline_point void jvp_step5_point(
-    const compute_t h_arg_centred2, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_layer_norm = h_arg_centred2 / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_layer_norm, h, h_again;
-        jvp_step5_point(
-            compute_t(h_arg_centred2_at[iB * H + iH]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h_layer_norm, h, h_again);
-        h_layer_norm_at[iB * H + iH] = storage_t(h_layer_norm);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[iB * H + iH] = storage_t(h_again);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void jvp_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_arg_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_layer_norm_at[iB * H + iH])
-                * compute_t(dot_h_arg_at[iB * H + iH]);
-        dot_h_arg_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step6_point(
-    const compute_t dot_h_arg_dot, const compute_t H_, compute_t& dot_h_arg_share)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    dot_h_arg_share = dot_h_arg_dot / H_;
-}
-
-extern "C" void jvp_step6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_h_arg_dot_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_h_arg_share;
-        jvp_step6_point(
-            compute_t(dot_h_arg_dot_at[iB]),
-            compute_t(H),
-            dot_h_arg_share);
-        dot_h_arg_share_at[iB] = storage_t(dot_h_arg_share);
-    }
-}
-
-inline_point void jvp_step7_point(
-    const compute_t dot_h_arg, const compute_t dot_h_arg_mean, const compute_t h_layer_norm,
-    const compute_t dot_h_arg_share, const compute_t h_arg_std, const compute_t dot_gamma,
-    const compute_t dot_beta, const compute_t gamma, const compute_t h, compute_t& dot_h,
-    compute_t& dot_h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) / h_arg_std;
-    const compute_t dot_h_pre = h_layer_norm * dot_gamma + dot_beta + gamma * dot_h_layer_norm;
-    dot_h = compute_t((h) > (0)) * dot_h_pre;
-    // A = lam * A[t-1] + eta * outer(h, h)
-    dot_h_again = dot_h;
-}
-
-extern "C" void jvp_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_gamma_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[10]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_h, dot_h_again;
-        jvp_step7_point(
-            compute_t(dot_h_arg_at[iB * H + iH]),
-            compute_t(dot_h_arg_mean_at[iB]),
-            compute_t(h_layer_norm_at[iB * H + iH]),
-            compute_t(dot_h_arg_share_at[iB]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(dot_gamma_at[iH]),
-            compute_t(dot_beta_at[iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            dot_h, dot_h_again);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-        dot_h_again_at[iB * H + iH] = storage_t(dot_h_again);
-    }
-}
-
-inline_point void jvp_step8_point(
+inline_point void jvp_step2_point(
     const compute_t h, const compute_t h_again, const compute_t dot_h, const compute_t dot_h_again,
     const compute_t lam, const compute_t A_prev, const compute_t eta, const compute_t dot_A_prev,
     compute_t& A, compute_t& dot_A)
@@ -1520,7 +958,7 @@ inline_point void jvp_step8_point(
     dot_A = lam * dot_A_prev + eta * dot_h_h_again;
 }
 
-extern "C" void jvp_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
@@ -1535,7 +973,7 @@ extern "C" void jvp_step8(const int64 t, const int64* sizes, void* const* at)
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A, dot_A;
-        jvp_step8_point(
+        jvp_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[iB * H + iH2]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -1624,74 +1062,43 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     }
 }
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_A_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_A_s_A_prev_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_A_s_s_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[(t * B + iB) * H + iH2]);
-        A_s_at[iB * H + iH] = storage_t(total);
+        double A_s_total = 0;
+        double dot_A_s_A_prev_total = 0;
+        double dot_A_s_s_total = 0;
+        #pragma omp simd reduction(+:A_s_total, dot_A_s_A_prev_total, dot_A_s_s_total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2) {
+            const compute_t A_prev = compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
+            const compute_t s = compute_t(s_at[(t * B + iB) * H + iH2]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
+            const compute_t dot_s = compute_t(dot_s_at[(t * B + iB) * H + iH2]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            A_s_total += A_prev * s;
+            dot_A_s_A_prev_total += dot_A_prev * s;
+            dot_A_s_s_total += A_prev * dot_s;
+        }
+        const compute_t A_s = compute_t(A_s_total);
+        const compute_t dot_A_s_A_prev = compute_t(dot_A_s_A_prev_total);
+        const compute_t dot_A_s_s = compute_t(dot_A_s_s_total);
+        A_s_at[iB * H + iH] = storage_t(A_s);
+        dot_A_s_A_prev_at[iB * H + iH] = storage_t(dot_A_s_A_prev);
+        dot_A_s_s_at[iB * H + iH] = storage_t(dot_A_s_s);
     }
 }
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_A_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_A_s_A_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[(t * B + iB) * H + iH2]);
-        dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ A_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_A_s_s_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(dot_s_at[(t * B + iB) * H + iH2]);
-        dot_A_s_s_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step2_point(
-    const compute_t dot_A_s_A_prev, const compute_t dot_A_s_s, const compute_t a, const compute_t A_s,
-    const compute_t dot_a, compute_t& h_arg, compute_t& dot_h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
-    h_arg = a + A_s;
-    dot_h_arg = dot_a + dot_A_s;
-}
-
-extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_A_s_A_prev_at = static_cast<storage_t*>(at[0]);
@@ -1699,267 +1106,112 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ A_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg, dot_h_arg;
-        hvp_forward_step2_point(
-            compute_t(dot_A_s_A_prev_at[iB * H + iH]),
-            compute_t(dot_A_s_s_at[iB * H + iH]),
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            compute_t(dot_a_at[iB * H + iH]),
-            h_arg, dot_h_arg);
-        h_arg_at[(t * B + iB) * H + iH] = storage_t(h_arg);
-        dot_h_arg_at[(t * B + iB) * H + iH] = storage_t(dot_h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_h_arg2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_gamma_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_h_layer_norm_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_at[(t * B + iB) * H + iH]);
-        sum_h_arg2_at[iB] = storage_t(total);
-    }
-}
+        double sum_h_arg2_total = 0;
+        double sum_dot_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg2_total, sum_dot_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_A_s_A_prev = compute_t(dot_A_s_A_prev_at[iB * H + iH]);
+            const compute_t dot_A_s_s = compute_t(dot_A_s_s_at[iB * H + iH]);
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
+            const compute_t h_arg = a + A_s;
+            const compute_t dot_h_arg = dot_a + dot_A_s;
+            h_arg_at[(t * B + iB) * H + iH] = storage_t(h_arg);
+            dot_h_arg_at[(t * B + iB) * H + iH] = storage_t(dot_h_arg);
+            sum_h_arg2_total += h_arg;
+            sum_dot_h_arg_total += dot_h_arg;
+        }
+        const compute_t sum_h_arg2 = compute_t(sum_h_arg2_total);
+        const compute_t sum_dot_h_arg = compute_t(sum_dot_h_arg_total);
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_dot_h_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
-        sum_dot_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg2, const compute_t H_, compute_t& h_arg_centred2)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred2 = h_arg - sum_h_arg2 / H_;
-}
-
-extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_h_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg_centred2;
-        hvp_forward_step3_point(
-            compute_t(h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(sum_h_arg2_at[iB]),
-            compute_t(H),
-            h_arg_centred2);
-        h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_forward_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_centred2_at[iB * H + iH])
-                * compute_t(h_arg_centred2_at[iB * H + iH]);
-        h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, const compute_t sum_dot_h_arg, compute_t& h_arg_std,
-    compute_t& dot_h_arg_mean, compute_t& dot_h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-    dot_h_arg_mean = sum_dot_h_arg / H_;
-    dot_h_arg_std = h_arg_std;
-}
-
-extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_dot_h_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[4]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t h_arg_std, dot_h_arg_mean, dot_h_arg_std;
-        hvp_forward_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_h_arg_at[iB]),
-            h_arg_std, dot_h_arg_mean, dot_h_arg_std);
-        h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
+        const compute_t H_ = compute_t(H);
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_mean = sum_dot_h_arg / H_;
         dot_h_arg_mean_at[t * B + iB] = storage_t(dot_h_arg_mean);
+        double h_arg_squared_total = 0;
+        #pragma omp simd reduction(+:h_arg_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[(t * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred2 = h_arg - sum_h_arg2 / H_;
+            h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
+            h_arg_squared_total += h_arg_centred2 * h_arg_centred2;
+        }
+        const compute_t h_arg_squared = compute_t(h_arg_squared_total);
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        const compute_t dot_h_arg_std = h_arg_std;
+        h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
         dot_h_arg_std_at[t * B + iB] = storage_t(dot_h_arg_std);
-    }
-}
+        double dot_h_arg_dot_total = 0;
+        #pragma omp simd reduction(+:dot_h_arg_dot_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg_centred2 = compute_t(h_arg_centred2_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred2 / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+            dot_h_arg_dot_total += h_layer_norm * dot_h_arg;
+        }
+        const compute_t dot_h_arg_dot = compute_t(dot_h_arg_dot_total);
 
-inline_point void hvp_forward_step5_point(
-    const compute_t h_arg_centred2, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_layer_norm = h_arg_centred2 / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_centred2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_layer_norm, h, h_again;
-        hvp_forward_step5_point(
-            compute_t(h_arg_centred2_at[iB * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h_layer_norm, h, h_again);
-        h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_forward_step_sum7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_arg_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
-                * compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
-        dot_h_arg_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step6_point(
-    const compute_t dot_h_arg_dot, const compute_t H_, compute_t& dot_h_arg_share)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    dot_h_arg_share = dot_h_arg_dot / H_;
-}
-
-extern "C" void hvp_forward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_h_arg_dot_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_h_arg_share;
-        hvp_forward_step6_point(
-            compute_t(dot_h_arg_dot_at[iB]),
-            compute_t(H),
-            dot_h_arg_share);
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_share = dot_h_arg_dot / H_;
         dot_h_arg_share_at[t * B + iB] = storage_t(dot_h_arg_share);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
+            const compute_t dot_beta = compute_t(dot_beta_at[iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
+                dot_h_arg_std;
+            const compute_t dot_h_pre = gamma * dot_h_layer_norm + dot_gamma * h_layer_norm + dot_beta;
+            const compute_t dot_h = compute_t((h) > (0)) * dot_h_pre;
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t dot_h_again = dot_h;
+            dot_h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            dot_h_again_at[(t * B + iB) * H + iH] = storage_t(dot_h_again);
+        }
     }
 }
 
-inline_point void hvp_forward_step7_point(
-    const compute_t dot_h_arg, const compute_t dot_h_arg_mean, const compute_t h_layer_norm,
-    const compute_t dot_h_arg_share, const compute_t dot_h_arg_std, const compute_t dot_gamma,
-    const compute_t dot_beta, const compute_t gamma, const compute_t h, compute_t& dot_h_layer_norm,
-    compute_t& dot_h, compute_t& dot_h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) / dot_h_arg_std;
-    const compute_t dot_h_pre = h_layer_norm * dot_gamma + dot_beta + gamma * dot_h_layer_norm;
-    dot_h = compute_t((h) > (0)) * dot_h_pre;
-    // A = lam * A[t-1] + eta * outer(h, h)
-    dot_h_again = dot_h;
-}
-
-extern "C" void hvp_forward_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_arg_mean_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_gamma_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_h_layer_norm_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[11]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_h_layer_norm, dot_h, dot_h_again;
-        hvp_forward_step7_point(
-            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_mean_at[t * B + iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_share_at[t * B + iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            compute_t(dot_gamma_at[iH]),
-            compute_t(dot_beta_at[iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            dot_h_layer_norm, dot_h, dot_h_again);
-        dot_h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-        dot_h_again_at[(t * B + iB) * H + iH] = storage_t(dot_h_again);
-    }
-}
-
-inline_point void hvp_forward_step8_point(
+inline_point void hvp_forward_step2_point(
     const compute_t h, const compute_t h_again, const compute_t dot_h, const compute_t dot_h_again,
     const compute_t lam, const compute_t A_prev, const compute_t eta, const compute_t dot_A_prev,
     compute_t& A, compute_t& dot_A)
@@ -1971,7 +1223,7 @@ inline_point void hvp_forward_step8_point(
     dot_A = lam * dot_A_prev + eta * dot_h_h_again;
 }
 
-extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
@@ -1986,7 +1238,7 @@ extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A, dot_A;
-        hvp_forward_step8_point(
+        hvp_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[(t * B + iB) * H + iH2]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -2001,84 +1253,78 @@ extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const
     }
 }
 
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_arg_at[(iT * B + iB) * H + iH]);
-        sum_h_arg_at[iT * B + iB] = storage_t(total);
+        double sum_h_arg_total = 0;
+        #pragma omp simd reduction(+:sum_h_arg_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            sum_h_arg_total += h_arg;
+        }
+        const compute_t sum_h_arg = compute_t(sum_h_arg_total);
+
+        const compute_t H_ = compute_t(H);
+        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            const compute_t h_arg_standard = h_arg_centred / (H_ * dot_h_arg_std);
+            h_arg_standard_at[(iT * B + iB) * H + iH] = storage_t(h_arg_standard);
+        }
     }
 }
 
-inline_point void hvp_backward_before_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, const compute_t dot_h_arg_std,
-    compute_t& h_arg_standard)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
-    h_arg_standard = h_arg_centred / (H_ * dot_h_arg_std);
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_h_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h_arg_standard;
-        hvp_backward_before_point(
-            compute_t(h_arg_at[(iT * B + iB) * H + iH]),
-            compute_t(sum_h_arg_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_h_arg_std_at[iT * B + iB]),
-            h_arg_standard);
-        h_arg_standard_at[(iT * B + iB) * H + iH] = storage_t(h_arg_standard);
-    }
-}
-
-inline_point void hvp_backward_step_point(
-    const compute_t d_dot_A_next, const compute_t eta, const compute_t d_A_next, compute_t& d_dot_h_h_again,
-    compute_t& d_h_h_again)
-{
-    // through A = lam * A[t-1] + eta * outer(h, h)
-    d_dot_h_h_again = d_dot_A_next * eta;
-    d_h_h_again = eta * d_A_next;
-}
-
-extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_A_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_A_prev_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_h_h_again_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_h_h_again_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_h_dot_h_h_again_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_h_dot_h_h_again_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
-        compute_t d_dot_h_h_again, d_h_h_again;
-        hvp_backward_step_point(
-            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
-            compute_t(0.5),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
-            d_dot_h_h_again, d_h_h_again);
-        d_dot_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_dot_h_h_again);
-        d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+        const compute_t eta = compute_t(0.5);
+        double d_dot_h_dot_h_h_again_total = 0;
+        double d_h_h_h_again_total = 0;
+        double d_h_dot_h_h_again_total = 0;
+        #pragma omp simd reduction(+:d_dot_h_dot_h_h_again_total, d_h_h_h_again_total, d_h_dot_h_h_again_total)
+        for (int64 iH2 = 0; iH2 < H; ++iH2) {
+            const compute_t d_dot_A_next = compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H +
+                iH2]);
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
+            const compute_t dot_h_again = compute_t(dot_h_again_at[(t * B + iB) * H + iH2]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_dot_h_h_again = d_dot_A_next * eta;
+            const compute_t d_h_h_again = eta * d_A_next;
+            d_dot_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_dot_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_dot_h_dot_h_h_again_total += d_dot_h_h_again * h_again;
+            d_h_h_h_again_total += d_h_h_again * h_again;
+            d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h_again;
+        }
+        const compute_t d_dot_h_dot_h_h_again = compute_t(d_dot_h_dot_h_h_again_total);
+        const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_total);
+        const compute_t d_h_dot_h_h_again = compute_t(d_h_dot_h_h_again_total);
+        d_dot_h_dot_h_h_again_at[iB * H + iH] = storage_t(d_dot_h_dot_h_h_again);
+        d_h_h_h_again_at[iB * H + iH] = storage_t(d_h_h_h_again);
+        d_h_dot_h_h_again_at[iB * H + iH] = storage_t(d_h_dot_h_h_again);
     }
 }
 
@@ -2139,86 +1385,7 @@ extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* 
     }
 }
 
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_h_again_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_h_dot_h_h_again_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
-        d_dot_h_dot_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_h_again_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_again_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_h_h_again_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
-        d_h_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_h_again_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_again_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_dot_h_h_again_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH2 = 0; iH2 < H; ++iH2)
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(dot_h_again_at[(t * B + iB) * H + iH2]);
-        d_h_dot_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step2_point(
-    const compute_t d_h_again_h_h_again, const compute_t d_h_again_dot_h_h_again, const compute_t dy,
-    const compute_t d_dot_h_next, const compute_t d_dot_h_again, const compute_t d_dot_h_dot_h_h_again,
-    const compute_t d_h_next, const compute_t d_h_h_h_again, const compute_t d_h_dot_h_h_again,
-    const compute_t h, const compute_t gamma, const compute_t dot_h_arg, const compute_t dot_h_arg_mean,
-    const compute_t h_layer_norm, const compute_t dot_h_arg_share, const compute_t dot_h_arg_std,
-    compute_t& d_dot_h_pre, compute_t& d_h_pre, compute_t& d_dot_h_layer_norm,
-    compute_t& d_dot_h_layer_norm_by_dot_h_arg_std)
-{
-    // through A = lam * A[t-1] + eta * outer(h, h)
-    const compute_t d_h_again = d_h_again_h_h_again + d_h_again_dot_h_h_again;
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t d_dot_h = dy + d_dot_h_next + d_dot_h_again + d_dot_h_dot_h_h_again;
-    const compute_t d_h = d_h_next + d_h_h_h_again + d_h_dot_h_h_again + d_h_again;
-    const compute_t s1 = compute_t((h) > (0));
-    d_dot_h_pre = d_dot_h * s1;
-    d_h_pre = d_h * s1;
-    d_dot_h_layer_norm = gamma * d_dot_h_pre;
-    d_dot_h_layer_norm_by_dot_h_arg_std = -(dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) *
-        d_dot_h_layer_norm / square(dot_h_arg_std);
-}
-
-extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_again_h_h_again_at = static_cast<storage_t*>(at[0]);
@@ -2237,214 +1404,111 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_h_layer_norm_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_dot_h_layer_norm_by_dot_h_arg_std_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_gamma_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_h_layer_norm_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[24]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std;
-        hvp_backward_step2_point(
-            compute_t(d_h_again_h_h_again_at[iB * H + iH]),
-            compute_t(d_h_again_dot_h_h_again_at[iB * H + iH]),
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_dot_h_again_at[iB * H + iH]),
-            compute_t(d_dot_h_dot_h_h_again_at[iB * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_h_h_again_at[iB * H + iH]),
-            compute_t(d_h_dot_h_h_again_at[iB * H + iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_mean_at[t * B + iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_share_at[t * B + iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std);
-        d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_dot_h_layer_norm_at[iB * H + iH] = storage_t(d_dot_h_layer_norm);
-        d_dot_h_layer_norm_by_dot_h_arg_std_at[iB * H + iH] = storage_t(d_dot_h_layer_norm_by_dot_h_arg_std);
+        const compute_t dot_h_arg_mean = compute_t(dot_h_arg_mean_at[t * B + iB]);
+        const compute_t dot_h_arg_share = compute_t(dot_h_arg_share_at[t * B + iB]);
+        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[t * B + iB]);
+        double d_dot_h_arg_std_total = 0;
+        double d_dot_h_arg_share_dot_h_layer_norm_total = 0;
+        double d_dot_h_arg_mean_dot_h_layer_norm_total = 0;
+        #pragma omp simd reduction(+:d_dot_h_arg_std_total, d_dot_h_arg_share_dot_h_layer_norm_total, \
+            d_dot_h_arg_mean_dot_h_layer_norm_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_h_again_h_h_again = compute_t(d_h_again_h_h_again_at[iB * H + iH]);
+            const compute_t d_h_again_dot_h_h_again = compute_t(d_h_again_dot_h_h_again_at[iB * H + iH]);
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_dot_h_again = compute_t(d_dot_h_again_at[iB * H + iH]);
+            const compute_t d_dot_h_dot_h_h_again = compute_t(d_dot_h_dot_h_h_again_at[iB * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
+            const compute_t d_h_dot_h_h_again = compute_t(d_h_dot_h_h_again_at[iB * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_h_again = d_h_again_h_h_again + d_h_again_dot_h_h_again;
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_dot_h = dy + d_dot_h_next + d_dot_h_again + d_dot_h_dot_h_h_again;
+            const compute_t d_h = d_h_next + d_h_h_h_again + d_h_dot_h_h_again + d_h_again;
+            const compute_t s1 = compute_t((h) > (0));
+            const compute_t d_dot_h_pre = d_dot_h * s1;
+            const compute_t d_h_pre = d_h * s1;
+            const compute_t d_dot_h_layer_norm = gamma * d_dot_h_pre;
+            const compute_t d_dot_h_layer_norm_by_dot_h_arg_std = -(dot_h_arg - dot_h_arg_mean - h_layer_norm *
+                dot_h_arg_share) * d_dot_h_layer_norm / square(dot_h_arg_std);
+            d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_dot_h_layer_norm_at[iB * H + iH] = storage_t(d_dot_h_layer_norm);
+            d_dot_h_arg_std_total += d_dot_h_layer_norm_by_dot_h_arg_std;
+            d_dot_h_arg_share_dot_h_layer_norm_total += d_dot_h_layer_norm * h_layer_norm;
+            d_dot_h_arg_mean_dot_h_layer_norm_total += d_dot_h_layer_norm;
+        }
+        const compute_t d_dot_h_arg_std = compute_t(d_dot_h_arg_std_total);
+        const compute_t d_dot_h_arg_share_dot_h_layer_norm = compute_t(d_dot_h_arg_share_dot_h_layer_norm_total);
+        const compute_t d_dot_h_arg_mean_dot_h_layer_norm = compute_t(d_dot_h_arg_mean_dot_h_layer_norm_total);
+
+        const compute_t H_ = compute_t(H);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t s3 = 1 / dot_h_arg_std;
+        const compute_t d_dot_h_arg_share = -d_dot_h_arg_share_dot_h_layer_norm * s3;
+        const compute_t d_dot_h_arg_dot = d_dot_h_arg_share / H_;
+        const compute_t d_dot_h_arg_mean = -d_dot_h_arg_mean_dot_h_layer_norm * s3;
+        const compute_t d_sum_dot_h_arg = d_dot_h_arg_mean / H_;
+        double sum_d_h_layer_norm_total = 0;
+        double d_h_layer_norm_dot_total = 0;
+        #pragma omp simd reduction(+:sum_d_h_layer_norm_total, d_h_layer_norm_dot_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_h_layer_norm = compute_t(d_dot_h_layer_norm_at[iB * H + iH]);
+            const compute_t d_h_pre = compute_t(d_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t d_dot_h_pre = compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t s2 = d_dot_h_layer_norm / dot_h_arg_std;
+            const compute_t d_h_layer_norm = gamma * d_h_pre + dot_h_arg * d_dot_h_arg_dot - dot_h_arg_share * s2 +
+                dot_gamma * d_dot_h_pre;
+            const compute_t d_dot_h_arg = h_layer_norm * d_dot_h_arg_dot + d_sum_dot_h_arg + s2;
+            d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+            d_dot_h_arg_at[iB * H + iH] = storage_t(d_dot_h_arg);
+            sum_d_h_layer_norm_total += d_h_layer_norm;
+            d_h_layer_norm_dot_total += h_layer_norm * d_h_layer_norm;
+        }
+        const compute_t sum_d_h_layer_norm = compute_t(sum_d_h_layer_norm_total);
+        const compute_t d_h_layer_norm_dot = compute_t(d_h_layer_norm_dot_total);
+
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+        const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            const compute_t h_arg_standard = compute_t(h_arg_standard_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
+                h_arg_std + h_arg_standard * d_dot_h_arg_std;
+            d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
+        }
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_layer_norm_by_dot_h_arg_std_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_h_arg_std_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_h_layer_norm_by_dot_h_arg_std_at[iB * H + iH]);
-        d_dot_h_arg_std_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_h_arg_share_dot_h_layer_norm_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_h_layer_norm_at[iB * H + iH])
-                * compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
-        d_dot_h_arg_share_dot_h_layer_norm_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_h_arg_mean_dot_h_layer_norm_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_h_layer_norm_at[iB * H + iH]);
-        d_dot_h_arg_mean_dot_h_layer_norm_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step3_point(
-    const compute_t d_dot_h_arg_share_dot_h_layer_norm, const compute_t dot_h_arg_std, const compute_t H_,
-    const compute_t d_dot_h_arg_mean_dot_h_layer_norm, compute_t& d_dot_h_arg_dot,
-    compute_t& d_sum_dot_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t s1 = 1 / dot_h_arg_std;
-    const compute_t d_dot_h_arg_share = -d_dot_h_arg_share_dot_h_layer_norm * s1;
-    d_dot_h_arg_dot = d_dot_h_arg_share / H_;
-    const compute_t d_dot_h_arg_mean = -d_dot_h_arg_mean_dot_h_layer_norm * s1;
-    d_sum_dot_h_arg = d_dot_h_arg_mean / H_;
-}
-
-extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_arg_share_dot_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_h_arg_mean_dot_h_layer_norm_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_dot_h_arg_dot_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_sum_dot_h_arg_at = static_cast<storage_t*>(at[4]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_h_arg_dot, d_sum_dot_h_arg;
-        hvp_backward_step3_point(
-            compute_t(d_dot_h_arg_share_dot_h_layer_norm_at[iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            compute_t(H),
-            compute_t(d_dot_h_arg_mean_dot_h_layer_norm_at[iB]),
-            d_dot_h_arg_dot, d_sum_dot_h_arg);
-        d_dot_h_arg_dot_at[iB] = storage_t(d_dot_h_arg_dot);
-        d_sum_dot_h_arg_at[iB] = storage_t(d_sum_dot_h_arg);
-    }
-}
-
-inline_point void hvp_backward_step4_point(
-    const compute_t d_dot_h_arg_dot, const compute_t dot_h_arg, const compute_t d_dot_h_layer_norm,
-    const compute_t dot_h_arg_share, const compute_t dot_h_arg_std, const compute_t d_h_pre,
-    const compute_t gamma, const compute_t d_dot_h_pre, const compute_t dot_gamma,
-    const compute_t d_sum_dot_h_arg, const compute_t h_layer_norm, compute_t& d_h_layer_norm,
-    compute_t& d_dot_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t s1 = d_dot_h_layer_norm / dot_h_arg_std;
-    d_h_layer_norm = d_dot_h_arg_dot * dot_h_arg - dot_h_arg_share * s1 + d_h_pre * gamma + d_dot_h_pre * dot_gamma;
-    d_dot_h_arg = d_dot_h_arg_dot * h_layer_norm + d_sum_dot_h_arg + s1;
-}
-
-extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_arg_dot_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_h_layer_norm_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_h_arg_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_h_arg_std_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ gamma_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_gamma_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_sum_dot_h_arg_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[12]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_h_layer_norm, d_dot_h_arg;
-        hvp_backward_step4_point(
-            compute_t(d_dot_h_arg_dot_at[iB]),
-            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_layer_norm_at[iB * H + iH]),
-            compute_t(dot_h_arg_share_at[t * B + iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_at[iH]),
-            compute_t(d_sum_dot_h_arg_at[iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            d_h_layer_norm, d_dot_h_arg);
-        d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
-        d_dot_h_arg_at[iB * H + iH] = storage_t(d_dot_h_arg);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_d_h_layer_norm_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_layer_norm_at[iB * H + iH]);
-        sum_d_h_layer_norm_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_layer_norm_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
-                * compute_t(d_h_layer_norm_at[iB * H + iH]);
-        d_h_layer_norm_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[0]);
@@ -2463,7 +1527,7 @@ extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void*
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum13(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[0]);
@@ -2481,88 +1545,8 @@ extern "C" void hvp_backward_step_sum13(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step5_point(
-    const compute_t sum_d_h_layer_norm, const compute_t H_, const compute_t d_h_layer_norm_dot,
-    compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
-    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
-}
-
-extern "C" void hvp_backward_step5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_h_layer_norm_dot_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_h_layer_norm_mean_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_h_layer_norm_share_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_h_layer_norm_mean, d_h_layer_norm_share;
-        hvp_backward_step5_point(
-            compute_t(sum_d_h_layer_norm_at[iB]),
-            compute_t(H),
-            compute_t(d_h_layer_norm_dot_at[iB]),
-            d_h_layer_norm_mean, d_h_layer_norm_share);
-        d_h_layer_norm_mean_at[iB] = storage_t(d_h_layer_norm_mean);
-        d_h_layer_norm_share_at[iB] = storage_t(d_h_layer_norm_share);
-    }
-}
-
-inline_point void hvp_backward_step6_point(
-    const compute_t d_h_layer_norm, const compute_t d_h_layer_norm_mean, const compute_t h_layer_norm,
-    const compute_t d_h_layer_norm_share, const compute_t h_arg_std, const compute_t h_arg_standard,
-    const compute_t d_dot_h_arg_std, const compute_t d_dot_s, const compute_t s,
-    const compute_t d_dot_h_arg, compute_t& d_h_arg, compute_t& d_dot_a)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg = (d_h_layer_norm - d_h_layer_norm_mean - h_layer_norm * d_h_layer_norm_share) / h_arg_std +
-        h_arg_standard * d_dot_h_arg_std;
-    // through a = W @ h[t-1] + C @ x
-    d_dot_a = d_dot_s * compute_t((s) > (0)) + d_dot_h_arg;
-}
-
-extern "C" void hvp_backward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_layer_norm_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_h_layer_norm_mean_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_layer_norm_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_h_layer_norm_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ h_arg_std_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ h_arg_standard_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_dot_h_arg_std_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[11]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_h_arg, d_dot_a;
-        hvp_backward_step6_point(
-            compute_t(d_h_layer_norm_at[iB * H + iH]),
-            compute_t(d_h_layer_norm_mean_at[iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_layer_norm_share_at[iB]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            compute_t(h_arg_standard_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_arg_std_at[iB]),
-            compute_t(d_dot_s_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_arg_at[iB * H + iH]),
-            d_h_arg, d_dot_a);
-        d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-    }
-}
-
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" void hvp_backward_step_sum14(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
@@ -2580,40 +1564,48 @@ extern "C" void hvp_backward_step_sum14(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step7_point(
-    const compute_t d_s_A_s, const compute_t d_s_dot_A_s_A_prev, const compute_t s, const compute_t d_h_arg,
-    compute_t& d_a)
+inline_point void hvp_backward_step_point(
+    const compute_t d_dot_s, const compute_t s, const compute_t d_dot_h_arg, const compute_t d_s_A_s,
+    const compute_t d_s_dot_A_s_A_prev, const compute_t d_h_arg, compute_t& d_dot_a, compute_t& d_a)
 {
+    // through a = W @ h[t-1] + C @ x
+    const compute_t s1 = compute_t((s) > (0));
+    d_dot_a = d_dot_s * s1 + d_dot_h_arg;
     // through s = relu(a)
     const compute_t d_s = d_s_A_s + d_s_dot_A_s_A_prev;
     // through a = W @ h[t-1] + C @ x
-    d_a = compute_t((s) > (0)) * d_s + d_h_arg;
+    d_a = d_h_arg + d_s * s1;
 }
 
-extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_A_s_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_s_dot_A_s_A_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_h_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_s_A_s_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_s_dot_A_s_A_prev_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_a;
-        hvp_backward_step7_point(
+        compute_t d_dot_a, d_a;
+        hvp_backward_step_point(
+            compute_t(d_dot_s_at[iB * H + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_arg_at[iB * H + iH]),
             compute_t(d_s_A_s_at[iB * H + iH]),
             compute_t(d_s_dot_A_s_A_prev_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
-            d_a);
+            d_dot_a, d_a);
+        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
         d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
-inline_point void hvp_backward_step8_point(
+inline_point void hvp_backward_step2_point(
     const compute_t d_h_arg, const compute_t s, const compute_t d_dot_h_arg, const compute_t dot_s,
     const compute_t d_A_next, const compute_t lam, const compute_t d_dot_A_next, compute_t& d_A_prev,
     compute_t& d_dot_A_prev)
@@ -2622,7 +1614,7 @@ inline_point void hvp_backward_step8_point(
     d_dot_A_prev = s * d_dot_h_arg + lam * d_dot_A_next;
 }
 
-extern "C" void hvp_backward_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[0]);
@@ -2637,7 +1629,7 @@ extern "C" void hvp_backward_step8(const int64 t, const int64* sizes, void* cons
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t d_A_prev, d_dot_A_prev;
-        hvp_backward_step8_point(
+        hvp_backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH2]),
             compute_t(d_dot_h_arg_at[iB * H + iH]),

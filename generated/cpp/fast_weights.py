@@ -69,8 +69,8 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
-    h_rows: np.ndarray  # (T + 1, B, H)
     h_again: np.ndarray  # (T, B, H)
+    h_rows: np.ndarray  # (T + 1, B, H)
     h_layer_norm: np.ndarray  # (T, B, H)
     h_arg_std: np.ndarray  # (T, B)
     A_rows: np.ndarray  # (T + 1, B, H, H)
@@ -119,9 +119,7 @@ def forward(params, x, state=None):
     s = np.empty((T, B, H), dtype)
     A_s = scratch("A_s", (B, H), dtype)
     h_arg = scratch("h_arg", (B, H), dtype)
-    sum_h_arg = scratch("sum_h_arg", (B,), dtype)
     h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
-    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
     h_arg_std = np.empty((T, B), dtype)
     h_layer_norm = np.empty((T, B, H), dtype)
     h_again = np.empty((T, B, H), dtype)
@@ -133,26 +131,12 @@ def forward(params, x, state=None):
     forward_step_sum = kernel(
         "forward_step_sum", A_rows, s, A_s,
     )
+    forward_step_rows = kernel(
+        "forward_step_rows", a, A_s, gamma, beta, h_arg, h_arg_centred, h_arg_std, h_layer_norm, h_rows,
+        h_again,
+    )
     forward_step2 = kernel(
-        "forward_step2", a, A_s, h_arg,
-    )
-    forward_step_sum2 = kernel(
-        "forward_step_sum2", h_arg, sum_h_arg,
-    )
-    forward_step3 = kernel(
-        "forward_step3", h_arg, sum_h_arg, h_arg_centred,
-    )
-    forward_step_sum3 = kernel(
-        "forward_step_sum3", h_arg_centred, h_arg_squared,
-    )
-    forward_step4 = kernel(
-        "forward_step4", h_arg_squared, h_arg_std,
-    )
-    forward_step5 = kernel(
-        "forward_step5", h_arg_centred, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
-    )
-    forward_step6 = kernel(
-        "forward_step6", h_rows, h_again, A_rows,
+        "forward_step2", h_rows, h_again, A_rows,
     )
 
     # a = W @ h[t-1] + C @ x
@@ -164,17 +148,10 @@ def forward(params, x, state=None):
         forward_step(t)
         # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         forward_step_sum(t)
+        forward_step_rows(t)
         forward_step2(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        forward_step_sum2(t)
-        forward_step3(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        forward_step_sum3(t)
-        forward_step4(t)
-        forward_step5(t)
-        forward_step6(t)
 
-    tape = Tape(size, dtype, h_rows, h_again, h_layer_norm, h_arg_std, A_rows, s, x)
+    tape = Tape(size, dtype, h_again, h_rows, h_layer_norm, h_arg_std, A_rows, s, x)
     last = {"h": h_rows[T].copy(), "A": A_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -190,8 +167,8 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
-    h_rows = tape.h_rows
     h_again = tape.h_again
+    h_rows = tape.h_rows
     h_layer_norm = tape.h_layer_norm
     h_arg_std = tape.h_arg_std
     A_rows = tape.A_rows
@@ -210,10 +187,6 @@ def backward(params, tape, dy, dstate=None):
     d_h_h_h_again = scratch("d_h_h_h_again", (B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_h_layer_norm = scratch("d_h_layer_norm", (B, H), dtype)
-    sum_d_h_layer_norm = scratch("sum_d_h_layer_norm", (B,), dtype)
-    d_h_layer_norm_mean = scratch("d_h_layer_norm_mean", (B,), dtype)
-    d_h_layer_norm_dot = scratch("d_h_layer_norm_dot", (B,), dtype)
-    d_h_layer_norm_share = scratch("d_h_layer_norm_share", (B,), dtype)
     d_h_arg = scratch("d_h_arg", (B, H), dtype)
     d_s = scratch("d_s", (B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
@@ -224,64 +197,40 @@ def backward(params, tape, dy, dstate=None):
     d_beta = np.empty((H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_A_prev_rows[T % 2] = dstate["A"]
-    backward_step = kernel(
-        "backward_step", d_A_prev_rows, d_h_h_again,
+    backward_step_rows = kernel(
+        "backward_step_rows", d_A_prev_rows, h_again, d_h_h_again, d_h_h_h_again,
     )
     backward_step_sum = kernel(
         "backward_step_sum", d_h_h_again, h_rows, d_h_again,
     )
+    backward_step_rows2 = kernel(
+        "backward_step_rows2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_layer_norm,
+        h_arg_std, d_h_pre, d_h_layer_norm, d_h_arg,
+    )
     backward_step_sum2 = kernel(
-        "backward_step_sum2", d_h_h_again, h_again, d_h_h_h_again,
+        "backward_step_sum2", d_h_arg, A_rows, d_s,
+    )
+    backward_step = kernel(
+        "backward_step", d_s, s, d_h_arg, d_a,
     )
     backward_step2 = kernel(
-        "backward_step2", dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre,
-        d_h_layer_norm,
-    )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", d_h_layer_norm, sum_d_h_layer_norm,
-    )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
-    )
-    backward_step3 = kernel(
-        "backward_step3", sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
-    )
-    backward_step4 = kernel(
-        "backward_step4", d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share,
-        h_arg_std, d_h_arg,
-    )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", d_h_arg, A_rows, d_s,
-    )
-    backward_step5 = kernel(
-        "backward_step5", d_s, s, d_h_arg, d_a,
-    )
-    backward_step6 = kernel(
-        "backward_step6", d_h_arg, s, d_A_prev_rows,
+        "backward_step2", d_h_arg, s, d_A_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_h_pre, h_layer_norm, d_gamma,
     )
 
     for t in reversed(range(T)):
-        backward_step(t)
+        backward_step_rows(t)
         # through A = lam * A[t-1] + eta * outer(h, h)
         backward_step_sum(t)
-        # through A = lam * A[t-1] + eta * outer(h, h)
+        backward_step_rows2(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         backward_step_sum2(t)
-        backward_step2(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        backward_step_sum3(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        backward_step_sum4(t)
-        backward_step3(t)
-        backward_step4(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        backward_step_sum5(t)
-        backward_step5(t)
+        backward_step(t)
         # through a = W @ h[t-1] + C @ x
         product(d_a[t], W, d_h_prev_rows[t % 2])
-        backward_step6(t)
+        backward_step2(t)
 
     # through a = W @ h[t-1] + C @ x
     product(d_a.reshape(-1, H), C, d_x.reshape(-1, I))
@@ -328,10 +277,7 @@ def infer(params, x, state=None):
     s = scratch("s", (B, H), dtype)
     A_s = scratch("A_s", (B, H), dtype)
     h_arg = scratch("h_arg", (B, H), dtype)
-    sum_h_arg = scratch("sum_h_arg", (B,), dtype)
     h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
-    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
-    h_arg_std = scratch("h_arg_std", (B,), dtype)
     h_again = scratch("h_again", (B, H), dtype)
     h_rows[0] = state["h"]
     A_rows[0] = state["A"]
@@ -341,26 +287,11 @@ def infer(params, x, state=None):
     infer_step_sum = kernel(
         "infer_step_sum", A_rows, s, A_s,
     )
+    infer_step_rows = kernel(
+        "infer_step_rows", a, A_s, gamma, beta, h_arg, h_arg_centred, h_rows, h_again,
+    )
     infer_step2 = kernel(
-        "infer_step2", a, A_s, h_arg,
-    )
-    infer_step_sum2 = kernel(
-        "infer_step_sum2", h_arg, sum_h_arg,
-    )
-    infer_step3 = kernel(
-        "infer_step3", h_arg, sum_h_arg, h_arg_centred,
-    )
-    infer_step_sum3 = kernel(
-        "infer_step_sum3", h_arg_centred, h_arg_squared,
-    )
-    infer_step4 = kernel(
-        "infer_step4", h_arg_squared, h_arg_std,
-    )
-    infer_step5 = kernel(
-        "infer_step5", h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
-    )
-    infer_step6 = kernel(
-        "infer_step6", h_rows, h_again, A_rows,
+        "infer_step2", h_rows, h_again, A_rows,
     )
 
     # a = W @ h[t-1] + C @ x
@@ -372,15 +303,8 @@ def infer(params, x, state=None):
         infer_step(t)
         # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         infer_step_sum(t)
+        infer_step_rows(t)
         infer_step2(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        infer_step_sum2(t)
-        infer_step3(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        infer_step_sum3(t)
-        infer_step4(t)
-        infer_step5(t)
-        infer_step6(t)
 
     last = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
     return h_rows[1:].copy(), last
@@ -407,10 +331,7 @@ def step(params, x, state=None):
     s = scratch("s", (B, H), dtype)
     A_s = scratch("A_s", (B, H), dtype)
     h_arg = scratch("h_arg", (B, H), dtype)
-    sum_h_arg = scratch("sum_h_arg", (B,), dtype)
     h_arg_centred = scratch("h_arg_centred", (B, H), dtype)
-    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
-    h_arg_std = scratch("h_arg_std", (B,), dtype)
     h_again = scratch("h_again", (B, H), dtype)
     h_rows[0] = state["h"]
     A_rows[0] = state["A"]
@@ -420,26 +341,11 @@ def step(params, x, state=None):
     step_step_sum = kernel(
         "step_step_sum", A_rows, s, A_s,
     )
+    step_step_rows = kernel(
+        "step_step_rows", a, A_s, gamma, beta, h_arg, h_arg_centred, h_rows, h_again,
+    )
     step_step2 = kernel(
-        "step_step2", a, A_s, h_arg,
-    )
-    step_step_sum2 = kernel(
-        "step_step_sum2", h_arg, sum_h_arg,
-    )
-    step_step3 = kernel(
-        "step_step3", h_arg, sum_h_arg, h_arg_centred,
-    )
-    step_step_sum3 = kernel(
-        "step_step_sum3", h_arg_centred, h_arg_squared,
-    )
-    step_step4 = kernel(
-        "step_step4", h_arg_squared, h_arg_std,
-    )
-    step_step5 = kernel(
-        "step_step5", h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
-    )
-    step_step6 = kernel(
-        "step_step6", h_rows, h_again, A_rows,
+        "step_step2", h_rows, h_again, A_rows,
     )
 
     # a = W @ h[t-1] + C @ x
@@ -451,15 +357,8 @@ def step(params, x, state=None):
         step_step(t)
         # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         step_step_sum(t)
+        step_step_rows(t)
         step_step2(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        step_step_sum2(t)
-        step_step3(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        step_step_sum3(t)
-        step_step4(t)
-        step_step5(t)
-        step_step6(t)
 
     state = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
     return h_rows[1:].copy()[0], state
@@ -510,15 +409,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_A_s_s = scratch("dot_A_s_s", (B, H), dtype)
     h_arg = scratch("h_arg", (B, H), dtype)
     dot_h_arg = scratch("dot_h_arg", (B, H), dtype)
-    sum_h_arg2 = scratch("sum_h_arg2", (B,), dtype)
     h_arg_centred2 = scratch("h_arg_centred2", (B, H), dtype)
-    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
-    h_arg_std = scratch("h_arg_std", (B,), dtype)
     h_layer_norm = scratch("h_layer_norm", (B, H), dtype)
-    sum_dot_h_arg = scratch("sum_dot_h_arg", (B,), dtype)
-    dot_h_arg_mean = scratch("dot_h_arg_mean", (B,), dtype)
-    dot_h_arg_dot = scratch("dot_h_arg_dot", (B,), dtype)
-    dot_h_arg_share = scratch("dot_h_arg_share", (B,), dtype)
     h_again = scratch("h_again", (B, H), dtype)
     dot_h_again = scratch("dot_h_again", (B, H), dtype)
     h_rows[0] = state["h"]
@@ -531,48 +423,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_step = kernel(
         "jvp_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", A_rows, s, A_s,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
     )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", dot_A_rows, s, dot_A_s_A_prev,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", A_rows, dot_s, dot_A_s_s,
+    jvp_step_rows2 = kernel(
+        "jvp_step_rows2", dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, gamma, beta, dot_gamma, dot_beta, h_arg,
+        dot_h_arg, h_arg_centred2, h_layer_norm, h_rows, h_again, dot_h_rows, dot_h_again,
     )
     jvp_step2 = kernel(
-        "jvp_step2", dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
-    )
-    jvp_step_sum4 = kernel(
-        "jvp_step_sum4", h_arg, sum_h_arg2,
-    )
-    jvp_step_sum5 = kernel(
-        "jvp_step_sum5", dot_h_arg, sum_dot_h_arg,
-    )
-    jvp_step3 = kernel(
-        "jvp_step3", h_arg, sum_h_arg2, h_arg_centred2,
-    )
-    jvp_step_sum6 = kernel(
-        "jvp_step_sum6", h_arg_centred2, h_arg_squared,
-    )
-    jvp_step4 = kernel(
-        "jvp_step4", h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean,
-    )
-    jvp_step5 = kernel(
-        "jvp_step5", h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
-    )
-    jvp_step_sum7 = kernel(
-        "jvp_step_sum7", h_layer_norm, dot_h_arg, dot_h_arg_dot,
-    )
-    jvp_step6 = kernel(
-        "jvp_step6", dot_h_arg_dot, dot_h_arg_share,
-    )
-    jvp_step7 = kernel(
-        "jvp_step7", dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, dot_gamma,
-        dot_beta, gamma, h_rows, dot_h_rows, dot_h_again,
-    )
-    jvp_step8 = kernel(
-        "jvp_step8", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
+        "jvp_step2", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
     # C_x, dot_C_x_C side by side
@@ -587,27 +446,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         # a = W @ h[t-1] + C @ x
         product(dot_h_rows[t], W_T, dot_W_h_h_prev)
         jvp_step(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        jvp_step_sum(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        jvp_step_sum2(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        jvp_step_sum3(t)
+        jvp_step_rows(t)
+        jvp_step_rows2(t)
         jvp_step2(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        jvp_step_sum4(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        jvp_step_sum5(t)
-        jvp_step3(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        jvp_step_sum6(t)
-        jvp_step4(t)
-        jvp_step5(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        jvp_step_sum7(t)
-        jvp_step6(t)
-        jvp_step7(t)
-        jvp_step8(t)
 
     last = {"h": h_rows[T].copy(), "A": A_rows[T % 2].copy()}
     dot_last = {"h": dot_h_rows[T].copy(), "A": dot_A_rows[T % 2].copy()}
@@ -659,14 +500,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_A_s_s = scratch("dot_A_s_s", (B, H), dtype)
     h_arg = scratch("h_arg", (T, B, H), dtype)
     dot_h_arg = scratch("dot_h_arg", (T, B, H), dtype)
-    sum_h_arg2 = scratch("sum_h_arg2", (B,), dtype)
     h_arg_centred2 = scratch("h_arg_centred2", (B, H), dtype)
-    h_arg_squared = scratch("h_arg_squared", (B,), dtype)
     h_arg_std = scratch("h_arg_std", (T, B), dtype)
     h_layer_norm = scratch("h_layer_norm", (T, B, H), dtype)
-    sum_dot_h_arg = scratch("sum_dot_h_arg", (B,), dtype)
     dot_h_arg_mean = scratch("dot_h_arg_mean", (T, B), dtype)
-    dot_h_arg_dot = scratch("dot_h_arg_dot", (B,), dtype)
     dot_h_arg_share = scratch("dot_h_arg_share", (T, B), dtype)
     dot_h_arg_std = scratch("dot_h_arg_std", (T, B), dtype)
     dot_h_layer_norm = scratch("dot_h_layer_norm", (T, B, H), dtype)
@@ -682,48 +519,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_step = kernel(
         "hvp_forward_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", A_rows, s, A_s,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
     )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", dot_A_rows, s, dot_A_s_A_prev,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", A_rows, dot_s, dot_A_s_s,
+    hvp_forward_step_rows2 = kernel(
+        "hvp_forward_step_rows2", dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, gamma, beta, dot_gamma,
+        dot_beta, h_arg, dot_h_arg, h_arg_centred2, h_arg_std, dot_h_arg_mean, dot_h_arg_std, h_layer_norm,
+        h_rows, h_again, dot_h_arg_share, dot_h_layer_norm, dot_h_rows, dot_h_again,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
-    )
-    hvp_forward_step_sum4 = kernel(
-        "hvp_forward_step_sum4", h_arg, sum_h_arg2,
-    )
-    hvp_forward_step_sum5 = kernel(
-        "hvp_forward_step_sum5", dot_h_arg, sum_dot_h_arg,
-    )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", h_arg, sum_h_arg2, h_arg_centred2,
-    )
-    hvp_forward_step_sum6 = kernel(
-        "hvp_forward_step_sum6", h_arg_centred2, h_arg_squared,
-    )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean, dot_h_arg_std,
-    )
-    hvp_forward_step5 = kernel(
-        "hvp_forward_step5", h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
-    )
-    hvp_forward_step_sum7 = kernel(
-        "hvp_forward_step_sum7", h_layer_norm, dot_h_arg, dot_h_arg_dot,
-    )
-    hvp_forward_step6 = kernel(
-        "hvp_forward_step6", dot_h_arg_dot, dot_h_arg_share,
-    )
-    hvp_forward_step7 = kernel(
-        "hvp_forward_step7", dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std,
-        dot_gamma, dot_beta, gamma, h_rows, dot_h_layer_norm, dot_h_rows, dot_h_again,
-    )
-    hvp_forward_step8 = kernel(
-        "hvp_forward_step8", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
+        "hvp_forward_step2", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
     # C_x, dot_C_x_C side by side
@@ -738,27 +543,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # a = W @ h[t-1] + C @ x
         product(dot_h_rows[t], W_T, dot_W_h_h_prev)
         hvp_forward_step(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_forward_step_sum(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_forward_step_sum2(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_forward_step_sum3(t)
+        hvp_forward_step_rows(t)
+        hvp_forward_step_rows2(t)
         hvp_forward_step2(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_forward_step_sum4(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_forward_step_sum5(t)
-        hvp_forward_step3(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_forward_step_sum6(t)
-        hvp_forward_step4(t)
-        hvp_forward_step5(t)
-        # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_forward_step_sum7(t)
-        hvp_forward_step6(t)
-        hvp_forward_step7(t)
-        hvp_forward_step8(t)
     dy = np.ascontiguousarray(cotangents["h"])
     W_to_dot_W2 = np.concatenate((W, dot_W))
     C_to_dot_C2 = np.concatenate((C, dot_C))
@@ -766,7 +553,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_A_prev_rows = scratch("d_dot_A_prev_rows", (2, B, H, H), dtype)
-    sum_h_arg = scratch("sum_h_arg", (T, B), dtype)
     h_arg_standard = scratch("h_arg_standard", (T, B, H), dtype)
     d_dot_h_h_again = scratch("d_dot_h_h_again", (B, H, H), dtype)
     d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
@@ -779,18 +565,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_pre = scratch("d_dot_h_pre", (T, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_dot_h_layer_norm = scratch("d_dot_h_layer_norm", (B, H), dtype)
-    d_dot_h_layer_norm_by_dot_h_arg_std = scratch("d_dot_h_layer_norm_by_dot_h_arg_std", (B, H), dtype)
-    d_dot_h_arg_std = scratch("d_dot_h_arg_std", (B,), dtype)
-    d_dot_h_arg_share_dot_h_layer_norm = scratch("d_dot_h_arg_share_dot_h_layer_norm", (B,), dtype)
-    d_dot_h_arg_dot = scratch("d_dot_h_arg_dot", (B,), dtype)
-    d_dot_h_arg_mean_dot_h_layer_norm = scratch("d_dot_h_arg_mean_dot_h_layer_norm", (B,), dtype)
-    d_sum_dot_h_arg = scratch("d_sum_dot_h_arg", (B,), dtype)
     d_h_layer_norm = scratch("d_h_layer_norm", (B, H), dtype)
     d_dot_h_arg = scratch("d_dot_h_arg", (B, H), dtype)
-    sum_d_h_layer_norm = scratch("sum_d_h_layer_norm", (B,), dtype)
-    d_h_layer_norm_mean = scratch("d_h_layer_norm_mean", (B,), dtype)
-    d_h_layer_norm_dot = scratch("d_h_layer_norm_dot", (B,), dtype)
-    d_h_layer_norm_share = scratch("d_h_layer_norm_share", (B,), dtype)
     d_h_arg = scratch("d_h_arg", (B, H), dtype)
     d_dot_s = scratch("d_dot_s", (B, H), dtype)
     d_s_A_s = scratch("d_s_A_s", (B, H), dtype)
@@ -811,14 +587,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_A_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_A_prev_rows[T % 2] = dstate["A"]
-    hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", h_arg, sum_h_arg,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", h_arg, dot_h_arg_std, h_arg_standard,
     )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", h_arg, sum_h_arg, dot_h_arg_std, h_arg_standard,
-    )
-    hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_A_prev_rows, d_A_prev_rows, d_dot_h_h_again, d_h_h_again,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", d_dot_A_prev_rows, d_A_prev_rows, h_again, dot_h_again, d_dot_h_h_again,
+        d_h_h_again, d_dot_h_dot_h_h_again, d_h_h_h_again, d_h_dot_h_h_again,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", d_dot_h_h_again, h_rows, d_dot_h_again,
@@ -829,67 +603,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step_sum3 = kernel(
         "hvp_backward_step_sum3", d_dot_h_h_again, dot_h_rows, d_h_again_dot_h_h_again,
     )
+    hvp_backward_step_rows2 = kernel(
+        "hvp_backward_step_rows2", d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows,
+        d_dot_h_again, d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows,
+        gamma, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, dot_gamma,
+        h_arg_std, h_arg_standard, d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_h_layer_norm, d_dot_h_arg,
+        d_h_arg,
+    )
     hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", d_dot_h_h_again, h_again, d_dot_h_dot_h_h_again,
+        "hvp_backward_step_sum4", d_dot_h_arg, A_rows, d_dot_s,
     )
     hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", d_h_h_again, h_again, d_h_h_h_again,
+        "hvp_backward_step_sum5", d_dot_h_arg, dot_A_rows, d_s_dot_A_s_A_prev,
     )
     hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", d_dot_h_h_again, dot_h_again, d_h_dot_h_h_again,
+        "hvp_backward_step_sum6", d_h_arg, A_rows, d_s_A_s,
+    )
+    hvp_backward_step = kernel(
+        "hvp_backward_step", d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_a_to_d_dot_a,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows,
-        d_dot_h_again, d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows,
-        gamma, dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, d_dot_h_pre,
-        d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std,
-    )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", d_dot_h_layer_norm_by_dot_h_arg_std, d_dot_h_arg_std,
-    )
-    hvp_backward_step_sum8 = kernel(
-        "hvp_backward_step_sum8", d_dot_h_layer_norm, h_layer_norm, d_dot_h_arg_share_dot_h_layer_norm,
-    )
-    hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", d_dot_h_layer_norm, d_dot_h_arg_mean_dot_h_layer_norm,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_dot_h_arg_share_dot_h_layer_norm, dot_h_arg_std,
-        d_dot_h_arg_mean_dot_h_layer_norm, d_dot_h_arg_dot, d_sum_dot_h_arg,
-    )
-    hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_dot_h_arg_dot, dot_h_arg, d_dot_h_layer_norm, dot_h_arg_share,
-        dot_h_arg_std, d_h_pre, gamma, d_dot_h_pre, dot_gamma, d_sum_dot_h_arg, h_layer_norm,
-        d_h_layer_norm, d_dot_h_arg,
-    )
-    hvp_backward_step_sum10 = kernel(
-        "hvp_backward_step_sum10", d_h_layer_norm, sum_d_h_layer_norm,
-    )
-    hvp_backward_step_sum11 = kernel(
-        "hvp_backward_step_sum11", h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
-    )
-    hvp_backward_step_sum12 = kernel(
-        "hvp_backward_step_sum12", d_dot_h_arg, A_rows, d_dot_s,
-    )
-    hvp_backward_step_sum13 = kernel(
-        "hvp_backward_step_sum13", d_dot_h_arg, dot_A_rows, d_s_dot_A_s_A_prev,
-    )
-    hvp_backward_step5 = kernel(
-        "hvp_backward_step5", sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean,
-        d_h_layer_norm_share,
-    )
-    hvp_backward_step6 = kernel(
-        "hvp_backward_step6", d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share,
-        h_arg_std, h_arg_standard, d_dot_h_arg_std, d_dot_s, s, d_dot_h_arg, d_h_arg, d_a_to_d_dot_a,
-    )
-    hvp_backward_step_sum14 = kernel(
-        "hvp_backward_step_sum14", d_h_arg, A_rows, d_s_A_s,
-    )
-    hvp_backward_step7 = kernel(
-        "hvp_backward_step7", d_s_A_s, d_s_dot_A_s_A_prev, s, d_h_arg, d_a_to_d_dot_a,
-    )
-    hvp_backward_step8 = kernel(
-        "hvp_backward_step8", d_h_arg, s, d_dot_h_arg, dot_s, d_A_prev_rows, d_dot_A_prev_rows,
+        "hvp_backward_step2", d_h_arg, s, d_dot_h_arg, dot_s, d_A_prev_rows, d_dot_A_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_h_pre, h_layer_norm, d_gamma_h_pre,
@@ -907,51 +641,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_gamma_h_pre, d_gamma_dot_h_pre, d_gamma,
     )
 
-    # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    hvp_backward_before_sum()
-    hvp_backward_before()
+    hvp_backward_before_rows()
 
     for t in reversed(range(T)):
-        hvp_backward_step(t)
+        hvp_backward_step_rows(t)
         # through A = lam * A[t-1] + eta * outer(h, h)
         hvp_backward_step_sum(t)
         # through A = lam * A[t-1] + eta * outer(h, h)
         hvp_backward_step_sum2(t)
         # through A = lam * A[t-1] + eta * outer(h, h)
         hvp_backward_step_sum3(t)
-        # through A = lam * A[t-1] + eta * outer(h, h)
+        hvp_backward_step_rows2(t)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         hvp_backward_step_sum4(t)
-        # through A = lam * A[t-1] + eta * outer(h, h)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         hvp_backward_step_sum5(t)
-        # through A = lam * A[t-1] + eta * outer(h, h)
+        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         hvp_backward_step_sum6(t)
-        hvp_backward_step2(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum7(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum8(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum9(t)
-        hvp_backward_step3(t)
-        hvp_backward_step4(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum10(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum11(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum12(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum13(t)
-        hvp_backward_step5(t)
-        hvp_backward_step6(t)
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_step_sum14(t)
+        hvp_backward_step(t)
         # through a = W @ h[t-1] + C @ x
         product(d_a_to_d_dot_a[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
-        hvp_backward_step7(t)
         # d_a, d_dot_a side by side
         product(d_a_to_d_dot_a[t], W_to_dot_W2, d_h_prev_rows[t % 2])
-        hvp_backward_step8(t)
+        hvp_backward_step2(t)
 
     # d_a, d_dot_a side by side
     product(d_a_to_d_dot_a.reshape(-1, 2 * H), C_to_dot_C2, d_x.reshape(-1, I))

@@ -303,80 +303,38 @@ extern "C" void forward_after(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through y = (S @ q) / dot(z, q)
-extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_z_q_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_q_at[(iT * B + iB) * H + iH]);
-        d_z_q_y_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t z_q = compute_t(z_q_at[iT * B + iB]);
+        double d_z_q_y_total = 0;
+        #pragma omp simd reduction(+:d_z_q_y_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ q) / dot(z, q)
+            const compute_t d_S_q = dy / z_q;
+            d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+            d_z_q_y_total += dy * S_q;
+        }
+        const compute_t d_z_q_y = compute_t(d_z_q_y_total);
 
-inline_point void backward_before_point(
-    const compute_t d_z_q_y, const compute_t z_q, compute_t& d_z_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    d_z_q = -d_z_q_y / square(z_q);
-}
-
-extern "C" void backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_z_q_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_z_q;
-        backward_before_point(
-            compute_t(d_z_q_y_at[iT * B + iB]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_z_q);
+        // through y = (S @ q) / dot(z, q)
+        const compute_t d_z_q = -d_z_q_y / square(z_q);
         d_z_q_at[iT * B + iB] = storage_t(d_z_q);
     }
 }
 
-inline_point void backward_before2_point(
-    const compute_t dy, const compute_t z_q, compute_t& d_S_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    d_S_q = dy / z_q;
-}
-
-extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_S_q;
-        backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_S_q);
-        d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
-    }
-}
-
 // through y = (S @ q) / dot(z, q)
-extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[0]);
@@ -395,7 +353,7 @@ extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_before3_point(
+inline_point void backward_before_point(
     const compute_t d_q_S_q, const compute_t d_z_q, const compute_t z, const compute_t elu_W_q_x,
     compute_t& d_W_q_x)
 {
@@ -404,7 +362,7 @@ inline_point void backward_before3_point(
     d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, elu_W_q_x + 1) * d_q;
 }
 
-extern "C" void backward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_q_S_q_at = static_cast<storage_t*>(at[0]);
@@ -418,7 +376,7 @@ extern "C" void backward_before3(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_W_q_x;
-        backward_before3_point(
+        backward_before_point(
             compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -1149,130 +1107,89 @@ extern "C" void jvp_sequence2(int64, const int64* sizes, void* const* at)
     }
 }
 
-// y = (S @ q) / dot(z, q)
-extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_q_S_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_elu_W_q_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
-        dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void jvp_after_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_elu_W_q_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        z_q_at[iT * B + iB] = storage_t(total);
+        double z_q_total = 0;
+        double dot_z_q_z_total = 0;
+        double dot_z_q_q_total = 0;
+        #pragma omp simd reduction(+:z_q_total, dot_z_q_z_total, dot_z_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_elu_W_q_x = compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            z_q_total += z * q;
+            dot_z_q_z_total += dot_z * q;
+            dot_z_q_q_total += z * dot_elu_W_q_x;
+        }
+        const compute_t z_q = compute_t(z_q_total);
+        const compute_t dot_z_q_z = compute_t(dot_z_q_z_total);
+        const compute_t dot_z_q_q = compute_t(dot_z_q_q_total);
+        z_q_at[iT * B + iB] = storage_t(z_q);
+
+        // y = (S @ q) / dot(z, q)
+        const compute_t dot_z_q = dot_z_q_z + dot_z_q_q;
+        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
     }
 }
 
-// y = (S @ q) / dot(z, q)
-extern "C" void jvp_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_q_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_elu_W_q_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_q_S_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_S_q_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_z_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void jvp_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_elu_W_q_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
-        dot_z_q_q_at[iT * B + iB] = storage_t(total);
+        double S_q_total = 0;
+        double dot_S_q_S_total = 0;
+        double dot_S_q_q_total = 0;
+        #pragma omp simd reduction(+:S_q_total, dot_S_q_S_total, dot_S_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_elu_W_q_x = compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            S_q_total += S * q;
+            dot_S_q_S_total += dot_S * q;
+            dot_S_q_q_total += S * dot_elu_W_q_x;
+        }
+        const compute_t S_q = compute_t(S_q_total);
+        const compute_t dot_S_q_S = compute_t(dot_S_q_S_total);
+        const compute_t dot_S_q_q = compute_t(dot_S_q_q_total);
+        S_q_at[(iT * B + iB) * H + iH] = storage_t(S_q);
+        dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_S);
+        dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_q);
     }
 }
 
 inline_point void jvp_after_point(
     const compute_t dot_S_q_S, const compute_t dot_S_q_q, const compute_t S_q, const compute_t z_q,
-    compute_t& dot_S_q, compute_t& y)
+    const compute_t dot_z_q, compute_t& y, compute_t& dot_y)
 {
     // y = (S @ q) / dot(z, q)
-    dot_S_q = dot_S_q_S + dot_S_q_q;
-    y = S_q / z_q;
+    const compute_t dot_S_q = dot_S_q_S + dot_S_q_q;
+    const compute_t s1 = 1 / z_q;
+    y = S_q * s1;
+    dot_y = dot_S_q * s1 - S_q * dot_z_q / square(z_q);
 }
 
 extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
@@ -1282,79 +1199,23 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_S_q_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_S_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ y_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_S_q, y;
+        compute_t y, dot_y;
         jvp_after_point(
             compute_t(dot_S_q_S_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_q_q_at[(iT * B + iB) * H + iH]),
             compute_t(S_q_at[(iT * B + iB) * H + iH]),
             compute_t(z_q_at[iT * B + iB]),
-            dot_S_q, y);
-        dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q);
-        y_at[(iT * B + iB) * H + iH] = storage_t(y);
-    }
-}
-
-inline_point void jvp_after2_point(
-    const compute_t dot_z_q_z, const compute_t dot_z_q_q, compute_t& dot_z_q)
-{
-    // y = (S @ q) / dot(z, q)
-    dot_z_q = dot_z_q_z + dot_z_q_q;
-}
-
-extern "C" void jvp_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_z_q_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_z_q_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_z_q;
-        jvp_after2_point(
-            compute_t(dot_z_q_z_at[iT * B + iB]),
-            compute_t(dot_z_q_q_at[iT * B + iB]),
-            dot_z_q);
-        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
-    }
-}
-
-inline_point void jvp_after3_point(
-    const compute_t dot_S_q, const compute_t dot_z_q, const compute_t S_q, const compute_t z_q,
-    compute_t& dot_y)
-{
-    // y = (S @ q) / dot(z, q)
-    dot_y = dot_S_q / z_q - dot_z_q * S_q / square(z_q);
-}
-
-extern "C" void jvp_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_S_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_y;
-        jvp_after3_point(
-            compute_t(dot_S_q_at[(iT * B + iB) * H + iH]),
             compute_t(dot_z_q_at[iT * B + iB]),
-            compute_t(S_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_q_at[iT * B + iB]),
-            dot_y);
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
         dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
     }
 }
@@ -1557,120 +1418,77 @@ extern "C" void hvp_forward_sequence2(int64, const int64* sizes, void* const* at
     }
 }
 
-// y = (S @ q) / dot(z, q)
-extern "C" void hvp_forward_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void hvp_forward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_q_S_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void hvp_forward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void hvp_forward_after_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        z_q_at[iT * B + iB] = storage_t(total);
+        double z_q_total = 0;
+        double dot_z_q_z_total = 0;
+        double dot_z_q_q_total = 0;
+        #pragma omp simd reduction(+:z_q_total, dot_z_q_z_total, dot_z_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            z_q_total += z * q;
+            dot_z_q_z_total += dot_z * q;
+            dot_z_q_q_total += z * dot_q;
+        }
+        const compute_t z_q = compute_t(z_q_total);
+        const compute_t dot_z_q_z = compute_t(dot_z_q_z_total);
+        const compute_t dot_z_q_q = compute_t(dot_z_q_q_total);
+        z_q_at[iT * B + iB] = storage_t(z_q);
+
+        // y = (S @ q) / dot(z, q)
+        const compute_t dot_z_q = dot_z_q_z + dot_z_q_q;
+        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
     }
 }
 
-// y = (S @ q) / dot(z, q)
-extern "C" void hvp_forward_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_after_rows2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_q_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_q_S_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_S_q_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_z_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" void hvp_forward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        dot_z_q_q_at[iT * B + iB] = storage_t(total);
+        double S_q_total = 0;
+        double dot_S_q_S_total = 0;
+        double dot_S_q_q_total = 0;
+        #pragma omp simd reduction(+:S_q_total, dot_S_q_S_total, dot_S_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            S_q_total += S * q;
+            dot_S_q_S_total += dot_S * q;
+            dot_S_q_q_total += S * dot_q;
+        }
+        const compute_t S_q = compute_t(S_q_total);
+        const compute_t dot_S_q_S = compute_t(dot_S_q_S_total);
+        const compute_t dot_S_q_q = compute_t(dot_S_q_q_total);
+        S_q_at[(iT * B + iB) * H + iH] = storage_t(S_q);
+        dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_S);
+        dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_q);
     }
 }
 
@@ -1701,137 +1519,52 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_after2_point(
-    const compute_t dot_z_q_z, const compute_t dot_z_q_q, compute_t& dot_z_q)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
-    // y = (S @ q) / dot(z, q)
-    dot_z_q = dot_z_q_z + dot_z_q_q;
-}
-
-extern "C" void hvp_forward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_z_q_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_z_q_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_z_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_S_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t dot_z_q;
-        hvp_forward_after2_point(
-            compute_t(dot_z_q_z_at[iT * B + iB]),
-            compute_t(dot_z_q_q_at[iT * B + iB]),
-            dot_z_q);
-        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
+        const compute_t dot_z_q = compute_t(dot_z_q_at[iT * B + iB]);
+        const compute_t z_q = compute_t(z_q_at[iT * B + iB]);
+        double d_dot_z_q_dot_y_total = 0;
+        double d_z_q_total = 0;
+        #pragma omp simd reduction(+:d_dot_z_q_dot_y_total, d_z_q_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_S_q = compute_t(dot_S_q_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ q) / dot(z, q)
+            const compute_t s1 = 1 / square(z_q);
+            const compute_t d_dot_y_by_z_q = dy * (2 * S_q * dot_z_q / pow(z_q, compute_t(3)) - dot_S_q * s1);
+            const compute_t d_dot_S_q = dy / z_q;
+            const compute_t d_S_q = -dy * dot_z_q * s1;
+            d_dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_q);
+            d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+            d_dot_z_q_dot_y_total += dy * S_q;
+            d_z_q_total += d_dot_y_by_z_q;
+        }
+        const compute_t d_dot_z_q_dot_y = compute_t(d_dot_z_q_dot_y_total);
+        const compute_t d_z_q = compute_t(d_z_q_total);
+        d_z_q_at[iT * B + iB] = storage_t(d_z_q);
+
+        // through y = (S @ q) / dot(z, q)
+        const compute_t d_dot_z_q = -d_dot_z_q_dot_y / square(z_q);
+        d_dot_z_q_at[iT * B + iB] = storage_t(d_dot_z_q);
     }
 }
 
 // through y = (S @ q) / dot(z, q)
 extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_z_q_dot_y_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_q_at[(iT * B + iB) * H + iH]);
-        d_dot_z_q_dot_y_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_before_point(
-    const compute_t d_dot_z_q_dot_y, const compute_t z_q, compute_t& d_dot_z_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    d_dot_z_q = -d_dot_z_q_dot_y / square(z_q);
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_z_q_dot_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_z_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_z_q;
-        hvp_backward_before_point(
-            compute_t(d_dot_z_q_dot_y_at[iT * B + iB]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_dot_z_q);
-        d_dot_z_q_at[iT * B + iB] = storage_t(d_dot_z_q);
-    }
-}
-
-inline_point void hvp_backward_before2_point(
-    const compute_t dy, const compute_t dot_S_q, const compute_t dot_z_q, const compute_t S_q,
-    const compute_t z_q, compute_t& d_dot_y_by_z_q, compute_t& d_dot_S_q, compute_t& d_S_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    const compute_t s1 = 1 / square(z_q);
-    d_dot_y_by_z_q = dy * (2 * dot_z_q * S_q / pow(z_q, compute_t(3)) - dot_S_q * s1);
-    d_dot_S_q = dy / z_q;
-    d_S_q = -dy * dot_z_q * s1;
-}
-
-extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_z_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ z_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_y_by_z_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_S_q_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_dot_y_by_z_q, d_dot_S_q, d_S_q;
-        hvp_backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_q_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z_q_at[iT * B + iB]),
-            compute_t(S_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_dot_y_by_z_q, d_dot_S_q, d_S_q);
-        d_dot_y_by_z_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_y_by_z_q);
-        d_dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_q);
-        d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
-    }
-}
-
-// through y = (S @ q) / dot(z, q)
-extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_y_by_z_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_z_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_y_by_z_q_at[(iT * B + iB) * H + iH]);
-        d_z_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through y = (S @ q) / dot(z, q)
-extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_q_at = static_cast<storage_t*>(at[0]);
@@ -1851,7 +1584,7 @@ extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const*
 }
 
 // through y = (S @ q) / dot(z, q)
-extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_q_at = static_cast<storage_t*>(at[0]);
@@ -1871,7 +1604,7 @@ extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const*
 }
 
 // through y = (S @ q) / dot(z, q)
-extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_q_at = static_cast<storage_t*>(at[0]);
@@ -1890,7 +1623,7 @@ extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const*
     }
 }
 
-inline_point void hvp_backward_before3_point(
+inline_point void hvp_backward_before_point(
     const compute_t d_dot_q_dot_S_q_q, const compute_t d_dot_z_q, const compute_t z,
     const compute_t d_q_S_q, const compute_t d_q_dot_S_q_S, const compute_t d_z_q, const compute_t dot_z,
     const compute_t dot_W_q_x, const compute_t elu_W_q_x, compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
@@ -1905,7 +1638,7 @@ inline_point void hvp_backward_before3_point(
     d_W_q_x = d_elu_W_q_x * s2;
 }
 
-extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_dot_q_dot_S_q_q_at = static_cast<storage_t*>(at[0]);
@@ -1925,7 +1658,7 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_dot_W_q_x, d_W_q_x;
-        hvp_backward_before3_point(
+        hvp_backward_before_point(
             compute_t(d_dot_q_dot_S_q_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -2039,66 +1772,6 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, k)
-extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, k)
-extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_k_at[(iT * B + iB) * K + iK]);
-        d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, k)
-extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2115,7 +1788,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 }
 
 // through S = S[t-1] + outer(v, k)
-extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
@@ -2135,7 +1808,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 }
 
 // through S = S[t-1] + outer(v, k)
-extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
@@ -2155,33 +1828,6 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
-{
-    // through v = W_v @ x
-    d_v = d_v_v_k + d_v_dot_v_k;
-}
-
-extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_v;
-        hvp_backward_after_point(
-            compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
-            compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
-            d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
-    }
-}
-
-inline_point void hvp_backward_after2_point(
     const compute_t d_dot_k_dot_v_k, const compute_t d_dot_z, const compute_t d_k_v_k,
     const compute_t d_k_dot_v_k, const compute_t d_z, const compute_t dot_W_k_x, const compute_t elu_W_k_x,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
@@ -2196,7 +1842,7 @@ inline_point void hvp_backward_after2_point(
     d_W_k_x = d_elu_W_k_x * s2;
 }
 
-extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[0]);
@@ -2213,7 +1859,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_dot_W_k_x, d_W_k_x;
-        hvp_backward_after2_point(
+        hvp_backward_after_point(
             compute_t(d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_z_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
@@ -2224,6 +1870,70 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             d_dot_W_k_x, d_W_k_x);
         d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
         d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+    }
+}
+
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double d_dot_v_total = 0;
+        double d_v_v_k_total = 0;
+        double d_v_dot_v_k_total = 0;
+        #pragma omp simd reduction(+:d_dot_v_total, d_v_v_k_total, d_v_dot_v_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
+            // through S = S[t-1] + outer(v, k)
+            d_dot_v_total += d_dot_S * k_;
+            d_v_v_k_total += d_S * k_;
+            d_v_dot_v_k_total += d_dot_S * dot_k;
+        }
+        const compute_t d_dot_v = compute_t(d_dot_v_total);
+        const compute_t d_v_v_k = compute_t(d_v_v_k_total);
+        const compute_t d_v_dot_v_k = compute_t(d_v_dot_v_k_total);
+        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+        d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
+        d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_k + d_v_dot_v_k;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_v;
+        hvp_backward_after2_point(
+            compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 

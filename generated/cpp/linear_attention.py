@@ -194,7 +194,6 @@ def backward(params, tape, dy, dstate=None):
     W_v = np.ascontiguousarray(params["W_v"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
-    d_z_q_y = scratch("d_z_q_y", (T, B), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_S_q = scratch("d_S_q", (T, B, H), dtype)
     d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
@@ -213,20 +212,14 @@ def backward(params, tape, dy, dstate=None):
     d_W_v = np.empty((H, I), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
+    backward_before_rows = kernel(
+        "backward_before_rows", dy, S_q, z_q, d_z_q, d_S_q,
+    )
     backward_before_sum = kernel(
-        "backward_before_sum", dy, S_q, d_z_q_y,
+        "backward_before_sum", d_S_q, S_rows, d_q_S_q,
     )
     backward_before = kernel(
-        "backward_before", d_z_q_y, z_q, d_z_q,
-    )
-    backward_before2 = kernel(
-        "backward_before2", dy, z_q, d_S_q,
-    )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", d_S_q, S_rows, d_q_S_q,
-    )
-    backward_before3 = kernel(
-        "backward_before3", d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x,
+        "backward_before", d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x,
     )
     backward_sequence = kernel(
         "backward_sequence", d_z_prev_rows, d_z_q, q, d_z,
@@ -247,13 +240,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_after2", d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
     )
 
+    backward_before_rows()
     # through y = (S @ q) / dot(z, q)
     backward_before_sum()
     backward_before()
-    backward_before2()
-    # through y = (S @ q) / dot(z, q)
-    backward_before_sum2()
-    backward_before3()
     # through q = elu(W_q @ x) + 1
     product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
@@ -464,10 +454,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     S_q = scratch("S_q", (T, B, H), dtype)
     dot_S_q_S = scratch("dot_S_q_S", (T, B, H), dtype)
     dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
-    dot_S_q = scratch("dot_S_q", (T, B, H), dtype)
     z_q = scratch("z_q", (T, B), dtype)
-    dot_z_q_z = scratch("dot_z_q_z", (T, B), dtype)
-    dot_z_q_q = scratch("dot_z_q_q", (T, B), dtype)
     dot_z_q = scratch("dot_z_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
     dot_y = np.empty((T, B, H), dtype)
@@ -490,32 +477,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, k, dot_z_rows, dot_elu_W_k_x,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", S_rows, q, S_q,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", z_rows, q, dot_z_rows, dot_elu_W_q_x, z_q, dot_z_q,
     )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", dot_S_rows, q, dot_S_q_S,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", S_rows, dot_elu_W_q_x, dot_S_q_q,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", z_rows, q, z_q,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", dot_z_rows, q, dot_z_q_z,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", z_rows, dot_elu_W_q_x, dot_z_q_q,
+    jvp_after_rows2 = kernel(
+        "jvp_after_rows2", S_rows, q, dot_S_rows, dot_elu_W_q_x, S_q, dot_S_q_S, dot_S_q_q,
     )
     jvp_after = kernel(
-        "jvp_after", dot_S_q_S, dot_S_q_q, S_q, z_q, dot_S_q, y,
-    )
-    jvp_after2 = kernel(
-        "jvp_after2", dot_z_q_z, dot_z_q_q, dot_z_q,
-    )
-    jvp_after3 = kernel(
-        "jvp_after3", dot_S_q, dot_z_q, S_q, z_q, dot_y,
+        "jvp_after", dot_S_q_S, dot_S_q_q, S_q, z_q, dot_z_q, y, dot_y,
     )
 
     # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
@@ -529,21 +498,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_sequence()
     jvp_sequence2()
 
-    # y = (S @ q) / dot(z, q)
-    jvp_after_sum()
-    # y = (S @ q) / dot(z, q)
-    jvp_after_sum2()
-    # y = (S @ q) / dot(z, q)
-    jvp_after_sum3()
-    # y = (S @ q) / dot(z, q)
-    jvp_after_sum4()
-    # y = (S @ q) / dot(z, q)
-    jvp_after_sum5()
-    # y = (S @ q) / dot(z, q)
-    jvp_after_sum6()
+    jvp_after_rows()
+    jvp_after_rows2()
     jvp_after()
-    jvp_after2()
-    jvp_after3()
 
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
     dot_last = {"S": dot_S_rows[T].copy(), "z": dot_z_rows[T].copy()}
@@ -603,8 +560,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_q_q = scratch("dot_S_q_q", (T, B, H), dtype)
     dot_S_q = scratch("dot_S_q", (T, B, H), dtype)
     z_q = scratch("z_q", (T, B), dtype)
-    dot_z_q_z = scratch("dot_z_q_z", (T, B), dtype)
-    dot_z_q_q = scratch("dot_z_q_q", (T, B), dtype)
     dot_z_q = scratch("dot_z_q", (T, B), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
@@ -626,29 +581,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", z_rows, k, dot_z_rows, dot_k,
     )
-    hvp_forward_after_sum = kernel(
-        "hvp_forward_after_sum", S_rows, q, S_q,
+    hvp_forward_after_rows = kernel(
+        "hvp_forward_after_rows", z_rows, q, dot_z_rows, dot_q, z_q, dot_z_q,
     )
-    hvp_forward_after_sum2 = kernel(
-        "hvp_forward_after_sum2", dot_S_rows, q, dot_S_q_S,
-    )
-    hvp_forward_after_sum3 = kernel(
-        "hvp_forward_after_sum3", S_rows, dot_q, dot_S_q_q,
-    )
-    hvp_forward_after_sum4 = kernel(
-        "hvp_forward_after_sum4", z_rows, q, z_q,
-    )
-    hvp_forward_after_sum5 = kernel(
-        "hvp_forward_after_sum5", dot_z_rows, q, dot_z_q_z,
-    )
-    hvp_forward_after_sum6 = kernel(
-        "hvp_forward_after_sum6", z_rows, dot_q, dot_z_q_q,
+    hvp_forward_after_rows2 = kernel(
+        "hvp_forward_after_rows2", S_rows, q, dot_S_rows, dot_q, S_q, dot_S_q_S, dot_S_q_q,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", dot_S_q_S, dot_S_q_q, dot_S_q,
-    )
-    hvp_forward_after2 = kernel(
-        "hvp_forward_after2", dot_z_q_z, dot_z_q_q, dot_z_q,
     )
 
     # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
@@ -662,29 +602,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_sequence()
     hvp_forward_sequence2()
 
-    # y = (S @ q) / dot(z, q)
-    hvp_forward_after_sum()
-    # y = (S @ q) / dot(z, q)
-    hvp_forward_after_sum2()
-    # y = (S @ q) / dot(z, q)
-    hvp_forward_after_sum3()
-    # y = (S @ q) / dot(z, q)
-    hvp_forward_after_sum4()
-    # y = (S @ q) / dot(z, q)
-    hvp_forward_after_sum5()
-    # y = (S @ q) / dot(z, q)
-    hvp_forward_after_sum6()
+    hvp_forward_after_rows()
+    hvp_forward_after_rows2()
     hvp_forward_after()
-    hvp_forward_after2()
     dy = np.ascontiguousarray(cotangents["y"])
     W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, K), dtype)
-    d_dot_z_q_dot_y = scratch("d_dot_z_q_dot_y", (T, B), dtype)
     d_dot_z_q = scratch("d_dot_z_q", (T, B), dtype)
-    d_dot_y_by_z_q = scratch("d_dot_y_by_z_q", (T, B, H), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_dot_S_q = scratch("d_dot_S_q", (T, B, H), dtype)
     d_S_q = scratch("d_S_q", (T, B, H), dtype)
@@ -722,29 +649,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z_prev_rows[T % 2] = 0
     d_dot_S_prev_rows[T % 2] = dstate["S"]
     d_dot_z_prev_rows[T % 2] = dstate["z"]
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", dy, S_q, z_q, dot_S_q, dot_z_q, d_dot_z_q, d_dot_S_q, d_S_q, d_z_q,
+    )
     hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", dy, S_q, d_dot_z_q_dot_y,
-    )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_z_q_dot_y, z_q, d_dot_z_q,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", dy, dot_S_q, dot_z_q, S_q, z_q, d_dot_y_by_z_q, d_dot_S_q, d_S_q,
+        "hvp_backward_before_sum", d_dot_S_q, S_rows, d_dot_q_dot_S_q_q,
     )
     hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", d_dot_y_by_z_q, d_z_q,
+        "hvp_backward_before_sum2", d_S_q, S_rows, d_q_S_q,
     )
     hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", d_dot_S_q, S_rows, d_dot_q_dot_S_q_q,
+        "hvp_backward_before_sum3", d_dot_S_q, dot_S_rows, d_q_dot_S_q_S,
     )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", d_S_q, S_rows, d_q_S_q,
-    )
-    hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", d_dot_S_q, dot_S_rows, d_q_dot_S_q_S,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q,
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q,
         dot_z_rows, dot_W_q_x, elu_W_q_x, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
@@ -754,29 +672,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_q, q, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S, k, d_dot_v,
+        "hvp_backward_after_sum", d_dot_S, W_q_x_to_dot_v_W_v, d_dot_k_dot_v_k,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S, k, d_v_v_k,
+        "hvp_backward_after_sum2", d_S, W_q_x_to_dot_v_W_v, d_k_v_k,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_S, dot_k, d_v_dot_v_k,
-    )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_dot_S, W_q_x_to_dot_v_W_v, d_dot_k_dot_v_k,
-    )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_S, W_q_x_to_dot_v_W_v, d_k_v_k,
-    )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_dot_S, dot_v, d_k_dot_v_k,
+        "hvp_backward_after_sum3", d_dot_S, dot_v, d_k_dot_v_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after", d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x,
+        d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", d_dot_S, k, d_S, dot_k, d_dot_v, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x,
-        d_W_k_x_to_d_dot_v,
+        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
@@ -788,19 +700,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
     )
 
+    hvp_backward_before_rows()
     # through y = (S @ q) / dot(z, q)
     hvp_backward_before_sum()
-    hvp_backward_before()
-    hvp_backward_before2()
     # through y = (S @ q) / dot(z, q)
     hvp_backward_before_sum2()
     # through y = (S @ q) / dot(z, q)
     hvp_backward_before_sum3()
-    # through y = (S @ q) / dot(z, q)
-    hvp_backward_before_sum4()
-    # through y = (S @ q) / dot(z, q)
-    hvp_backward_before_sum5()
-    hvp_backward_before3()
+    hvp_backward_before()
     # through q = elu(W_q @ x) + 1
     product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
     # through q = elu(W_q @ x) + 1
@@ -815,26 +722,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum2()
     # through S = S[t-1] + outer(v, k)
     hvp_backward_after_sum3()
-    # through S = S[t-1] + outer(v, k)
-    hvp_backward_after_sum4()
-    # through S = S[t-1] + outer(v, k)
-    hvp_backward_after_sum5()
-    # through S = S[t-1] + outer(v, k)
-    hvp_backward_after_sum6()
-    # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
     # through q = elu(W_q @ x) + 1
     product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
     # through q = elu(W_q @ x) + 1
     product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
-    # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
     hvp_backward_after()
-    # through v = W_v @ x
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
-    hvp_backward_after2()
-    # d_W_k_x, d_dot_W_k_x, d_v side by side
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
     # through k = elu(W_k @ x) + 1
     product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = elu(W_k @ x) + 1
@@ -843,6 +735,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_x.reshape(-1, I),
         d_W_k_dot_W_k_x_x,
     )
+    hvp_backward_after_rows()
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+    hvp_backward_after2()
+    # through v = W_v @ x
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
+    # d_W_k_x, d_dot_W_k_x, d_v side by side
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

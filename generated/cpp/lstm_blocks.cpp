@@ -366,113 +366,62 @@ extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const
     }
 }
 
-// through y = o * tanh(c)
-extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_o_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_y_at[(iB * N + iN) * S + iS])
-                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
-        d_o_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void backward_step3_point(
-    const compute_t d_y, const compute_t o, const compute_t d_c_next, const compute_t tanh_c,
-    const compute_t i, const compute_t z, const compute_t f, compute_t& d_c, compute_t& d_z_pre,
-    compute_t& d_c_prev)
-{
-    // through y = o * tanh(c)
-    const compute_t d_tanh_c = d_y * o;
-    // through c = f * c[t-1] + i * z
-    d_c = d_c_next + (1 - square(tanh_c)) * d_tanh_c;
-    // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-    const compute_t d_z = i * d_c;
-    d_z_pre = (1 - square(z)) * d_z;
-    d_c_prev = f * d_c;
-}
-
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[8]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        compute_t d_c, d_z_pre, d_c_prev;
-        backward_step3_point(
-            compute_t(d_y_at[(iB * N + iN) * S + iS]),
-            compute_t(o_at[(t * B + iB) * N + iN]),
-            compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
-            compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(i_at[(t * B + iB) * N + iN]),
-            compute_t(z_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(f_at[(t * B + iB) * N + iN]),
-            d_c, d_z_pre, d_c_prev);
-        d_c_at[(iB * N + iN) * S + iS] = storage_t(d_c);
-        d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
-        d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_o_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_f_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_i_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
-        d_f_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_i_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
-        d_i_at[iB * N + iN] = storage_t(total);
+        const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
+        double d_o_total = 0;
+        double d_f_total = 0;
+        double d_i_total = 0;
+        #pragma omp simd reduction(+:d_o_total, d_f_total, d_i_total)
+        for (int64 iS = 0; iS < S; ++iS) {
+            const compute_t d_y = compute_t(d_y_at[(iB * N + iN) * S + iS]);
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            // through y = o * tanh(c)
+            const compute_t d_tanh_c = d_y * o;
+            // through c = f * c[t-1] + i * z
+            const compute_t d_c = (1 - square(tanh_c)) * d_tanh_c + d_c_next;
+            // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            const compute_t d_z = i * d_c;
+            const compute_t d_z_pre = (1 - square(z)) * d_z;
+            const compute_t d_c_prev = f * d_c;
+            d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
+            d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
+            d_o_total += d_y * tanh_c;
+            d_f_total += d_c * c_prev;
+            d_i_total += d_c * z;
+        }
+        const compute_t d_o = compute_t(d_o_total);
+        const compute_t d_f = compute_t(d_f_total);
+        const compute_t d_i = compute_t(d_i_total);
+        d_o_at[iB * N + iN] = storage_t(d_o);
+        d_f_at[iB * N + iN] = storage_t(d_f);
+        d_i_at[iB * N + iN] = storage_t(d_i);
     }
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[0]);
@@ -491,7 +440,7 @@ extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void backward_step4_point(
+inline_point void backward_step3_point(
     const compute_t d_o, const compute_t o, const compute_t d_f, const compute_t f, const compute_t d_i,
     const compute_t i, compute_t& d_o_pre, compute_t& d_f_pre, compute_t& d_i_pre)
 {
@@ -503,7 +452,7 @@ inline_point void backward_step4_point(
     d_i_pre = d_i * i * (1 - i);
 }
 
-extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_o_at = static_cast<storage_t*>(at[0]);
@@ -518,7 +467,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t d_o_pre, d_f_pre, d_i_pre;
-        backward_step4_point(
+        backward_step3_point(
             compute_t(d_o_at[iB * N + iN]),
             compute_t(o_at[(t * B + iB) * N + iN]),
             compute_t(d_f_at[iB * N + iN]),
@@ -532,13 +481,13 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void backward_step5_point(
+inline_point void backward_step4_point(
     const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
 {
     d_h_prev = d_h_prev_U_i_h + d_h_prev_z_sum2;
 }
 
-extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_i_h_at = static_cast<storage_t*>(at[0]);
@@ -549,7 +498,7 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_prev;
-        backward_step5_point(
+        backward_step4_point(
             compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             d_h_prev);
@@ -1045,69 +994,6 @@ extern "C" void step_step_sum3(const int64 t, const int64* sizes, void* const* a
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ dot_W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum_W_z_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
 inline_point void jvp_before_point(
     const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
     const compute_t dot_W_f_x_x, const compute_t dot_W_o_x_W_o, const compute_t dot_W_o_x_x,
@@ -1149,6 +1035,44 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     }
 }
 
+extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_sum_W_z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_z_sum_x_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double z_sum_total = 0;
+        double dot_z_sum_W_z_total = 0;
+        double dot_z_sum_x_total = 0;
+        #pragma omp simd reduction(+:z_sum_total, dot_z_sum_W_z_total, dot_z_sum_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t W_z = compute_t(W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_W_z = compute_t(dot_W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum_total += W_z * x;
+            dot_z_sum_W_z_total += dot_W_z * x;
+            dot_z_sum_x_total += W_z * dot_x;
+        }
+        const compute_t z_sum = compute_t(z_sum_total);
+        const compute_t dot_z_sum_W_z = compute_t(dot_z_sum_W_z_total);
+        const compute_t dot_z_sum_x = compute_t(dot_z_sum_x_total);
+        z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z_sum);
+        dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_W_z);
+        dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_x);
+    }
+}
+
 inline_point void jvp_before2_point(
     const compute_t dot_z_sum_W_z, const compute_t dot_z_sum_x, compute_t& dot_z_sum)
 {
@@ -1174,66 +1098,6 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS]),
             dot_z_sum);
         dot_z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void jvp_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_sum2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void jvp_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ dot_U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum2_U_z_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void jvp_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum2_h_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
-        dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -1324,6 +1188,43 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     }
 }
 
+extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_U_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_sum2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_sum2_U_z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_z_sum2_h_prev_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double z_sum2_total = 0;
+        double dot_z_sum2_U_z_total = 0;
+        double dot_z_sum2_h_prev_total = 0;
+        #pragma omp simd reduction(+:z_sum2_total, dot_z_sum2_U_z_total, dot_z_sum2_h_prev_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t U_z = compute_t(U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_z = compute_t(dot_U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum2_total += U_z * h_prev;
+            dot_z_sum2_U_z_total += dot_U_z * h_prev;
+            dot_z_sum2_h_prev_total += U_z * dot_h_prev;
+        }
+        const compute_t z_sum2 = compute_t(z_sum2_total);
+        const compute_t dot_z_sum2_U_z = compute_t(dot_z_sum2_U_z_total);
+        const compute_t dot_z_sum2_h_prev = compute_t(dot_z_sum2_h_prev_total);
+        z_sum2_at[(iB * N + iN) * S + iS] = storage_t(z_sum2);
+        dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_U_z);
+        dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_h_prev);
+    }
+}
+
 inline_point void jvp_step2_point(
     const compute_t dot_z_sum2_U_z, const compute_t dot_z_sum2_h_prev, const compute_t z_sum,
     const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
@@ -1397,193 +1298,76 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" void jvp_step_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[(iB * N + iN) * S + iS]);
-        h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+        double h_sum_total = 0;
+        double dot_h_sum_W_h_total = 0;
+        double dot_h_sum_y_total = 0;
+        #pragma omp simd reduction(+:h_sum_total, dot_h_sum_W_h_total, dot_h_sum_y_total)
+        for (int64 iS = 0; iS < S; ++iS) {
+            const compute_t W_h = compute_t(W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t y = compute_t(y_at[(iB * N + iN) * S + iS]);
+            const compute_t dot_W_h = compute_t(dot_W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t dot_y = compute_t(dot_y_at[(iB * N + iN) * S + iS]);
+            // h = sum(sum(W_h * y))
+            h_sum_total += W_h * y;
+            dot_h_sum_W_h_total += dot_W_h * y;
+            dot_h_sum_y_total += W_h * dot_y;
+        }
+        const compute_t h_sum = compute_t(h_sum_total);
+        const compute_t dot_h_sum_W_h = compute_t(dot_h_sum_W_h_total);
+        const compute_t dot_h_sum_y = compute_t(dot_h_sum_y_total);
+        h_sum_at[(iB * H + iH) * N + iN] = storage_t(h_sum);
+        dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_W_h);
+        dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_y);
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" void jvp_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ dot_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(dot_W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[(iB * N + iN) * S + iS]);
-        dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" void jvp_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(dot_y_at[(iB * N + iN) * S + iS]);
-        dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" void jvp_step_sum7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4];
     const storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step3_point(
-    const compute_t dot_h_sum_W_h, const compute_t dot_h_sum_y, compute_t& dot_h_sum)
-{
-    // h = sum(sum(W_h * y))
-    dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
-}
-
-extern "C" void jvp_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_sum_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_h_sum;
-        jvp_step3_point(
-            compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]),
-            compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]),
-            dot_h_sum);
-        dot_h_sum_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" void jvp_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_h_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dot_h_sum_at[(iB * H + iH) * N + iN]);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+        double h_total = 0;
+        double dot_h_total = 0;
+        #pragma omp simd reduction(+:h_total, dot_h_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_h_sum_W_h = compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]);
+            const compute_t dot_h_sum_y = compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]);
+            const compute_t h_sum = compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+            // h = sum(sum(W_h * y))
+            const compute_t dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
+            h_total += h_sum;
+            dot_h_total += dot_h_sum;
+        }
+        const compute_t h = compute_t(h_total);
+        const compute_t dot_h = compute_t(dot_h_total);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
 #endif  // SYMRNN_JVP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ dot_W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum_W_z_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
 
 inline_point void hvp_forward_before_point(
     const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
@@ -1626,6 +1410,44 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
+extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ W_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_sum_W_z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_z_sum_x_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double z_sum_total = 0;
+        double dot_z_sum_W_z_total = 0;
+        double dot_z_sum_x_total = 0;
+        #pragma omp simd reduction(+:z_sum_total, dot_z_sum_W_z_total, dot_z_sum_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t W_z = compute_t(W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_W_z = compute_t(dot_W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum_total += W_z * x;
+            dot_z_sum_W_z_total += dot_W_z * x;
+            dot_z_sum_x_total += W_z * dot_x;
+        }
+        const compute_t z_sum = compute_t(z_sum_total);
+        const compute_t dot_z_sum_W_z = compute_t(dot_z_sum_W_z_total);
+        const compute_t dot_z_sum_x = compute_t(dot_z_sum_x_total);
+        z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z_sum);
+        dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_W_z);
+        dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_x);
+    }
+}
+
 inline_point void hvp_forward_before2_point(
     const compute_t dot_z_sum_W_z, const compute_t dot_z_sum_x, compute_t& dot_z_sum)
 {
@@ -1651,66 +1473,6 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS]),
             dot_z_sum);
         dot_z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_sum2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ dot_U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum2_U_z_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_sum2_h_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
-        dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -1808,6 +1570,43 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     }
 }
 
+extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
+    const storage_t* __restrict__ U_z_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_U_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_sum2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_sum2_U_z_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_z_sum2_h_prev_at = static_cast<storage_t*>(at[6]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    for (int64 iS = 0; iS < S; ++iS)
+    {
+        double z_sum2_total = 0;
+        double dot_z_sum2_U_z_total = 0;
+        double dot_z_sum2_h_prev_total = 0;
+        #pragma omp simd reduction(+:z_sum2_total, dot_z_sum2_U_z_total, dot_z_sum2_h_prev_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t U_z = compute_t(U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_z = compute_t(dot_U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum2_total += U_z * h_prev;
+            dot_z_sum2_U_z_total += dot_U_z * h_prev;
+            dot_z_sum2_h_prev_total += U_z * dot_h_prev;
+        }
+        const compute_t z_sum2 = compute_t(z_sum2_total);
+        const compute_t dot_z_sum2_U_z = compute_t(dot_z_sum2_U_z_total);
+        const compute_t dot_z_sum2_h_prev = compute_t(dot_z_sum2_h_prev_total);
+        z_sum2_at[(iB * N + iN) * S + iS] = storage_t(z_sum2);
+        dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_U_z);
+        dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_h_prev);
+    }
+}
+
 inline_point void hvp_forward_step2_point(
     const compute_t dot_z_sum2_U_z, const compute_t dot_z_sum2_h_prev, const compute_t z_sum,
     const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
@@ -1892,124 +1691,70 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" void hvp_forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
-        h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
+        double h_sum_total = 0;
+        double dot_h_sum_W_h_total = 0;
+        double dot_h_sum_y_total = 0;
+        #pragma omp simd reduction(+:h_sum_total, dot_h_sum_W_h_total, dot_h_sum_y_total)
+        for (int64 iS = 0; iS < S; ++iS) {
+            const compute_t W_h = compute_t(W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t y = compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_W_h = compute_t(dot_W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t dot_y = compute_t(dot_y_at[((t * B + iB) * N + iN) * S + iS]);
+            // h = sum(sum(W_h * y))
+            h_sum_total += W_h * y;
+            dot_h_sum_W_h_total += dot_W_h * y;
+            dot_h_sum_y_total += W_h * dot_y;
+        }
+        const compute_t h_sum = compute_t(h_sum_total);
+        const compute_t dot_h_sum_W_h = compute_t(dot_h_sum_W_h_total);
+        const compute_t dot_h_sum_y = compute_t(dot_h_sum_y_total);
+        h_sum_at[(iB * H + iH) * N + iN] = storage_t(h_sum);
+        dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_W_h);
+        dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_y);
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" void hvp_forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ dot_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(dot_W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
-        dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" void hvp_forward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(dot_y_at[((t * B + iB) * N + iN) * S + iS]);
-        dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" void hvp_forward_step_sum7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4];
     const storage_t* __restrict__ h_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step3_point(
-    const compute_t dot_h_sum_W_h, const compute_t dot_h_sum_y, compute_t& dot_h_sum)
-{
-    // h = sum(sum(W_h * y))
-    dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
-}
-
-extern "C" void hvp_forward_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_h_sum_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_sum_y_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_sum_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_h_sum;
-        hvp_forward_step3_point(
-            compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]),
-            compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]),
-            dot_h_sum);
-        dot_h_sum_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" void hvp_forward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_h_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dot_h_sum_at[(iB * H + iH) * N + iN]);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
+        double h_total = 0;
+        double dot_h_total = 0;
+        #pragma omp simd reduction(+:h_total, dot_h_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_h_sum_W_h = compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]);
+            const compute_t dot_h_sum_y = compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]);
+            const compute_t h_sum = compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+            // h = sum(sum(W_h * y))
+            const compute_t dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
+            h_total += h_sum;
+            dot_h_total += dot_h_sum;
+        }
+        const compute_t h = compute_t(h_total);
+        const compute_t dot_h = compute_t(dot_h_total);
+        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -2129,261 +1874,126 @@ extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* 
     }
 }
 
-// through y = o * tanh(c)
-extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_y_h_sum_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_y_dot_h_sum_W_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_dot_o_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_o_dot_y_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_z_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_o_y_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_dot_f_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_f_c_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_f_dot_c_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_dot_i_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_i_c_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_i_dot_c_at = static_cast<storage_t*>(at[28]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_dot_y_at[(iB * N + iN) * S + iS])
-                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
-        d_dot_o_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through y = o * tanh(c)
-extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_o_dot_y_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_dot_y_at[(iB * N + iN) * S + iS])
-                * compute_t(dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
-        d_o_dot_y_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step3_point(
-    const compute_t d_y_h_sum, const compute_t d_y_dot_h_sum_W_h, const compute_t d_dot_y,
-    const compute_t o, const compute_t dot_c, const compute_t tanh_c, const compute_t dot_o,
-    const compute_t d_dot_c_next, const compute_t d_c_next, const compute_t i, const compute_t dot_z_pre,
-    const compute_t z, const compute_t dot_i, const compute_t f, const compute_t dot_f, compute_t& d_y,
-    compute_t& d_dot_c, compute_t& d_c, compute_t& d_dot_z_pre, compute_t& d_z_pre, compute_t& d_c_prev,
-    compute_t& d_dot_c_prev)
-{
-    // through y = o * tanh(c)
-    d_y = d_y_h_sum + d_y_dot_h_sum_W_h;
-    const compute_t d_dot_tanh_c = d_dot_y * o;
-    const compute_t d_tanh_c = d_dot_y * dot_o + o * d_y - 2 * dot_c * tanh_c * d_dot_tanh_c;
-    // through c = f * c[t-1] + i * z
-    const compute_t s1 = 1 - square(tanh_c);
-    d_dot_c = d_dot_c_next + d_dot_tanh_c * s1;
-    d_c = d_c_next + d_tanh_c * s1;
-    // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-    const compute_t d_dot_z = i * d_dot_c;
-    const compute_t d_z = i * d_c - 2 * dot_z_pre * z * d_dot_z + dot_i * d_dot_c;
-    const compute_t s2 = 1 - square(z);
-    d_dot_z_pre = d_dot_z * s2;
-    d_z_pre = d_z * s2;
-    d_c_prev = f * d_c + dot_f * d_dot_c;
-    d_dot_c_prev = f * d_dot_c;
-}
-
-extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_y_h_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_y_dot_h_sum_W_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_z_pre_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[19]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iS = 0; iS < S; ++iS)
-    {
-        compute_t d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev;
-        hvp_backward_step3_point(
-            compute_t(d_y_h_sum_at[(iB * N + iN) * S + iS]),
-            compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]),
-            compute_t(d_dot_y_at[(iB * N + iN) * S + iS]),
-            compute_t(o_at[(t * B + iB) * N + iN]),
-            compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]),
-            compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(dot_o_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
-            compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
-            compute_t(i_at[(t * B + iB) * N + iN]),
-            compute_t(dot_z_pre_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(z_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(dot_i_at[(t * B + iB) * N + iN]),
-            compute_t(f_at[(t * B + iB) * N + iN]),
-            compute_t(dot_f_at[(t * B + iB) * N + iN]),
-            d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
-        d_y_at[(iB * N + iN) * S + iS] = storage_t(d_y);
-        d_dot_c_at[(iB * N + iN) * S + iS] = storage_t(d_dot_c);
-        d_c_at[(iB * N + iN) * S + iS] = storage_t(d_c);
-        d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_dot_z_pre);
-        d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
-        d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
-        d_dot_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_dot_c_prev);
-    }
-}
-
-// through y = o * tanh(c)
-extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_o_y_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_y_at[(iB * N + iN) * S + iS])
-                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
-        d_o_y_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_f_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
-        d_dot_f_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void hvp_backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_f_c_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
-        d_f_c_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_f_dot_c_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]);
-        d_f_dot_c_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void hvp_backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_i_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
-        d_dot_i_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_i_c_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
-        d_i_c_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4], S = sizes[5];
-    const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_i_dot_c_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iS = 0; iS < S; ++iS)
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(dot_z_at[((t * B + iB) * N + iN) * S + iS]);
-        d_i_dot_c_at[iB * N + iN] = storage_t(total);
+        const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
+        const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
+        const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
+        const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * N + iN]);
+        double d_dot_o_total = 0;
+        double d_o_dot_y_total = 0;
+        double d_o_y_total = 0;
+        double d_dot_f_total = 0;
+        double d_f_c_total = 0;
+        double d_f_dot_c_total = 0;
+        double d_dot_i_total = 0;
+        double d_i_c_total = 0;
+        double d_i_dot_c_total = 0;
+        #pragma omp simd reduction(+:d_dot_o_total, d_o_dot_y_total, d_o_y_total, d_dot_f_total, d_f_c_total, \
+            d_f_dot_c_total, d_dot_i_total, d_i_c_total, d_i_dot_c_total)
+        for (int64 iS = 0; iS < S; ++iS) {
+            const compute_t d_y_h_sum = compute_t(d_y_h_sum_at[(iB * N + iN) * S + iS]);
+            const compute_t d_y_dot_h_sum_W_h = compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]);
+            const compute_t d_dot_y = compute_t(d_dot_y_at[(iB * N + iN) * S + iS]);
+            const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S +
+                iS]);
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_z_pre = compute_t(dot_z_pre_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_tanh_c = compute_t(dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_z = compute_t(dot_z_at[((t * B + iB) * N + iN) * S + iS]);
+            // through y = o * tanh(c)
+            const compute_t d_y = d_y_h_sum + d_y_dot_h_sum_W_h;
+            const compute_t d_dot_tanh_c = d_dot_y * o;
+            const compute_t d_tanh_c = d_dot_y * dot_o - 2 * tanh_c * dot_c * d_dot_tanh_c + o * d_y;
+            // through c = f * c[t-1] + i * z
+            const compute_t s1 = 1 - square(tanh_c);
+            const compute_t d_dot_c = d_dot_c_next + d_dot_tanh_c * s1;
+            const compute_t d_c = d_c_next + d_tanh_c * s1;
+            // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            const compute_t d_dot_z = i * d_dot_c;
+            const compute_t d_z = i * d_c - 2 * dot_z_pre * z * d_dot_z + dot_i * d_dot_c;
+            const compute_t s2 = 1 - square(z);
+            const compute_t d_dot_z_pre = d_dot_z * s2;
+            const compute_t d_z_pre = d_z * s2;
+            const compute_t d_c_prev = f * d_c + dot_f * d_dot_c;
+            const compute_t d_dot_c_prev = f * d_dot_c;
+            d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_dot_z_pre);
+            d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
+            d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
+            d_dot_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_dot_c_prev);
+            d_dot_o_total += d_dot_y * tanh_c;
+            d_o_dot_y_total += d_dot_y * dot_tanh_c;
+            d_o_y_total += d_y * tanh_c;
+            d_dot_f_total += d_dot_c * c_prev;
+            d_f_c_total += d_c * c_prev;
+            d_f_dot_c_total += d_dot_c * dot_c_prev;
+            d_dot_i_total += d_dot_c * z;
+            d_i_c_total += d_c * z;
+            d_i_dot_c_total += d_dot_c * dot_z;
+        }
+        const compute_t d_dot_o = compute_t(d_dot_o_total);
+        const compute_t d_o_dot_y = compute_t(d_o_dot_y_total);
+        const compute_t d_o_y = compute_t(d_o_y_total);
+        const compute_t d_dot_f = compute_t(d_dot_f_total);
+        const compute_t d_f_c = compute_t(d_f_c_total);
+        const compute_t d_f_dot_c = compute_t(d_f_dot_c_total);
+        const compute_t d_dot_i = compute_t(d_dot_i_total);
+        const compute_t d_i_c = compute_t(d_i_c_total);
+        const compute_t d_i_dot_c = compute_t(d_i_dot_c_total);
+        d_dot_o_at[iB * N + iN] = storage_t(d_dot_o);
+        d_o_dot_y_at[iB * N + iN] = storage_t(d_o_dot_y);
+        d_o_y_at[iB * N + iN] = storage_t(d_o_y);
+        d_dot_f_at[iB * N + iN] = storage_t(d_dot_f);
+        d_f_c_at[iB * N + iN] = storage_t(d_f_c);
+        d_f_dot_c_at[iB * N + iN] = storage_t(d_f_dot_c);
+        d_dot_i_at[iB * N + iN] = storage_t(d_dot_i);
+        d_i_c_at[iB * N + iN] = storage_t(d_i_c);
+        d_i_dot_c_at[iB * N + iN] = storage_t(d_i_dot_c);
     }
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_backward_step_sum13(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[0]);
@@ -2403,7 +2013,7 @@ extern "C" void hvp_backward_step_sum13(const int64 t, const int64* sizes, void*
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_backward_step_sum14(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_dot_z_pre_at = static_cast<storage_t*>(at[0]);
@@ -2423,7 +2033,7 @@ extern "C" void hvp_backward_step_sum14(const int64 t, const int64* sizes, void*
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" void hvp_backward_step_sum15(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], N = sizes[4], S = sizes[5];
     const storage_t* __restrict__ d_dot_z_pre_at = static_cast<storage_t*>(at[0]);
@@ -2442,7 +2052,7 @@ extern "C" void hvp_backward_step_sum15(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step4_point(
+inline_point void hvp_backward_step3_point(
     const compute_t d_dot_o, const compute_t dot_o_pre, const compute_t o, const compute_t d_o_y,
     const compute_t d_o_dot_y, const compute_t d_dot_f, const compute_t dot_f_pre, const compute_t f,
     const compute_t d_f_c, const compute_t d_f_dot_c, const compute_t d_dot_i, const compute_t dot_i_pre,
@@ -2470,7 +2080,7 @@ inline_point void hvp_backward_step4_point(
     d_i_pre = d_i * s6;
 }
 
-extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_o_at = static_cast<storage_t*>(at[0]);
@@ -2494,7 +2104,7 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre;
-        hvp_backward_step4_point(
+        hvp_backward_step3_point(
             compute_t(d_dot_o_at[iB * N + iN]),
             compute_t(dot_o_pre_at[(t * B + iB) * N + iN]),
             compute_t(o_at[(t * B + iB) * N + iN]),
@@ -2520,7 +2130,7 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void hvp_backward_step5_point(
+inline_point void hvp_backward_step4_point(
     const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2,
     const compute_t d_h_prev_dot_z_sum2_U_z, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
@@ -2531,7 +2141,7 @@ inline_point void hvp_backward_step5_point(
         d_dot_h_prev_dot_z_sum2_h_prev;
 }
 
-extern "C" void hvp_backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_prev_U_i_h_at = static_cast<storage_t*>(at[0]);
@@ -2548,7 +2158,7 @@ extern "C" void hvp_backward_step5(const int64 t, const int64* sizes, void* cons
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_prev, d_dot_h_prev;
-        hvp_backward_step5_point(
+        hvp_backward_step4_point(
             compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             compute_t(d_h_prev_dot_z_sum2_U_z_at[iB * H + iH]),

@@ -131,255 +131,86 @@ static inline compute_t tanh(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-// m_w = mean(w)
-extern "C" void forward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_before_point(
-    const compute_t sum_w, const compute_t H_, compute_t& m_w)
-{
-    // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H_;
-}
-
-extern "C" void forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t m_w;
-        forward_before_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            m_w);
+        double sum_w_total = 0;
+        #pragma omp simd reduction(+:sum_w_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+        }
+        const compute_t sum_w = compute_t(sum_w_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t m_w = compute_t(0.25) * sum_w / H_;
         m_w_at[iT * B + iB] = storage_t(m_w);
-    }
-}
+        double s_w_sum_total = 0;
+        #pragma omp simd reduction(+:s_w_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            s_w_sum_total += s_w_sum_arg;
+        }
+        const compute_t s_w_sum = compute_t(s_w_sum_total);
 
-inline_point void forward_before2_point(
-    const compute_t w, const compute_t m_w, compute_t& s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-}
-
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_w_sum_arg;
-        forward_before2_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_before3_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
-    s_w = sqrt(s_w_pre);
-}
-
-extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_w;
-        forward_before3_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_w);
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
+        const compute_t s_w = sqrt(s_w_pre);
         s_w_at[iT * B + iB] = storage_t(s_w);
     }
 }
 
-// m_u = mean(u)
-extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
-        sum_u_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step_point(
-    const compute_t sum_u, const compute_t H_, compute_t& m_u)
-{
-    // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H_;
-}
-
-extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
+    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t m_u;
-        forward_step_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            m_u);
+        double sum_u_total = 0;
+        #pragma omp simd reduction(+:sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
+        }
+        const compute_t sum_u = compute_t(sum_u_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
         m_u_at[t * B + iB] = storage_t(m_u);
-    }
-}
+        double s_u_sum_total = 0;
+        #pragma omp simd reduction(+:s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        const compute_t s_u_sum = compute_t(s_u_sum_total);
 
-inline_point void forward_step2_point(
-    const compute_t u, const compute_t m_u, compute_t& s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-}
-
-extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_u_sum_arg;
-        forward_step2_point(
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void forward_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step3_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
-    s_u = sqrt(s_u_pre);
-}
-
-extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_u;
-        forward_step3_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_u);
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
         s_u_at[t * B + iB] = storage_t(s_u);
     }
 }
 
-inline_point void forward_step4_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t gamma_wf, const compute_t w_f, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t b_f, const compute_t gamma_wg, const compute_t w_g,
-    const compute_t gamma_ug, const compute_t u_g, const compute_t b_g, const compute_t gamma_wo,
-    const compute_t w_o, const compute_t gamma_uo, const compute_t u_o, const compute_t b_o,
-    const compute_t c_prev, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = 1 / s_w;
-    const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
-    i = sigmoid(i_pre);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
-    f = sigmoid(f_pre);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
-    g = tanh(g_pre);
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
-    o = sigmoid(o_pre);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-}
-
-extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
@@ -401,192 +232,107 @@ extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[22]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t i, f, g, o, c;
-        forward_step4_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            i, f, g, o, c);
-        i_at[(t * B + iB) * H + iH] = storage_t(i);
-        f_at[(t * B + iB) * H + iH] = storage_t(f);
-        g_at[(t * B + iB) * H + iH] = storage_t(g);
-        o_at[(t * B + iB) * H + iH] = storage_t(o);
-        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[29]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
-        sum_c_at[iB] = storage_t(total);
-    }
-}
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        double sum_c_total = 0;
+        #pragma omp simd reduction(+:sum_c_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            i_at[(t * B + iB) * H + iH] = storage_t(i);
+            f_at[(t * B + iB) * H + iH] = storage_t(f);
+            g_at[(t * B + iB) * H + iH] = storage_t(g);
+            o_at[(t * B + iB) * H + iH] = storage_t(o);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
+        }
+        const compute_t sum_c = compute_t(sum_c_total);
 
-inline_point void forward_step5_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H_;
-}
+        const compute_t H_ = compute_t(H);
+        double c_squared_total = 0;
+        #pragma omp simd reduction(+:c_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred_at[iB * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
+        }
+        const compute_t c_squared = compute_t(c_squared_total);
 
-extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t c_centred;
-        forward_step5_point(
-            compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iB]),
-            compute_t(H),
-            c_centred);
-        c_centred_at[iB * H + iH] = storage_t(c_centred);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void forward_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_centred_at[iB * H + iH])
-                * compute_t(c_centred_at[iB * H + iH]);
-        c_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step6_point(
-    const compute_t c_squared, const compute_t H_, compute_t& c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t c_std;
-        forward_step6_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            c_std);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
         c_std_at[t * B + iB] = storage_t(c_std);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c_centred = compute_t(c_centred_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
-inline_point void forward_step7_point(
-    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    layer_norm_c = c_centred / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" void forward_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t layer_norm_c, h_tanh, h;
-        forward_step7_point(
-            compute_t(c_centred_at[iB * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            layer_norm_c, h_tanh, h);
-        layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
-        h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-inline_point void backward_step_point(
-    const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t h_tanh,
-    const compute_t gamma_c, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
-    const compute_t s_u, compute_t& d_h_pre, compute_t& d_layer_norm_c, compute_t& d_o_pre,
-    compute_t& d_o_pre_by_s_u)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t d_h = dy + d_h_next;
-    const compute_t d_h_tanh = o * d_h;
-    d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
-    d_layer_norm_c = gamma_c * d_h_pre;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t d_o = h_tanh * d_h;
-    d_o_pre = o * (1 - o) * d_o;
-    d_o_pre_by_s_u = -gamma_uo * (u_o - m_u) * d_o_pre / square(s_u);
-}
-
-extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
@@ -598,477 +344,196 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[12]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u;
-        backward_step_point(
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
-        d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
-        d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void backward_step_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[29]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_layer_norm_c_at[iB * H + iH]);
-        sum_d_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        double sum_d_layer_norm_c_total = 0;
+        double d_layer_norm_c_dot_total = 0;
+        double d_s_u_o_pre_total = 0;
+        double d_m_u_o_pre_total = 0;
+        #pragma omp simd reduction(+:sum_d_layer_norm_c_total, d_layer_norm_c_dot_total, d_s_u_o_pre_total, \
+            d_m_u_o_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t d_h = dy + d_h_next;
+            const compute_t d_h_tanh = o * d_h;
+            const compute_t d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
+            const compute_t d_layer_norm_c = gamma_c * d_h_pre;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o = h_tanh * d_h;
+            const compute_t d_o_pre = o * (1 - o) * d_o;
+            const compute_t d_o_pre_by_s_u = -gamma_uo * (u_o - m_u) * d_o_pre / square(s_u);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
+            d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
+            sum_d_layer_norm_c_total += d_layer_norm_c;
+            d_layer_norm_c_dot_total += layer_norm_c * d_layer_norm_c;
+            d_s_u_o_pre_total += d_o_pre_by_s_u;
+            d_m_u_o_pre_total += d_o_pre * gamma_uo;
+        }
+        const compute_t sum_d_layer_norm_c = compute_t(sum_d_layer_norm_c_total);
+        const compute_t d_layer_norm_c_dot = compute_t(d_layer_norm_c_dot_total);
+        const compute_t d_s_u_o_pre = compute_t(d_s_u_o_pre_total);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_total);
+        d_m_u_o_pre_at[iB] = storage_t(d_m_u_o_pre);
 
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_layer_norm_c_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
-                * compute_t(d_layer_norm_c_at[iB * H + iH]);
-        d_layer_norm_c_dot_at[iB] = storage_t(total);
-    }
-}
+        const compute_t H_ = compute_t(H);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+        const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
+        double d_s_u_i_pre_total = 0;
+        double d_s_u_f_pre_total = 0;
+        double d_s_u_g_pre_total = 0;
+        double d_m_u_i_pre_total = 0;
+        double d_m_u_f_pre_total = 0;
+        double d_m_u_g_pre_total = 0;
+        #pragma omp simd reduction(+:d_s_u_i_pre_total, d_s_u_f_pre_total, d_s_u_g_pre_total, d_m_u_i_pre_total, \
+            d_m_u_f_pre_total, d_m_u_g_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_layer_norm_c = compute_t(d_layer_norm_c_at[iB * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            // through c = f * c[t-1] + i * g
+            const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
+                c_std + d_c_next;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g = i * d_c;
+            const compute_t d_g_pre = (1 - square(g)) * d_g;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f = c_prev * d_c;
+            const compute_t d_f_pre = f * (1 - f) * d_f;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t d_i = g * d_c;
+            const compute_t d_i_pre = i * (1 - i) * d_i;
+            const compute_t s1 = 1 / square(s_u);
+            const compute_t d_i_pre_by_s_u = -(u_i - m_u) * gamma_ui * d_i_pre * s1;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s1;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s1;
+            const compute_t d_c_prev = f * d_c;
+            d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
+            d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
+            d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
+            d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+            d_s_u_i_pre_total += d_i_pre_by_s_u;
+            d_s_u_f_pre_total += d_f_pre_by_s_u;
+            d_s_u_g_pre_total += d_g_pre_by_s_u;
+            d_m_u_i_pre_total += d_i_pre * gamma_ui;
+            d_m_u_f_pre_total += d_f_pre * gamma_uf;
+            d_m_u_g_pre_total += d_g_pre * gamma_ug;
+        }
+        const compute_t d_s_u_i_pre = compute_t(d_s_u_i_pre_total);
+        const compute_t d_s_u_f_pre = compute_t(d_s_u_f_pre_total);
+        const compute_t d_s_u_g_pre = compute_t(d_s_u_g_pre_total);
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_total);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_total);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_total);
+        d_m_u_i_pre_at[iB] = storage_t(d_m_u_i_pre);
+        d_m_u_f_pre_at[iB] = storage_t(d_m_u_f_pre);
+        d_m_u_g_pre_at[iB] = storage_t(d_m_u_g_pre);
 
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void backward_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uo_at[iH]);
-        d_m_u_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step2_point(
-    const compute_t sum_d_layer_norm_c, const compute_t H_, const compute_t d_layer_norm_c_dot,
-    compute_t& d_layer_norm_c_mean, compute_t& d_layer_norm_c_share)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
-    d_layer_norm_c_share = d_layer_norm_c_dot / H_;
-}
-
-extern "C" void backward_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_d_layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_layer_norm_c_dot_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_layer_norm_c_mean_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_layer_norm_c_share_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_layer_norm_c_mean, d_layer_norm_c_share;
-        backward_step2_point(
-            compute_t(sum_d_layer_norm_c_at[iB]),
-            compute_t(H),
-            compute_t(d_layer_norm_c_dot_at[iB]),
-            d_layer_norm_c_mean, d_layer_norm_c_share);
-        d_layer_norm_c_mean_at[iB] = storage_t(d_layer_norm_c_mean);
-        d_layer_norm_c_share_at[iB] = storage_t(d_layer_norm_c_share);
-    }
-}
-
-inline_point void backward_step3_point(
-    const compute_t d_c_next, const compute_t d_layer_norm_c, const compute_t d_layer_norm_c_mean,
-    const compute_t layer_norm_c, const compute_t d_layer_norm_c_share, const compute_t c_std,
-    const compute_t i, const compute_t g, const compute_t c_prev, const compute_t f,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug, const compute_t u_g,
-    compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_i_pre_by_s_u,
-    compute_t& d_f_pre_by_s_u, compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
-{
-    // through c = f * c[t-1] + i * g
-    const compute_t d_c = d_c_next + (d_layer_norm_c - d_layer_norm_c_mean - layer_norm_c * d_layer_norm_c_share) /
-        c_std;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t d_g = i * d_c;
-    d_g_pre = (1 - square(g)) * d_g;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t d_f = c_prev * d_c;
-    d_f_pre = f * (1 - f) * d_f;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t d_i = g * d_c;
-    d_i_pre = i * (1 - i) * d_i;
-    const compute_t s1 = 1 / square(s_u);
-    d_i_pre_by_s_u = -gamma_ui * (u_i - m_u) * d_i_pre * s1;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s1;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s1;
-    d_c_prev = f * d_c;
-}
-
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_layer_norm_c_mean_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_layer_norm_c_share_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_i_pre_by_s_u_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_f_pre_by_s_u_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_g_pre_by_s_u_at = static_cast<storage_t*>(at[21]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev;
-        backward_step3_point(
-            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_at[iB * H + iH]),
-            compute_t(d_layer_norm_c_mean_at[iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_share_at[iB]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev);
-        d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
-        d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
-        d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
-        d_i_pre_by_s_u_at[iB * H + iH] = storage_t(d_i_pre_by_s_u);
-        d_f_pre_by_s_u_at[iB * H + iH] = storage_t(d_f_pre_by_s_u);
-        d_g_pre_by_s_u_at[iB * H + iH] = storage_t(d_g_pre_by_s_u);
-        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void backward_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void backward_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void backward_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ui_at[iH]);
-        d_m_u_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void backward_step_sum9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uf_at[iH]);
-        d_m_u_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ug_at[iH]);
-        d_m_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step4_point(
-    const compute_t d_s_u_i_pre, const compute_t d_s_u_f_pre, const compute_t d_s_u_g_pre,
-    const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H_, compute_t& d_s_u_sum)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t d_s_u = d_s_u_i_pre + d_s_u_f_pre + d_s_u_g_pre + d_s_u_o_pre;
-    const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
-    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
-}
-
-extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_u_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_s_u_f_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_s_u_g_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_s_u_o_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[5]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_s_u_sum;
-        backward_step4_point(
-            compute_t(d_s_u_i_pre_at[iB]),
-            compute_t(d_s_u_f_pre_at[iB]),
-            compute_t(d_s_u_g_pre_at[iB]),
-            compute_t(d_s_u_o_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(H),
-            d_s_u_sum);
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t d_s_u = d_s_u_o_pre + d_s_u_i_pre + d_s_u_f_pre + d_s_u_g_pre;
+        const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
+        const compute_t d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
         d_s_u_sum_at[iB] = storage_t(d_s_u_sum);
     }
 }
 
-inline_point void backward_step5_point(
-    const compute_t d_s_u_sum, const compute_t u, const compute_t m_u, compute_t& d_s_u_sum_arg,
-    compute_t& d_s_u_sum_arg_by_m_u)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    d_s_u_sum_arg = d_s_u_sum;
-    d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
-}
-
-extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
     {
-        compute_t d_s_u_sum_arg, d_s_u_sum_arg_by_m_u;
-        backward_step5_point(
-            compute_t(d_s_u_sum_at[iB]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            d_s_u_sum_arg, d_s_u_sum_arg_by_m_u);
-        d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
-        d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg_by_m_u);
+        const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        double d_m_u_s_u_sum_arg_total = 0;
+        #pragma omp simd reduction(+:d_m_u_s_u_sum_arg_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t d_s_u_sum_arg = d_s_u_sum;
+            const compute_t d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
+            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
+        }
+        const compute_t d_m_u_s_u_sum_arg = compute_t(d_m_u_s_u_sum_arg_total);
+
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_at[iB]);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_at[iB]);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_at[iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_u = mean(u)
+        const compute_t s1 = 1 / s_u;
+        const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 -
+            d_m_u_o_pre * s1;
+        const compute_t d_sum_u = compute_t(0.25) * d_m_u / H_;
+        #pragma GCC ivdep
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through u = concat(u_i, u_f, u_g, u_o)
+            const compute_t d_u = (2 * u - 2 * m_u) * d_s_u_sum_arg + d_sum_u;
+            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+        }
     }
 }
 
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void backward_step_sum11(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_u_s_u_sum_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH]);
-        d_m_u_s_u_sum_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step6_point(
-    const compute_t d_m_u_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t s_u,
-    const compute_t d_m_u_f_pre, const compute_t d_m_u_g_pre, const compute_t d_m_u_o_pre,
-    const compute_t H_, compute_t& d_sum_u)
-{
-    // through m_u = mean(u)
-    const compute_t s1 = 1 / s_u;
-    const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 - d_m_u_o_pre
-        * s1;
-    d_sum_u = compute_t(0.25) * d_m_u / H_;
-}
-
-extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_m_u_s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_sum_u_at = static_cast<storage_t*>(at[6]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_sum_u;
-        backward_step6_point(
-            compute_t(d_m_u_s_u_sum_arg_at[iB]),
-            compute_t(d_m_u_i_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(d_m_u_f_pre_at[iB]),
-            compute_t(d_m_u_g_pre_at[iB]),
-            compute_t(d_m_u_o_pre_at[iB]),
-            compute_t(H),
-            d_sum_u);
-        d_sum_u_at[iB] = storage_t(d_sum_u);
-    }
-}
-
-inline_point void backward_step7_point(
-    const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t u, const compute_t m_u,
-    compute_t& d_u)
-{
-    // through u = concat(u_i, u_f, u_g, u_o)
-    d_u = d_sum_u + d_s_u_sum_arg * (2 * u - 2 * m_u);
-}
-
-extern "C" void backward_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_sum_u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[4]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t d_u;
-        backward_step7_point(
-            compute_t(d_sum_u_at[iB]),
-            compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            d_u);
-        d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
-    }
-}
-
-inline_point void backward_step8_point(
+inline_point void backward_step_point(
     const compute_t d_u_o_u, const compute_t d_o_pre, const compute_t gamma_uo, const compute_t s_u,
     const compute_t d_u_g_u, const compute_t d_g_pre, const compute_t gamma_ug, const compute_t d_u_f_u,
     const compute_t d_f_pre, const compute_t gamma_uf, const compute_t d_u_i_u, const compute_t d_i_pre,
@@ -1085,7 +550,7 @@ inline_point void backward_step8_point(
     d_u_i = d_u_i_u + d_i_pre * gamma_ui * s1;
 }
 
-extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[0]);
@@ -1104,7 +569,7 @@ extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* a
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_u_o, d_u_g, d_u_f, d_u_i;
-        backward_step8_point(
+        backward_step_point(
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
@@ -1126,84 +591,8 @@ extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wi_at[iH]);
-        d_m_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wf_at[iH]);
-        d_m_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wg_at[iH]);
-        d_m_w_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wo_at[iH]);
-        d_m_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -1221,67 +610,27 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_after_point(
-    const compute_t d_i_pre, const compute_t gamma_wi, const compute_t w_i, const compute_t m_w,
-    const compute_t s_w, const compute_t d_f_pre, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t d_g_pre, const compute_t gamma_wg, const compute_t w_g, const compute_t d_o_pre,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t u_i, const compute_t m_u,
-    const compute_t s_u, const compute_t u_f, const compute_t u_g, const compute_t u_o,
-    compute_t& d_i_pre_by_s_w, compute_t& d_f_pre_by_s_w, compute_t& d_g_pre_by_s_w,
-    compute_t& d_o_pre_by_s_w, compute_t& d_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui,
-    compute_t& d_f_pre_by_gamma_wf, compute_t& d_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg,
-    compute_t& d_g_pre_by_gamma_ug, compute_t& d_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo)
-{
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / square(s_w);
-    const compute_t s2 = d_i_pre * (w_i - m_w);
-    d_i_pre_by_s_w = -gamma_wi * s1 * s2;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s3 = (w_f - m_w) * d_f_pre;
-    d_f_pre_by_s_w = -gamma_wf * s1 * s3;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s4 = (w_g - m_w) * d_g_pre;
-    d_g_pre_by_s_w = -gamma_wg * s1 * s4;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s5 = (w_o - m_w) * d_o_pre;
-    d_o_pre_by_s_w = -gamma_wo * s1 * s5;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s6 = 1 / s_w;
-    d_i_pre_by_gamma_wi = s2 * s6;
-    const compute_t s7 = 1 / s_u;
-    d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u) * s7;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_gamma_wf = s3 * s6;
-    d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u) * s7;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_gamma_wg = s4 * s6;
-    d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u) * s7;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    d_o_pre_by_gamma_wo = s5 * s6;
-    d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u) * s7;
-}
-
-extern "C" void backward_after(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_i_pre_by_s_w_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_f_pre_by_s_w_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_g_pre_by_s_w_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_o_pre_by_s_w_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ d_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[20]);
@@ -1290,280 +639,160 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ d_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[24]);
     storage_t* __restrict__ d_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[25]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo;
-        backward_after_point(
-            compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_f_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(d_g_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[iT * B + iB]),
-            compute_t(s_u_at[iT * B + iB]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo);
-        d_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_s_w);
-        d_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_s_w);
-        d_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_s_w);
-        d_o_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_s_w);
-        d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
-        d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
-        d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
-        d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
-        d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
-        d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
-        d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
-        d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void backward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_i_pre_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[26]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
+        double d_m_w_i_pre_total = 0;
+        double d_m_w_f_pre_total = 0;
+        double d_m_w_g_pre_total = 0;
+        double d_m_w_o_pre_total = 0;
+        double d_s_w_i_pre_total = 0;
+        double d_s_w_f_pre_total = 0;
+        double d_s_w_g_pre_total = 0;
+        double d_s_w_o_pre_total = 0;
+        #pragma omp simd reduction(+:d_m_w_i_pre_total, d_m_w_f_pre_total, d_m_w_g_pre_total, d_m_w_o_pre_total, \
+            d_s_w_i_pre_total, d_s_w_f_pre_total, d_s_w_g_pre_total, d_s_w_o_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_i_pre = compute_t(d_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t d_f_pre = compute_t(d_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t d_g_pre = compute_t(d_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t d_o_pre = compute_t(d_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_i = compute_t(u_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_f = compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_g = compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_o = compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / square(s_w);
+            const compute_t s2 = d_i_pre * (w_i - m_w);
+            const compute_t d_i_pre_by_s_w = -gamma_wi * s1 * s2;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s3 = d_f_pre * (w_f - m_w);
+            const compute_t d_f_pre_by_s_w = -gamma_wf * s1 * s3;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s4 = d_g_pre * (w_g - m_w);
+            const compute_t d_g_pre_by_s_w = -gamma_wg * s1 * s4;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s5 = d_o_pre * (w_o - m_w);
+            const compute_t d_o_pre_by_s_w = -gamma_wo * s1 * s5;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s6 = 1 / s_w;
+            const compute_t d_i_pre_by_gamma_wi = s2 * s6;
+            const compute_t s7 = 1 / s_u;
+            const compute_t d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u) * s7;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_gamma_wf = s3 * s6;
+            const compute_t d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u) * s7;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_gamma_wg = s4 * s6;
+            const compute_t d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u) * s7;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o_pre_by_gamma_wo = s5 * s6;
+            const compute_t d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u) * s7;
+            d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
+            d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
+            d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
+            d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
+            d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
+            d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
+            d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
+            d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
+            d_m_w_i_pre_total += d_i_pre * gamma_wi;
+            d_m_w_f_pre_total += d_f_pre * gamma_wf;
+            d_m_w_g_pre_total += d_g_pre * gamma_wg;
+            d_m_w_o_pre_total += d_o_pre * gamma_wo;
+            d_s_w_i_pre_total += d_i_pre_by_s_w;
+            d_s_w_f_pre_total += d_f_pre_by_s_w;
+            d_s_w_g_pre_total += d_g_pre_by_s_w;
+            d_s_w_o_pre_total += d_o_pre_by_s_w;
+        }
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_total);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_total);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_total);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_total);
+        const compute_t d_s_w_i_pre = compute_t(d_s_w_i_pre_total);
+        const compute_t d_s_w_f_pre = compute_t(d_s_w_f_pre_total);
+        const compute_t d_s_w_g_pre = compute_t(d_s_w_g_pre_total);
+        const compute_t d_s_w_o_pre = compute_t(d_s_w_o_pre_total);
+        d_m_w_i_pre_at[iT * B + iB] = storage_t(d_m_w_i_pre);
+        d_m_w_f_pre_at[iT * B + iB] = storage_t(d_m_w_f_pre);
+        d_m_w_g_pre_at[iT * B + iB] = storage_t(d_m_w_g_pre);
+        d_m_w_o_pre_at[iT * B + iB] = storage_t(d_m_w_o_pre);
 
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void backward_after_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void backward_after_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void backward_after_sum9(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_after2_point(
-    const compute_t d_s_w_i_pre, const compute_t d_s_w_f_pre, const compute_t d_s_w_g_pre,
-    const compute_t d_s_w_o_pre, const compute_t s_w, const compute_t H_, compute_t& d_s_w_sum)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t d_s_w = d_s_w_i_pre + d_s_w_f_pre + d_s_w_g_pre + d_s_w_o_pre;
-    const compute_t d_s_w_pre = compute_t(0.5) * d_s_w / s_w;
-    d_s_w_sum = compute_t(0.25) * d_s_w_pre / H_;
-}
-
-extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_w_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_s_w_f_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_s_w_g_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_s_w_o_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_s_w_sum;
-        backward_after2_point(
-            compute_t(d_s_w_i_pre_at[iT * B + iB]),
-            compute_t(d_s_w_f_pre_at[iT * B + iB]),
-            compute_t(d_s_w_g_pre_at[iT * B + iB]),
-            compute_t(d_s_w_o_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(H),
-            d_s_w_sum);
+        const compute_t H_ = compute_t(H);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t d_s_w = d_s_w_i_pre + d_s_w_f_pre + d_s_w_g_pre + d_s_w_o_pre;
+        const compute_t d_s_w_pre = compute_t(0.5) * d_s_w / s_w;
+        const compute_t d_s_w_sum = compute_t(0.25) * d_s_w_pre / H_;
         d_s_w_sum_at[iT * B + iB] = storage_t(d_s_w_sum);
     }
 }
 
-inline_point void backward_after3_point(
-    const compute_t d_s_w_sum, const compute_t w, const compute_t m_w, compute_t& d_s_w_sum_arg,
-    compute_t& d_s_w_sum_arg_by_m_w)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    d_s_w_sum_arg = d_s_w_sum;
-    d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
-}
-
-extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t d_s_w_sum_arg, d_s_w_sum_arg_by_m_w;
-        backward_after3_point(
-            compute_t(d_s_w_sum_at[iT * B + iB]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            d_s_w_sum_arg, d_s_w_sum_arg_by_m_w);
-        d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
-        d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg_by_m_w);
-    }
-}
-
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void backward_after_sum10(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_w_s_w_sum_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        d_m_w_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
+        const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        double d_m_w_s_w_sum_arg_total = 0;
+        #pragma omp simd reduction(+:d_m_w_s_w_sum_arg_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t d_s_w_sum_arg = d_s_w_sum;
+            const compute_t d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
+        }
+        const compute_t d_m_w_s_w_sum_arg = compute_t(d_m_w_s_w_sum_arg_total);
+
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_at[iT * B + iB]);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_at[iT * B + iB]);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_at[iT * B + iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_w = mean(w)
+        const compute_t s1 = 1 / s_w;
+        const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 -
+            d_m_w_o_pre * s1;
+        const compute_t d_sum_w = compute_t(0.25) * d_m_w / H_;
+        #pragma GCC ivdep
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through w = concat(w_i, w_f, w_g, w_o)
+            const compute_t d_w = (2 * w - 2 * m_w) * d_s_w_sum_arg + d_sum_w;
+            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+        }
     }
 }
 
-inline_point void backward_after4_point(
-    const compute_t d_m_w_s_w_sum_arg, const compute_t d_m_w_i_pre, const compute_t s_w,
-    const compute_t d_m_w_f_pre, const compute_t d_m_w_g_pre, const compute_t d_m_w_o_pre,
-    const compute_t H_, compute_t& d_sum_w)
-{
-    // through m_w = mean(w)
-    const compute_t s1 = 1 / s_w;
-    const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 - d_m_w_o_pre
-        * s1;
-    d_sum_w = compute_t(0.25) * d_m_w / H_;
-}
-
-extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_m_w_s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_sum_w_at = static_cast<storage_t*>(at[6]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_sum_w;
-        backward_after4_point(
-            compute_t(d_m_w_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_m_w_i_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_m_w_f_pre_at[iT * B + iB]),
-            compute_t(d_m_w_g_pre_at[iT * B + iB]),
-            compute_t(d_m_w_o_pre_at[iT * B + iB]),
-            compute_t(H),
-            d_sum_w);
-        d_sum_w_at[iT * B + iB] = storage_t(d_sum_w);
-    }
-}
-
-inline_point void backward_after5_point(
-    const compute_t d_sum_w, const compute_t d_s_w_sum_arg, const compute_t w, const compute_t m_w,
-    compute_t& d_w)
-{
-    // through w = concat(w_i, w_f, w_g, w_o)
-    d_w = d_sum_w + d_s_w_sum_arg * (2 * w - 2 * m_w);
-}
-
-extern "C" void backward_after5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_sum_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t d_w;
-        backward_after5_point(
-            compute_t(d_sum_w_at[iT * B + iB]),
-            compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            d_w);
-        d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
-    }
-}
-
-inline_point void backward_after6_point(
+inline_point void backward_after_point(
     const compute_t d_w_o_w, const compute_t d_o_pre, const compute_t gamma_wo, const compute_t s_w,
     const compute_t d_w_g_w, const compute_t d_g_pre, const compute_t gamma_wg, const compute_t d_w_f_w,
     const compute_t d_f_pre, const compute_t gamma_wf, const compute_t d_w_i_w, const compute_t d_i_pre,
@@ -1580,7 +809,7 @@ inline_point void backward_after6_point(
     d_w_i = d_w_i_w + d_i_pre * gamma_wi * s1;
 }
 
-extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[0]);
@@ -1600,7 +829,7 @@ extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_w_o, d_w_g, d_w_f, d_w_i;
-        backward_after6_point(
+        backward_after_point(
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wo_at[iH]),
@@ -1626,255 +855,86 @@ extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-// m_w = mean(w)
-extern "C" void infer_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_before_point(
-    const compute_t sum_w, const compute_t H_, compute_t& m_w)
-{
-    // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H_;
-}
-
-extern "C" void infer_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t m_w;
-        infer_before_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            m_w);
+        double sum_w_total = 0;
+        #pragma omp simd reduction(+:sum_w_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+        }
+        const compute_t sum_w = compute_t(sum_w_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t m_w = compute_t(0.25) * sum_w / H_;
         m_w_at[iT * B + iB] = storage_t(m_w);
-    }
-}
+        double s_w_sum_total = 0;
+        #pragma omp simd reduction(+:s_w_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            s_w_sum_total += s_w_sum_arg;
+        }
+        const compute_t s_w_sum = compute_t(s_w_sum_total);
 
-inline_point void infer_before2_point(
-    const compute_t w, const compute_t m_w, compute_t& s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-}
-
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_w_sum_arg;
-        infer_before2_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void infer_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_before3_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
-    s_w = sqrt(s_w_pre);
-}
-
-extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_w;
-        infer_before3_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_w);
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
+        const compute_t s_w = sqrt(s_w_pre);
         s_w_at[iT * B + iB] = storage_t(s_w);
     }
 }
 
-// m_u = mean(u)
-extern "C" void infer_step_sum(int64, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(u_at[iB * (4 * H) + iHHHH]);
-        sum_u_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step_point(
-    const compute_t sum_u, const compute_t H_, compute_t& m_u)
-{
-    // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H_;
-}
-
-extern "C" void infer_step(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
+    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t m_u;
-        infer_step_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            m_u);
+        double sum_u_total = 0;
+        #pragma omp simd reduction(+:sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
+        }
+        const compute_t sum_u = compute_t(sum_u_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
         m_u_at[iB] = storage_t(m_u);
-    }
-}
+        double s_u_sum_total = 0;
+        #pragma omp simd reduction(+:s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        const compute_t s_u_sum = compute_t(s_u_sum_total);
 
-inline_point void infer_step2_point(
-    const compute_t u, const compute_t m_u, compute_t& s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-}
-
-extern "C" void infer_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_u_sum_arg;
-        infer_step2_point(
-            compute_t(u_at[iB * (4 * H) + iHHHH]),
-            compute_t(m_u_at[iB]),
-            s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void infer_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step3_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
-    s_u = sqrt(s_u_pre);
-}
-
-extern "C" void infer_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_u;
-        infer_step3_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_u);
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
         s_u_at[iB] = storage_t(s_u);
     }
 }
 
-inline_point void infer_step4_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t gamma_wf, const compute_t w_f, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t b_f, const compute_t gamma_wg, const compute_t w_g,
-    const compute_t gamma_ug, const compute_t u_g, const compute_t b_g, const compute_t gamma_wo,
-    const compute_t w_o, const compute_t gamma_uo, const compute_t u_o, const compute_t b_o,
-    const compute_t c_prev, compute_t& o, compute_t& c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = 1 / s_w;
-    const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
-    const compute_t i = sigmoid(i_pre);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
-    const compute_t f = sigmoid(f_pre);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
-    const compute_t g = tanh(g_pre);
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
-    o = sigmoid(o_pre);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-}
-
-extern "C" void infer_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
@@ -1896,161 +956,91 @@ extern "C" void infer_step4(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[19]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t o, c;
-        infer_step4_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[iB * (4 * H) + iH]),
-            compute_t(m_u_at[iB]),
-            compute_t(s_u_at[iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[iB * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
-            o, c);
-        o_at[iB * H + iH] = storage_t(o);
-        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void infer_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[23]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-        sum_c_at[iB] = storage_t(total);
-    }
-}
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        double sum_c_total = 0;
+        #pragma omp simd reduction(+:sum_c_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            o_at[iB * H + iH] = storage_t(o);
+            c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
+        }
+        const compute_t sum_c = compute_t(sum_c_total);
 
-inline_point void infer_step5_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H_;
-}
+        const compute_t H_ = compute_t(H);
+        double c_squared_total = 0;
+        #pragma omp simd reduction(+:c_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred_at[iB * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
+        }
+        const compute_t c_squared = compute_t(c_squared_total);
 
-extern "C" void infer_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t c_centred;
-        infer_step5_point(
-            compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iB]),
-            compute_t(H),
-            c_centred);
-        c_centred_at[iB * H + iH] = storage_t(c_centred);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void infer_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_centred_at[iB * H + iH])
-                * compute_t(c_centred_at[iB * H + iH]);
-        c_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step6_point(
-    const compute_t c_squared, const compute_t H_, compute_t& c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" void infer_step6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t c_std;
-        infer_step6_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            c_std);
-        c_std_at[iB] = storage_t(c_std);
-    }
-}
-
-inline_point void infer_step7_point(
-    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t layer_norm_c = c_centred / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    const compute_t h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" void infer_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        infer_step7_point(
-            compute_t(c_centred_at[iB * H + iH]),
-            compute_t(c_std_at[iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[iB * H + iH]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c_centred = compute_t(c_centred_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
@@ -2058,255 +1048,86 @@ extern "C" void infer_step7(const int64 t, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-// m_w = mean(w)
-extern "C" void step_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void step_before_point(
-    const compute_t sum_w, const compute_t H_, compute_t& m_w)
-{
-    // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H_;
-}
-
-extern "C" void step_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t m_w;
-        step_before_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            m_w);
+        double sum_w_total = 0;
+        #pragma omp simd reduction(+:sum_w_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+        }
+        const compute_t sum_w = compute_t(sum_w_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t m_w = compute_t(0.25) * sum_w / H_;
         m_w_at[iT * B + iB] = storage_t(m_w);
-    }
-}
+        double s_w_sum_total = 0;
+        #pragma omp simd reduction(+:s_w_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            s_w_sum_total += s_w_sum_arg;
+        }
+        const compute_t s_w_sum = compute_t(s_w_sum_total);
 
-inline_point void step_before2_point(
-    const compute_t w, const compute_t m_w, compute_t& s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-}
-
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_w_sum_arg;
-        step_before2_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void step_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void step_before3_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
-    s_w = sqrt(s_w_pre);
-}
-
-extern "C" void step_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_w;
-        step_before3_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_w);
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
+        const compute_t s_w = sqrt(s_w_pre);
         s_w_at[iT * B + iB] = storage_t(s_w);
     }
 }
 
-// m_u = mean(u)
-extern "C" void step_step_sum(int64, const int64* sizes, void* const* at)
+extern "C" void step_step_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(u_at[iB * (4 * H) + iHHHH]);
-        sum_u_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step_point(
-    const compute_t sum_u, const compute_t H_, compute_t& m_u)
-{
-    // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H_;
-}
-
-extern "C" void step_step(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
+    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t m_u;
-        step_step_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            m_u);
+        double sum_u_total = 0;
+        #pragma omp simd reduction(+:sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
+        }
+        const compute_t sum_u = compute_t(sum_u_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
         m_u_at[iB] = storage_t(m_u);
-    }
-}
+        double s_u_sum_total = 0;
+        #pragma omp simd reduction(+:s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        const compute_t s_u_sum = compute_t(s_u_sum_total);
 
-inline_point void step_step2_point(
-    const compute_t u, const compute_t m_u, compute_t& s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-}
-
-extern "C" void step_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_u_sum_arg;
-        step_step2_point(
-            compute_t(u_at[iB * (4 * H) + iHHHH]),
-            compute_t(m_u_at[iB]),
-            s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void step_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step3_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
-    s_u = sqrt(s_u_pre);
-}
-
-extern "C" void step_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_u;
-        step_step3_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_u);
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
         s_u_at[iB] = storage_t(s_u);
     }
 }
 
-inline_point void step_step4_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t gamma_wf, const compute_t w_f, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t b_f, const compute_t gamma_wg, const compute_t w_g,
-    const compute_t gamma_ug, const compute_t u_g, const compute_t b_g, const compute_t gamma_wo,
-    const compute_t w_o, const compute_t gamma_uo, const compute_t u_o, const compute_t b_o,
-    const compute_t c_prev, compute_t& o, compute_t& c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = 1 / s_w;
-    const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
-    const compute_t i = sigmoid(i_pre);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
-    const compute_t f = sigmoid(f_pre);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
-    const compute_t g = tanh(g_pre);
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
-    o = sigmoid(o_pre);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-}
-
-extern "C" void step_step4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
@@ -2334,184 +1155,97 @@ extern "C" void step_step4(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ u_o_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[23]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[25]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t o, c;
-        step_step4_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_i_at[(t * B + iB) * H + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_i_at[iB * H + iH]),
-            compute_t(m_u_at[iB]),
-            compute_t(s_u_at[iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_f_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_f_at[iB * H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_g_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_g_at[iB * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_o_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_o_at[iB * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
-            o, c);
-        o_at[iB * H + iH] = storage_t(o);
-        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void step_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[29]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-        sum_c_at[iB] = storage_t(total);
-    }
-}
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        double sum_c_total = 0;
+        #pragma omp simd reduction(+:sum_c_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_i_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_i_at[iB * H + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_f_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_f_at[iB * H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_g_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_g_at[iB * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_o_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_o_at[iB * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            o_at[iB * H + iH] = storage_t(o);
+            c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
+        }
+        const compute_t sum_c = compute_t(sum_c_total);
 
-inline_point void step_step5_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H_;
-}
+        const compute_t H_ = compute_t(H);
+        double c_squared_total = 0;
+        #pragma omp simd reduction(+:c_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred_at[iB * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
+        }
+        const compute_t c_squared = compute_t(c_squared_total);
 
-extern "C" void step_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t c_centred;
-        step_step5_point(
-            compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iB]),
-            compute_t(H),
-            c_centred);
-        c_centred_at[iB * H + iH] = storage_t(c_centred);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void step_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_centred_at[iB * H + iH])
-                * compute_t(c_centred_at[iB * H + iH]);
-        c_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step6_point(
-    const compute_t c_squared, const compute_t H_, compute_t& c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" void step_step6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t c_std;
-        step_step6_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            c_std);
-        c_std_at[iB] = storage_t(c_std);
-    }
-}
-
-inline_point void step_step7_point(
-    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t layer_norm_c = c_centred / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    const compute_t h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" void step_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        step_step7_point(
-            compute_t(c_centred_at[iB * H + iH]),
-            compute_t(c_std_at[iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[iB * H + iH]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c_centred = compute_t(c_centred_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
 #endif  // SYMRNN_STEP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
-
-// m_w = mean(w)
-extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
 
 inline_point void jvp_before_point(
     const compute_t dot_w_i_W_i, const compute_t dot_w_i_x, const compute_t dot_w_f_W_f,
@@ -2558,804 +1292,476 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-// m_w = mean(w)
-extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_sum_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        dot_sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_before2_point(
-    const compute_t sum_w, const compute_t H_, const compute_t dot_sum_w, compute_t& m_w, compute_t& dot_m_w)
-{
-    // m_w = mean(w)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_w = sum_w * s1;
-    dot_m_w = dot_sum_w * s1;
-}
-
-extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_sum_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t m_w, dot_m_w;
-        jvp_before2_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_sum_w_at[iT * B + iB]),
-            m_w, dot_m_w);
-        m_w_at[iT * B + iB] = storage_t(m_w);
-        dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
-    }
-}
-
-inline_point void jvp_before3_point(
-    const compute_t w, const compute_t m_w, const compute_t dot_w, const compute_t dot_m_w,
-    compute_t& s_w_sum_arg, compute_t& dot_s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-    const compute_t s1 = 2 * m_w - 2 * w;
-    dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_s_w_sum_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_w_sum_arg, dot_s_w_sum_arg;
-        jvp_before3_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            s_w_sum_arg, dot_s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-        dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(dot_s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
+        double sum_w_total = 0;
+        double dot_sum_w_total = 0;
+        #pragma omp simd reduction(+:sum_w_total, dot_sum_w_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+            dot_sum_w_total += dot_w;
+        }
+        const compute_t sum_w = compute_t(sum_w_total);
+        const compute_t dot_sum_w = compute_t(dot_sum_w_total);
 
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_s_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        dot_s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t s2 = compute_t(0.25) / H_;
+        const compute_t m_w = sum_w * s2;
+        const compute_t dot_m_w = dot_sum_w * s2;
+        m_w_at[iT * B + iB] = storage_t(m_w);
+        dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
+        double s_w_sum_total = 0;
+        double dot_s_w_sum_total = 0;
+        #pragma omp simd reduction(+:s_w_sum_total, dot_s_w_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            const compute_t s1 = 2 * m_w - 2 * w;
+            const compute_t dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
+            s_w_sum_total += s_w_sum_arg;
+            dot_s_w_sum_total += dot_s_w_sum_arg;
+        }
+        const compute_t s_w_sum = compute_t(s_w_sum_total);
+        const compute_t dot_s_w_sum = compute_t(dot_s_w_sum_total);
 
-inline_point void jvp_before4_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_w_sum,
-    compute_t& s_w, compute_t& dot_s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_w_pre = s_w_sum * s1 + eps;
-    const compute_t dot_s_w_pre = dot_s_w_sum * s1;
-    s_w = sqrt(s_w_pre);
-    dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
-}
-
-extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_w_sum_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_w, dot_s_w;
-        jvp_before4_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_w_sum_at[iT * B + iB]),
-            s_w, dot_s_w);
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s3 = compute_t(0.25) / H_;
+        const compute_t s_w_pre = eps + s_w_sum * s3;
+        const compute_t dot_s_w_pre = dot_s_w_sum * s3;
+        const compute_t s_w = sqrt(s_w_pre);
+        const compute_t dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
         s_w_at[iT * B + iB] = storage_t(s_w);
         dot_s_w_at[iT * B + iB] = storage_t(dot_s_w);
     }
 }
 
-// m_u = mean(u)
-extern "C" void jvp_step_sum(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(u_at[iB * (4 * H) + iHHHH]);
-        sum_u_at[iB] = storage_t(total);
+        double sum_u_total = 0;
+        #pragma omp simd reduction(+:sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
+        }
+        const compute_t sum_u = compute_t(sum_u_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        m_u_at[iB] = storage_t(m_u);
+        double s_u_sum_total = 0;
+        #pragma omp simd reduction(+:s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        const compute_t s_u_sum = compute_t(s_u_sum_total);
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        s_u_at[iB] = storage_t(s_u);
     }
 }
 
-inline_point void jvp_step_point(
-    const compute_t dot_u_i_U_i, const compute_t dot_u_i_h_prev, const compute_t dot_u_f_U_f,
-    const compute_t dot_u_f_h_prev, const compute_t dot_u_g_U_g, const compute_t dot_u_g_h_prev,
-    const compute_t dot_u_o_U_o, const compute_t dot_u_o_h_prev, compute_t& dot_u_i, compute_t& dot_u_f,
-    compute_t& dot_u_g, compute_t& dot_u_o)
-{
-    // u_i = U_i @ h[t-1]
-    dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
-    // u_f = U_f @ h[t-1]
-    dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
-    // u_g = U_g @ h[t-1]
-    dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
-    // u_o = U_o @ h[t-1]
-    dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
-}
-
-extern "C" void jvp_step(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[32]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
-        jvp_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            dot_u_i, dot_u_f, dot_u_g, dot_u_o);
-        dot_u_at[iB * (4 * H) + iH] = storage_t(dot_u_i);
-        dot_u_at[iB * (4 * H) + H + iH] = storage_t(dot_u_f);
-        dot_u_at[iB * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
-        dot_u_at[iB * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        double sum_c2_total = 0;
+        #pragma omp simd reduction(+:sum_c2_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            // u_i = U_i @ h[t-1]
+            const compute_t dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
+            // u_f = U_f @ h[t-1]
+            const compute_t dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
+            // u_g = U_g @ h[t-1]
+            const compute_t dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
+            // u_o = U_o @ h[t-1]
+            const compute_t dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            dot_u_at[iB * (4 * H) + iH] = storage_t(dot_u_i);
+            dot_u_at[iB * (4 * H) + H + iH] = storage_t(dot_u_f);
+            dot_u_at[iB * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
+            dot_u_at[iB * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
+            i_at[iB * H + iH] = storage_t(i);
+            f_at[iB * H + iH] = storage_t(f);
+            g_at[iB * H + iH] = storage_t(g);
+            o_at[iB * H + iH] = storage_t(o);
+            c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c2_total += c;
+        }
+        const compute_t sum_c2 = compute_t(sum_c2_total);
+
+        const compute_t H_ = compute_t(H);
+        double c_squared_total = 0;
+        #pragma omp simd reduction(+:c_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred2 = c - sum_c2 / H_;
+            c_centred2_at[iB * H + iH] = storage_t(c_centred2);
+            c_squared_total += c_centred2 * c_centred2;
+        }
+        const compute_t c_squared = compute_t(c_squared_total);
+
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        c_std_at[iB] = storage_t(c_std);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c_centred2 = compute_t(c_centred2_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred2 / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            layer_norm_c_at[iB * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[iB * H + iH] = storage_t(h_tanh);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
-// m_u = mean(u)
-extern "C" void jvp_step_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_sum_u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
-        dot_sum_u_at[iB] = storage_t(total);
-    }
-}
+        double dot_sum_u_total = 0;
+        #pragma omp simd reduction(+:dot_sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            dot_sum_u_total += dot_u;
+        }
+        const compute_t dot_sum_u = compute_t(dot_sum_u_total);
 
-inline_point void jvp_step2_point(
-    const compute_t sum_u, const compute_t H_, const compute_t dot_sum_u, compute_t& m_u, compute_t& dot_m_u)
-{
-    // m_u = mean(u)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_u = sum_u * s1;
-    dot_m_u = dot_sum_u * s1;
-}
-
-extern "C" void jvp_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_sum_u_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t m_u, dot_m_u;
-        jvp_step2_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            compute_t(dot_sum_u_at[iB]),
-            m_u, dot_m_u);
-        m_u_at[iB] = storage_t(m_u);
+        const compute_t H_ = compute_t(H);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        // m_u = mean(u)
+        const compute_t dot_m_u = compute_t(0.25) * dot_sum_u / H_;
         dot_m_u_at[iB] = storage_t(dot_m_u);
-    }
-}
+        double dot_s_u_sum_total = 0;
+        #pragma omp simd reduction(+:dot_s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s1 = 2 * m_u - 2 * u;
+            const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
+            dot_s_u_sum_total += dot_s_u_sum_arg;
+        }
+        const compute_t dot_s_u_sum = compute_t(dot_s_u_sum_total);
 
-inline_point void jvp_step3_point(
-    const compute_t u, const compute_t m_u, const compute_t dot_u, const compute_t dot_m_u,
-    compute_t& s_u_sum_arg, compute_t& dot_s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-    const compute_t s1 = 2 * m_u - 2 * u;
-    dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
-}
-
-extern "C" void jvp_step3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_s_u_sum_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_u_sum_arg, dot_s_u_sum_arg;
-        jvp_step3_point(
-            compute_t(u_at[iB * (4 * H) + iHHHH]),
-            compute_t(m_u_at[iB]),
-            compute_t(dot_u_at[iB * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[iB]),
-            s_u_sum_arg, dot_s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-        dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(dot_s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void jvp_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void jvp_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_s_u_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        dot_s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step4_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_u_sum,
-    compute_t& s_u, compute_t& dot_s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_u_pre = s_u_sum * s1 + eps;
-    const compute_t dot_s_u_pre = dot_s_u_sum * s1;
-    s_u = sqrt(s_u_pre);
-    dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
-}
-
-extern "C" void jvp_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_u_sum_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t s_u, dot_s_u;
-        jvp_step4_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_u_sum_at[iB]),
-            s_u, dot_s_u);
-        s_u_at[iB] = storage_t(s_u);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t dot_s_u_pre = compute_t(0.25) * dot_s_u_sum / H_;
+        const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
         dot_s_u_at[iB] = storage_t(dot_s_u);
     }
 }
 
-inline_point void jvp_step5_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t dot_gamma_wi, const compute_t dot_w_i, const compute_t dot_m_w,
-    const compute_t dot_s_w, const compute_t dot_gamma_ui, const compute_t dot_u_i, const compute_t dot_m_u,
-    const compute_t dot_s_u, const compute_t dot_b_i, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t b_f, const compute_t dot_gamma_wf,
-    const compute_t dot_w_f, const compute_t dot_gamma_uf, const compute_t dot_u_f, const compute_t dot_b_f,
-    const compute_t gamma_wg, const compute_t w_g, const compute_t gamma_ug, const compute_t u_g,
-    const compute_t b_g, const compute_t dot_gamma_wg, const compute_t dot_w_g,
-    const compute_t dot_gamma_ug, const compute_t dot_u_g, const compute_t dot_b_g,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t gamma_uo, const compute_t u_o,
-    const compute_t b_o, const compute_t dot_gamma_wo, const compute_t dot_w_o,
-    const compute_t dot_gamma_uo, const compute_t dot_u_o, const compute_t dot_b_o, const compute_t c_prev,
-    const compute_t dot_c_prev, compute_t& o, compute_t& dot_o, compute_t& c, compute_t& dot_c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = u_i - m_u;
-    const compute_t s3 = s1 * s2;
-    const compute_t s4 = 1 / s_w;
-    const compute_t s5 = w_i - m_w;
-    const compute_t s6 = s4 * s5;
-    const compute_t i_pre = gamma_wi * s6 + gamma_ui * s3 + b_i;
-    const compute_t s7 = gamma_ui * s1;
-    const compute_t s8 = gamma_wi * s4;
-    const compute_t s9 = dot_s_u / square(s_u);
-    const compute_t s10 = dot_s_w / square(s_w);
-    const compute_t dot_i_pre = dot_gamma_wi * s6 - gamma_wi * s5 * s10 - gamma_ui * s2 * s9 + dot_w_i * s8 -
-        dot_m_w * s8 + dot_gamma_ui * s3 + dot_u_i * s7 - dot_m_u * s7 + dot_b_i;
-    const compute_t i = sigmoid(i_pre);
-    const compute_t dot_i = dot_i_pre * i * (1 - i);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s11 = u_f - m_u;
-    const compute_t s12 = s1 * s11;
-    const compute_t s13 = w_f - m_w;
-    const compute_t s14 = s4 * s13;
-    const compute_t f_pre = gamma_wf * s14 + gamma_uf * s12 + b_f;
-    const compute_t s15 = gamma_uf * s1;
-    const compute_t s16 = gamma_wf * s4;
-    const compute_t dot_f_pre = dot_gamma_wf * s14 - dot_m_w * s16 - dot_m_u * s15 - gamma_wf * s10 * s13 - gamma_uf
-        * s9 * s11 + dot_w_f * s16 + dot_gamma_uf * s12 + dot_u_f * s15 + dot_b_f;
-    const compute_t f = sigmoid(f_pre);
-    const compute_t dot_f = dot_f_pre * f * (1 - f);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s17 = u_g - m_u;
-    const compute_t s18 = s1 * s17;
-    const compute_t s19 = w_g - m_w;
-    const compute_t s20 = s4 * s19;
-    const compute_t g_pre = gamma_wg * s20 + gamma_ug * s18 + b_g;
-    const compute_t s21 = gamma_ug * s1;
-    const compute_t s22 = gamma_wg * s4;
-    const compute_t dot_g_pre = dot_gamma_wg * s20 - dot_m_w * s22 - dot_m_u * s21 - gamma_wg * s10 * s19 - gamma_ug
-        * s9 * s17 + dot_w_g * s22 + dot_gamma_ug * s18 + dot_u_g * s21 + dot_b_g;
-    const compute_t g = tanh(g_pre);
-    const compute_t dot_g = dot_g_pre * (1 - square(g));
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s23 = u_o - m_u;
-    const compute_t s24 = s1 * s23;
-    const compute_t s25 = w_o - m_w;
-    const compute_t s26 = s4 * s25;
-    const compute_t o_pre = gamma_wo * s26 + gamma_uo * s24 + b_o;
-    const compute_t s27 = gamma_uo * s1;
-    const compute_t s28 = gamma_wo * s4;
-    const compute_t dot_o_pre = dot_gamma_wo * s26 - dot_m_w * s28 - dot_m_u * s27 - gamma_wo * s10 * s25 - gamma_uo
-        * s9 * s23 + dot_w_o * s28 + dot_gamma_uo * s24 + dot_u_o * s27 + dot_b_o;
-    o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
-}
-
-extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ dot_gamma_uf_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[23]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[25]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[27]);
-    const storage_t* __restrict__ dot_gamma_ug_at = static_cast<storage_t*>(at[28]);
-    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[29]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[30]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[31]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[32]);
-    const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[33]);
-    const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[34]);
-    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[36]);
-    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[37]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[38]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[39]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t o, dot_o, c, dot_c;
-        jvp_step5_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[iB * (4 * H) + iH]),
-            compute_t(m_u_at[iB]),
-            compute_t(s_u_at[iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(dot_gamma_wi_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_w_at[t * B + iB]),
-            compute_t(dot_s_w_at[t * B + iB]),
-            compute_t(dot_gamma_ui_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + iH]),
-            compute_t(dot_m_u_at[iB]),
-            compute_t(dot_s_u_at[iB]),
-            compute_t(dot_b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[iB * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(dot_gamma_wf_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_gamma_uf_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(dot_gamma_wg_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_gamma_ug_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(dot_b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_b_o_at[iH]),
-            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
-            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
-            o, dot_o, c, dot_c);
-        o_at[iB * H + iH] = storage_t(o);
-        dot_o_at[iB * H + iH] = storage_t(dot_o);
-        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
-        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void jvp_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_c2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_gamma_uf_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ dot_gamma_ug_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[30]);
+    const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[31]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[32]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[33]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[34]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[36]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[37]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[38]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[39]);
+    const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[40]);
+    const storage_t* __restrict__ dot_beta_c_at = static_cast<storage_t*>(at[41]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[42]);
+    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[43]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[44]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[45]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-        sum_c2_at[iB] = storage_t(total);
-    }
-}
+        const compute_t dot_m_w = compute_t(dot_m_w_at[t * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[iB]);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        double sum_dot_c_total = 0;
+        double dot_c_dot_total = 0;
+        #pragma omp simd reduction(+:sum_dot_c_total, dot_c_dot_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_gamma_wi = compute_t(dot_gamma_wi_at[iH]);
+            const compute_t dot_w_i = compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_gamma_ui = compute_t(dot_gamma_ui_at[iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[iB * (4 * H) + iH]);
+            const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t i = compute_t(i_at[iB * H + iH]);
+            const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
+            const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_gamma_uf = compute_t(dot_gamma_uf_at[iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t f = compute_t(f_at[iB * H + iH]);
+            const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
+            const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t g = compute_t(g_at[iB * H + iH]);
+            const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
+            const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[iB * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = gamma_ui * s1;
+            const compute_t s3 = 1 / s_w;
+            const compute_t s4 = gamma_wi * s3;
+            const compute_t s5 = u_i - m_u;
+            const compute_t s6 = w_i - m_w;
+            const compute_t s7 = dot_s_u / square(s_u);
+            const compute_t s8 = dot_s_w / square(s_w);
+            const compute_t dot_i_pre = dot_gamma_wi * s3 * s6 + dot_w_i * s4 - dot_m_w * s4 + dot_gamma_ui * s1 *
+                s5 + dot_u_i * s2 - dot_m_u * s2 + dot_b_i - gamma_wi * s6 * s8 - gamma_ui * s5 * s7;
+            const compute_t dot_i = i * (1 - i) * dot_i_pre;
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s9 = gamma_uf * s1;
+            const compute_t s10 = gamma_wf * s3;
+            const compute_t s11 = u_f - m_u;
+            const compute_t s12 = w_f - m_w;
+            const compute_t dot_f_pre = dot_gamma_wf * s3 * s12 - dot_m_w * s10 - dot_m_u * s9 + dot_w_f * s10 +
+                dot_gamma_uf * s1 * s11 + dot_u_f * s9 + dot_b_f - gamma_wf * s8 * s12 - gamma_uf * s7 * s11;
+            const compute_t dot_f = f * (1 - f) * dot_f_pre;
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s13 = gamma_ug * s1;
+            const compute_t s14 = gamma_wg * s3;
+            const compute_t s15 = u_g - m_u;
+            const compute_t s16 = w_g - m_w;
+            const compute_t dot_g_pre = dot_gamma_wg * s3 * s16 - dot_m_w * s14 - dot_m_u * s13 + dot_w_g * s14 +
+                dot_gamma_ug * s1 * s15 + dot_u_g * s13 + dot_b_g - gamma_wg * s8 * s16 - gamma_ug * s7 * s15;
+            const compute_t dot_g = (1 - square(g)) * dot_g_pre;
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s17 = gamma_uo * s1;
+            const compute_t s18 = gamma_wo * s3;
+            const compute_t s19 = u_o - m_u;
+            const compute_t s20 = w_o - m_w;
+            const compute_t dot_o_pre = dot_gamma_wo * s3 * s20 - dot_m_w * s18 - dot_m_u * s17 + dot_w_o * s18 +
+                dot_gamma_uo * s1 * s19 + dot_u_o * s17 + dot_b_o - gamma_wo * s8 * s20 - gamma_uo * s7 * s19;
+            const compute_t dot_o = o * (1 - o) * dot_o_pre;
+            // c = f * c[t-1] + i * g
+            const compute_t dot_c = i * dot_g + f * dot_c_prev + g * dot_i + c_prev * dot_f;
+            dot_o_at[iB * H + iH] = storage_t(dot_o);
+            dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_dot_c_total += dot_c;
+            dot_c_dot_total += layer_norm_c * dot_c;
+        }
+        const compute_t sum_dot_c = compute_t(sum_dot_c_total);
+        const compute_t dot_c_dot = compute_t(dot_c_dot_total);
 
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void jvp_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_dot_c_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-        sum_dot_c_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step6_point(
-    const compute_t c, const compute_t sum_c2, const compute_t H_, compute_t& c_centred2)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred2 = c - sum_c2 / H_;
-}
-
-extern "C" void jvp_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_c2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t c_centred2;
-        jvp_step6_point(
-            compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sum_c2_at[iB]),
-            compute_t(H),
-            c_centred2);
-        c_centred2_at[iB * H + iH] = storage_t(c_centred2);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void jvp_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_centred2_at[iB * H + iH])
-                * compute_t(c_centred2_at[iB * H + iH]);
-        c_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step7_point(
-    const compute_t c_squared, const compute_t H_, const compute_t sum_dot_c, compute_t& c_std,
-    compute_t& dot_c_mean)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-    dot_c_mean = sum_dot_c / H_;
-}
-
-extern "C" void jvp_step7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_dot_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t c_std, dot_c_mean;
-        jvp_step7_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_c_at[iB]),
-            c_std, dot_c_mean);
-        c_std_at[iB] = storage_t(c_std);
-        dot_c_mean_at[iB] = storage_t(dot_c_mean);
-    }
-}
-
-inline_point void jvp_step8_point(
-    const compute_t c_centred2, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    layer_norm_c = c_centred2 / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" void jvp_step8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t layer_norm_c, h_tanh, h;
-        jvp_step8_point(
-            compute_t(c_centred2_at[iB * H + iH]),
-            compute_t(c_std_at[iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[iB * H + iH]),
-            layer_norm_c, h_tanh, h);
-        layer_norm_c_at[iB * H + iH] = storage_t(layer_norm_c);
-        h_tanh_at[iB * H + iH] = storage_t(h_tanh);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void jvp_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_c_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(layer_norm_c_at[iB * H + iH])
-                * compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
-        dot_c_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step9_point(
-    const compute_t dot_c_dot, const compute_t H_, compute_t& dot_c_share)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    dot_c_share = dot_c_dot / H_;
-}
-
-extern "C" void jvp_step9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_c_dot_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_c_share;
-        jvp_step9_point(
-            compute_t(dot_c_dot_at[iB]),
-            compute_t(H),
-            dot_c_share);
-        dot_c_share_at[iB] = storage_t(dot_c_share);
-    }
-}
-
-inline_point void jvp_step10_point(
-    const compute_t dot_c, const compute_t dot_c_mean, const compute_t layer_norm_c,
-    const compute_t dot_c_share, const compute_t c_std, const compute_t dot_gamma_c,
-    const compute_t dot_beta_c, const compute_t gamma_c, const compute_t h_tanh, const compute_t dot_o,
-    const compute_t o, compute_t& dot_h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / c_std;
-    const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
-    const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
-    dot_h = h_tanh * dot_o + o * dot_h_tanh;
-}
-
-extern "C" void jvp_step10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_c_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[11]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_h;
-        jvp_step10_point(
-            compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_c_mean_at[iB]),
-            compute_t(layer_norm_c_at[iB * H + iH]),
-            compute_t(dot_c_share_at[iB]),
-            compute_t(c_std_at[iB]),
-            compute_t(dot_gamma_c_at[iH]),
-            compute_t(dot_beta_c_at[iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(h_tanh_at[iB * H + iH]),
-            compute_t(dot_o_at[iB * H + iH]),
-            compute_t(o_at[iB * H + iH]),
-            dot_h);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        const compute_t H_ = compute_t(H);
+        const compute_t c_std = compute_t(c_std_at[iB]);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t dot_c_mean = sum_dot_c / H_;
+        const compute_t dot_c_share = dot_c_dot / H_;
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[iB * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[iB * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[iB * H + iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / c_std;
+            const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
+            const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
+            const compute_t dot_h = o * dot_h_tanh + h_tanh * dot_o;
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        }
     }
 }
 
 #endif  // SYMRNN_JVP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
-
-// m_w = mean(w)
-extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
 
 inline_point void hvp_forward_before_point(
     const compute_t dot_w_i_W_i, const compute_t dot_w_i_x, const compute_t dot_w_f_W_f,
@@ -3402,910 +1808,536 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-// m_w = mean(w)
-extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_sum_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        dot_sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_before2_point(
-    const compute_t sum_w, const compute_t H_, const compute_t dot_sum_w, compute_t& m_w, compute_t& dot_m_w)
-{
-    // m_w = mean(w)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_w = sum_w * s1;
-    dot_m_w = dot_sum_w * s1;
-}
-
-extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_sum_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t m_w, dot_m_w;
-        hvp_forward_before2_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_sum_w_at[iT * B + iB]),
-            m_w, dot_m_w);
-        m_w_at[iT * B + iB] = storage_t(m_w);
-        dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
-    }
-}
-
-inline_point void hvp_forward_before3_point(
-    const compute_t w, const compute_t m_w, const compute_t dot_w, const compute_t dot_m_w,
-    compute_t& s_w_sum_arg, compute_t& dot_s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-    const compute_t s1 = 2 * m_w - 2 * w;
-    dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_s_w_sum_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_w_sum_arg, dot_s_w_sum_arg;
-        hvp_forward_before3_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            s_w_sum_arg, dot_s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-        dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(dot_s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_s_w_pre_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
+        double sum_w_total = 0;
+        double dot_sum_w_total = 0;
+        #pragma omp simd reduction(+:sum_w_total, dot_sum_w_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+            dot_sum_w_total += dot_w;
+        }
+        const compute_t sum_w = compute_t(sum_w_total);
+        const compute_t dot_sum_w = compute_t(dot_sum_w_total);
 
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_s_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        dot_s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t s2 = compute_t(0.25) / H_;
+        const compute_t m_w = sum_w * s2;
+        const compute_t dot_m_w = dot_sum_w * s2;
+        m_w_at[iT * B + iB] = storage_t(m_w);
+        dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
+        double s_w_sum_total = 0;
+        double dot_s_w_sum_total = 0;
+        #pragma omp simd reduction(+:s_w_sum_total, dot_s_w_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            const compute_t s1 = 2 * m_w - 2 * w;
+            const compute_t dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
+            s_w_sum_total += s_w_sum_arg;
+            dot_s_w_sum_total += dot_s_w_sum_arg;
+        }
+        const compute_t s_w_sum = compute_t(s_w_sum_total);
+        const compute_t dot_s_w_sum = compute_t(dot_s_w_sum_total);
 
-inline_point void hvp_forward_before4_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_w_sum,
-    compute_t& dot_s_w_pre, compute_t& s_w, compute_t& dot_s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_w_pre = s_w_sum * s1 + eps;
-    dot_s_w_pre = dot_s_w_sum * s1;
-    s_w = sqrt(s_w_pre);
-    dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
-}
-
-extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_w_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_w_sum_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_s_w_pre_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_s_w_pre, s_w, dot_s_w;
-        hvp_forward_before4_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_w_sum_at[iT * B + iB]),
-            dot_s_w_pre, s_w, dot_s_w);
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s3 = compute_t(0.25) / H_;
+        const compute_t s_w_pre = eps + s_w_sum * s3;
+        const compute_t dot_s_w_pre = dot_s_w_sum * s3;
+        const compute_t s_w = sqrt(s_w_pre);
+        const compute_t dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
         dot_s_w_pre_at[iT * B + iB] = storage_t(dot_s_w_pre);
         s_w_at[iT * B + iB] = storage_t(s_w);
         dot_s_w_at[iT * B + iB] = storage_t(dot_s_w);
     }
 }
 
-// m_u = mean(u)
-extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
-        sum_u_at[iB] = storage_t(total);
+        double sum_u_total = 0;
+        #pragma omp simd reduction(+:sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
+        }
+        const compute_t sum_u = compute_t(sum_u_total);
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        m_u_at[t * B + iB] = storage_t(m_u);
+        double s_u_sum_total = 0;
+        #pragma omp simd reduction(+:s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        const compute_t s_u_sum = compute_t(s_u_sum_total);
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        s_u_at[t * B + iB] = storage_t(s_u);
     }
 }
 
-inline_point void hvp_forward_step_point(
-    const compute_t dot_u_i_U_i, const compute_t dot_u_i_h_prev, const compute_t dot_u_f_U_f,
-    const compute_t dot_u_f_h_prev, const compute_t dot_u_g_U_g, const compute_t dot_u_g_h_prev,
-    const compute_t dot_u_o_U_o, const compute_t dot_u_o_h_prev, compute_t& dot_u_i, compute_t& dot_u_f,
-    compute_t& dot_u_g, compute_t& dot_u_o)
-{
-    // u_i = U_i @ h[t-1]
-    dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
-    // u_f = U_f @ h[t-1]
-    dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
-    // u_g = U_g @ h[t-1]
-    dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
-    // u_o = U_o @ h[t-1]
-    dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
-}
-
-extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[33]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
-        hvp_forward_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            dot_u_i, dot_u_f, dot_u_g, dot_u_o);
-        dot_u_at[(t * B + iB) * (4 * H) + iH] = storage_t(dot_u_i);
-        dot_u_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(dot_u_f);
-        dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
-        dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        double sum_c2_total = 0;
+        #pragma omp simd reduction(+:sum_c2_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            // u_i = U_i @ h[t-1]
+            const compute_t dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
+            // u_f = U_f @ h[t-1]
+            const compute_t dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
+            // u_g = U_g @ h[t-1]
+            const compute_t dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
+            // u_o = U_o @ h[t-1]
+            const compute_t dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            dot_u_at[(t * B + iB) * (4 * H) + iH] = storage_t(dot_u_i);
+            dot_u_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(dot_u_f);
+            dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
+            dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
+            i_at[(t * B + iB) * H + iH] = storage_t(i);
+            f_at[(t * B + iB) * H + iH] = storage_t(f);
+            g_at[(t * B + iB) * H + iH] = storage_t(g);
+            o_at[(t * B + iB) * H + iH] = storage_t(o);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c2_total += c;
+        }
+        const compute_t sum_c2 = compute_t(sum_c2_total);
+
+        const compute_t H_ = compute_t(H);
+        double c_squared_total = 0;
+        #pragma omp simd reduction(+:c_squared_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred2 = c - sum_c2 / H_;
+            c_centred2_at[iB * H + iH] = storage_t(c_centred2);
+            c_squared_total += c_centred2 * c_centred2;
+        }
+        const compute_t c_squared = compute_t(c_squared_total);
+
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        const compute_t dot_c_std = c_std;
+        c_std_at[t * B + iB] = storage_t(c_std);
+        dot_c_std_at[t * B + iB] = storage_t(dot_c_std);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c_centred2 = compute_t(c_centred2_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred2 / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
-// m_u = mean(u)
-extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_sum_u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
-        dot_sum_u_at[iB] = storage_t(total);
-    }
-}
+        double dot_sum_u_total = 0;
+        #pragma omp simd reduction(+:dot_sum_u_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            dot_sum_u_total += dot_u;
+        }
+        const compute_t dot_sum_u = compute_t(dot_sum_u_total);
 
-inline_point void hvp_forward_step2_point(
-    const compute_t sum_u, const compute_t H_, const compute_t dot_sum_u, compute_t& m_u, compute_t& dot_m_u)
-{
-    // m_u = mean(u)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_u = sum_u * s1;
-    dot_m_u = dot_sum_u * s1;
-}
-
-extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_sum_u_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t m_u, dot_m_u;
-        hvp_forward_step2_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            compute_t(dot_sum_u_at[iB]),
-            m_u, dot_m_u);
-        m_u_at[t * B + iB] = storage_t(m_u);
+        const compute_t H_ = compute_t(H);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        // m_u = mean(u)
+        const compute_t dot_m_u = compute_t(0.25) * dot_sum_u / H_;
         dot_m_u_at[t * B + iB] = storage_t(dot_m_u);
-    }
-}
+        double dot_s_u_sum_total = 0;
+        #pragma omp simd reduction(+:dot_s_u_sum_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s1 = 2 * m_u - 2 * u;
+            const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
+            dot_s_u_sum_total += dot_s_u_sum_arg;
+        }
+        const compute_t dot_s_u_sum = compute_t(dot_s_u_sum_total);
 
-inline_point void hvp_forward_step3_point(
-    const compute_t u, const compute_t m_u, const compute_t dot_u, const compute_t dot_m_u,
-    compute_t& s_u_sum_arg, compute_t& dot_s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-    const compute_t s1 = 2 * m_u - 2 * u;
-    dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
-}
-
-extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_s_u_sum_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t s_u_sum_arg, dot_s_u_sum_arg;
-        hvp_forward_step3_point(
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            s_u_sum_arg, dot_s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-        dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(dot_s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void hvp_forward_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void hvp_forward_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_s_u_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        dot_s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step4_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_u_sum,
-    compute_t& dot_s_u_pre, compute_t& s_u, compute_t& dot_s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_u_pre = s_u_sum * s1 + eps;
-    dot_s_u_pre = dot_s_u_sum * s1;
-    s_u = sqrt(s_u_pre);
-    dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
-}
-
-extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ s_u_sum_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_u_sum_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[4]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_s_u_pre, s_u, dot_s_u;
-        hvp_forward_step4_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_u_sum_at[iB]),
-            dot_s_u_pre, s_u, dot_s_u);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t dot_s_u_pre = compute_t(0.25) * dot_s_u_sum / H_;
+        const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
         dot_s_u_pre_at[t * B + iB] = storage_t(dot_s_u_pre);
-        s_u_at[t * B + iB] = storage_t(s_u);
         dot_s_u_at[t * B + iB] = storage_t(dot_s_u);
     }
 }
 
-inline_point void hvp_forward_step5_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t dot_gamma_wi, const compute_t dot_w_i, const compute_t dot_m_w,
-    const compute_t dot_s_w, const compute_t dot_gamma_ui, const compute_t dot_u_i, const compute_t dot_m_u,
-    const compute_t dot_s_u, const compute_t dot_b_i, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t b_f, const compute_t dot_gamma_wf,
-    const compute_t dot_w_f, const compute_t dot_gamma_uf, const compute_t dot_u_f, const compute_t dot_b_f,
-    const compute_t gamma_wg, const compute_t w_g, const compute_t gamma_ug, const compute_t u_g,
-    const compute_t b_g, const compute_t dot_gamma_wg, const compute_t dot_w_g,
-    const compute_t dot_gamma_ug, const compute_t dot_u_g, const compute_t dot_b_g,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t gamma_uo, const compute_t u_o,
-    const compute_t b_o, const compute_t dot_gamma_wo, const compute_t dot_w_o,
-    const compute_t dot_gamma_uo, const compute_t dot_u_o, const compute_t dot_b_o, const compute_t c_prev,
-    const compute_t dot_c_prev, compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre,
-    compute_t& f, compute_t& dot_f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c, compute_t& dot_c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = u_i - m_u;
-    const compute_t s3 = s1 * s2;
-    const compute_t s4 = 1 / s_w;
-    const compute_t s5 = w_i - m_w;
-    const compute_t s6 = s4 * s5;
-    const compute_t i_pre = gamma_wi * s6 + gamma_ui * s3 + b_i;
-    const compute_t s7 = gamma_ui * s1;
-    const compute_t s8 = gamma_wi * s4;
-    const compute_t s9 = dot_s_u / square(s_u);
-    const compute_t s10 = dot_s_w / square(s_w);
-    dot_i_pre = dot_gamma_wi * s6 - gamma_wi * s5 * s10 - gamma_ui * s2 * s9 + dot_w_i * s8 - dot_m_w * s8 +
-        dot_gamma_ui * s3 + dot_u_i * s7 - dot_m_u * s7 + dot_b_i;
-    i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s11 = u_f - m_u;
-    const compute_t s12 = s1 * s11;
-    const compute_t s13 = w_f - m_w;
-    const compute_t s14 = s4 * s13;
-    const compute_t f_pre = gamma_wf * s14 + gamma_uf * s12 + b_f;
-    const compute_t s15 = gamma_uf * s1;
-    const compute_t s16 = gamma_wf * s4;
-    dot_f_pre = dot_gamma_wf * s14 - dot_m_w * s16 - dot_m_u * s15 - gamma_wf * s10 * s13 - gamma_uf * s9 * s11 +
-        dot_w_f * s16 + dot_gamma_uf * s12 + dot_u_f * s15 + dot_b_f;
-    f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s17 = u_g - m_u;
-    const compute_t s18 = s1 * s17;
-    const compute_t s19 = w_g - m_w;
-    const compute_t s20 = s4 * s19;
-    const compute_t g_pre = gamma_wg * s20 + gamma_ug * s18 + b_g;
-    const compute_t s21 = gamma_ug * s1;
-    const compute_t s22 = gamma_wg * s4;
-    dot_g_pre = dot_gamma_wg * s20 - dot_m_w * s22 - dot_m_u * s21 - gamma_wg * s10 * s19 - gamma_ug * s9 * s17 +
-        dot_w_g * s22 + dot_gamma_ug * s18 + dot_u_g * s21 + dot_b_g;
-    g = tanh(g_pre);
-    dot_g = dot_g_pre * (1 - square(g));
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s23 = u_o - m_u;
-    const compute_t s24 = s1 * s23;
-    const compute_t s25 = w_o - m_w;
-    const compute_t s26 = s4 * s25;
-    const compute_t o_pre = gamma_wo * s26 + gamma_uo * s24 + b_o;
-    const compute_t s27 = gamma_uo * s1;
-    const compute_t s28 = gamma_wo * s4;
-    dot_o_pre = dot_gamma_wo * s26 - dot_m_w * s28 - dot_m_u * s27 - gamma_wo * s10 * s25 - gamma_uo * s9 * s23 +
-        dot_w_o * s28 + dot_gamma_uo * s24 + dot_u_o * s27 + dot_b_o;
-    o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
-}
-
-extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ dot_gamma_uf_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[23]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[25]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[27]);
-    const storage_t* __restrict__ dot_gamma_ug_at = static_cast<storage_t*>(at[28]);
-    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[29]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[30]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[31]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[32]);
-    const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[33]);
-    const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[34]);
-    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[36]);
-    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[37]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[38]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[39]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[40]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[41]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[42]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[43]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[44]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[45]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[46]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[47]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[48]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[49]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c;
-        hvp_forward_step5_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(dot_gamma_wi_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_w_at[t * B + iB]),
-            compute_t(dot_s_w_at[t * B + iB]),
-            compute_t(dot_gamma_ui_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            compute_t(dot_s_u_at[t * B + iB]),
-            compute_t(dot_b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(dot_gamma_wf_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_gamma_uf_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(dot_gamma_wg_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_gamma_ug_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_b_o_at[iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c);
-        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
-        i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
-        f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
-        g_at[(t * B + iB) * H + iH] = storage_t(g);
-        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
-        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
-        o_at[(t * B + iB) * H + iH] = storage_t(o);
-        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_c2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_gamma_uf_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ dot_gamma_ug_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[30]);
+    const storage_t* __restrict__ dot_gamma_uo_at = static_cast<storage_t*>(at[31]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[32]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[33]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[34]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[36]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[37]);
+    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[38]);
+    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[39]);
+    const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[40]);
+    const storage_t* __restrict__ dot_beta_c_at = static_cast<storage_t*>(at[41]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[42]);
+    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[43]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[44]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[45]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[46]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[47]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[48]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[49]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[50]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[51]);
+    storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[52]);
+    storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[53]);
+    storage_t* __restrict__ dot_layer_norm_c_at = static_cast<storage_t*>(at[54]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[55]);
+    storage_t* __restrict__ dot_h_tanh_at = static_cast<storage_t*>(at[56]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[57]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
-        sum_c2_at[iB] = storage_t(total);
-    }
-}
+        const compute_t dot_m_w = compute_t(dot_m_w_at[t * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        double sum_dot_c_total = 0;
+        double dot_c_dot_total = 0;
+        #pragma omp simd reduction(+:sum_dot_c_total, dot_c_dot_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_gamma_wi = compute_t(dot_gamma_wi_at[iH]);
+            const compute_t dot_w_i = compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_gamma_ui = compute_t(dot_gamma_ui_at[iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
+            const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_gamma_uf = compute_t(dot_gamma_uf_at[iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
+            const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
+            const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = gamma_ui * s1;
+            const compute_t s3 = 1 / s_w;
+            const compute_t s4 = gamma_wi * s3;
+            const compute_t s5 = u_i - m_u;
+            const compute_t s6 = w_i - m_w;
+            const compute_t s7 = dot_s_u / square(s_u);
+            const compute_t s8 = dot_s_w / square(s_w);
+            const compute_t dot_i_pre = dot_gamma_wi * s3 * s6 + dot_w_i * s4 - dot_m_w * s4 + dot_gamma_ui * s1 *
+                s5 + dot_u_i * s2 - dot_m_u * s2 + dot_b_i - gamma_wi * s6 * s8 - gamma_ui * s5 * s7;
+            const compute_t dot_i = i * (1 - i) * dot_i_pre;
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s9 = gamma_uf * s1;
+            const compute_t s10 = gamma_wf * s3;
+            const compute_t s11 = u_f - m_u;
+            const compute_t s12 = w_f - m_w;
+            const compute_t dot_f_pre = dot_gamma_wf * s3 * s12 - dot_m_w * s10 - dot_m_u * s9 + dot_w_f * s10 +
+                dot_gamma_uf * s1 * s11 + dot_u_f * s9 + dot_b_f - gamma_wf * s8 * s12 - gamma_uf * s7 * s11;
+            const compute_t dot_f = f * (1 - f) * dot_f_pre;
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s13 = gamma_ug * s1;
+            const compute_t s14 = gamma_wg * s3;
+            const compute_t s15 = u_g - m_u;
+            const compute_t s16 = w_g - m_w;
+            const compute_t dot_g_pre = dot_gamma_wg * s3 * s16 - dot_m_w * s14 - dot_m_u * s13 + dot_w_g * s14 +
+                dot_gamma_ug * s1 * s15 + dot_u_g * s13 + dot_b_g - gamma_wg * s8 * s16 - gamma_ug * s7 * s15;
+            const compute_t dot_g = (1 - square(g)) * dot_g_pre;
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s17 = gamma_uo * s1;
+            const compute_t s18 = gamma_wo * s3;
+            const compute_t s19 = u_o - m_u;
+            const compute_t s20 = w_o - m_w;
+            const compute_t dot_o_pre = dot_gamma_wo * s3 * s20 - dot_m_w * s18 - dot_m_u * s17 + dot_w_o * s18 +
+                dot_gamma_uo * s1 * s19 + dot_u_o * s17 + dot_b_o - gamma_wo * s8 * s20 - gamma_uo * s7 * s19;
+            const compute_t dot_o = o * (1 - o) * dot_o_pre;
+            // c = f * c[t-1] + i * g
+            const compute_t dot_c = i * dot_g + f * dot_c_prev + g * dot_i + c_prev * dot_f;
+            dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+            dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+            dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+            dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+            dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+            dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+            dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+            dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+            dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_dot_c_total += dot_c;
+            dot_c_dot_total += layer_norm_c * dot_c;
+        }
+        const compute_t sum_dot_c = compute_t(sum_dot_c_total);
+        const compute_t dot_c_dot = compute_t(dot_c_dot_total);
 
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_forward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_dot_c_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
-        sum_dot_c_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step6_point(
-    const compute_t c, const compute_t sum_c2, const compute_t H_, compute_t& c_centred2)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred2 = c - sum_c2 / H_;
-}
-
-extern "C" void hvp_forward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_c2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t c_centred2;
-        hvp_forward_step6_point(
-            compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(sum_c2_at[iB]),
-            compute_t(H),
-            c_centred2);
-        c_centred2_at[iB * H + iH] = storage_t(c_centred2);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_forward_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_centred2_at[iB * H + iH])
-                * compute_t(c_centred2_at[iB * H + iH]);
-        c_squared_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step7_point(
-    const compute_t c_squared, const compute_t H_, const compute_t sum_dot_c, compute_t& c_std,
-    compute_t& dot_c_mean, compute_t& dot_c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-    dot_c_mean = sum_dot_c / H_;
-    dot_c_std = c_std;
-}
-
-extern "C" void hvp_forward_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_squared_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_dot_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[4]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t c_std, dot_c_mean, dot_c_std;
-        hvp_forward_step7_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_c_at[iB]),
-            c_std, dot_c_mean, dot_c_std);
-        c_std_at[t * B + iB] = storage_t(c_std);
+        const compute_t H_ = compute_t(H);
+        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t dot_c_mean = sum_dot_c / H_;
+        const compute_t dot_c_share = dot_c_dot / H_;
         dot_c_mean_at[t * B + iB] = storage_t(dot_c_mean);
-        dot_c_std_at[t * B + iB] = storage_t(dot_c_std);
-    }
-}
-
-inline_point void hvp_forward_step8_point(
-    const compute_t c_centred2, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    layer_norm_c = c_centred2 / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t layer_norm_c, h_tanh, h;
-        hvp_forward_step8_point(
-            compute_t(c_centred2_at[iB * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            layer_norm_c, h_tanh, h);
-        layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
-        h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_forward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_c_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
-                * compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
-        dot_c_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step9_point(
-    const compute_t dot_c_dot, const compute_t H_, compute_t& dot_c_share)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    dot_c_share = dot_c_dot / H_;
-}
-
-extern "C" void hvp_forward_step9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_c_dot_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_c_share;
-        hvp_forward_step9_point(
-            compute_t(dot_c_dot_at[iB]),
-            compute_t(H),
-            dot_c_share);
         dot_c_share_at[t * B + iB] = storage_t(dot_c_share);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / dot_c_std;
+            const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
+            const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
+            const compute_t dot_h = o * dot_h_tanh + h_tanh * dot_o;
+            dot_layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
+            dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+            dot_h_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_h_tanh);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        }
     }
 }
 
-inline_point void hvp_forward_step10_point(
-    const compute_t dot_c, const compute_t dot_c_mean, const compute_t layer_norm_c,
-    const compute_t dot_c_share, const compute_t dot_c_std, const compute_t dot_gamma_c,
-    const compute_t dot_beta_c, const compute_t gamma_c, const compute_t h_tanh, const compute_t dot_o,
-    const compute_t o, compute_t& dot_layer_norm_c, compute_t& dot_h_pre, compute_t& dot_h_tanh,
-    compute_t& dot_h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / dot_c_std;
-    dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
-    dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
-    dot_h = h_tanh * dot_o + o * dot_h_tanh;
-}
-
-extern "C" void hvp_forward_step10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_mean_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_c_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_layer_norm_c_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_h_tanh_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[14]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h;
-        hvp_forward_step10_point(
-            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_c_mean_at[t * B + iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_share_at[t * B + iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(dot_gamma_c_at[iH]),
-            compute_t(dot_beta_c_at[iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(dot_o_at[(t * B + iB) * H + iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h);
-        dot_layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
-        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-        dot_h_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_h_tanh);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
-        sum_c_at[iT * B + iB] = storage_t(total);
+        double sum_c_total = 0;
+        #pragma omp simd reduction(+:sum_c_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
+        }
+        const compute_t sum_c = compute_t(sum_c_total);
+
+        const compute_t H_ = compute_t(H);
+        const compute_t dot_c_std = compute_t(dot_c_std_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            const compute_t c_standard = c_centred / (H_ * dot_c_std);
+            c_standard_at[(iT * B + iB) * H + iH] = storage_t(c_standard);
+        }
     }
 }
 
-inline_point void hvp_backward_before_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, const compute_t dot_c_std,
-    compute_t& c_standard)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t c_centred = c - sum_c / H_;
-    c_standard = c_centred / (H_ * dot_c_std);
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_c_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t c_standard;
-        hvp_backward_before_point(
-            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_c_std_at[iT * B + iB]),
-            c_standard);
-        c_standard_at[(iT * B + iB) * H + iH] = storage_t(c_standard);
-    }
-}
-
-inline_point void hvp_backward_step_point(
-    const compute_t dy, const compute_t d_dot_h_next, const compute_t o, const compute_t dot_h_pre,
-    const compute_t h_tanh, const compute_t d_h_next, const compute_t dot_o, const compute_t gamma_c,
-    const compute_t dot_c, const compute_t dot_c_mean, const compute_t layer_norm_c,
-    const compute_t dot_c_share, const compute_t dot_c_std, const compute_t dot_o_pre,
-    const compute_t dot_h_tanh, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
-    const compute_t s_u, const compute_t dot_gamma_uo, const compute_t dot_u_o, const compute_t dot_m_u,
-    const compute_t dot_s_u, compute_t& d_dot_h_pre, compute_t& d_h_pre, compute_t& d_dot_layer_norm_c,
-    compute_t& d_dot_layer_norm_c_by_dot_c_std, compute_t& d_dot_o_pre, compute_t& d_o_pre,
-    compute_t& d_dot_o_pre_by_dot_s_u, compute_t& d_o_pre_by_s_u, compute_t& d_dot_o_pre_by_s_u,
-    compute_t& d_dot_o_pre_by_m_u)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t d_dot_h = dy + d_dot_h_next;
-    const compute_t d_dot_h_tanh = o * d_dot_h;
-    const compute_t d_h_tanh = o * d_h_next - 2 * dot_h_pre * h_tanh * d_dot_h_tanh + dot_o * d_dot_h;
-    const compute_t s1 = 1 - square(h_tanh);
-    d_dot_h_pre = d_dot_h_tanh * s1;
-    d_h_pre = d_h_tanh * s1;
-    d_dot_layer_norm_c = gamma_c * d_dot_h_pre;
-    d_dot_layer_norm_c_by_dot_c_std = -(dot_c - dot_c_mean - layer_norm_c * dot_c_share) * d_dot_layer_norm_c /
-        square(dot_c_std);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t d_dot_o = h_tanh * d_dot_h;
-    const compute_t s2 = 1 - o;
-    const compute_t d_o = (dot_o_pre * s2 - o * dot_o_pre) * d_dot_o + h_tanh * d_h_next + dot_h_tanh * d_dot_h;
-    const compute_t s3 = o * s2;
-    d_dot_o_pre = d_dot_o * s3;
-    d_o_pre = d_o * s3;
-    const compute_t s4 = u_o - m_u;
-    const compute_t s5 = 1 / square(s_u);
-    const compute_t s6 = gamma_uo * s5;
-    const compute_t s7 = s4 * s6;
-    d_dot_o_pre_by_dot_s_u = -d_dot_o_pre * s7;
-    d_o_pre_by_s_u = -d_o_pre * s7;
-    d_dot_o_pre_by_s_u = (2 * gamma_uo * dot_s_u * s4 / pow(s_u, compute_t(3)) + gamma_uo * dot_m_u * s5 -
-        dot_gamma_uo * s4 * s5 - dot_u_o * s6) * d_dot_o_pre;
-    d_dot_o_pre_by_m_u = (gamma_uo * dot_s_u * s5 - dot_gamma_uo / s_u) * d_dot_o_pre;
-}
-
-extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
@@ -4331,995 +2363,390 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_dot_layer_norm_c_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_dot_layer_norm_c_by_dot_c_std_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_dot_o_pre_by_dot_s_u_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ d_dot_o_pre_by_s_u_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ d_dot_o_pre_by_m_u_at = static_cast<storage_t*>(at[32]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_dot_h_pre, d_h_pre, d_dot_layer_norm_c, d_dot_layer_norm_c_by_dot_c_std, d_dot_o_pre, d_o_pre,
-            d_dot_o_pre_by_dot_s_u, d_o_pre_by_s_u, d_dot_o_pre_by_s_u, d_dot_o_pre_by_m_u;
-        hvp_backward_step_point(
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_c_mean_at[t * B + iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_share_at[t * B + iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            compute_t(dot_s_u_at[t * B + iB]),
-            d_dot_h_pre, d_h_pre, d_dot_layer_norm_c, d_dot_layer_norm_c_by_dot_c_std, d_dot_o_pre, d_o_pre,
-            d_dot_o_pre_by_dot_s_u, d_o_pre_by_s_u, d_dot_o_pre_by_s_u, d_dot_o_pre_by_m_u);
-        d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_dot_layer_norm_c_at[iB * H + iH] = storage_t(d_dot_layer_norm_c);
-        d_dot_layer_norm_c_by_dot_c_std_at[iB * H + iH] = storage_t(d_dot_layer_norm_c_by_dot_c_std);
-        d_dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_o_pre);
-        d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
-        d_dot_o_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_o_pre_by_dot_s_u);
-        d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
-        d_dot_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_o_pre_by_s_u);
-        d_dot_o_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_o_pre_by_m_u);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_step_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_layer_norm_c_by_dot_c_std_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_c_std_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[27]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[28]);
+    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[30]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[31]);
+    const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[32]);
+    const storage_t* __restrict__ dot_gamma_uf_at = static_cast<storage_t*>(at[33]);
+    const storage_t* __restrict__ dot_gamma_ug_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[35]);
+    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[36]);
+    const storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[37]);
+    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[38]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[39]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[40]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[41]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[42]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[43]);
+    const storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[44]);
+    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[45]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[46]);
+    storage_t* __restrict__ d_dot_layer_norm_c_at = static_cast<storage_t*>(at[47]);
+    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[48]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[49]);
+    storage_t* __restrict__ d_dot_m_u_dot_o_pre_at = static_cast<storage_t*>(at[50]);
+    storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[51]);
+    storage_t* __restrict__ d_m_u_dot_o_pre_at = static_cast<storage_t*>(at[52]);
+    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[53]);
+    storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[54]);
+    storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[55]);
+    storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[56]);
+    storage_t* __restrict__ d_dot_f_at = static_cast<storage_t*>(at[57]);
+    storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[58]);
+    storage_t* __restrict__ d_dot_i_at = static_cast<storage_t*>(at[59]);
+    storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[60]);
+    storage_t* __restrict__ d_dot_m_u_dot_i_pre_at = static_cast<storage_t*>(at[61]);
+    storage_t* __restrict__ d_dot_m_u_dot_f_pre_at = static_cast<storage_t*>(at[62]);
+    storage_t* __restrict__ d_dot_m_u_dot_g_pre_at = static_cast<storage_t*>(at[63]);
+    storage_t* __restrict__ d_m_u_dot_i_pre_at = static_cast<storage_t*>(at[64]);
+    storage_t* __restrict__ d_m_u_dot_f_pre_at = static_cast<storage_t*>(at[65]);
+    storage_t* __restrict__ d_m_u_dot_g_pre_at = static_cast<storage_t*>(at[66]);
+    storage_t* __restrict__ d_dot_s_u_sum_at = static_cast<storage_t*>(at[67]);
+    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[68]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[69]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[70]);
+    storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[71]);
+    storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[72]);
+    storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[73]);
+    storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[74]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_layer_norm_c_by_dot_c_std_at[iB * H + iH]);
-        d_dot_c_std_at[iB] = storage_t(total);
-    }
-}
+        const compute_t dot_c_mean = compute_t(dot_c_mean_at[t * B + iB]);
+        const compute_t dot_c_share = compute_t(dot_c_share_at[t * B + iB]);
+        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        double d_dot_c_std_total = 0;
+        double d_dot_c_share_dot_layer_norm_c_total = 0;
+        double d_dot_c_mean_dot_layer_norm_c_total = 0;
+        double d_dot_s_u_dot_o_pre_total = 0;
+        double d_s_u_o_pre_total = 0;
+        double d_s_u_dot_o_pre_total = 0;
+        double d_dot_m_u_dot_o_pre_total = 0;
+        double d_m_u_o_pre_total = 0;
+        double d_m_u_dot_o_pre_total = 0;
+        #pragma omp simd reduction(+:d_dot_c_std_total, d_dot_c_share_dot_layer_norm_c_total, \
+            d_dot_c_mean_dot_layer_norm_c_total, d_dot_s_u_dot_o_pre_total, \
+            d_s_u_o_pre_total, d_s_u_dot_o_pre_total, d_dot_m_u_dot_o_pre_total, \
+            d_m_u_o_pre_total, d_m_u_dot_o_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o_pre = compute_t(dot_o_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_tanh = compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t d_dot_h = dy + d_dot_h_next;
+            const compute_t d_dot_h_tanh = o * d_dot_h;
+            const compute_t d_h_tanh = o * d_h_next - 2 * dot_h_pre * h_tanh * d_dot_h_tanh + dot_o * d_dot_h;
+            const compute_t s1 = 1 - square(h_tanh);
+            const compute_t d_dot_h_pre = d_dot_h_tanh * s1;
+            const compute_t d_h_pre = d_h_tanh * s1;
+            const compute_t d_dot_layer_norm_c = gamma_c * d_dot_h_pre;
+            const compute_t d_dot_layer_norm_c_by_dot_c_std = -(dot_c - dot_c_mean - layer_norm_c * dot_c_share) *
+                d_dot_layer_norm_c / square(dot_c_std);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_dot_o = h_tanh * d_dot_h;
+            const compute_t s2 = 1 - o;
+            const compute_t d_o = (dot_o_pre * s2 - o * dot_o_pre) * d_dot_o + h_tanh * d_h_next + dot_h_tanh * d_dot_h;
+            const compute_t s3 = o * s2;
+            const compute_t d_dot_o_pre = d_dot_o * s3;
+            const compute_t d_o_pre = d_o * s3;
+            const compute_t s4 = u_o - m_u;
+            const compute_t s5 = 1 / square(s_u);
+            const compute_t s6 = gamma_uo * s5;
+            const compute_t s7 = s4 * s6;
+            const compute_t d_dot_o_pre_by_dot_s_u = -d_dot_o_pre * s7;
+            const compute_t d_o_pre_by_s_u = -d_o_pre * s7;
+            const compute_t d_dot_o_pre_by_s_u = (2 * gamma_uo * dot_s_u * s4 / pow(s_u, compute_t(3)) + gamma_uo *
+                dot_m_u * s5 - dot_gamma_uo * s4 * s5 - dot_u_o * s6) * d_dot_o_pre;
+            const compute_t d_dot_o_pre_by_m_u = (gamma_uo * dot_s_u * s5 - dot_gamma_uo / s_u) * d_dot_o_pre;
+            d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_dot_layer_norm_c_at[iB * H + iH] = storage_t(d_dot_layer_norm_c);
+            d_dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_o_pre);
+            d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
+            d_dot_c_std_total += d_dot_layer_norm_c_by_dot_c_std;
+            d_dot_c_share_dot_layer_norm_c_total += d_dot_layer_norm_c * layer_norm_c;
+            d_dot_c_mean_dot_layer_norm_c_total += d_dot_layer_norm_c;
+            d_dot_s_u_dot_o_pre_total += d_dot_o_pre_by_dot_s_u;
+            d_s_u_o_pre_total += d_o_pre_by_s_u;
+            d_s_u_dot_o_pre_total += d_dot_o_pre_by_s_u;
+            d_dot_m_u_dot_o_pre_total += d_dot_o_pre * gamma_uo;
+            d_m_u_o_pre_total += d_o_pre * gamma_uo;
+            d_m_u_dot_o_pre_total += d_dot_o_pre_by_m_u;
+        }
+        const compute_t d_dot_c_std = compute_t(d_dot_c_std_total);
+        const compute_t d_dot_c_share_dot_layer_norm_c = compute_t(d_dot_c_share_dot_layer_norm_c_total);
+        const compute_t d_dot_c_mean_dot_layer_norm_c = compute_t(d_dot_c_mean_dot_layer_norm_c_total);
+        const compute_t d_dot_s_u_dot_o_pre = compute_t(d_dot_s_u_dot_o_pre_total);
+        const compute_t d_s_u_o_pre = compute_t(d_s_u_o_pre_total);
+        const compute_t d_s_u_dot_o_pre = compute_t(d_s_u_dot_o_pre_total);
+        const compute_t d_dot_m_u_dot_o_pre = compute_t(d_dot_m_u_dot_o_pre_total);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_total);
+        const compute_t d_m_u_dot_o_pre = compute_t(d_m_u_dot_o_pre_total);
+        d_dot_m_u_dot_o_pre_at[iB] = storage_t(d_dot_m_u_dot_o_pre);
+        d_m_u_o_pre_at[iB] = storage_t(d_m_u_o_pre);
+        d_m_u_dot_o_pre_at[iB] = storage_t(d_m_u_dot_o_pre);
 
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_c_share_dot_layer_norm_c_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_layer_norm_c_at[iB * H + iH])
-                * compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
-        d_dot_c_share_dot_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
+        const compute_t H_ = compute_t(H);
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t s18 = 1 / dot_c_std;
+        const compute_t d_dot_c_share = -d_dot_c_share_dot_layer_norm_c * s18;
+        const compute_t d_dot_c_dot = d_dot_c_share / H_;
+        const compute_t d_dot_c_mean = -d_dot_c_mean_dot_layer_norm_c * s18;
+        const compute_t d_sum_dot_c = d_dot_c_mean / H_;
+        double sum_d_layer_norm_c_total = 0;
+        double d_layer_norm_c_dot_total = 0;
+        double d_dot_s_u_dot_i_pre_total = 0;
+        double d_dot_s_u_dot_f_pre_total = 0;
+        double d_dot_s_u_dot_g_pre_total = 0;
+        double d_s_u_dot_i_pre_total = 0;
+        double d_s_u_dot_f_pre_total = 0;
+        double d_s_u_dot_g_pre_total = 0;
+        double d_dot_m_u_dot_i_pre_total = 0;
+        double d_dot_m_u_dot_f_pre_total = 0;
+        double d_dot_m_u_dot_g_pre_total = 0;
+        double d_m_u_dot_i_pre_total = 0;
+        double d_m_u_dot_f_pre_total = 0;
+        double d_m_u_dot_g_pre_total = 0;
+        #pragma omp simd reduction(+:sum_d_layer_norm_c_total, d_layer_norm_c_dot_total, d_dot_s_u_dot_i_pre_total, \
+            d_dot_s_u_dot_f_pre_total, d_dot_s_u_dot_g_pre_total, d_s_u_dot_i_pre_total, \
+            d_s_u_dot_f_pre_total, d_s_u_dot_g_pre_total, d_dot_m_u_dot_i_pre_total, \
+            d_dot_m_u_dot_f_pre_total, d_dot_m_u_dot_g_pre_total, d_m_u_dot_i_pre_total, \
+            d_m_u_dot_f_pre_total, d_m_u_dot_g_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t d_dot_layer_norm_c = compute_t(d_dot_layer_norm_c_at[iB * H + iH]);
+            const compute_t d_h_pre = compute_t(d_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t d_dot_h_pre = compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_gamma_ui = compute_t(dot_gamma_ui_at[iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_gamma_uf = compute_t(dot_gamma_uf_at[iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t s8 = d_dot_layer_norm_c / dot_c_std;
+            const compute_t d_layer_norm_c = gamma_c * d_h_pre + dot_c * d_dot_c_dot - dot_c_share * s8 +
+                dot_gamma_c * d_dot_h_pre;
+            // through c = f * c[t-1] + i * g
+            const compute_t d_dot_c = layer_norm_c * d_dot_c_dot + d_dot_c_next + d_sum_dot_c + s8;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g = i * d_dot_c;
+            const compute_t d_dot_g_pre = (1 - square(g)) * d_dot_g;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f = c_prev * d_dot_c;
+            const compute_t d_dot_f_pre = f * (1 - f) * d_dot_f;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t d_dot_i = g * d_dot_c;
+            const compute_t d_dot_i_pre = i * (1 - i) * d_dot_i;
+            const compute_t s9 = u_i - m_u;
+            const compute_t s10 = 1 / square(s_u);
+            const compute_t s11 = gamma_ui * s10;
+            const compute_t d_dot_i_pre_by_dot_s_u = -d_dot_i_pre * s9 * s11;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s12 = u_f - m_u;
+            const compute_t s13 = gamma_uf * s10;
+            const compute_t d_dot_f_pre_by_dot_s_u = -d_dot_f_pre * s12 * s13;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s14 = u_g - m_u;
+            const compute_t s15 = gamma_ug * s10;
+            const compute_t d_dot_g_pre_by_dot_s_u = -d_dot_g_pre * s14 * s15;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s16 = 1 / pow(s_u, compute_t(3));
+            const compute_t d_dot_i_pre_by_s_u = (dot_m_u * gamma_ui * s10 + 2 * dot_s_u * gamma_ui * s9 * s16 -
+                dot_gamma_ui * s9 * s10 - dot_u_i * s11) * d_dot_i_pre;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f_pre_by_s_u = (dot_m_u * gamma_uf * s10 + 2 * dot_s_u * gamma_uf * s12 * s16 -
+                dot_gamma_uf * s10 * s12 - dot_u_f * s13) * d_dot_f_pre;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g_pre_by_s_u = (dot_m_u * gamma_ug * s10 + 2 * dot_s_u * gamma_ug * s14 * s16 -
+                dot_gamma_ug * s10 * s14 - dot_u_g * s15) * d_dot_g_pre;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s17 = 1 / s_u;
+            const compute_t d_dot_i_pre_by_m_u = (dot_s_u * gamma_ui * s10 - dot_gamma_ui * s17) * d_dot_i_pre;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f_pre_by_m_u = (dot_s_u * gamma_uf * s10 - dot_gamma_uf * s17) * d_dot_f_pre;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g_pre_by_m_u = (dot_s_u * gamma_ug * s10 - dot_gamma_ug * s17) * d_dot_g_pre;
+            const compute_t d_dot_c_prev = f * d_dot_c;
+            d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
+            d_dot_c_at[iB * H + iH] = storage_t(d_dot_c);
+            d_dot_g_at[iB * H + iH] = storage_t(d_dot_g);
+            d_dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_g_pre);
+            d_dot_f_at[iB * H + iH] = storage_t(d_dot_f);
+            d_dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_f_pre);
+            d_dot_i_at[iB * H + iH] = storage_t(d_dot_i);
+            d_dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_i_pre);
+            d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+            sum_d_layer_norm_c_total += d_layer_norm_c;
+            d_layer_norm_c_dot_total += layer_norm_c * d_layer_norm_c;
+            d_dot_s_u_dot_i_pre_total += d_dot_i_pre_by_dot_s_u;
+            d_dot_s_u_dot_f_pre_total += d_dot_f_pre_by_dot_s_u;
+            d_dot_s_u_dot_g_pre_total += d_dot_g_pre_by_dot_s_u;
+            d_s_u_dot_i_pre_total += d_dot_i_pre_by_s_u;
+            d_s_u_dot_f_pre_total += d_dot_f_pre_by_s_u;
+            d_s_u_dot_g_pre_total += d_dot_g_pre_by_s_u;
+            d_dot_m_u_dot_i_pre_total += d_dot_i_pre * gamma_ui;
+            d_dot_m_u_dot_f_pre_total += d_dot_f_pre * gamma_uf;
+            d_dot_m_u_dot_g_pre_total += d_dot_g_pre * gamma_ug;
+            d_m_u_dot_i_pre_total += d_dot_i_pre_by_m_u;
+            d_m_u_dot_f_pre_total += d_dot_f_pre_by_m_u;
+            d_m_u_dot_g_pre_total += d_dot_g_pre_by_m_u;
+        }
+        const compute_t sum_d_layer_norm_c = compute_t(sum_d_layer_norm_c_total);
+        const compute_t d_layer_norm_c_dot = compute_t(d_layer_norm_c_dot_total);
+        const compute_t d_dot_s_u_dot_i_pre = compute_t(d_dot_s_u_dot_i_pre_total);
+        const compute_t d_dot_s_u_dot_f_pre = compute_t(d_dot_s_u_dot_f_pre_total);
+        const compute_t d_dot_s_u_dot_g_pre = compute_t(d_dot_s_u_dot_g_pre_total);
+        const compute_t d_s_u_dot_i_pre = compute_t(d_s_u_dot_i_pre_total);
+        const compute_t d_s_u_dot_f_pre = compute_t(d_s_u_dot_f_pre_total);
+        const compute_t d_s_u_dot_g_pre = compute_t(d_s_u_dot_g_pre_total);
+        const compute_t d_dot_m_u_dot_i_pre = compute_t(d_dot_m_u_dot_i_pre_total);
+        const compute_t d_dot_m_u_dot_f_pre = compute_t(d_dot_m_u_dot_f_pre_total);
+        const compute_t d_dot_m_u_dot_g_pre = compute_t(d_dot_m_u_dot_g_pre_total);
+        const compute_t d_m_u_dot_i_pre = compute_t(d_m_u_dot_i_pre_total);
+        const compute_t d_m_u_dot_f_pre = compute_t(d_m_u_dot_f_pre_total);
+        const compute_t d_m_u_dot_g_pre = compute_t(d_m_u_dot_g_pre_total);
+        d_dot_m_u_dot_i_pre_at[iB] = storage_t(d_dot_m_u_dot_i_pre);
+        d_dot_m_u_dot_f_pre_at[iB] = storage_t(d_dot_m_u_dot_f_pre);
+        d_dot_m_u_dot_g_pre_at[iB] = storage_t(d_dot_m_u_dot_g_pre);
+        d_m_u_dot_i_pre_at[iB] = storage_t(d_m_u_dot_i_pre);
+        d_m_u_dot_f_pre_at[iB] = storage_t(d_m_u_dot_f_pre);
+        d_m_u_dot_g_pre_at[iB] = storage_t(d_m_u_dot_g_pre);
 
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_c_mean_dot_layer_norm_c_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_layer_norm_c_at[iB * H + iH]);
-        d_dot_c_mean_dot_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_by_dot_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_u_dot_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_by_dot_s_u_at[iB * H + iH]);
-        d_dot_s_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_dot_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_u_dot_o_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uo_at[iH]);
-        d_dot_m_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uo_at[iH]);
-        d_m_u_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_step_sum9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_by_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_u_dot_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_by_m_u_at[iB * H + iH]);
-        d_m_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step2_point(
-    const compute_t d_dot_c_share_dot_layer_norm_c, const compute_t dot_c_std, const compute_t H_,
-    const compute_t d_dot_c_mean_dot_layer_norm_c, compute_t& d_dot_c_dot, compute_t& d_sum_dot_c)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t s1 = 1 / dot_c_std;
-    const compute_t d_dot_c_share = -d_dot_c_share_dot_layer_norm_c * s1;
-    d_dot_c_dot = d_dot_c_share / H_;
-    const compute_t d_dot_c_mean = -d_dot_c_mean_dot_layer_norm_c * s1;
-    d_sum_dot_c = d_dot_c_mean / H_;
-}
-
-extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_c_share_dot_layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_c_mean_dot_layer_norm_c_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_dot_c_dot_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_sum_dot_c_at = static_cast<storage_t*>(at[4]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_c_dot, d_sum_dot_c;
-        hvp_backward_step2_point(
-            compute_t(d_dot_c_share_dot_layer_norm_c_at[iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(H),
-            compute_t(d_dot_c_mean_dot_layer_norm_c_at[iB]),
-            d_dot_c_dot, d_sum_dot_c);
-        d_dot_c_dot_at[iB] = storage_t(d_dot_c_dot);
-        d_sum_dot_c_at[iB] = storage_t(d_sum_dot_c);
-    }
-}
-
-inline_point void hvp_backward_step3_point(
-    const compute_t d_dot_c_dot, const compute_t dot_c, const compute_t d_dot_layer_norm_c,
-    const compute_t dot_c_share, const compute_t dot_c_std, const compute_t d_h_pre,
-    const compute_t gamma_c, const compute_t d_dot_h_pre, const compute_t dot_gamma_c,
-    const compute_t d_dot_c_next, const compute_t d_sum_dot_c, const compute_t layer_norm_c,
-    const compute_t i, const compute_t g, const compute_t c_prev, const compute_t f,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug, const compute_t u_g,
-    const compute_t dot_gamma_ui, const compute_t dot_u_i, const compute_t dot_m_u, const compute_t dot_s_u,
-    const compute_t dot_gamma_uf, const compute_t dot_u_f, const compute_t dot_gamma_ug,
-    const compute_t dot_u_g, compute_t& d_layer_norm_c, compute_t& d_dot_c, compute_t& d_dot_g,
-    compute_t& d_dot_g_pre, compute_t& d_dot_f, compute_t& d_dot_f_pre, compute_t& d_dot_i,
-    compute_t& d_dot_i_pre, compute_t& d_dot_i_pre_by_dot_s_u, compute_t& d_dot_f_pre_by_dot_s_u,
-    compute_t& d_dot_g_pre_by_dot_s_u, compute_t& d_dot_i_pre_by_s_u, compute_t& d_dot_f_pre_by_s_u,
-    compute_t& d_dot_g_pre_by_s_u, compute_t& d_dot_i_pre_by_m_u, compute_t& d_dot_f_pre_by_m_u,
-    compute_t& d_dot_g_pre_by_m_u, compute_t& d_dot_c_prev)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t s1 = d_dot_layer_norm_c / dot_c_std;
-    d_layer_norm_c = d_dot_c_dot * dot_c - dot_c_share * s1 + d_h_pre * gamma_c + d_dot_h_pre * dot_gamma_c;
-    // through c = f * c[t-1] + i * g
-    d_dot_c = d_dot_c_dot * layer_norm_c + d_dot_c_next + d_sum_dot_c + s1;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g = i * d_dot_c;
-    d_dot_g_pre = (1 - square(g)) * d_dot_g;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f = c_prev * d_dot_c;
-    d_dot_f_pre = f * (1 - f) * d_dot_f;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    d_dot_i = g * d_dot_c;
-    d_dot_i_pre = i * (1 - i) * d_dot_i;
-    const compute_t s2 = u_i - m_u;
-    const compute_t s3 = 1 / square(s_u);
-    const compute_t s4 = gamma_ui * s3;
-    d_dot_i_pre_by_dot_s_u = -d_dot_i_pre * s2 * s4;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s5 = u_f - m_u;
-    const compute_t s6 = gamma_uf * s3;
-    d_dot_f_pre_by_dot_s_u = -d_dot_f_pre * s5 * s6;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s7 = u_g - m_u;
-    const compute_t s8 = gamma_ug * s3;
-    d_dot_g_pre_by_dot_s_u = -d_dot_g_pre * s7 * s8;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s9 = 1 / pow(s_u, compute_t(3));
-    d_dot_i_pre_by_s_u = (gamma_ui * dot_m_u * s3 + 2 * gamma_ui * dot_s_u * s2 * s9 - dot_gamma_ui * s2 * s3 -
-        dot_u_i * s4) * d_dot_i_pre;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f_pre_by_s_u = (gamma_uf * dot_m_u * s3 + 2 * gamma_uf * dot_s_u * s5 * s9 - dot_gamma_uf * s3 * s5 -
-        dot_u_f * s6) * d_dot_f_pre;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g_pre_by_s_u = (gamma_ug * dot_m_u * s3 + 2 * gamma_ug * dot_s_u * s7 * s9 - dot_gamma_ug * s3 * s7 -
-        dot_u_g * s8) * d_dot_g_pre;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s10 = 1 / s_u;
-    d_dot_i_pre_by_m_u = (gamma_ui * dot_s_u * s3 - dot_gamma_ui * s10) * d_dot_i_pre;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f_pre_by_m_u = (gamma_uf * dot_s_u * s3 - dot_gamma_uf * s10) * d_dot_f_pre;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g_pre_by_m_u = (gamma_ug * dot_s_u * s3 - dot_gamma_ug * s10) * d_dot_g_pre;
-    d_dot_c_prev = f * d_dot_c;
-}
-
-extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_c_dot_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_layer_norm_c_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_c_share_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_gamma_c_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_c_prev_rows_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_sum_dot_c_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[23]);
-    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[25]);
-    const storage_t* __restrict__ dot_gamma_uf_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ dot_gamma_ug_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ d_dot_f_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ d_dot_i_at = static_cast<storage_t*>(at[34]);
-    storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ d_dot_i_pre_by_dot_s_u_at = static_cast<storage_t*>(at[36]);
-    storage_t* __restrict__ d_dot_f_pre_by_dot_s_u_at = static_cast<storage_t*>(at[37]);
-    storage_t* __restrict__ d_dot_g_pre_by_dot_s_u_at = static_cast<storage_t*>(at[38]);
-    storage_t* __restrict__ d_dot_i_pre_by_s_u_at = static_cast<storage_t*>(at[39]);
-    storage_t* __restrict__ d_dot_f_pre_by_s_u_at = static_cast<storage_t*>(at[40]);
-    storage_t* __restrict__ d_dot_g_pre_by_s_u_at = static_cast<storage_t*>(at[41]);
-    storage_t* __restrict__ d_dot_i_pre_by_m_u_at = static_cast<storage_t*>(at[42]);
-    storage_t* __restrict__ d_dot_f_pre_by_m_u_at = static_cast<storage_t*>(at[43]);
-    storage_t* __restrict__ d_dot_g_pre_by_m_u_at = static_cast<storage_t*>(at[44]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
-            d_dot_i_pre_by_dot_s_u, d_dot_f_pre_by_dot_s_u, d_dot_g_pre_by_dot_s_u, d_dot_i_pre_by_s_u,
-            d_dot_f_pre_by_s_u, d_dot_g_pre_by_s_u, d_dot_i_pre_by_m_u, d_dot_f_pre_by_m_u,
-            d_dot_g_pre_by_m_u, d_dot_c_prev;
-        hvp_backward_step3_point(
-            compute_t(d_dot_c_dot_at[iB]),
-            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(d_dot_layer_norm_c_at[iB * H + iH]),
-            compute_t(dot_c_share_at[t * B + iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_c_at[iH]),
-            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_sum_dot_c_at[iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_gamma_ui_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            compute_t(dot_s_u_at[t * B + iB]),
-            compute_t(dot_gamma_uf_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_gamma_ug_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
-            d_dot_i_pre_by_dot_s_u, d_dot_f_pre_by_dot_s_u, d_dot_g_pre_by_dot_s_u, d_dot_i_pre_by_s_u,
-            d_dot_f_pre_by_s_u, d_dot_g_pre_by_s_u, d_dot_i_pre_by_m_u, d_dot_f_pre_by_m_u,
-            d_dot_g_pre_by_m_u, d_dot_c_prev);
-        d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
-        d_dot_c_at[iB * H + iH] = storage_t(d_dot_c);
-        d_dot_g_at[iB * H + iH] = storage_t(d_dot_g);
-        d_dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_g_pre);
-        d_dot_f_at[iB * H + iH] = storage_t(d_dot_f);
-        d_dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_f_pre);
-        d_dot_i_at[iB * H + iH] = storage_t(d_dot_i);
-        d_dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_i_pre);
-        d_dot_i_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_i_pre_by_dot_s_u);
-        d_dot_f_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_f_pre_by_dot_s_u);
-        d_dot_g_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_g_pre_by_dot_s_u);
-        d_dot_i_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_i_pre_by_s_u);
-        d_dot_f_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_f_pre_by_s_u);
-        d_dot_g_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_g_pre_by_s_u);
-        d_dot_i_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_i_pre_by_m_u);
-        d_dot_f_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_f_pre_by_m_u);
-        d_dot_g_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_g_pre_by_m_u);
-        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_step_sum10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_layer_norm_c_at[iB * H + iH]);
-        sum_d_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_layer_norm_c_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
-                * compute_t(d_layer_norm_c_at[iB * H + iH]);
-        d_layer_norm_c_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_step_sum12(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_by_dot_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_u_dot_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_by_dot_s_u_at[iB * H + iH]);
-        d_dot_s_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_step_sum13(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_by_dot_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_u_dot_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_by_dot_s_u_at[iB * H + iH]);
-        d_dot_s_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_step_sum14(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_by_dot_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_u_dot_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_by_dot_s_u_at[iB * H + iH]);
-        d_dot_s_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_step_sum15(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_dot_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_step_sum16(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_dot_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_step_sum17(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_dot_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_step_sum18(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_u_dot_i_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ui_at[iH]);
-        d_dot_m_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_step_sum19(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_u_dot_f_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uf_at[iH]);
-        d_dot_m_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_step_sum20(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_u_dot_g_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ug_at[iH]);
-        d_dot_m_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_step_sum21(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_by_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_u_dot_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_by_m_u_at[iB * H + iH]);
-        d_m_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_step_sum22(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_by_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_u_dot_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_by_m_u_at[iB * H + iH]);
-        d_m_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_step_sum23(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_by_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_u_dot_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_by_m_u_at[iB * H + iH]);
-        d_m_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step4_point(
-    const compute_t sum_d_layer_norm_c, const compute_t H_, const compute_t d_layer_norm_c_dot,
-    const compute_t d_dot_s_u_dot_i_pre, const compute_t d_dot_s_u_dot_f_pre,
-    const compute_t d_dot_s_u_dot_g_pre, const compute_t d_dot_s_u_dot_o_pre, const compute_t s_u,
-    compute_t& d_layer_norm_c_mean, compute_t& d_layer_norm_c_share, compute_t& d_dot_s_u,
-    compute_t& d_dot_s_u_sum)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
-    d_layer_norm_c_share = d_layer_norm_c_dot / H_;
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    d_dot_s_u = d_dot_s_u_dot_i_pre + d_dot_s_u_dot_f_pre + d_dot_s_u_dot_g_pre + d_dot_s_u_dot_o_pre;
-    const compute_t d_dot_s_u_pre = compute_t(0.5) * d_dot_s_u / s_u;
-    d_dot_s_u_sum = compute_t(0.25) * d_dot_s_u_pre / H_;
-}
-
-extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ sum_d_layer_norm_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_layer_norm_c_dot_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_s_u_dot_i_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_dot_s_u_dot_f_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_dot_s_u_dot_g_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_s_u_dot_o_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_layer_norm_c_mean_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_layer_norm_c_share_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_s_u_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_s_u_sum_at = static_cast<storage_t*>(at[10]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_layer_norm_c_mean, d_layer_norm_c_share, d_dot_s_u, d_dot_s_u_sum;
-        hvp_backward_step4_point(
-            compute_t(sum_d_layer_norm_c_at[iB]),
-            compute_t(H),
-            compute_t(d_layer_norm_c_dot_at[iB]),
-            compute_t(d_dot_s_u_dot_i_pre_at[iB]),
-            compute_t(d_dot_s_u_dot_f_pre_at[iB]),
-            compute_t(d_dot_s_u_dot_g_pre_at[iB]),
-            compute_t(d_dot_s_u_dot_o_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            d_layer_norm_c_mean, d_layer_norm_c_share, d_dot_s_u, d_dot_s_u_sum);
-        d_layer_norm_c_mean_at[iB] = storage_t(d_layer_norm_c_mean);
-        d_layer_norm_c_share_at[iB] = storage_t(d_layer_norm_c_share);
-        d_dot_s_u_at[iB] = storage_t(d_dot_s_u);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+        const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t d_dot_s_u = d_dot_s_u_dot_o_pre + d_dot_s_u_dot_i_pre + d_dot_s_u_dot_f_pre +
+            d_dot_s_u_dot_g_pre;
+        const compute_t d_dot_s_u_pre = compute_t(0.5) * d_dot_s_u / s_u;
+        const compute_t d_dot_s_u_sum = compute_t(0.25) * d_dot_s_u_pre / H_;
         d_dot_s_u_sum_at[iB] = storage_t(d_dot_s_u_sum);
-    }
-}
+        double d_s_u_i_pre_total = 0;
+        double d_s_u_f_pre_total = 0;
+        double d_s_u_g_pre_total = 0;
+        double d_m_u_i_pre_total = 0;
+        double d_m_u_f_pre_total = 0;
+        double d_m_u_g_pre_total = 0;
+        #pragma omp simd reduction(+:d_s_u_i_pre_total, d_s_u_f_pre_total, d_s_u_g_pre_total, d_m_u_i_pre_total, \
+            d_m_u_f_pre_total, d_m_u_g_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_layer_norm_c = compute_t(d_layer_norm_c_at[iB * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t c_standard = compute_t(c_standard_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_g = compute_t(d_dot_g_at[iB * H + iH]);
+            const compute_t dot_g_pre = compute_t(dot_g_pre_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_c = compute_t(d_dot_c_at[iB * H + iH]);
+            const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_f = compute_t(d_dot_f_at[iB * H + iH]);
+            const compute_t dot_f_pre = compute_t(dot_f_pre_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_i = compute_t(d_dot_i_at[iB * H + iH]);
+            const compute_t dot_i_pre = compute_t(dot_i_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * H + iH]);
+            // through c = f * c[t-1] + i * g
+            const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
+                c_std + d_c_next + c_standard * d_dot_c_std;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g = i * d_c - 2 * g * dot_g_pre * d_dot_g + dot_i * d_dot_c;
+            const compute_t d_g_pre = (1 - square(g)) * d_g;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s19 = 1 - f;
+            const compute_t d_f = c_prev * d_c + (dot_f_pre * s19 - f * dot_f_pre) * d_dot_f + dot_c_prev * d_dot_c;
+            const compute_t d_f_pre = f * d_f * s19;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s20 = 1 - i;
+            const compute_t d_i = (dot_i_pre * s20 - i * dot_i_pre) * d_dot_i + g * d_c + dot_g * d_dot_c;
+            const compute_t d_i_pre = i * d_i * s20;
+            const compute_t s21 = 1 / square(s_u);
+            const compute_t d_i_pre_by_s_u = -(u_i - m_u) * gamma_ui * d_i_pre * s21;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s21;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s21;
+            const compute_t d_c_prev = f * d_c + dot_f * d_dot_c;
+            d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
+            d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
+            d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
+            d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+            d_s_u_i_pre_total += d_i_pre_by_s_u;
+            d_s_u_f_pre_total += d_f_pre_by_s_u;
+            d_s_u_g_pre_total += d_g_pre_by_s_u;
+            d_m_u_i_pre_total += d_i_pre * gamma_ui;
+            d_m_u_f_pre_total += d_f_pre * gamma_uf;
+            d_m_u_g_pre_total += d_g_pre * gamma_ug;
+        }
+        const compute_t d_s_u_i_pre = compute_t(d_s_u_i_pre_total);
+        const compute_t d_s_u_f_pre = compute_t(d_s_u_f_pre_total);
+        const compute_t d_s_u_g_pre = compute_t(d_s_u_g_pre_total);
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_total);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_total);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_total);
+        d_m_u_i_pre_at[iB] = storage_t(d_m_u_i_pre);
+        d_m_u_f_pre_at[iB] = storage_t(d_m_u_f_pre);
+        d_m_u_g_pre_at[iB] = storage_t(d_m_u_g_pre);
 
-inline_point void hvp_backward_step5_point(
-    const compute_t d_c_next, const compute_t d_layer_norm_c, const compute_t d_layer_norm_c_mean,
-    const compute_t layer_norm_c, const compute_t d_layer_norm_c_share, const compute_t c_std,
-    const compute_t c_standard, const compute_t d_dot_c_std, const compute_t d_dot_g,
-    const compute_t dot_g_pre, const compute_t g, const compute_t i, const compute_t d_dot_c,
-    const compute_t dot_i, const compute_t d_dot_f, const compute_t dot_f_pre, const compute_t f,
-    const compute_t c_prev, const compute_t dot_c_prev, const compute_t d_dot_i, const compute_t dot_i_pre,
-    const compute_t dot_g, const compute_t gamma_ui, const compute_t u_i, const compute_t m_u,
-    const compute_t s_u, const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug,
-    const compute_t u_g, const compute_t dot_f, compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre,
-    compute_t& d_i_pre_by_s_u, compute_t& d_f_pre_by_s_u, compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
-{
-    // through c = f * c[t-1] + i * g
-    const compute_t d_c = d_c_next + (d_layer_norm_c - d_layer_norm_c_mean - layer_norm_c * d_layer_norm_c_share) /
-        c_std + c_standard * d_dot_c_std;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t d_g = i * d_c - 2 * d_dot_g * dot_g_pre * g + d_dot_c * dot_i;
-    d_g_pre = (1 - square(g)) * d_g;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s1 = 1 - f;
-    const compute_t d_f = d_dot_c * dot_c_prev + d_dot_f * (dot_f_pre * s1 - dot_f_pre * f) + c_prev * d_c;
-    d_f_pre = f * d_f * s1;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s2 = 1 - i;
-    const compute_t d_i = g * d_c + (dot_i_pre * s2 - i * dot_i_pre) * d_dot_i + d_dot_c * dot_g;
-    d_i_pre = i * d_i * s2;
-    const compute_t s3 = 1 / square(s_u);
-    d_i_pre_by_s_u = -gamma_ui * (u_i - m_u) * d_i_pre * s3;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s3;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s3;
-    d_c_prev = d_dot_c * dot_f + f * d_c;
-}
-
-extern "C" void hvp_backward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_layer_norm_c_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_layer_norm_c_mean_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_layer_norm_c_share_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ c_standard_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_dot_c_std_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_dot_g_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_dot_f_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ d_dot_i_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[23]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[25]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[26]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[27]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ d_i_pre_by_s_u_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ d_f_pre_by_s_u_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ d_g_pre_by_s_u_at = static_cast<storage_t*>(at[34]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev;
-        hvp_backward_step5_point(
-            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_at[iB * H + iH]),
-            compute_t(d_layer_norm_c_mean_at[iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_share_at[iB]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(c_standard_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_c_std_at[iB]),
-            compute_t(d_dot_g_at[iB * H + iH]),
-            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
-            compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_c_at[iB * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_f_at[iB * H + iH]),
-            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_i_at[iB * H + iH]),
-            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
-            d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev);
-        d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
-        d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
-        d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
-        d_i_pre_by_s_u_at[iB * H + iH] = storage_t(d_i_pre_by_s_u);
-        d_f_pre_by_s_u_at[iB * H + iH] = storage_t(d_f_pre_by_s_u);
-        d_g_pre_by_s_u_at[iB * H + iH] = storage_t(d_g_pre_by_s_u);
-        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_step_sum24(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_step_sum25(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_step_sum26(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_by_s_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_u_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_by_s_u_at[iB * H + iH]);
-        d_s_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_step_sum27(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ui_at[iH]);
-        d_m_u_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_step_sum28(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uf_at[iH]);
-        d_m_u_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_step_sum29(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ug_at[iH]);
-        d_m_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step6_point(
-    const compute_t d_dot_s_u, const compute_t dot_s_u_pre, const compute_t s_u,
-    const compute_t d_s_u_i_pre, const compute_t d_s_u_dot_i_pre, const compute_t d_s_u_f_pre,
-    const compute_t d_s_u_dot_f_pre, const compute_t d_s_u_g_pre, const compute_t d_s_u_dot_g_pre,
-    const compute_t d_s_u_o_pre, const compute_t d_s_u_dot_o_pre, const compute_t H_, compute_t& d_s_u_sum)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t d_s_u = d_s_u_i_pre - compute_t(0.5) * d_dot_s_u * dot_s_u_pre / square(s_u) + d_s_u_dot_i_pre +
-        d_s_u_f_pre + d_s_u_dot_f_pre + d_s_u_g_pre + d_s_u_dot_g_pre + d_s_u_o_pre + d_s_u_dot_o_pre;
-    const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
-    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
-}
-
-extern "C" void hvp_backward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_s_u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_u_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_s_u_i_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_s_u_dot_i_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_s_u_f_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_s_u_dot_f_pre_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_s_u_g_pre_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_s_u_dot_g_pre_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_s_u_o_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_s_u_dot_o_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_s_u_sum_at = static_cast<storage_t*>(at[11]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_s_u_sum;
-        hvp_backward_step6_point(
-            compute_t(d_dot_s_u_at[iB]),
-            compute_t(dot_s_u_pre_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(d_s_u_i_pre_at[iB]),
-            compute_t(d_s_u_dot_i_pre_at[iB]),
-            compute_t(d_s_u_f_pre_at[iB]),
-            compute_t(d_s_u_dot_f_pre_at[iB]),
-            compute_t(d_s_u_g_pre_at[iB]),
-            compute_t(d_s_u_dot_g_pre_at[iB]),
-            compute_t(d_s_u_o_pre_at[iB]),
-            compute_t(d_s_u_dot_o_pre_at[iB]),
-            compute_t(H),
-            d_s_u_sum);
+        const compute_t dot_s_u_pre = compute_t(dot_s_u_pre_at[t * B + iB]);
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t d_s_u = d_s_u_o_pre - compute_t(0.5) * dot_s_u_pre * d_dot_s_u / square(s_u) +
+            d_s_u_dot_o_pre + d_s_u_dot_i_pre + d_s_u_dot_f_pre + d_s_u_dot_g_pre + d_s_u_i_pre + d_s_u_f_pre +
+            d_s_u_g_pre;
+        const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
+        const compute_t d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
         d_s_u_sum_at[iB] = storage_t(d_s_u_sum);
     }
 }
 
-inline_point void hvp_backward_step7_point(
-    const compute_t d_dot_s_u_sum, const compute_t d_s_u_sum, const compute_t u, const compute_t m_u,
-    const compute_t dot_u, const compute_t dot_m_u, compute_t& d_dot_s_u_sum_arg, compute_t& d_s_u_sum_arg,
-    compute_t& d_dot_s_u_sum_arg_by_dot_m_u, compute_t& d_s_u_sum_arg_by_m_u,
-    compute_t& d_dot_s_u_sum_arg_by_m_u)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    d_dot_s_u_sum_arg = d_dot_s_u_sum;
-    d_s_u_sum_arg = d_s_u_sum;
-    const compute_t s1 = 2 * m_u - 2 * u;
-    d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * s1;
-    d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * s1;
-    d_dot_s_u_sum_arg_by_m_u = (2 * dot_m_u - 2 * dot_u) * d_dot_s_u_sum_arg;
-}
-
-extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_s_u_sum_at = static_cast<storage_t*>(at[0]);
@@ -5328,196 +2755,95 @@ extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_s_u_sum_arg_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_s_u_sum_arg_by_dot_m_u_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_s_u_sum_arg_by_m_u_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_dot_m_u_dot_i_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_m_u_dot_f_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_dot_m_u_dot_g_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_dot_m_u_dot_o_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_m_u_dot_i_pre_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_m_u_dot_f_pre_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_m_u_dot_g_pre_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_m_u_dot_o_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_s_u_sum_arg_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_u_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[22]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
     {
-        compute_t d_dot_s_u_sum_arg, d_s_u_sum_arg, d_dot_s_u_sum_arg_by_dot_m_u, d_s_u_sum_arg_by_m_u,
-            d_dot_s_u_sum_arg_by_m_u;
-        hvp_backward_step7_point(
-            compute_t(d_dot_s_u_sum_at[iB]),
-            compute_t(d_s_u_sum_at[iB]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            d_dot_s_u_sum_arg, d_s_u_sum_arg, d_dot_s_u_sum_arg_by_dot_m_u, d_s_u_sum_arg_by_m_u,
-            d_dot_s_u_sum_arg_by_m_u);
-        d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg);
-        d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
-        d_dot_s_u_sum_arg_by_dot_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg_by_dot_m_u);
-        d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg_by_m_u);
-        d_dot_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg_by_m_u);
+        const compute_t d_dot_s_u_sum = compute_t(d_dot_s_u_sum_at[iB]);
+        const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
+        double d_dot_m_u_dot_s_u_sum_arg_total = 0;
+        double d_m_u_s_u_sum_arg_total = 0;
+        double d_m_u_dot_s_u_sum_arg_total = 0;
+        #pragma omp simd reduction(+:d_dot_m_u_dot_s_u_sum_arg_total, d_m_u_s_u_sum_arg_total, \
+            d_m_u_dot_s_u_sum_arg_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t d_dot_s_u_sum_arg = d_dot_s_u_sum;
+            const compute_t d_s_u_sum_arg = d_s_u_sum;
+            const compute_t s1 = 2 * m_u - 2 * u;
+            const compute_t d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * s1;
+            const compute_t d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * s1;
+            const compute_t d_dot_s_u_sum_arg_by_m_u = (2 * dot_m_u - 2 * dot_u) * d_dot_s_u_sum_arg;
+            d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_dot_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_dot_m_u;
+            d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
+            d_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_m_u;
+        }
+        const compute_t d_dot_m_u_dot_s_u_sum_arg = compute_t(d_dot_m_u_dot_s_u_sum_arg_total);
+        const compute_t d_m_u_s_u_sum_arg = compute_t(d_m_u_s_u_sum_arg_total);
+        const compute_t d_m_u_dot_s_u_sum_arg = compute_t(d_m_u_dot_s_u_sum_arg_total);
+
+        const compute_t d_dot_m_u_dot_i_pre = compute_t(d_dot_m_u_dot_i_pre_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        const compute_t d_dot_m_u_dot_f_pre = compute_t(d_dot_m_u_dot_f_pre_at[iB]);
+        const compute_t d_dot_m_u_dot_g_pre = compute_t(d_dot_m_u_dot_g_pre_at[iB]);
+        const compute_t d_dot_m_u_dot_o_pre = compute_t(d_dot_m_u_dot_o_pre_at[iB]);
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_at[iB]);
+        const compute_t d_m_u_dot_i_pre = compute_t(d_m_u_dot_i_pre_at[iB]);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_at[iB]);
+        const compute_t d_m_u_dot_f_pre = compute_t(d_m_u_dot_f_pre_at[iB]);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_at[iB]);
+        const compute_t d_m_u_dot_g_pre = compute_t(d_m_u_dot_g_pre_at[iB]);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_at[iB]);
+        const compute_t d_m_u_dot_o_pre = compute_t(d_m_u_dot_o_pre_at[iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_u = mean(u)
+        const compute_t s3 = 1 / s_u;
+        const compute_t d_dot_m_u = d_dot_m_u_dot_s_u_sum_arg - d_dot_m_u_dot_i_pre * s3 - d_dot_m_u_dot_f_pre * s3
+            - d_dot_m_u_dot_g_pre * s3 - d_dot_m_u_dot_o_pre * s3;
+        const compute_t d_m_u = d_m_u_dot_i_pre - d_m_u_i_pre * s3 - d_m_u_f_pre * s3 + d_m_u_dot_f_pre -
+            d_m_u_g_pre * s3 + d_m_u_dot_g_pre - d_m_u_o_pre * s3 + d_m_u_dot_o_pre + d_m_u_s_u_sum_arg +
+            d_m_u_dot_s_u_sum_arg;
+        const compute_t s4 = compute_t(0.25) / H_;
+        const compute_t d_dot_sum_u = d_dot_m_u * s4;
+        const compute_t d_sum_u = d_m_u * s4;
+        #pragma GCC ivdep
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t d_dot_s_u_sum_arg = compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through u = concat(u_i, u_f, u_g, u_o)
+            const compute_t s2 = 2 * u - 2 * m_u;
+            const compute_t d_dot_u = d_dot_s_u_sum_arg * s2 + d_dot_sum_u;
+            const compute_t d_u = (2 * dot_u - 2 * dot_m_u) * d_dot_s_u_sum_arg + d_s_u_sum_arg * s2 + d_sum_u;
+            d_dot_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_u);
+            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+        }
     }
 }
 
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void hvp_backward_step_sum30(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_s_u_sum_arg_by_dot_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_m_u_dot_s_u_sum_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_dot_s_u_sum_arg_by_dot_m_u_at[iB * (4 * H) + iHHHH]);
-        d_dot_m_u_dot_s_u_sum_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void hvp_backward_step_sum31(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_u_s_u_sum_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH]);
-        d_m_u_s_u_sum_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" void hvp_backward_step_sum32(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_s_u_sum_arg_by_m_u_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_u_dot_s_u_sum_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_dot_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH]);
-        d_m_u_dot_s_u_sum_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step8_point(
-    const compute_t d_dot_m_u_dot_s_u_sum_arg, const compute_t d_dot_m_u_dot_i_pre, const compute_t s_u,
-    const compute_t d_dot_m_u_dot_f_pre, const compute_t d_dot_m_u_dot_g_pre,
-    const compute_t d_dot_m_u_dot_o_pre, const compute_t d_m_u_s_u_sum_arg,
-    const compute_t d_m_u_dot_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t d_m_u_dot_i_pre,
-    const compute_t d_m_u_f_pre, const compute_t d_m_u_dot_f_pre, const compute_t d_m_u_g_pre,
-    const compute_t d_m_u_dot_g_pre, const compute_t d_m_u_o_pre, const compute_t d_m_u_dot_o_pre,
-    const compute_t H_, compute_t& d_dot_sum_u, compute_t& d_sum_u)
-{
-    // through m_u = mean(u)
-    const compute_t s1 = 1 / s_u;
-    const compute_t d_dot_m_u = d_dot_m_u_dot_s_u_sum_arg - d_dot_m_u_dot_i_pre * s1 - d_dot_m_u_dot_f_pre * s1 -
-        d_dot_m_u_dot_g_pre * s1 - d_dot_m_u_dot_o_pre * s1;
-    const compute_t d_m_u = d_m_u_s_u_sum_arg + d_m_u_dot_s_u_sum_arg - d_m_u_i_pre * s1 + d_m_u_dot_i_pre -
-        d_m_u_f_pre * s1 + d_m_u_dot_f_pre - d_m_u_g_pre * s1 + d_m_u_dot_g_pre - d_m_u_o_pre * s1 + d_m_u_dot_o_pre;
-    const compute_t s2 = compute_t(0.25) / H_;
-    d_dot_sum_u = d_dot_m_u * s2;
-    d_sum_u = d_m_u * s2;
-}
-
-extern "C" void hvp_backward_step8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_m_u_dot_s_u_sum_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_m_u_dot_i_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_dot_m_u_dot_f_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_dot_m_u_dot_g_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_m_u_dot_o_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_m_u_s_u_sum_arg_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_m_u_dot_s_u_sum_arg_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_m_u_i_pre_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_m_u_dot_i_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_m_u_f_pre_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ d_m_u_dot_f_pre_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ d_m_u_g_pre_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ d_m_u_dot_g_pre_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_m_u_o_pre_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ d_m_u_dot_o_pre_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_sum_u_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_sum_u_at = static_cast<storage_t*>(at[17]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_sum_u, d_sum_u;
-        hvp_backward_step8_point(
-            compute_t(d_dot_m_u_dot_s_u_sum_arg_at[iB]),
-            compute_t(d_dot_m_u_dot_i_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(d_dot_m_u_dot_f_pre_at[iB]),
-            compute_t(d_dot_m_u_dot_g_pre_at[iB]),
-            compute_t(d_dot_m_u_dot_o_pre_at[iB]),
-            compute_t(d_m_u_s_u_sum_arg_at[iB]),
-            compute_t(d_m_u_dot_s_u_sum_arg_at[iB]),
-            compute_t(d_m_u_i_pre_at[iB]),
-            compute_t(d_m_u_dot_i_pre_at[iB]),
-            compute_t(d_m_u_f_pre_at[iB]),
-            compute_t(d_m_u_dot_f_pre_at[iB]),
-            compute_t(d_m_u_g_pre_at[iB]),
-            compute_t(d_m_u_dot_g_pre_at[iB]),
-            compute_t(d_m_u_o_pre_at[iB]),
-            compute_t(d_m_u_dot_o_pre_at[iB]),
-            compute_t(H),
-            d_dot_sum_u, d_sum_u);
-        d_dot_sum_u_at[iB] = storage_t(d_dot_sum_u);
-        d_sum_u_at[iB] = storage_t(d_sum_u);
-    }
-}
-
-inline_point void hvp_backward_step9_point(
-    const compute_t d_dot_sum_u, const compute_t d_dot_s_u_sum_arg, const compute_t u, const compute_t m_u,
-    const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t dot_u, const compute_t dot_m_u,
-    compute_t& d_dot_u, compute_t& d_u)
-{
-    // through u = concat(u_i, u_f, u_g, u_o)
-    const compute_t s1 = 2 * u - 2 * m_u;
-    d_dot_u = d_dot_sum_u + d_dot_s_u_sum_arg * s1;
-    d_u = d_dot_s_u_sum_arg * (2 * dot_u - 2 * dot_m_u) + d_sum_u + d_s_u_sum_arg * s1;
-}
-
-extern "C" void hvp_backward_step9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_sum_u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_s_u_sum_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_sum_u_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_s_u_sum_arg_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_u_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_u_at = static_cast<storage_t*>(at[9]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t d_dot_u, d_u;
-        hvp_backward_step9_point(
-            compute_t(d_dot_sum_u_at[iB]),
-            compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(d_sum_u_at[iB]),
-            compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            d_dot_u, d_u);
-        d_dot_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_u);
-        d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
-    }
-}
-
-inline_point void hvp_backward_step10_point(
+inline_point void hvp_backward_step_point(
     const compute_t d_dot_u_o_dot_u, const compute_t d_dot_o_pre, const compute_t gamma_uo,
     const compute_t s_u, const compute_t d_u_o_u, const compute_t d_o_pre, const compute_t dot_gamma_uo,
     const compute_t dot_s_u, const compute_t d_dot_u_g_dot_u, const compute_t d_dot_g_pre,
@@ -5549,7 +2875,7 @@ inline_point void hvp_backward_step10_point(
     d_u_i = d_dot_i_pre * (dot_gamma_ui * s1 - gamma_ui * s3) + d_u_i_u + d_i_pre * s6;
 }
 
-extern "C" void hvp_backward_step10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_u_at = static_cast<storage_t*>(at[0]);
@@ -5578,7 +2904,7 @@ extern "C" void hvp_backward_step10(const int64 t, const int64* sizes, void* con
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i;
-        hvp_backward_step10_point(
+        hvp_backward_step_point(
             compute_t(d_dot_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
@@ -5617,7 +2943,7 @@ extern "C" void hvp_backward_step10(const int64 t, const int64* sizes, void* con
     }
 }
 
-inline_point void hvp_backward_step11_point(
+inline_point void hvp_backward_step2_point(
     const compute_t d_dot_h_prev_dot_u_i_h_prev, const compute_t d_dot_h_prev_dot_u_f_h_prev,
     const compute_t d_dot_h_prev_dot_u_g_h_prev, const compute_t d_dot_h_prev_dot_u_o_h_prev,
     compute_t& d_dot_h_prev)
@@ -5626,7 +2952,7 @@ inline_point void hvp_backward_step11_point(
         d_dot_h_prev_dot_u_o_h_prev;
 }
 
-extern "C" void hvp_backward_step11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
@@ -5639,7 +2965,7 @@ extern "C" void hvp_backward_step11(const int64 t, const int64* sizes, void* con
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_h_prev;
-        hvp_backward_step11_point(
+        hvp_backward_step2_point(
             compute_t(parts2_at[iB * (2 * H) + H + iH]),
             compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(parts4_at[iB * (2 * H) + H + iH]),
@@ -5649,160 +2975,8 @@ extern "C" void hvp_backward_step11(const int64 t, const int64* sizes, void* con
     }
 }
 
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_w_dot_i_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wi_at[iH]);
-        d_dot_m_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_w_dot_f_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wf_at[iH]);
-        d_dot_m_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_w_dot_g_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wg_at[iH]);
-        d_dot_m_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_m_w_dot_o_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wo_at[iH]);
-        d_dot_m_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wi_at[iH]);
-        d_m_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wf_at[iH]);
-        d_m_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wg_at[iH]);
-        d_m_w_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wo_at[iH]);
-        d_m_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -5821,7 +2995,7 @@ extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* 
 }
 
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -5839,135 +3013,30 @@ extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const*
     }
 }
 
-inline_point void hvp_backward_after_point(
-    const compute_t d_dot_i_pre, const compute_t gamma_wi, const compute_t w_i, const compute_t m_w,
-    const compute_t s_w, const compute_t d_dot_f_pre, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t d_dot_g_pre, const compute_t gamma_wg, const compute_t w_g, const compute_t d_dot_o_pre,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t d_i_pre, const compute_t dot_gamma_wi,
-    const compute_t dot_w_i, const compute_t dot_m_w, const compute_t dot_s_w, const compute_t d_f_pre,
-    const compute_t dot_gamma_wf, const compute_t dot_w_f, const compute_t d_g_pre,
-    const compute_t dot_gamma_wg, const compute_t dot_w_g, const compute_t d_o_pre,
-    const compute_t dot_gamma_wo, const compute_t dot_w_o, const compute_t u_i, const compute_t m_u,
-    const compute_t s_u, const compute_t dot_u_i, const compute_t dot_m_u, const compute_t dot_s_u,
-    const compute_t u_f, const compute_t dot_u_f, const compute_t u_g, const compute_t dot_u_g,
-    const compute_t u_o, const compute_t dot_u_o, compute_t& d_dot_i_pre_by_dot_s_w,
-    compute_t& d_dot_f_pre_by_dot_s_w, compute_t& d_dot_g_pre_by_dot_s_w, compute_t& d_dot_o_pre_by_dot_s_w,
-    compute_t& d_i_pre_by_s_w, compute_t& d_dot_i_pre_by_s_w, compute_t& d_f_pre_by_s_w,
-    compute_t& d_dot_f_pre_by_s_w, compute_t& d_g_pre_by_s_w, compute_t& d_dot_g_pre_by_s_w,
-    compute_t& d_o_pre_by_s_w, compute_t& d_dot_o_pre_by_s_w, compute_t& d_dot_i_pre_by_m_w,
-    compute_t& d_dot_f_pre_by_m_w, compute_t& d_dot_g_pre_by_m_w, compute_t& d_dot_o_pre_by_m_w,
-    compute_t& d_i_pre_by_gamma_wi, compute_t& d_dot_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui,
-    compute_t& d_dot_i_pre_by_gamma_ui, compute_t& d_f_pre_by_gamma_wf, compute_t& d_dot_f_pre_by_gamma_wf,
-    compute_t& d_f_pre_by_gamma_uf, compute_t& d_dot_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg,
-    compute_t& d_dot_g_pre_by_gamma_wg, compute_t& d_g_pre_by_gamma_ug, compute_t& d_dot_g_pre_by_gamma_ug,
-    compute_t& d_o_pre_by_gamma_wo, compute_t& d_dot_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo,
-    compute_t& d_dot_o_pre_by_gamma_uo)
-{
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = w_i - m_w;
-    const compute_t s2 = 1 / square(s_w);
-    const compute_t s3 = gamma_wi * s2;
-    d_dot_i_pre_by_dot_s_w = -d_dot_i_pre * s1 * s3;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s4 = w_f - m_w;
-    const compute_t s5 = gamma_wf * s2;
-    d_dot_f_pre_by_dot_s_w = -d_dot_f_pre * s4 * s5;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s6 = w_g - m_w;
-    const compute_t s7 = gamma_wg * s2;
-    d_dot_g_pre_by_dot_s_w = -d_dot_g_pre * s6 * s7;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s8 = w_o - m_w;
-    const compute_t s9 = gamma_wo * s2;
-    d_dot_o_pre_by_dot_s_w = -d_dot_o_pre * s8 * s9;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s10 = d_i_pre * s1;
-    d_i_pre_by_s_w = -s3 * s10;
-    const compute_t s11 = s1 * s2;
-    const compute_t s12 = 1 / pow(s_w, compute_t(3));
-    d_dot_i_pre_by_s_w = d_dot_i_pre * (gamma_wi * dot_m_w * s2 + 2 * gamma_wi * dot_s_w * s1 * s12 - dot_gamma_wi *
-        s11 - dot_w_i * s3);
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s13 = d_f_pre * s4;
-    d_f_pre_by_s_w = -s5 * s13;
-    const compute_t s14 = s2 * s4;
-    d_dot_f_pre_by_s_w = d_dot_f_pre * (gamma_wf * dot_m_w * s2 + 2 * gamma_wf * dot_s_w * s4 * s12 - dot_gamma_wf *
-        s14 - dot_w_f * s5);
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s15 = d_g_pre * s6;
-    d_g_pre_by_s_w = -s7 * s15;
-    const compute_t s16 = s2 * s6;
-    d_dot_g_pre_by_s_w = d_dot_g_pre * (gamma_wg * dot_m_w * s2 + 2 * gamma_wg * dot_s_w * s6 * s12 - dot_gamma_wg *
-        s16 - dot_w_g * s7);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s17 = d_o_pre * s8;
-    d_o_pre_by_s_w = -s9 * s17;
-    const compute_t s18 = s2 * s8;
-    d_dot_o_pre_by_s_w = d_dot_o_pre * (gamma_wo * dot_m_w * s2 + 2 * gamma_wo * dot_s_w * s8 * s12 - dot_gamma_wo *
-        s18 - dot_w_o * s9);
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s19 = 1 / s_w;
-    d_dot_i_pre_by_m_w = d_dot_i_pre * (gamma_wi * dot_s_w * s2 - dot_gamma_wi * s19);
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f_pre_by_m_w = d_dot_f_pre * (gamma_wf * dot_s_w * s2 - dot_gamma_wf * s19);
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g_pre_by_m_w = d_dot_g_pre * (gamma_wg * dot_s_w * s2 - dot_gamma_wg * s19);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    d_dot_o_pre_by_m_w = d_dot_o_pre * (gamma_wo * dot_s_w * s2 - dot_gamma_wo * s19);
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    d_i_pre_by_gamma_wi = s10 * s19;
-    const compute_t s20 = dot_m_w * s19;
-    d_dot_i_pre_by_gamma_wi = d_dot_i_pre * (dot_w_i * s19 - dot_s_w * s11 - s20);
-    const compute_t s21 = 1 / s_u;
-    const compute_t s22 = u_i - m_u;
-    d_i_pre_by_gamma_ui = d_i_pre * s21 * s22;
-    const compute_t s23 = dot_m_u * s21;
-    const compute_t s24 = dot_s_u / square(s_u);
-    d_dot_i_pre_by_gamma_ui = d_dot_i_pre * (dot_u_i * s21 - s22 * s24 - s23);
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_gamma_wf = s13 * s19;
-    d_dot_f_pre_by_gamma_wf = d_dot_f_pre * (dot_w_f * s19 - dot_s_w * s14 - s20);
-    const compute_t s25 = u_f - m_u;
-    d_f_pre_by_gamma_uf = d_f_pre * s21 * s25;
-    d_dot_f_pre_by_gamma_uf = d_dot_f_pre * (dot_u_f * s21 - s23 - s24 * s25);
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_gamma_wg = s15 * s19;
-    d_dot_g_pre_by_gamma_wg = d_dot_g_pre * (dot_w_g * s19 - dot_s_w * s16 - s20);
-    const compute_t s26 = u_g - m_u;
-    d_g_pre_by_gamma_ug = d_g_pre * s21 * s26;
-    d_dot_g_pre_by_gamma_ug = d_dot_g_pre * (dot_u_g * s21 - s23 - s24 * s26);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    d_o_pre_by_gamma_wo = s17 * s19;
-    d_dot_o_pre_by_gamma_wo = d_dot_o_pre * (dot_w_o * s19 - dot_s_w * s18 - s20);
-    const compute_t s27 = u_o - m_u;
-    d_o_pre_by_gamma_uo = d_o_pre * s21 * s27;
-    d_dot_o_pre_by_gamma_uo = d_dot_o_pre * (dot_u_o * s21 - s23 - s24 * s27);
-}
-
-extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_gamma_wf_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_gamma_wg_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_gamma_wo_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[23]);
@@ -5975,489 +3044,291 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[25]);
     const storage_t* __restrict__ dot_m_u_at = static_cast<storage_t*>(at[26]);
     const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ d_dot_i_pre_by_dot_s_w_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_dot_f_pre_by_dot_s_w_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ d_dot_g_pre_by_dot_s_w_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ d_dot_o_pre_by_dot_s_w_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ d_i_pre_by_s_w_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ d_dot_i_pre_by_s_w_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ d_f_pre_by_s_w_at = static_cast<storage_t*>(at[34]);
-    storage_t* __restrict__ d_dot_f_pre_by_s_w_at = static_cast<storage_t*>(at[35]);
-    storage_t* __restrict__ d_g_pre_by_s_w_at = static_cast<storage_t*>(at[36]);
-    storage_t* __restrict__ d_dot_g_pre_by_s_w_at = static_cast<storage_t*>(at[37]);
-    storage_t* __restrict__ d_o_pre_by_s_w_at = static_cast<storage_t*>(at[38]);
-    storage_t* __restrict__ d_dot_o_pre_by_s_w_at = static_cast<storage_t*>(at[39]);
-    storage_t* __restrict__ d_dot_i_pre_by_m_w_at = static_cast<storage_t*>(at[40]);
-    storage_t* __restrict__ d_dot_f_pre_by_m_w_at = static_cast<storage_t*>(at[41]);
-    storage_t* __restrict__ d_dot_g_pre_by_m_w_at = static_cast<storage_t*>(at[42]);
-    storage_t* __restrict__ d_dot_o_pre_by_m_w_at = static_cast<storage_t*>(at[43]);
-    storage_t* __restrict__ d_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[44]);
-    storage_t* __restrict__ d_dot_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[45]);
-    storage_t* __restrict__ d_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[46]);
-    storage_t* __restrict__ d_dot_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[47]);
-    storage_t* __restrict__ d_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[48]);
-    storage_t* __restrict__ d_dot_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[49]);
-    storage_t* __restrict__ d_f_pre_by_gamma_uf_at = static_cast<storage_t*>(at[50]);
-    storage_t* __restrict__ d_dot_f_pre_by_gamma_uf_at = static_cast<storage_t*>(at[51]);
-    storage_t* __restrict__ d_g_pre_by_gamma_wg_at = static_cast<storage_t*>(at[52]);
-    storage_t* __restrict__ d_dot_g_pre_by_gamma_wg_at = static_cast<storage_t*>(at[53]);
-    storage_t* __restrict__ d_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[54]);
-    storage_t* __restrict__ d_dot_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[55]);
-    storage_t* __restrict__ d_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[56]);
-    storage_t* __restrict__ d_dot_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[57]);
-    storage_t* __restrict__ d_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[58]);
-    storage_t* __restrict__ d_dot_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[59]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_dot_i_pre_by_dot_s_w, d_dot_f_pre_by_dot_s_w, d_dot_g_pre_by_dot_s_w, d_dot_o_pre_by_dot_s_w,
-            d_i_pre_by_s_w, d_dot_i_pre_by_s_w, d_f_pre_by_s_w, d_dot_f_pre_by_s_w, d_g_pre_by_s_w,
-            d_dot_g_pre_by_s_w, d_o_pre_by_s_w, d_dot_o_pre_by_s_w, d_dot_i_pre_by_m_w, d_dot_f_pre_by_m_w,
-            d_dot_g_pre_by_m_w, d_dot_o_pre_by_m_w, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf,
-            d_f_pre_by_gamma_uf, d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo,
-            d_o_pre_by_gamma_uo, d_dot_o_pre_by_gamma_uo;
-        hvp_backward_after_point(
-            compute_t(d_dot_i_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_dot_f_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wi_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            compute_t(dot_s_w_at[iT * B + iB]),
-            compute_t(d_f_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wf_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(d_g_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wg_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[iT * B + iB]),
-            compute_t(s_u_at[iT * B + iB]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_u_at[iT * B + iB]),
-            compute_t(dot_s_u_at[iT * B + iB]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            d_dot_i_pre_by_dot_s_w, d_dot_f_pre_by_dot_s_w, d_dot_g_pre_by_dot_s_w, d_dot_o_pre_by_dot_s_w,
-            d_i_pre_by_s_w, d_dot_i_pre_by_s_w, d_f_pre_by_s_w, d_dot_f_pre_by_s_w, d_g_pre_by_s_w,
-            d_dot_g_pre_by_s_w, d_o_pre_by_s_w, d_dot_o_pre_by_s_w, d_dot_i_pre_by_m_w, d_dot_f_pre_by_m_w,
-            d_dot_g_pre_by_m_w, d_dot_o_pre_by_m_w, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf,
-            d_f_pre_by_gamma_uf, d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo,
-            d_o_pre_by_gamma_uo, d_dot_o_pre_by_gamma_uo);
-        d_dot_i_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_dot_s_w);
-        d_dot_f_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_dot_s_w);
-        d_dot_g_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_dot_s_w);
-        d_dot_o_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_dot_s_w);
-        d_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_s_w);
-        d_dot_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_s_w);
-        d_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_s_w);
-        d_dot_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_s_w);
-        d_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_s_w);
-        d_dot_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_s_w);
-        d_o_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_s_w);
-        d_dot_o_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_s_w);
-        d_dot_i_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_m_w);
-        d_dot_f_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_m_w);
-        d_dot_g_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_m_w);
-        d_dot_o_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_m_w);
-        d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
-        d_dot_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_wi);
-        d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
-        d_dot_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_ui);
-        d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
-        d_dot_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_wf);
-        d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
-        d_dot_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_uf);
-        d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
-        d_dot_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_wg);
-        d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
-        d_dot_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_ug);
-        d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
-        d_dot_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_wo);
-        d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
-        d_dot_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_uo);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_by_dot_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_w_dot_i_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_s_w_pre_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_dot_m_w_dot_i_pre_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_dot_m_w_dot_f_pre_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_dot_m_w_dot_g_pre_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_dot_m_w_dot_o_pre_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ d_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ d_dot_i_pre_by_gamma_wi_at = static_cast<storage_t*>(at[38]);
+    storage_t* __restrict__ d_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[39]);
+    storage_t* __restrict__ d_dot_i_pre_by_gamma_ui_at = static_cast<storage_t*>(at[40]);
+    storage_t* __restrict__ d_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[41]);
+    storage_t* __restrict__ d_dot_f_pre_by_gamma_wf_at = static_cast<storage_t*>(at[42]);
+    storage_t* __restrict__ d_f_pre_by_gamma_uf_at = static_cast<storage_t*>(at[43]);
+    storage_t* __restrict__ d_dot_f_pre_by_gamma_uf_at = static_cast<storage_t*>(at[44]);
+    storage_t* __restrict__ d_g_pre_by_gamma_wg_at = static_cast<storage_t*>(at[45]);
+    storage_t* __restrict__ d_dot_g_pre_by_gamma_wg_at = static_cast<storage_t*>(at[46]);
+    storage_t* __restrict__ d_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[47]);
+    storage_t* __restrict__ d_dot_g_pre_by_gamma_ug_at = static_cast<storage_t*>(at[48]);
+    storage_t* __restrict__ d_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[49]);
+    storage_t* __restrict__ d_dot_o_pre_by_gamma_wo_at = static_cast<storage_t*>(at[50]);
+    storage_t* __restrict__ d_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[51]);
+    storage_t* __restrict__ d_dot_o_pre_by_gamma_uo_at = static_cast<storage_t*>(at[52]);
+    storage_t* __restrict__ d_m_w_dot_i_pre_at = static_cast<storage_t*>(at[53]);
+    storage_t* __restrict__ d_m_w_dot_f_pre_at = static_cast<storage_t*>(at[54]);
+    storage_t* __restrict__ d_m_w_dot_g_pre_at = static_cast<storage_t*>(at[55]);
+    storage_t* __restrict__ d_m_w_dot_o_pre_at = static_cast<storage_t*>(at[56]);
+    storage_t* __restrict__ d_dot_s_w_sum_at = static_cast<storage_t*>(at[57]);
+    storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[58]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        d_dot_s_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[iT * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[iT * B + iB]);
+        double d_dot_m_w_dot_i_pre_total = 0;
+        double d_dot_m_w_dot_f_pre_total = 0;
+        double d_dot_m_w_dot_g_pre_total = 0;
+        double d_dot_m_w_dot_o_pre_total = 0;
+        double d_m_w_i_pre_total = 0;
+        double d_m_w_f_pre_total = 0;
+        double d_m_w_g_pre_total = 0;
+        double d_m_w_o_pre_total = 0;
+        double d_dot_s_w_dot_i_pre_total = 0;
+        double d_dot_s_w_dot_f_pre_total = 0;
+        double d_dot_s_w_dot_g_pre_total = 0;
+        double d_dot_s_w_dot_o_pre_total = 0;
+        double d_s_w_i_pre_total = 0;
+        double d_s_w_dot_i_pre_total = 0;
+        double d_s_w_f_pre_total = 0;
+        double d_s_w_dot_f_pre_total = 0;
+        double d_s_w_g_pre_total = 0;
+        double d_s_w_dot_g_pre_total = 0;
+        double d_s_w_o_pre_total = 0;
+        double d_s_w_dot_o_pre_total = 0;
+        double d_m_w_dot_i_pre_total = 0;
+        double d_m_w_dot_f_pre_total = 0;
+        double d_m_w_dot_g_pre_total = 0;
+        double d_m_w_dot_o_pre_total = 0;
+        #pragma omp simd reduction(+:d_dot_m_w_dot_i_pre_total, d_dot_m_w_dot_f_pre_total, \
+            d_dot_m_w_dot_g_pre_total, d_dot_m_w_dot_o_pre_total, d_m_w_i_pre_total, \
+            d_m_w_f_pre_total, d_m_w_g_pre_total, d_m_w_o_pre_total, \
+            d_dot_s_w_dot_i_pre_total, d_dot_s_w_dot_f_pre_total, \
+            d_dot_s_w_dot_g_pre_total, d_dot_s_w_dot_o_pre_total, d_s_w_i_pre_total, \
+            d_s_w_dot_i_pre_total, d_s_w_f_pre_total, d_s_w_dot_f_pre_total, \
+            d_s_w_g_pre_total, d_s_w_dot_g_pre_total, d_s_w_o_pre_total, \
+            d_s_w_dot_o_pre_total, d_m_w_dot_i_pre_total, d_m_w_dot_f_pre_total, \
+            d_m_w_dot_g_pre_total, d_m_w_dot_o_pre_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_dot_i_pre = compute_t(d_dot_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t d_dot_f_pre = compute_t(d_dot_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t d_dot_g_pre = compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t d_dot_o_pre = compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t d_i_pre = compute_t(d_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wi = compute_t(dot_gamma_wi_at[iH]);
+            const compute_t dot_w_i = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t d_f_pre = compute_t(d_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
+            const compute_t dot_w_f = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t d_g_pre = compute_t(d_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
+            const compute_t dot_w_g = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t d_o_pre = compute_t(d_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
+            const compute_t dot_w_o = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_i = compute_t(u_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_f = compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_g = compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_o = compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = w_i - m_w;
+            const compute_t s2 = 1 / square(s_w);
+            const compute_t s3 = gamma_wi * s2;
+            const compute_t d_dot_i_pre_by_dot_s_w = -d_dot_i_pre * s1 * s3;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s4 = w_f - m_w;
+            const compute_t s5 = gamma_wf * s2;
+            const compute_t d_dot_f_pre_by_dot_s_w = -d_dot_f_pre * s4 * s5;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s6 = w_g - m_w;
+            const compute_t s7 = gamma_wg * s2;
+            const compute_t d_dot_g_pre_by_dot_s_w = -d_dot_g_pre * s6 * s7;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s8 = w_o - m_w;
+            const compute_t s9 = gamma_wo * s2;
+            const compute_t d_dot_o_pre_by_dot_s_w = -d_dot_o_pre * s8 * s9;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s10 = d_i_pre * s1;
+            const compute_t d_i_pre_by_s_w = -s3 * s10;
+            const compute_t s11 = s1 * s2;
+            const compute_t s12 = 1 / pow(s_w, compute_t(3));
+            const compute_t d_dot_i_pre_by_s_w = d_dot_i_pre * (gamma_wi * dot_m_w * s2 + 2 * gamma_wi * dot_s_w *
+                s1 * s12 - dot_gamma_wi * s11 - dot_w_i * s3);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s13 = d_f_pre * s4;
+            const compute_t d_f_pre_by_s_w = -s5 * s13;
+            const compute_t s14 = s2 * s4;
+            const compute_t d_dot_f_pre_by_s_w = d_dot_f_pre * (gamma_wf * dot_m_w * s2 + 2 * gamma_wf * dot_s_w *
+                s4 * s12 - dot_gamma_wf * s14 - dot_w_f * s5);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s15 = d_g_pre * s6;
+            const compute_t d_g_pre_by_s_w = -s7 * s15;
+            const compute_t s16 = s2 * s6;
+            const compute_t d_dot_g_pre_by_s_w = d_dot_g_pre * (gamma_wg * dot_m_w * s2 + 2 * gamma_wg * dot_s_w *
+                s6 * s12 - dot_gamma_wg * s16 - dot_w_g * s7);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s17 = d_o_pre * s8;
+            const compute_t d_o_pre_by_s_w = -s9 * s17;
+            const compute_t s18 = s2 * s8;
+            const compute_t d_dot_o_pre_by_s_w = d_dot_o_pre * (gamma_wo * dot_m_w * s2 + 2 * gamma_wo * dot_s_w *
+                s8 * s12 - dot_gamma_wo * s18 - dot_w_o * s9);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s19 = 1 / s_w;
+            const compute_t d_dot_i_pre_by_m_w = d_dot_i_pre * (gamma_wi * dot_s_w * s2 - dot_gamma_wi * s19);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f_pre_by_m_w = d_dot_f_pre * (gamma_wf * dot_s_w * s2 - dot_gamma_wf * s19);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g_pre_by_m_w = d_dot_g_pre * (gamma_wg * dot_s_w * s2 - dot_gamma_wg * s19);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_dot_o_pre_by_m_w = d_dot_o_pre * (gamma_wo * dot_s_w * s2 - dot_gamma_wo * s19);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t d_i_pre_by_gamma_wi = s10 * s19;
+            const compute_t s20 = dot_m_w * s19;
+            const compute_t d_dot_i_pre_by_gamma_wi = d_dot_i_pre * (dot_w_i * s19 - dot_s_w * s11 - s20);
+            const compute_t s21 = 1 / s_u;
+            const compute_t s22 = u_i - m_u;
+            const compute_t d_i_pre_by_gamma_ui = d_i_pre * s21 * s22;
+            const compute_t s23 = dot_m_u * s21;
+            const compute_t s24 = dot_s_u / square(s_u);
+            const compute_t d_dot_i_pre_by_gamma_ui = d_dot_i_pre * (dot_u_i * s21 - s22 * s24 - s23);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_gamma_wf = s13 * s19;
+            const compute_t d_dot_f_pre_by_gamma_wf = d_dot_f_pre * (dot_w_f * s19 - dot_s_w * s14 - s20);
+            const compute_t s25 = u_f - m_u;
+            const compute_t d_f_pre_by_gamma_uf = d_f_pre * s21 * s25;
+            const compute_t d_dot_f_pre_by_gamma_uf = d_dot_f_pre * (dot_u_f * s21 - s23 - s24 * s25);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_gamma_wg = s15 * s19;
+            const compute_t d_dot_g_pre_by_gamma_wg = d_dot_g_pre * (dot_w_g * s19 - dot_s_w * s16 - s20);
+            const compute_t s26 = u_g - m_u;
+            const compute_t d_g_pre_by_gamma_ug = d_g_pre * s21 * s26;
+            const compute_t d_dot_g_pre_by_gamma_ug = d_dot_g_pre * (dot_u_g * s21 - s23 - s24 * s26);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o_pre_by_gamma_wo = s17 * s19;
+            const compute_t d_dot_o_pre_by_gamma_wo = d_dot_o_pre * (dot_w_o * s19 - dot_s_w * s18 - s20);
+            const compute_t s27 = u_o - m_u;
+            const compute_t d_o_pre_by_gamma_uo = d_o_pre * s21 * s27;
+            const compute_t d_dot_o_pre_by_gamma_uo = d_dot_o_pre * (dot_u_o * s21 - s23 - s24 * s27);
+            d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
+            d_dot_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_wi);
+            d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
+            d_dot_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_ui);
+            d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
+            d_dot_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_wf);
+            d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
+            d_dot_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_uf);
+            d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
+            d_dot_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_wg);
+            d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
+            d_dot_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_ug);
+            d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
+            d_dot_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_wo);
+            d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
+            d_dot_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_uo);
+            d_dot_m_w_dot_i_pre_total += d_dot_i_pre * gamma_wi;
+            d_dot_m_w_dot_f_pre_total += d_dot_f_pre * gamma_wf;
+            d_dot_m_w_dot_g_pre_total += d_dot_g_pre * gamma_wg;
+            d_dot_m_w_dot_o_pre_total += d_dot_o_pre * gamma_wo;
+            d_m_w_i_pre_total += d_i_pre * gamma_wi;
+            d_m_w_f_pre_total += d_f_pre * gamma_wf;
+            d_m_w_g_pre_total += d_g_pre * gamma_wg;
+            d_m_w_o_pre_total += d_o_pre * gamma_wo;
+            d_dot_s_w_dot_i_pre_total += d_dot_i_pre_by_dot_s_w;
+            d_dot_s_w_dot_f_pre_total += d_dot_f_pre_by_dot_s_w;
+            d_dot_s_w_dot_g_pre_total += d_dot_g_pre_by_dot_s_w;
+            d_dot_s_w_dot_o_pre_total += d_dot_o_pre_by_dot_s_w;
+            d_s_w_i_pre_total += d_i_pre_by_s_w;
+            d_s_w_dot_i_pre_total += d_dot_i_pre_by_s_w;
+            d_s_w_f_pre_total += d_f_pre_by_s_w;
+            d_s_w_dot_f_pre_total += d_dot_f_pre_by_s_w;
+            d_s_w_g_pre_total += d_g_pre_by_s_w;
+            d_s_w_dot_g_pre_total += d_dot_g_pre_by_s_w;
+            d_s_w_o_pre_total += d_o_pre_by_s_w;
+            d_s_w_dot_o_pre_total += d_dot_o_pre_by_s_w;
+            d_m_w_dot_i_pre_total += d_dot_i_pre_by_m_w;
+            d_m_w_dot_f_pre_total += d_dot_f_pre_by_m_w;
+            d_m_w_dot_g_pre_total += d_dot_g_pre_by_m_w;
+            d_m_w_dot_o_pre_total += d_dot_o_pre_by_m_w;
+        }
+        const compute_t d_dot_m_w_dot_i_pre = compute_t(d_dot_m_w_dot_i_pre_total);
+        const compute_t d_dot_m_w_dot_f_pre = compute_t(d_dot_m_w_dot_f_pre_total);
+        const compute_t d_dot_m_w_dot_g_pre = compute_t(d_dot_m_w_dot_g_pre_total);
+        const compute_t d_dot_m_w_dot_o_pre = compute_t(d_dot_m_w_dot_o_pre_total);
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_total);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_total);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_total);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_total);
+        const compute_t d_dot_s_w_dot_i_pre = compute_t(d_dot_s_w_dot_i_pre_total);
+        const compute_t d_dot_s_w_dot_f_pre = compute_t(d_dot_s_w_dot_f_pre_total);
+        const compute_t d_dot_s_w_dot_g_pre = compute_t(d_dot_s_w_dot_g_pre_total);
+        const compute_t d_dot_s_w_dot_o_pre = compute_t(d_dot_s_w_dot_o_pre_total);
+        const compute_t d_s_w_i_pre = compute_t(d_s_w_i_pre_total);
+        const compute_t d_s_w_dot_i_pre = compute_t(d_s_w_dot_i_pre_total);
+        const compute_t d_s_w_f_pre = compute_t(d_s_w_f_pre_total);
+        const compute_t d_s_w_dot_f_pre = compute_t(d_s_w_dot_f_pre_total);
+        const compute_t d_s_w_g_pre = compute_t(d_s_w_g_pre_total);
+        const compute_t d_s_w_dot_g_pre = compute_t(d_s_w_dot_g_pre_total);
+        const compute_t d_s_w_o_pre = compute_t(d_s_w_o_pre_total);
+        const compute_t d_s_w_dot_o_pre = compute_t(d_s_w_dot_o_pre_total);
+        const compute_t d_m_w_dot_i_pre = compute_t(d_m_w_dot_i_pre_total);
+        const compute_t d_m_w_dot_f_pre = compute_t(d_m_w_dot_f_pre_total);
+        const compute_t d_m_w_dot_g_pre = compute_t(d_m_w_dot_g_pre_total);
+        const compute_t d_m_w_dot_o_pre = compute_t(d_m_w_dot_o_pre_total);
+        d_dot_m_w_dot_i_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_i_pre);
+        d_dot_m_w_dot_f_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_f_pre);
+        d_dot_m_w_dot_g_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_g_pre);
+        d_dot_m_w_dot_o_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_o_pre);
+        d_m_w_i_pre_at[iT * B + iB] = storage_t(d_m_w_i_pre);
+        d_m_w_f_pre_at[iT * B + iB] = storage_t(d_m_w_f_pre);
+        d_m_w_g_pre_at[iT * B + iB] = storage_t(d_m_w_g_pre);
+        d_m_w_o_pre_at[iT * B + iB] = storage_t(d_m_w_o_pre);
+        d_m_w_dot_i_pre_at[iT * B + iB] = storage_t(d_m_w_dot_i_pre);
+        d_m_w_dot_f_pre_at[iT * B + iB] = storage_t(d_m_w_dot_f_pre);
+        d_m_w_dot_g_pre_at[iT * B + iB] = storage_t(d_m_w_dot_g_pre);
+        d_m_w_dot_o_pre_at[iT * B + iB] = storage_t(d_m_w_dot_o_pre);
 
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_by_dot_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_w_dot_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        d_dot_s_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_after_sum13(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_by_dot_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_w_dot_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        d_dot_s_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_after_sum14(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_by_dot_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_s_w_dot_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        d_dot_s_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_after_sum15(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_i_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_i_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_after_sum16(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_dot_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_after_sum17(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_f_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_f_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_after_sum18(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_dot_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_after_sum19(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_g_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_g_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_after_sum20(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_dot_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_after_sum21(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_o_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_o_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_after_sum22(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_by_s_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_s_w_dot_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        d_s_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" void hvp_backward_after_sum23(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_i_pre_by_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_w_dot_i_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_i_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        d_m_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" void hvp_backward_after_sum24(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_f_pre_by_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_w_dot_f_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_f_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        d_m_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" void hvp_backward_after_sum25(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_g_pre_by_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_w_dot_g_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_g_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        d_m_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" void hvp_backward_after_sum26(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_pre_by_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_w_dot_o_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_o_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        d_m_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after2_point(
-    const compute_t d_dot_s_w_dot_i_pre, const compute_t d_dot_s_w_dot_f_pre,
-    const compute_t d_dot_s_w_dot_g_pre, const compute_t d_dot_s_w_dot_o_pre, const compute_t dot_s_w_pre,
-    const compute_t s_w, const compute_t d_s_w_i_pre, const compute_t d_s_w_dot_i_pre,
-    const compute_t d_s_w_f_pre, const compute_t d_s_w_dot_f_pre, const compute_t d_s_w_g_pre,
-    const compute_t d_s_w_dot_g_pre, const compute_t d_s_w_o_pre, const compute_t d_s_w_dot_o_pre,
-    const compute_t H_, compute_t& d_dot_s_w_sum, compute_t& d_s_w_sum)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t d_dot_s_w = d_dot_s_w_dot_i_pre + d_dot_s_w_dot_f_pre + d_dot_s_w_dot_g_pre + d_dot_s_w_dot_o_pre;
-    const compute_t d_s_w = d_s_w_i_pre - compute_t(0.5) * dot_s_w_pre * d_dot_s_w / square(s_w) + d_s_w_dot_i_pre +
-        d_s_w_f_pre + d_s_w_dot_f_pre + d_s_w_g_pre + d_s_w_dot_g_pre + d_s_w_o_pre + d_s_w_dot_o_pre;
-    const compute_t s1 = compute_t(0.5) / s_w;
-    const compute_t d_dot_s_w_pre = d_dot_s_w * s1;
-    const compute_t d_s_w_pre = d_s_w * s1;
-    const compute_t s2 = compute_t(0.25) / H_;
-    d_dot_s_w_sum = d_dot_s_w_pre * s2;
-    d_s_w_sum = d_s_w_pre * s2;
-}
-
-extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_s_w_dot_i_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_s_w_dot_f_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_s_w_dot_g_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_dot_s_w_dot_o_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_s_w_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_s_w_i_pre_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_s_w_dot_i_pre_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_s_w_f_pre_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_s_w_dot_f_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_s_w_g_pre_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ d_s_w_dot_g_pre_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ d_s_w_o_pre_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ d_s_w_dot_o_pre_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_dot_s_w_sum_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_s_w_sum_at = static_cast<storage_t*>(at[15]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_s_w_sum, d_s_w_sum;
-        hvp_backward_after2_point(
-            compute_t(d_dot_s_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(d_dot_s_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_dot_s_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_dot_s_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(dot_s_w_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_s_w_i_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(d_s_w_f_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_s_w_g_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_s_w_o_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(H),
-            d_dot_s_w_sum, d_s_w_sum);
+        const compute_t dot_s_w_pre = compute_t(dot_s_w_pre_at[iT * B + iB]);
+        const compute_t H_ = compute_t(H);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t d_dot_s_w = d_dot_s_w_dot_i_pre + d_dot_s_w_dot_f_pre + d_dot_s_w_dot_g_pre +
+            d_dot_s_w_dot_o_pre;
+        const compute_t d_s_w = d_s_w_i_pre - compute_t(0.5) * dot_s_w_pre * d_dot_s_w / square(s_w) +
+            d_s_w_dot_i_pre + d_s_w_f_pre + d_s_w_dot_f_pre + d_s_w_g_pre + d_s_w_dot_g_pre + d_s_w_o_pre +
+            d_s_w_dot_o_pre;
+        const compute_t s28 = compute_t(0.5) / s_w;
+        const compute_t d_dot_s_w_pre = d_dot_s_w * s28;
+        const compute_t d_s_w_pre = d_s_w * s28;
+        const compute_t s29 = compute_t(0.25) / H_;
+        const compute_t d_dot_s_w_sum = d_dot_s_w_pre * s29;
+        const compute_t d_s_w_sum = d_s_w_pre * s29;
         d_dot_s_w_sum_at[iT * B + iB] = storage_t(d_dot_s_w_sum);
         d_s_w_sum_at[iT * B + iB] = storage_t(d_s_w_sum);
     }
 }
 
-inline_point void hvp_backward_after3_point(
-    const compute_t d_dot_s_w_sum, const compute_t d_s_w_sum, const compute_t w, const compute_t m_w,
-    const compute_t dot_w, const compute_t dot_m_w, compute_t& d_dot_s_w_sum_arg, compute_t& d_s_w_sum_arg,
-    compute_t& d_dot_s_w_sum_arg_by_dot_m_w, compute_t& d_s_w_sum_arg_by_m_w,
-    compute_t& d_dot_s_w_sum_arg_by_m_w)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    d_dot_s_w_sum_arg = d_dot_s_w_sum;
-    d_s_w_sum_arg = d_s_w_sum;
-    const compute_t s1 = 2 * m_w - 2 * w;
-    d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * s1;
-    d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * s1;
-    d_dot_s_w_sum_arg_by_m_w = (2 * dot_m_w - 2 * dot_w) * d_dot_s_w_sum_arg;
-}
-
-extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_s_w_sum_at = static_cast<storage_t*>(at[0]);
@@ -6466,202 +3337,96 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_s_w_sum_arg_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_s_w_sum_arg_by_dot_m_w_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_s_w_sum_arg_by_m_w_at = static_cast<storage_t*>(at[10]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t d_dot_s_w_sum_arg, d_s_w_sum_arg, d_dot_s_w_sum_arg_by_dot_m_w, d_s_w_sum_arg_by_m_w,
-            d_dot_s_w_sum_arg_by_m_w;
-        hvp_backward_after3_point(
-            compute_t(d_dot_s_w_sum_at[iT * B + iB]),
-            compute_t(d_s_w_sum_at[iT * B + iB]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            d_dot_s_w_sum_arg, d_s_w_sum_arg, d_dot_s_w_sum_arg_by_dot_m_w, d_s_w_sum_arg_by_m_w,
-            d_dot_s_w_sum_arg_by_m_w);
-        d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg);
-        d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
-        d_dot_s_w_sum_arg_by_dot_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg_by_dot_m_w);
-        d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg_by_m_w);
-        d_dot_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg_by_m_w);
-    }
-}
-
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void hvp_backward_after_sum27(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_s_w_sum_arg_by_dot_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_m_w_dot_s_w_sum_arg_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_m_w_dot_i_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_m_w_dot_f_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_dot_m_w_dot_g_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_dot_m_w_dot_o_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_m_w_dot_i_pre_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_m_w_dot_f_pre_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_m_w_dot_g_pre_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_m_w_dot_o_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_s_w_sum_arg_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_w_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[22]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_dot_s_w_sum_arg_by_dot_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        d_dot_m_w_dot_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
+        const compute_t d_dot_s_w_sum = compute_t(d_dot_s_w_sum_at[iT * B + iB]);
+        const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
+        double d_dot_m_w_dot_s_w_sum_arg_total = 0;
+        double d_m_w_s_w_sum_arg_total = 0;
+        double d_m_w_dot_s_w_sum_arg_total = 0;
+        #pragma omp simd reduction(+:d_dot_m_w_dot_s_w_sum_arg_total, d_m_w_s_w_sum_arg_total, \
+            d_m_w_dot_s_w_sum_arg_total)
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t d_dot_s_w_sum_arg = d_dot_s_w_sum;
+            const compute_t d_s_w_sum_arg = d_s_w_sum;
+            const compute_t s1 = 2 * m_w - 2 * w;
+            const compute_t d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * s1;
+            const compute_t d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * s1;
+            const compute_t d_dot_s_w_sum_arg_by_m_w = (2 * dot_m_w - 2 * dot_w) * d_dot_s_w_sum_arg;
+            d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_dot_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_dot_m_w;
+            d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
+            d_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_m_w;
+        }
+        const compute_t d_dot_m_w_dot_s_w_sum_arg = compute_t(d_dot_m_w_dot_s_w_sum_arg_total);
+        const compute_t d_m_w_s_w_sum_arg = compute_t(d_m_w_s_w_sum_arg_total);
+        const compute_t d_m_w_dot_s_w_sum_arg = compute_t(d_m_w_dot_s_w_sum_arg_total);
+
+        const compute_t d_dot_m_w_dot_i_pre = compute_t(d_dot_m_w_dot_i_pre_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t d_dot_m_w_dot_f_pre = compute_t(d_dot_m_w_dot_f_pre_at[iT * B + iB]);
+        const compute_t d_dot_m_w_dot_g_pre = compute_t(d_dot_m_w_dot_g_pre_at[iT * B + iB]);
+        const compute_t d_dot_m_w_dot_o_pre = compute_t(d_dot_m_w_dot_o_pre_at[iT * B + iB]);
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_i_pre = compute_t(d_m_w_dot_i_pre_at[iT * B + iB]);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_f_pre = compute_t(d_m_w_dot_f_pre_at[iT * B + iB]);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_g_pre = compute_t(d_m_w_dot_g_pre_at[iT * B + iB]);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_o_pre = compute_t(d_m_w_dot_o_pre_at[iT * B + iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_w = mean(w)
+        const compute_t s3 = 1 / s_w;
+        const compute_t d_dot_m_w = d_dot_m_w_dot_s_w_sum_arg - d_dot_m_w_dot_i_pre * s3 - d_dot_m_w_dot_f_pre * s3
+            - d_dot_m_w_dot_g_pre * s3 - d_dot_m_w_dot_o_pre * s3;
+        const compute_t d_m_w = d_m_w_dot_i_pre - d_m_w_i_pre * s3 - d_m_w_f_pre * s3 + d_m_w_dot_f_pre -
+            d_m_w_g_pre * s3 + d_m_w_dot_g_pre - d_m_w_o_pre * s3 + d_m_w_dot_o_pre + d_m_w_s_w_sum_arg +
+            d_m_w_dot_s_w_sum_arg;
+        const compute_t s4 = compute_t(0.25) / H_;
+        const compute_t d_dot_sum_w = d_dot_m_w * s4;
+        const compute_t d_sum_w = d_m_w * s4;
+        #pragma GCC ivdep
+        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH) {
+            const compute_t d_dot_s_w_sum_arg = compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through w = concat(w_i, w_f, w_g, w_o)
+            const compute_t s2 = 2 * w - 2 * m_w;
+            const compute_t d_dot_w = d_dot_s_w_sum_arg * s2 + d_dot_sum_w;
+            const compute_t d_w = (2 * dot_w - 2 * dot_m_w) * d_dot_s_w_sum_arg + d_s_w_sum_arg * s2 + d_sum_w;
+            d_dot_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_w);
+            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+        }
     }
 }
 
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void hvp_backward_after_sum28(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_w_s_w_sum_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        d_m_w_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" void hvp_backward_after_sum29(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_s_w_sum_arg_by_m_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_m_w_dot_s_w_sum_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-            total += compute_t(d_dot_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        d_m_w_dot_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after4_point(
-    const compute_t d_dot_m_w_dot_s_w_sum_arg, const compute_t d_dot_m_w_dot_i_pre, const compute_t s_w,
-    const compute_t d_dot_m_w_dot_f_pre, const compute_t d_dot_m_w_dot_g_pre,
-    const compute_t d_dot_m_w_dot_o_pre, const compute_t d_m_w_s_w_sum_arg,
-    const compute_t d_m_w_dot_s_w_sum_arg, const compute_t d_m_w_i_pre, const compute_t d_m_w_dot_i_pre,
-    const compute_t d_m_w_f_pre, const compute_t d_m_w_dot_f_pre, const compute_t d_m_w_g_pre,
-    const compute_t d_m_w_dot_g_pre, const compute_t d_m_w_o_pre, const compute_t d_m_w_dot_o_pre,
-    const compute_t H_, compute_t& d_dot_sum_w, compute_t& d_sum_w)
-{
-    // through m_w = mean(w)
-    const compute_t s1 = 1 / s_w;
-    const compute_t d_dot_m_w = d_dot_m_w_dot_s_w_sum_arg - d_dot_m_w_dot_i_pre * s1 - d_dot_m_w_dot_f_pre * s1 -
-        d_dot_m_w_dot_g_pre * s1 - d_dot_m_w_dot_o_pre * s1;
-    const compute_t d_m_w = d_m_w_s_w_sum_arg + d_m_w_dot_s_w_sum_arg - d_m_w_i_pre * s1 + d_m_w_dot_i_pre -
-        d_m_w_f_pre * s1 + d_m_w_dot_f_pre - d_m_w_g_pre * s1 + d_m_w_dot_g_pre - d_m_w_o_pre * s1 + d_m_w_dot_o_pre;
-    const compute_t s2 = compute_t(0.25) / H_;
-    d_dot_sum_w = d_dot_m_w * s2;
-    d_sum_w = d_m_w * s2;
-}
-
-extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_m_w_dot_s_w_sum_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_m_w_dot_i_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_dot_m_w_dot_f_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_dot_m_w_dot_g_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_m_w_dot_o_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_m_w_s_w_sum_arg_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_m_w_dot_s_w_sum_arg_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_m_w_i_pre_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_m_w_dot_i_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_m_w_f_pre_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ d_m_w_dot_f_pre_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ d_m_w_g_pre_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ d_m_w_dot_g_pre_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_m_w_o_pre_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ d_m_w_dot_o_pre_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_sum_w_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_sum_w_at = static_cast<storage_t*>(at[17]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_sum_w, d_sum_w;
-        hvp_backward_after4_point(
-            compute_t(d_dot_m_w_dot_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(d_m_w_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_m_w_dot_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_m_w_i_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(d_m_w_f_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_m_w_g_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_m_w_o_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(H),
-            d_dot_sum_w, d_sum_w);
-        d_dot_sum_w_at[iT * B + iB] = storage_t(d_dot_sum_w);
-        d_sum_w_at[iT * B + iB] = storage_t(d_sum_w);
-    }
-}
-
-inline_point void hvp_backward_after5_point(
-    const compute_t d_dot_sum_w, const compute_t d_dot_s_w_sum_arg, const compute_t w, const compute_t m_w,
-    const compute_t d_sum_w, const compute_t d_s_w_sum_arg, const compute_t dot_w, const compute_t dot_m_w,
-    compute_t& d_dot_w, compute_t& d_w)
-{
-    // through w = concat(w_i, w_f, w_g, w_o)
-    const compute_t s1 = 2 * w - 2 * m_w;
-    d_dot_w = d_dot_sum_w + d_dot_s_w_sum_arg * s1;
-    d_w = d_dot_s_w_sum_arg * (2 * dot_w - 2 * dot_m_w) + d_sum_w + d_s_w_sum_arg * s1;
-}
-
-extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_sum_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_s_w_sum_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_sum_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_s_w_sum_arg_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_m_w_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_w_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_w_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iHHHH = 0; iHHHH < 4 * H; ++iHHHH)
-    {
-        compute_t d_dot_w, d_w;
-        hvp_backward_after5_point(
-            compute_t(d_dot_sum_w_at[iT * B + iB]),
-            compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(d_sum_w_at[iT * B + iB]),
-            compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            d_dot_w, d_w);
-        d_dot_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_w);
-        d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
-    }
-}
-
-inline_point void hvp_backward_after6_point(
+inline_point void hvp_backward_after_point(
     const compute_t d_dot_w_o_dot_w, const compute_t d_dot_o_pre, const compute_t gamma_wo,
     const compute_t s_w, const compute_t d_w_o_w, const compute_t d_o_pre, const compute_t dot_gamma_wo,
     const compute_t dot_s_w, const compute_t d_dot_w_g_dot_w, const compute_t d_dot_g_pre,
@@ -6693,7 +3458,7 @@ inline_point void hvp_backward_after6_point(
     d_w_i = d_dot_i_pre * (dot_gamma_wi * s1 - gamma_wi * s3) + d_w_i_w + d_i_pre * s6;
 }
 
-extern "C" void hvp_backward_after6(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_w_at = static_cast<storage_t*>(at[0]);
@@ -6723,7 +3488,7 @@ extern "C" void hvp_backward_after6(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i;
-        hvp_backward_after6_point(
+        hvp_backward_after_point(
             compute_t(d_dot_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wo_at[iH]),

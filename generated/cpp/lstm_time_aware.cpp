@@ -334,51 +334,33 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_log_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_a_at[(iT * B + iB) * H + iH])
-                * compute_t(s_at[(iT * B + iB) * H + iH]);
-        d_a_log_a_at[iT * B + iB] = storage_t(total);
-    }
-}
+        double d_a_log_a_total = 0;
+        #pragma omp simd reduction(+:d_a_log_a_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_a = compute_t(d_a_at[(iT * B + iB) * H + iH]);
+            const compute_t s = compute_t(s_at[(iT * B + iB) * H + iH]);
+            // through a = c[t-1] - s + s / log(e + delta)
+            d_a_log_a_total += d_a * s;
+        }
+        const compute_t d_a_log_a = compute_t(d_a_log_a_total);
 
-inline_point void backward_after_point(
-    const compute_t d_a_log_a, const compute_t a_log, const compute_t a_pre, compute_t& d_delta)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    const compute_t d_a_log = -d_a_log_a / square(a_log);
-    const compute_t d_a_pre = d_a_log / a_pre;
-    d_delta = d_a_pre;
-}
-
-extern "C" void backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_a_log_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_delta;
-        backward_after_point(
-            compute_t(d_a_log_a_at[iT * B + iB]),
-            compute_t(a_log_at[iT * B + iB]),
-            compute_t(a_pre_at[iT * B + iB]),
-            d_delta);
+        const compute_t a_log = compute_t(a_log_at[iT * B + iB]);
+        const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
+        // through a = c[t-1] - s + s / log(e + delta)
+        const compute_t d_a_log = -d_a_log_a / square(a_log);
+        const compute_t d_a_pre = d_a_log / a_pre;
+        const compute_t d_delta = d_a_pre;
         d_delta_at[iT * B + iB] = storage_t(d_delta);
     }
 }
@@ -1274,154 +1256,51 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     }
 }
 
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_log_dot_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_a_log_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_a_at[(iT * B + iB) * H + iH])
-                * compute_t(s_at[(iT * B + iB) * H + iH]);
-        d_dot_a_log_dot_a_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t dot_a_log = compute_t(dot_a_log_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_at[iT * B + iB]);
+        double d_dot_a_log_dot_a_total = 0;
+        double d_a_log_a_total = 0;
+        double d_a_log_dot_a_total = 0;
+        #pragma omp simd reduction(+:d_dot_a_log_dot_a_total, d_a_log_a_total, d_a_log_dot_a_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t d_dot_a = compute_t(d_dot_a_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_s = compute_t(dot_s_at[(iT * B + iB) * H + iH]);
+            const compute_t s = compute_t(s_at[(iT * B + iB) * H + iH]);
+            const compute_t d_a = compute_t(d_a_at[(iT * B + iB) * H + iH]);
+            // through a = c[t-1] - s + s / log(e + delta)
+            const compute_t d_dot_a_by_a_log = d_dot_a * (2 * s * dot_a_log / pow(a_log, compute_t(3)) - dot_s /
+                square(a_log));
+            d_dot_a_log_dot_a_total += d_dot_a * s;
+            d_a_log_a_total += d_a * s;
+            d_a_log_dot_a_total += d_dot_a_by_a_log;
+        }
+        const compute_t d_dot_a_log_dot_a = compute_t(d_dot_a_log_dot_a_total);
+        const compute_t d_a_log_a = compute_t(d_a_log_a_total);
+        const compute_t d_a_log_dot_a = compute_t(d_a_log_dot_a_total);
 
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_log_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_a_at[(iT * B + iB) * H + iH])
-                * compute_t(s_at[(iT * B + iB) * H + iH]);
-        d_a_log_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after_point(
-    const compute_t d_dot_a_log_dot_a, const compute_t a_log, compute_t& d_dot_a_log)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    d_dot_a_log = -d_dot_a_log_dot_a / square(a_log);
-}
-
-extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_a_log_dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_log_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_a_log;
-        hvp_backward_after_point(
-            compute_t(d_dot_a_log_dot_a_at[iT * B + iB]),
-            compute_t(a_log_at[iT * B + iB]),
-            d_dot_a_log);
-        d_dot_a_log_at[iT * B + iB] = storage_t(d_dot_a_log);
-    }
-}
-
-inline_point void hvp_backward_after2_point(
-    const compute_t d_dot_a, const compute_t dot_s, const compute_t dot_a_log, const compute_t s,
-    const compute_t a_log, compute_t& d_dot_a_by_a_log)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    d_dot_a_by_a_log = d_dot_a * (2 * dot_a_log * s / pow(a_log, compute_t(3)) - dot_s / square(a_log));
-}
-
-extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_log_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_a_by_a_log_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_dot_a_by_a_log;
-        hvp_backward_after2_point(
-            compute_t(d_dot_a_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_s_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_a_log_at[iT * B + iB]),
-            compute_t(s_at[(iT * B + iB) * H + iH]),
-            compute_t(a_log_at[iT * B + iB]),
-            d_dot_a_by_a_log);
-        d_dot_a_by_a_log_at[(iT * B + iB) * H + iH] = storage_t(d_dot_a_by_a_log);
-    }
-}
-
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_a_by_a_log_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_a_log_dot_a_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_a_by_a_log_at[(iT * B + iB) * H + iH]);
-        d_a_log_dot_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after3_point(
-    const compute_t d_a_log_a, const compute_t a_log, const compute_t d_a_log_dot_a, const compute_t a_pre,
-    const compute_t d_dot_a_log, const compute_t dot_a_pre, compute_t& d_delta)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    const compute_t d_a_log = d_a_log_dot_a - d_a_log_a / square(a_log);
-    const compute_t d_a_pre = d_a_log / a_pre - d_dot_a_log * dot_a_pre / square(a_pre);
-    d_delta = d_a_pre;
-}
-
-extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_a_log_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_log_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_a_log_dot_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ a_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_dot_a_log_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[6]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_delta;
-        hvp_backward_after3_point(
-            compute_t(d_a_log_a_at[iT * B + iB]),
-            compute_t(a_log_at[iT * B + iB]),
-            compute_t(d_a_log_dot_a_at[iT * B + iB]),
-            compute_t(a_pre_at[iT * B + iB]),
-            compute_t(d_dot_a_log_at[iT * B + iB]),
-            compute_t(dot_a_pre_at[iT * B + iB]),
-            d_delta);
+        const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
+        const compute_t dot_a_pre = compute_t(dot_a_pre_at[iT * B + iB]);
+        // through a = c[t-1] - s + s / log(e + delta)
+        const compute_t s1 = 1 / square(a_log);
+        const compute_t d_dot_a_log = -d_dot_a_log_dot_a * s1;
+        const compute_t d_a_log = d_a_log_dot_a - d_a_log_a * s1;
+        const compute_t d_a_pre = d_a_log / a_pre - dot_a_pre * d_dot_a_log / square(a_pre);
+        const compute_t d_delta = d_a_pre;
         d_delta_at[iT * B + iB] = storage_t(d_delta);
     }
 }

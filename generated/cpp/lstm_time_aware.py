@@ -248,7 +248,6 @@ def backward(params, tape, dy, dstate=None):
     d_s_pre = scratch("d_s_pre", (T, B, H), dtype)
     d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
     d_c_prev_W_s_c = scratch("d_c_prev_W_s_c", (B, H), dtype)
-    d_a_log_a = scratch("d_a_log_a", (T, B), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_delta = np.empty((T, B), dtype)
     d_W_s = np.empty((H, H), dtype)
@@ -265,11 +264,8 @@ def backward(params, tape, dy, dstate=None):
     backward_step2 = kernel(
         "backward_step2", d_c_prev_W_s_c, d_a, d_c_prev_rows,
     )
-    backward_after_sum = kernel(
-        "backward_after_sum", d_a, s, d_a_log_a,
-    )
-    backward_after = kernel(
-        "backward_after", d_a_log_a, a_log, a_pre, d_delta,
+    backward_after_rows = kernel(
+        "backward_after_rows", d_a, s, a_log, a_pre, d_delta,
     )
 
     for t in reversed(range(T)):
@@ -280,8 +276,6 @@ def backward(params, tape, dy, dstate=None):
         product(d_s_pre[t], W_s, d_c_prev_W_s_c)
         backward_step2(t)
 
-    # through a = c[t-1] - s + s / log(e + delta)
-    backward_after_sum()
     # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
     product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
     # d_W_i, d_W_f, d_W_g, d_W_o side by side
@@ -294,7 +288,7 @@ def backward(params, tape, dy, dstate=None):
     product(d_s_pre.reshape(-1, H).T, c_rows[:-1].reshape(-1, H), d_W_s)
     # through s = tanh(W_s @ c[t-1] + b_s)
     np.sum(d_s_pre.reshape(-1, H), axis=0, out=d_b_s)
-    backward_after()
+    backward_after_rows()
 
     dparams = {
         "W_i": d_W_i_to_d_W_o[:H],
@@ -749,11 +743,6 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     parts5 = scratch("parts5", (B, 2 * H), dtype)
     d_c_prev_W_s_c = scratch("d_c_prev_W_s_c", (B, H), dtype)
     parts6 = scratch("parts6", (B, 2 * H), dtype)
-    d_dot_a_log_dot_a = scratch("d_dot_a_log_dot_a", (T, B), dtype)
-    d_dot_a_log = scratch("d_dot_a_log", (T, B), dtype)
-    d_a_log_a = scratch("d_a_log_a", (T, B), dtype)
-    d_dot_a_by_a_log = scratch("d_dot_a_by_a_log", (T, B, H), dtype)
-    d_a_log_dot_a = scratch("d_a_log_dot_a", (T, B), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_delta = np.empty((T, B), dtype)
     d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
@@ -802,23 +791,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         "hvp_backward_step2", d_c_prev_W_s_c, d_a, parts2, parts3, parts4, parts5, parts6, d_dot_a,
         d_c_prev_rows, d_dot_h_prev_rows, d_dot_c_prev_rows,
     )
-    hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_a, s, d_dot_a_log_dot_a,
-    )
-    hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_a, s, d_a_log_a,
-    )
-    hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_a_log_dot_a, a_log, d_dot_a_log,
-    )
-    hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_a, dot_s, dot_a_log, s, a_log, d_dot_a_by_a_log,
-    )
-    hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_a_by_a_log, d_a_log_dot_a,
-    )
-    hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_a_log_a, a_log, d_a_log_dot_a, a_pre, d_dot_a_log, dot_a_pre, d_delta,
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", d_dot_a, s, d_a, a_log, dot_s, dot_a_log, a_pre, dot_a_pre, d_delta,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_g_W_g_x,
@@ -848,10 +822,6 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         product(d_s_pre_to_d_dot_s_pre[t][:, H:2 * H], W_s, parts6[:, H:2 * H])
         hvp_backward_step2(t)
 
-    # through a = c[t-1] - s + s / log(e + delta)
-    hvp_backward_after_sum()
-    # through a = c[t-1] - s + s / log(e + delta)
-    hvp_backward_after_sum2()
     # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
     product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
@@ -948,11 +918,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     )
     # through s = tanh(W_s @ c[t-1] + b_s)
     np.sum(d_s_pre_to_d_dot_s_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_s)
-    hvp_backward_after()
-    hvp_backward_after2()
-    # through a = c[t-1] - s + s / log(e + delta)
-    hvp_backward_after_sum3()
-    hvp_backward_after3()
+    hvp_backward_after_rows()
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -353,26 +353,6 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
-        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
-{
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
@@ -391,7 +371,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 }
 
 // through y = h @ C + D * x
-extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
@@ -409,39 +389,46 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_after_point(
-    const compute_t d_h, const compute_t h_prev, const compute_t h_exp, compute_t& d_h_pre)
+extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
 {
-    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    const compute_t d_h_exp = d_h * h_prev;
-    d_h_pre = h_exp * d_h_exp;
-}
-
-extern "C" void backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_h_pre;
-        backward_after_point(
-            compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]),
-            d_h_pre);
-        d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+        double d_Delta_x_total = 0;
+        double d_Delta_h_pre_total = 0;
+        #pragma omp simd reduction(+:d_Delta_x_total, d_Delta_h_pre_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t A = compute_t(A_at[iI * N + iN]);
+            // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+            const compute_t d_h_exp = d_h * h_prev;
+            const compute_t d_h_pre = h_exp * d_h_exp;
+            d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+            d_Delta_x_total += d_h * B_;
+            d_Delta_h_pre_total += d_h_pre * A;
+        }
+        const compute_t d_Delta_x = compute_t(d_Delta_x_total);
+        const compute_t d_Delta_h_pre = compute_t(d_Delta_h_pre_total);
+        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
+        d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_h_pre);
     }
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -460,27 +447,7 @@ extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(A_at[iI * N + iN]);
-        d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-inline_point void backward_after2_point(
+inline_point void backward_after_point(
     const compute_t d_Delta_h_pre, const compute_t d_Delta_x, const compute_t x, const compute_t Delta,
     compute_t& d_Delta_pre)
 {
@@ -489,7 +456,7 @@ inline_point void backward_after2_point(
     d_Delta_pre = -expm1(-Delta) * d_Delta;
 }
 
-extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -503,7 +470,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_Delta_pre;
-        backward_after2_point(
+        backward_after_point(
             compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -513,14 +480,14 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_after3_point(
+inline_point void backward_after2_point(
     const compute_t d_x_W_r_x, const compute_t d_x_B, const compute_t d_x_C, const compute_t d_Delta_x,
     const compute_t Delta, const compute_t dy, const compute_t D, compute_t& d_x)
 {
     d_x = d_x_W_r_x + d_x_B + d_x_C + d_Delta_x * Delta + dy * D;
 }
 
-extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
@@ -537,7 +504,7 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        backward_after3_point(
+        backward_after2_point(
             compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
@@ -1173,63 +1140,40 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     }
 }
 
-// y = h @ C + D * x
-extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_h_C_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_h_C_C_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iI = 0; iI < I; ++iI)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
-        h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// y = h @ C + D * x
-extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_C_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
-        dot_h_C_h_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// y = h @ C + D * x
-extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_h_C_C_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_C_at[(iT * B + iB) * N + iN]);
-        dot_h_C_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+        double h_C_total = 0;
+        double dot_h_C_h_total = 0;
+        double dot_h_C_C_total = 0;
+        #pragma omp simd reduction(+:h_C_total, dot_h_C_h_total, dot_h_C_C_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t h = compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+            const compute_t C = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+            const compute_t dot_h = compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_C = compute_t(dot_C_at[(iT * B + iB) * N + iN]);
+            // y = h @ C + D * x
+            h_C_total += h * C;
+            dot_h_C_h_total += dot_h * C;
+            dot_h_C_C_total += h * dot_C;
+        }
+        const compute_t h_C = compute_t(h_C_total);
+        const compute_t dot_h_C_h = compute_t(dot_h_C_h_total);
+        const compute_t dot_h_C_C = compute_t(dot_h_C_C_total);
+        h_C_at[(iT * B + iB) * I + iI] = storage_t(h_C);
+        dot_h_C_h_at[(iT * B + iB) * I + iI] = storage_t(dot_h_C_h);
+        dot_h_C_C_at[(iT * B + iB) * I + iI] = storage_t(dot_h_C_C);
     }
 }
 
@@ -1612,66 +1556,6 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
-        d_dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_Delta_x_Delta_x_B_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
-        d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_B_at[(iT * B + iB) * N + iN]);
-        d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
-{
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
@@ -1690,7 +1574,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
@@ -1710,7 +1594,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
@@ -1730,7 +1614,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
 }
 
 // through y = h @ C + D * x
-extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
@@ -1749,76 +1633,107 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_Delta_x_Delta_x_B, const compute_t d_Delta_x_dot_Delta_x_B, compute_t& d_Delta_x)
+    const compute_t d_B_Delta_x_B, const compute_t d_B_dot_Delta_x_B, compute_t& d_B)
 {
-    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    d_Delta_x = d_Delta_x_Delta_x_B + d_Delta_x_dot_Delta_x_B;
+    // through B = W_B @ x
+    d_B = d_B_Delta_x_B + d_B_dot_Delta_x_B;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_Delta_x_Delta_x_B_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
+    const storage_t* __restrict__ d_B_Delta_x_B_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_B_dot_Delta_x_B_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        compute_t d_Delta_x;
-        hvp_backward_after_point(
-            compute_t(d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI]),
-            compute_t(d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI]),
-            d_Delta_x);
-        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
-    }
-}
-
-inline_point void hvp_backward_after2_point(
-    const compute_t d_dot_h, const compute_t h_prev, const compute_t dot_h_pre, const compute_t d_h,
-    const compute_t dot_h_prev, const compute_t h_exp, compute_t& d_dot_h_pre, compute_t& d_h_pre)
-{
-    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    const compute_t d_dot_h_exp = d_dot_h * h_prev;
-    const compute_t d_h_exp = d_dot_h * dot_h_prev + h_prev * d_h + dot_h_pre * d_dot_h_exp;
-    d_dot_h_pre = h_exp * d_dot_h_exp;
-    d_h_pre = h_exp * d_h_exp;
-}
-
-extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_dot_h_pre, d_h_pre;
-        hvp_backward_after2_point(
-            compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]),
-            d_dot_h_pre, d_h_pre);
-        d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_dot_h_pre);
-        d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+        compute_t d_B;
+        hvp_backward_after_point(
+            compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
+            compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
+            d_B);
+        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
+    }
+}
+
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
+    const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_Delta_x_Delta_x_B_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_dot_Delta_dot_h_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_Delta_dot_h_pre_at = static_cast<storage_t*>(at[17]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double d_dot_Delta_x_total = 0;
+        double d_Delta_x_Delta_x_B_total = 0;
+        double d_Delta_x_dot_Delta_x_B_total = 0;
+        double d_dot_Delta_dot_h_pre_total = 0;
+        double d_Delta_h_pre_total = 0;
+        double d_Delta_dot_h_pre_total = 0;
+        #pragma omp simd reduction(+:d_dot_Delta_x_total, d_Delta_x_Delta_x_B_total, d_Delta_x_dot_Delta_x_B_total, \
+            d_dot_Delta_dot_h_pre_total, d_Delta_h_pre_total, d_Delta_dot_h_pre_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t d_dot_h = compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+            const compute_t dot_B = compute_t(dot_B_at[(iT * B + iB) * N + iN]);
+            const compute_t A = compute_t(A_at[iI * N + iN]);
+            const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
+            // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+            const compute_t d_dot_h_exp = d_dot_h * h_prev;
+            const compute_t d_h_exp = d_dot_h * dot_h_prev + d_h * h_prev + dot_h_pre * d_dot_h_exp;
+            const compute_t d_dot_h_pre = h_exp * d_dot_h_exp;
+            const compute_t d_h_pre = h_exp * d_h_exp;
+            d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_dot_h_pre);
+            d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+            d_dot_Delta_x_total += d_dot_h * B_;
+            d_Delta_x_Delta_x_B_total += d_h * B_;
+            d_Delta_x_dot_Delta_x_B_total += d_dot_h * dot_B;
+            d_dot_Delta_dot_h_pre_total += d_dot_h_pre * A;
+            d_Delta_h_pre_total += d_h_pre * A;
+            d_Delta_dot_h_pre_total += d_dot_h_pre * dot_A;
+        }
+        const compute_t d_dot_Delta_x = compute_t(d_dot_Delta_x_total);
+        const compute_t d_Delta_x_Delta_x_B = compute_t(d_Delta_x_Delta_x_B_total);
+        const compute_t d_Delta_x_dot_Delta_x_B = compute_t(d_Delta_x_dot_Delta_x_B_total);
+        const compute_t d_dot_Delta_dot_h_pre = compute_t(d_dot_Delta_dot_h_pre_total);
+        const compute_t d_Delta_h_pre = compute_t(d_Delta_h_pre_total);
+        const compute_t d_Delta_dot_h_pre = compute_t(d_Delta_dot_h_pre_total);
+        d_dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_dot_Delta_x);
+        d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x_Delta_x_B);
+        d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x_dot_Delta_x_B);
+        d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_dot_Delta_dot_h_pre);
+        d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_h_pre);
+        d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_dot_h_pre);
     }
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -1838,7 +1753,7 @@ extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* 
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -1858,7 +1773,7 @@ extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* 
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
     const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
@@ -1877,99 +1792,15 @@ extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const*
     }
 }
 
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_Delta_dot_h_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(A_at[iI * N + iN]);
-        d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(A_at[iI * N + iN]);
-        d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" void hvp_backward_after_sum13(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_Delta_dot_h_pre_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_A_at[iI * N + iN]);
-        d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after3_point(
-    const compute_t d_B_Delta_x_B, const compute_t d_B_dot_Delta_x_B, compute_t& d_B)
-{
-    // through B = W_B @ x
-    d_B = d_B_Delta_x_B + d_B_dot_Delta_x_B;
-}
-
-extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ d_B_Delta_x_B_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_B_dot_Delta_x_B_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_B;
-        hvp_backward_after3_point(
-            compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
-            compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
-            d_B);
-        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
-    }
-}
-
-inline_point void hvp_backward_after4_point(
+inline_point void hvp_backward_after2_point(
+    const compute_t d_Delta_x_Delta_x_B, const compute_t d_Delta_x_dot_Delta_x_B,
     const compute_t d_dot_Delta_dot_h_pre, const compute_t d_dot_Delta_x, const compute_t x,
     const compute_t dot_Delta_pre, const compute_t Delta, const compute_t d_Delta_h_pre,
-    const compute_t d_Delta_dot_h_pre, const compute_t d_Delta_x, const compute_t dot_x,
+    const compute_t d_Delta_dot_h_pre, const compute_t dot_x, compute_t& d_Delta_x,
     compute_t& d_dot_Delta_pre, compute_t& d_Delta_pre)
 {
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    d_Delta_x = d_Delta_x_Delta_x_B + d_Delta_x_dot_Delta_x_B;
     // through Delta = softplus(W_d @ (W_r @ x) + b_d)
     const compute_t d_dot_Delta = d_dot_Delta_dot_h_pre + d_dot_Delta_x * x;
     const compute_t s1 = expm1(-Delta);
@@ -1979,26 +1810,30 @@ inline_point void hvp_backward_after4_point(
     d_Delta_pre = -d_Delta * s1;
 }
 
-extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_dot_Delta_dot_h_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_Delta_pre_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_Delta_dot_h_pre_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_Delta_x_Delta_x_B_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_Delta_dot_h_pre_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_Delta_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_Delta_h_pre_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_Delta_dot_h_pre_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t d_dot_Delta_pre, d_Delta_pre;
-        hvp_backward_after4_point(
+        compute_t d_Delta_x, d_dot_Delta_pre, d_Delta_pre;
+        hvp_backward_after2_point(
+            compute_t(d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -2006,15 +1841,15 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI]),
-            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
-            d_dot_Delta_pre, d_Delta_pre);
+            d_Delta_x, d_dot_Delta_pre, d_Delta_pre);
+        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
         d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
         d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
     }
 }
 
-inline_point void hvp_backward_after5_point(
+inline_point void hvp_backward_after3_point(
     const compute_t d_x_W_r_x, const compute_t d_x_dot_B_W_B, const compute_t d_x_C,
     const compute_t d_x_dot_C_W_C, const compute_t d_Delta_x, const compute_t Delta,
     const compute_t d_dot_Delta_x, const compute_t dot_Delta, const compute_t dy, const compute_t dot_D,
@@ -2024,7 +1859,7 @@ inline_point void hvp_backward_after5_point(
         dot_D;
 }
 
-extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
@@ -2044,7 +1879,7 @@ extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        hvp_backward_after5_point(
+        hvp_backward_after3_point(
             compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_B_W_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),

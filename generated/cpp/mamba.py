@@ -81,8 +81,8 @@ class Tape(NamedTuple):
     h_exp: np.ndarray  # (T, B, I, N)
     Delta_x: np.ndarray  # (T, B, I)
     x: np.ndarray  # (T, B, I)
-    Delta: np.ndarray  # (T, B, I)
     A: np.ndarray  # (I, N)
+    Delta: np.ndarray  # (T, B, I)
     exp_A_log: np.ndarray  # (I, N)
 
 
@@ -170,7 +170,7 @@ def forward(params, x, state=None):
     forward_after_sum()
     forward_after()
 
-    tape = Tape(size, dtype, h_rows, W_r_x_to_C, h_exp, Delta_x, x, Delta, A, exp_A_log)
+    tape = Tape(size, dtype, h_rows, W_r_x_to_C, h_exp, Delta_x, x, A, Delta, exp_A_log)
     last = {"h": h_rows[T].copy()}
     return y, last, tape
 
@@ -191,8 +191,8 @@ def backward(params, tape, dy, dstate=None):
     h_exp = tape.h_exp
     Delta_x = tape.Delta_x
     x = tape.x
-    Delta = tape.Delta
     A = tape.A
+    Delta = tape.Delta
     exp_A_log = tape.exp_A_log
     T, B, I, N, R = sizes = [size[axis] for axis in ("T", "B", "I", "N", "R")]
     kernel = bound("train", sizes, dtype)
@@ -231,28 +231,22 @@ def backward(params, tape, dy, dstate=None):
         "backward_sequence", d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_h, W_r_x_to_C, d_Delta_x,
+        "backward_after_sum", d_h, Delta_x, d_B,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_h, Delta_x, d_B,
+        "backward_after_sum2", dy, x, d_D,
+    )
+    backward_after_rows = kernel(
+        "backward_after_rows", d_h, W_r_x_to_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
     )
     backward_after_sum3 = kernel(
-        "backward_after_sum3", dy, x, d_D,
+        "backward_after_sum3", d_h_pre, Delta, d_A,
     )
     backward_after = kernel(
-        "backward_after", d_h, h_rows, h_exp, d_h_pre,
-    )
-    backward_after_sum4 = kernel(
-        "backward_after_sum4", d_h_pre, Delta, d_A,
-    )
-    backward_after_sum5 = kernel(
-        "backward_after_sum5", d_h_pre, A, d_Delta_h_pre,
+        "backward_after", d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
     )
     backward_after2 = kernel(
-        "backward_after2", d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
-    )
-    backward_after3 = kernel(
-        "backward_after3", d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
+        "backward_after2", d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_A, exp_A_log, d_A_log,
@@ -267,8 +261,6 @@ def backward(params, tape, dy, dstate=None):
 
     # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     backward_after_sum()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    backward_after_sum2()
     # through B = W_B @ x
     product(d_B.reshape(-1, N), W_B, d_x_B.reshape(-1, I))
     # through B = W_B @ x
@@ -276,13 +268,11 @@ def backward(params, tape, dy, dstate=None):
     # through C = W_C @ x
     product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
     # through y = h @ C + D * x
+    backward_after_sum2()
+    backward_after_rows()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     backward_after_sum3()
     backward_after()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    backward_after_sum4()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    backward_after_sum5()
-    backward_after2()
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x.reshape(-1, R))
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
@@ -293,7 +283,7 @@ def backward(params, tape, dy, dstate=None):
     product(d_W_r_x.reshape(-1, R).T, x.reshape(-1, I), d_W_r)
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     np.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
-    backward_after3()
+    backward_after2()
     backward_finish()
 
     dparams = {
@@ -531,14 +521,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_sequence = kernel(
         "jvp_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", h_rows, W_r_x_to_dot_C_W_C, h_C,
-    )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", dot_h_rows, W_r_x_to_dot_C_W_C, dot_h_C_h,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", h_rows, dot_C, dot_h_C_C,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", h_rows, W_r_x_to_dot_C_W_C, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
     )
     jvp_after = kernel(
         "jvp_after", dot_h_C_h, dot_h_C_C, h_C, D, x, dot_D, dot_x, y, dot_y,
@@ -566,12 +550,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     jvp_sequence()
 
-    # y = h @ C + D * x
-    jvp_after_sum()
-    # y = h @ C + D * x
-    jvp_after_sum2()
-    # y = h @ C + D * x
-    jvp_after_sum3()
+    jvp_after_rows()
     jvp_after()
 
     last = {"h": h_rows[T].copy()}
@@ -742,59 +721,41 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_h_exp, d_dot_h, d_h,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_h, W_r_x_to_dot_C_W_C, d_dot_Delta_x,
+        "hvp_backward_after_sum", d_dot_h, Delta_x, d_dot_B,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_h, W_r_x_to_dot_C_W_C, d_Delta_x_Delta_x_B,
+        "hvp_backward_after_sum2", d_h, Delta_x, d_B_Delta_x_B,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_h, dot_B, d_Delta_x_dot_Delta_x_B,
+        "hvp_backward_after_sum3", d_dot_h, dot_Delta_x, d_B_dot_Delta_x_B,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_dot_h, Delta_x, d_dot_B,
-    )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_h, Delta_x, d_B_Delta_x_B,
-    )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_dot_h, dot_Delta_x, d_B_dot_Delta_x_B,
-    )
-    hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", dy, dot_x, d_D,
+        "hvp_backward_after_sum4", dy, dot_x, d_D,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_Delta_x,
+        "hvp_backward_after", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
+    )
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", d_dot_h, W_r_x_to_dot_C_W_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows,
+        h_exp, A, dot_A, d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
+        d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_dot_h_pre, Delta, d_dot_A,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_h_pre, Delta, d_A_h_pre,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_h, h_rows, dot_h_pre, d_h, dot_h_rows, h_exp, d_dot_h_pre, d_h_pre,
-    )
-    hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", d_dot_h_pre, Delta, d_dot_A,
-    )
-    hvp_backward_after_sum9 = kernel(
-        "hvp_backward_after_sum9", d_h_pre, Delta, d_A_h_pre,
-    )
-    hvp_backward_after_sum10 = kernel(
-        "hvp_backward_after_sum10", d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
-    )
-    hvp_backward_after_sum11 = kernel(
-        "hvp_backward_after_sum11", d_dot_h_pre, A, d_dot_Delta_dot_h_pre,
-    )
-    hvp_backward_after_sum12 = kernel(
-        "hvp_backward_after_sum12", d_h_pre, A, d_Delta_h_pre,
-    )
-    hvp_backward_after_sum13 = kernel(
-        "hvp_backward_after_sum13", d_dot_h_pre, dot_A, d_Delta_dot_h_pre,
+        "hvp_backward_after2", d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_Delta_dot_h_pre,
+        d_dot_Delta_x, x, dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x,
+        d_Delta_pre_to_d_dot_Delta_pre,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
-    )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", d_dot_Delta_dot_h_pre, d_dot_Delta_x, x, dot_Delta_pre, Delta, d_Delta_h_pre,
-        d_Delta_dot_h_pre, d_Delta_x, dot_x, d_Delta_pre_to_d_dot_Delta_pre,
-    )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", d_x_W_r_x, d_x_dot_B_W_B, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta,
+        "hvp_backward_after3", d_x_W_r_x, d_x_dot_B_W_B, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta,
         d_dot_Delta_x, dot_Delta, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
@@ -827,12 +788,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum2()
     # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     hvp_backward_after_sum3()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum4()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum5()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum6()
     # through B = W_B @ x
     product(d_dot_B.reshape(-1, N), dot_W_B, d_x_dot_B_W_B.reshape(-1, I))
     # through B = W_B @ x
@@ -842,25 +797,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through C = W_C @ x
     product(d_dot_C.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_C_dot_C_x)
     # through y = h @ C + D * x
-    hvp_backward_after_sum7()
+    hvp_backward_after_sum4()
     hvp_backward_after()
-    hvp_backward_after2()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum8()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum9()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum10()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum11()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum12()
-    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    hvp_backward_after_sum13()
-    hvp_backward_after3()
     # through B = W_B @ x
     product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
-    hvp_backward_after4()
+    hvp_backward_after_rows()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum5()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum6()
+    # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    hvp_backward_after_sum7()
+    hvp_backward_after2()
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(
         d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I],
@@ -897,7 +845,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     np.sum(d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
-    hvp_backward_after5()
+    hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

@@ -143,44 +143,6 @@ extern "C" void forward_once(int64, const int64* sizes, void* const* at)
     }
 }
 
-// log_i = dot(w_i, x) + b_i
-extern "C" void forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_f_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void forward_before_point(
     const compute_t W_q_x, const compute_t b_q, const compute_t W_k_x, const compute_t sqrt_K,
     const compute_t b_k, compute_t& q, compute_t& k_)
@@ -255,52 +217,13 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void forward_before3_point(
-    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
-    compute_t& log_i, compute_t& log_f_softplus, compute_t& log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    log_i = w_i_x + b_i;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t log_f_pre = -w_f_x - b_f;
-    log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    log_f = -log_f_softplus;
-}
-
-extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[6]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t log_i, log_f_softplus, log_f;
-        forward_before3_point(
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            log_i, log_f_softplus, log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-    }
-}
-
-inline_point void forward_before4_point(
     const compute_t v, const compute_t k_, compute_t& v_k)
 {
     // C = f * C[t-1] + i * outer(v, k)
     v_k = v * k_;
 }
 
-extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
@@ -313,11 +236,54 @@ extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t v_k;
-        forward_before4_point(
+        forward_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[7]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_i_x_total = 0;
+        double w_f_x_total = 0;
+        #pragma omp simd reduction(+:w_i_x_total, w_f_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        const compute_t w_i_x = compute_t(w_i_x_total);
+        const compute_t w_f_x = compute_t(w_f_x_total);
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
+        log_f_at[iT * B + iB] = storage_t(log_f);
     }
 }
 
@@ -428,6 +394,42 @@ extern "C" void forward_sequence3(int64, const int64* sizes, void* const* at)
     }
 }
 
+extern "C" void forward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        h_exp_at[iT * B + iB] = storage_t(h_exp);
+        double n_q_total = 0;
+        #pragma omp simd reduction(+:n_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        const compute_t n_q = compute_t(n_q_total);
+        n_q_at[iT * B + iB] = storage_t(n_q);
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+    }
+}
+
 // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" void forward_after_sum(int64, const int64* sizes, void* const* at)
 {
@@ -448,65 +450,14 @@ extern "C" void forward_after_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void forward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void forward_after_point(
-    const compute_t n_q, const compute_t m, compute_t& abs_n_q, compute_t& h_exp, compute_t& max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    abs_n_q = absolute(n_q);
-    h_exp = exp(-m);
-    max_abs_n_q = larger(abs_n_q, h_exp);
-}
-
-extern "C" void forward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t abs_n_q, h_exp, max_abs_n_q;
-        forward_after_point(
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            abs_n_q, h_exp, max_abs_n_q);
-        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
-        h_exp_at[iT * B + iB] = storage_t(h_exp);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-    }
-}
-
-inline_point void forward_after2_point(
     const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     h = o * C_q / max_abs_n_q;
 }
 
-extern "C" void forward_after2(int64, const int64* sizes, void* const* at)
+extern "C" void forward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
@@ -519,7 +470,7 @@ extern "C" void forward_after2(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t h;
-        forward_after2_point(
+        forward_after_point(
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
@@ -528,66 +479,57 @@ extern "C" void forward_after2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_before_point(
-    const compute_t dy, const compute_t o, const compute_t C_q, const compute_t max_abs_n_q,
-    compute_t& d_h_by_max_abs_n_q, compute_t& d_C_q, compute_t& d_o_pre)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    d_h_by_max_abs_n_q = -dy * o * C_q / square(max_abs_n_q);
-    const compute_t s1 = dy / max_abs_n_q;
-    d_C_q = o * s1;
-    // through o = sigmoid(W_o @ x + b_o)
-    const compute_t d_o = C_q * s1;
-    d_o_pre = o * (1 - o) * d_o;
-}
-
-extern "C" void backward_before(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_h_by_max_abs_n_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_h_by_max_abs_n_q, d_C_q, d_o_pre;
-        backward_before_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(C_q_at[(iT * B + iB) * H + iH]),
-            compute_t(max_abs_n_q_at[iT * B + iB]),
-            d_h_by_max_abs_n_q, d_C_q, d_o_pre);
-        d_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_max_abs_n_q);
-        d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
-        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        double d_max_abs_n_q_total = 0;
+        #pragma omp simd reduction(+:d_max_abs_n_q_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            const compute_t d_h_by_max_abs_n_q = -dy * o * C_q / square(max_abs_n_q);
+            const compute_t s1 = dy / max_abs_n_q;
+            const compute_t d_C_q = o * s1;
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t d_o = C_q * s1;
+            const compute_t d_o_pre = o * (1 - o) * d_o;
+            d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
+            d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+            d_max_abs_n_q_total += d_h_by_max_abs_n_q;
+        }
+        const compute_t d_max_abs_n_q = compute_t(d_max_abs_n_q_total);
+
+        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t d_h_exp = compute_t((h_exp) > (abs_n_q)) * d_max_abs_n_q;
+        const compute_t d_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * d_max_abs_n_q;
+        const compute_t d_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * d_abs_n_q;
+        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
+        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
     }
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_by_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_max_abs_n_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH]);
-        d_max_abs_n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[0]);
@@ -606,49 +548,14 @@ extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_before2_point(
-    const compute_t d_max_abs_n_q, const compute_t abs_n_q, const compute_t h_exp, const compute_t n_q,
-    compute_t& d_h_exp, compute_t& d_n_q)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    d_h_exp = d_max_abs_n_q * compute_t((h_exp) > (abs_n_q));
-    const compute_t d_abs_n_q = d_max_abs_n_q * compute_t((abs_n_q) >= (h_exp));
-    d_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * d_abs_n_q;
-}
-
-extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_h_exp, d_n_q;
-        backward_before2_point(
-            compute_t(d_max_abs_n_q_at[iT * B + iB]),
-            compute_t(abs_n_q_at[iT * B + iB]),
-            compute_t(h_exp_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            d_h_exp, d_n_q);
-        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
-        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
-    }
-}
-
-inline_point void backward_before3_point(
+inline_point void backward_before_point(
     const compute_t d_q_C_q, const compute_t d_n_q, const compute_t n_, compute_t& d_q)
 {
     // through q = W_q @ x + b_q
     d_q = d_q_C_q + d_n_q * n_;
 }
 
-extern "C" void backward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_q_C_q_at = static_cast<storage_t*>(at[0]);
@@ -661,7 +568,7 @@ extern "C" void backward_before3(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_q;
-        backward_before3_point(
+        backward_before_point(
             compute_t(d_q_C_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_q_at[iT * B + iB]),
             compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -671,75 +578,6 @@ extern "C" void backward_before3(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_step_point(
-    const compute_t d_n_next, const compute_t d_n_q, const compute_t q, const compute_t f, compute_t& d_n,
-    compute_t& d_n_prev)
-{
-    // through n = f * n[t-1] + i * k
-    d_n = d_n_next + d_n_q * q;
-    d_n_prev = f * d_n;
-}
-
-extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[4]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_n, d_n_prev;
-        backward_step_point(
-            compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
-            compute_t(d_n_q_at[t * B + iB]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
-            compute_t(f_at[t * B + iB]),
-            d_n, d_n_prev);
-        d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
-        d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_f_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
-        d_f_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_i_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        d_i_n_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step2_point(
     const compute_t d_C_next, const compute_t d_C_q, const compute_t q, const compute_t f, compute_t& d_C,
     compute_t& d_C_prev)
 {
@@ -748,7 +586,7 @@ inline_point void backward_step2_point(
     d_C_prev = f * d_C;
 }
 
-extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_C_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -762,7 +600,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_C, d_C_prev;
-        backward_step2_point(
+        backward_step_point(
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -774,7 +612,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
@@ -793,7 +631,7 @@ extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* cons
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
@@ -811,59 +649,69 @@ extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void backward_step3_point(
-    const compute_t d_f_C, const compute_t d_f_n, const compute_t f, const compute_t d_i_C,
-    const compute_t d_i_n, const compute_t i, const compute_t d_m_next, const compute_t d_h_exp,
-    const compute_t h_exp, const compute_t log_i, const compute_t m_pre, compute_t& d_f_pre,
-    compute_t& d_i_pre, compute_t& d_m, compute_t& d_m_pre, compute_t& d_m_prev)
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
-    // through f = exp(log_f + m[t-1] - m)
-    const compute_t d_f = d_f_C + d_f_n;
-    d_f_pre = f * d_f;
-    // through i = exp(log_i - m)
-    const compute_t d_i = d_i_C + d_i_n;
-    d_i_pre = i * d_i;
-    // through m = max(log_f + m[t-1], log_i)
-    d_m = d_m_next - d_h_exp * h_exp - d_f_pre - d_i_pre;
-    d_m_pre = compute_t((m_pre) >= (log_i)) * d_m;
-    d_m_prev = d_f_pre + d_m_pre;
-}
-
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_f_n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_i_n_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[14]);
-    #pragma GCC ivdep
+    const int64 B = sizes[1], K = sizes[4];
+    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_f_pre, d_i_pre, d_m, d_m_pre, d_m_prev;
-        backward_step3_point(
-            compute_t(d_f_C_at[iB]),
-            compute_t(d_f_n_at[iB]),
-            compute_t(f_at[t * B + iB]),
-            compute_t(d_i_C_at[iB]),
-            compute_t(d_i_n_at[iB]),
-            compute_t(i_at[t * B + iB]),
-            compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(d_h_exp_at[t * B + iB]),
-            compute_t(h_exp_at[t * B + iB]),
-            compute_t(log_i_at[t * B + iB]),
-            compute_t(m_pre_at[t * B + iB]),
-            d_f_pre, d_i_pre, d_m, d_m_pre, d_m_prev);
+        const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
+        const compute_t f = compute_t(f_at[t * B + iB]);
+        double d_f_n_total = 0;
+        double d_i_n_total = 0;
+        #pragma omp simd reduction(+:d_f_n_total, d_i_n_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_n_next = compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // through n = f * n[t-1] + i * k
+            const compute_t d_n = d_n_next + d_n_q * q;
+            const compute_t d_n_prev = f * d_n;
+            d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
+            d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
+            d_f_n_total += d_n * n_prev;
+            d_i_n_total += d_n * k_;
+        }
+        const compute_t d_f_n = compute_t(d_f_n_total);
+        const compute_t d_i_n = compute_t(d_i_n_total);
+
+        const compute_t d_f_C = compute_t(d_f_C_at[iB]);
+        const compute_t d_i_C = compute_t(d_i_C_at[iB]);
+        const compute_t i = compute_t(i_at[t * B + iB]);
+        const compute_t d_m_next = compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]);
+        const compute_t d_h_exp = compute_t(d_h_exp_at[t * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[t * B + iB]);
+        const compute_t log_i = compute_t(log_i_at[t * B + iB]);
+        const compute_t m_pre = compute_t(m_pre_at[t * B + iB]);
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t d_f = d_f_C + d_f_n;
+        const compute_t d_f_pre = f * d_f;
+        // through i = exp(log_i - m)
+        const compute_t d_i = d_i_C + d_i_n;
+        const compute_t d_i_pre = i * d_i;
+        // through m = max(log_f + m[t-1], log_i)
+        const compute_t d_m = d_m_next - d_h_exp * h_exp - d_f_pre - d_i_pre;
+        const compute_t d_m_pre = compute_t((m_pre) >= (log_i)) * d_m;
+        const compute_t d_m_prev = d_f_pre + d_m_pre;
         d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
         d_i_pre_at[t * B + iB] = storage_t(d_i_pre);
         d_m_at[t * B + iB] = storage_t(d_m);
@@ -873,55 +721,152 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
 }
 
 inline_point void backward_after_point(
-    const compute_t d_C, const compute_t i, compute_t& d_v_k)
+    const compute_t d_m_pre, const compute_t d_f_pre, const compute_t log_f_softplus, const compute_t d_m,
+    const compute_t log_i, const compute_t m_pre, const compute_t d_i_pre, compute_t& d_log_f_pre,
+    compute_t& d_w_f_x, compute_t& d_log_i)
 {
-    // through C = f * C[t-1] + i * outer(v, k)
-    d_v_k = d_C * i;
+    // through log_f = -softplus(-(dot(w_f, x) + b_f))
+    const compute_t d_log_f = d_m_pre + d_f_pre;
+    const compute_t d_log_f_softplus = -d_log_f;
+    d_log_f_pre = -expm1(-log_f_softplus) * d_log_f_softplus;
+    d_w_f_x = -d_log_f_pre;
+    // through log_i = dot(w_i, x) + b_i
+    d_log_i = d_m * compute_t((log_i) > (m_pre)) + d_i_pre;
 }
 
 extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[9]);
+    for (int64 iT = 0; iT < T; ++iT)
+    #pragma GCC ivdep
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        compute_t d_log_f_pre, d_w_f_x, d_log_i;
+        backward_after_point(
+            compute_t(d_m_pre_at[iT * B + iB]),
+            compute_t(d_f_pre_at[iT * B + iB]),
+            compute_t(log_f_softplus_at[iT * B + iB]),
+            compute_t(d_m_at[iT * B + iB]),
+            compute_t(log_i_at[iT * B + iB]),
+            compute_t(m_pre_at[iT * B + iB]),
+            compute_t(d_i_pre_at[iT * B + iB]),
+            d_log_f_pre, d_w_f_x, d_log_i);
+        d_log_f_pre_at[iT * B + iB] = storage_t(d_log_f_pre);
+        d_w_f_x_at[iT * B + iB] = storage_t(d_w_f_x);
+        d_log_i_at[iT * B + iB] = storage_t(d_log_i);
+    }
+}
+
+// through log_i = dot(w_i, x) + b_i
+extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_i_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_i_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_w_i_at[iI] = storage_t(total);
+    }
+}
+
+// through log_i = dot(w_i, x) + b_i
+extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_i_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_i_at[iT * B + iB]);
+        d_b_i_at[0] = storage_t(total);
+    }
+}
+
+// through log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_w_f_at = static_cast<storage_t*>(at[2]);
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_w_f_x_at[iT * B + iB])
+                * compute_t(x_at[(iT * B + iB) * I + iI]);
+        d_w_f_at[iI] = storage_t(total);
+    }
+}
+
+// through log_f = -softplus(-(dot(w_f, x) + b_f))
+extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1];
+    const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[1]);
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        for (int64 iT = 0; iT < T; ++iT)
+        #pragma omp simd reduction(+:total)
+        for (int64 iB = 0; iB < B; ++iB)
+            total += compute_t(d_log_f_pre_at[iT * B + iB]);
+        d_b_f_log_f_pre_at[0] = storage_t(total);
+    }
+}
+
+extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
+{
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_v_k;
-        backward_after_point(
-            compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]),
-            compute_t(i_at[iT * B + iB]),
-            d_v_k);
-        d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        const compute_t i = compute_t(i_at[iT * B + iB]);
+        double d_v_total = 0;
+        #pragma omp simd reduction(+:d_v_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_C = compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            // through C = f * C[t-1] + i * outer(v, k)
+            const compute_t d_v_k = d_C * i;
+            d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
+            d_v_total += d_v_k * k_;
+        }
+        const compute_t d_v = compute_t(d_v_total);
+        d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
     }
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
@@ -941,123 +886,6 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_m_pre, const compute_t d_f_pre, const compute_t log_f_softplus, const compute_t d_m,
-    const compute_t log_i, const compute_t m_pre, const compute_t d_i_pre, compute_t& d_log_f_pre,
-    compute_t& d_w_f_x, compute_t& d_log_i)
-{
-    // through log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t d_log_f = d_m_pre + d_f_pre;
-    const compute_t d_log_f_softplus = -d_log_f;
-    d_log_f_pre = -expm1(-log_f_softplus) * d_log_f_softplus;
-    d_w_f_x = -d_log_f_pre;
-    // through log_i = dot(w_i, x) + b_i
-    d_log_i = d_m * compute_t((log_i) > (m_pre)) + d_i_pre;
-}
-
-extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_log_f_pre, d_w_f_x, d_log_i;
-        backward_after2_point(
-            compute_t(d_m_pre_at[iT * B + iB]),
-            compute_t(d_f_pre_at[iT * B + iB]),
-            compute_t(log_f_softplus_at[iT * B + iB]),
-            compute_t(d_m_at[iT * B + iB]),
-            compute_t(log_i_at[iT * B + iB]),
-            compute_t(m_pre_at[iT * B + iB]),
-            compute_t(d_i_pre_at[iT * B + iB]),
-            d_log_f_pre, d_w_f_x, d_log_i);
-        d_log_f_pre_at[iT * B + iB] = storage_t(d_log_f_pre);
-        d_w_f_x_at[iT * B + iB] = storage_t(d_w_f_x);
-        d_log_i_at[iT * B + iB] = storage_t(d_log_i);
-    }
-}
-
-// through log_i = dot(w_i, x) + b_i
-extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_w_i_at = static_cast<storage_t*>(at[2]);
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        for (int64 iT = 0; iT < T; ++iT)
-        #pragma omp simd reduction(+:total)
-        for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_log_i_at[iT * B + iB])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        d_w_i_at[iI] = storage_t(total);
-    }
-}
-
-// through log_i = dot(w_i, x) + b_i
-extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_b_i_at = static_cast<storage_t*>(at[1]);
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        for (int64 iT = 0; iT < T; ++iT)
-        #pragma omp simd reduction(+:total)
-        for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_log_i_at[iT * B + iB]);
-        d_b_i_at[0] = storage_t(total);
-    }
-}
-
-// through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_w_f_at = static_cast<storage_t*>(at[2]);
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        for (int64 iT = 0; iT < T; ++iT)
-        #pragma omp simd reduction(+:total)
-        for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_w_f_x_at[iT * B + iB])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        d_w_f_at[iI] = storage_t(total);
-    }
-}
-
-// through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void backward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_b_f_log_f_pre_at = static_cast<storage_t*>(at[1]);
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        for (int64 iT = 0; iT < T; ++iT)
-        #pragma omp simd reduction(+:total)
-        for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_log_f_pre_at[iT * B + iB]);
-        d_b_f_log_f_pre_at[0] = storage_t(total);
-    }
-}
-
-inline_point void backward_after3_point(
     const compute_t d_k_v_k, const compute_t d_n, const compute_t i, const compute_t sqrt_K, compute_t& d_k,
     compute_t& d_W_k_x)
 {
@@ -1066,7 +894,7 @@ inline_point void backward_after3_point(
     d_W_k_x = d_k / sqrt_K;
 }
 
-extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[0]);
@@ -1081,7 +909,7 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_k, d_W_k_x;
-        backward_after3_point(
+        backward_after2_point(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
             compute_t(i_at[iT * B + iB]),
@@ -1092,7 +920,7 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_after4_point(
+inline_point void backward_after3_point(
     const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_W_v_x,
     const compute_t d_x_W_o_x, const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x,
     const compute_t w_f, compute_t& d_x)
@@ -1100,7 +928,7 @@ inline_point void backward_after4_point(
     d_x = d_x_W_q_x + d_x_W_k_x + d_x_W_v_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
 }
 
-extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
@@ -1118,7 +946,7 @@ extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        backward_after4_point(
+        backward_after3_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_v_x_at[(iT * B + iB) * I + iI]),
@@ -1172,44 +1000,6 @@ extern "C" void infer_once(int64, const int64* sizes, void* const* at)
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void infer_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void infer_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_f_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -1287,50 +1077,13 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void infer_before3_point(
-    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
-    compute_t& log_i, compute_t& log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    log_i = w_i_x + b_i;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t log_f_pre = -w_f_x - b_f;
-    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    log_f = -log_f_softplus;
-}
-
-extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t log_i, log_f;
-        infer_before3_point(
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            log_i, log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-    }
-}
-
-inline_point void infer_before4_point(
     const compute_t v, const compute_t k_, compute_t& v_k)
 {
     // C = f * C[t-1] + i * outer(v, k)
     v_k = v * k_;
 }
 
-extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
@@ -1343,11 +1096,52 @@ extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t v_k;
-        infer_before4_point(
+        infer_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_i_x_total = 0;
+        double w_f_x_total = 0;
+        #pragma omp simd reduction(+:w_i_x_total, w_f_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        const compute_t w_i_x = compute_t(w_i_x_total);
+        const compute_t w_f_x = compute_t(w_f_x_total);
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        log_f_at[iT * B + iB] = storage_t(log_f);
     }
 }
 
@@ -1456,6 +1250,36 @@ extern "C" void infer_sequence3(int64, const int64* sizes, void* const* at)
     }
 }
 
+extern "C" void infer_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        double n_q_total = 0;
+        #pragma omp simd reduction(+:n_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        const compute_t n_q = compute_t(n_q_total);
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+    }
+}
+
 // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
 {
@@ -1476,61 +1300,14 @@ extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void infer_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void infer_after_point(
-    const compute_t n_q, const compute_t m, compute_t& max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t abs_n_q = absolute(n_q);
-    const compute_t h_exp = exp(-m);
-    max_abs_n_q = larger(abs_n_q, h_exp);
-}
-
-extern "C" void infer_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t max_abs_n_q;
-        infer_after_point(
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            max_abs_n_q);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-    }
-}
-
-inline_point void infer_after2_point(
     const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     h = o * C_q / max_abs_n_q;
 }
 
-extern "C" void infer_after2(int64, const int64* sizes, void* const* at)
+extern "C" void infer_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
@@ -1543,7 +1320,7 @@ extern "C" void infer_after2(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t h;
-        infer_after2_point(
+        infer_after_point(
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
@@ -1573,44 +1350,6 @@ extern "C" void step_once(int64, const int64* sizes, void* const* at)
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void step_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void step_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_f_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -1690,50 +1429,13 @@ extern "C" void step_before2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void step_before3_point(
-    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
-    compute_t& log_i, compute_t& log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    log_i = w_i_x + b_i;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t log_f_pre = -w_f_x - b_f;
-    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    log_f = -log_f_softplus;
-}
-
-extern "C" void step_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t log_i, log_f;
-        step_before3_point(
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            log_i, log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-    }
-}
-
-inline_point void step_before4_point(
     const compute_t v, const compute_t k_, compute_t& v_k)
 {
     // C = f * C[t-1] + i * outer(v, k)
     v_k = v * k_;
 }
 
-extern "C" void step_before4(int64, const int64* sizes, void* const* at)
+extern "C" void step_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
@@ -1746,11 +1448,52 @@ extern "C" void step_before4(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t v_k;
-        step_before4_point(
+        step_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_i_x_total = 0;
+        double w_f_x_total = 0;
+        #pragma omp simd reduction(+:w_i_x_total, w_f_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        const compute_t w_i_x = compute_t(w_i_x_total);
+        const compute_t w_f_x = compute_t(w_f_x_total);
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        log_f_at[iT * B + iB] = storage_t(log_f);
     }
 }
 
@@ -1859,6 +1602,36 @@ extern "C" void step_sequence3(int64, const int64* sizes, void* const* at)
     }
 }
 
+extern "C" void step_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        double n_q_total = 0;
+        #pragma omp simd reduction(+:n_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        const compute_t n_q = compute_t(n_q_total);
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+    }
+}
+
 // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" void step_after_sum(int64, const int64* sizes, void* const* at)
 {
@@ -1879,61 +1652,14 @@ extern "C" void step_after_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void step_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void step_after_point(
-    const compute_t n_q, const compute_t m, compute_t& max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t abs_n_q = absolute(n_q);
-    const compute_t h_exp = exp(-m);
-    max_abs_n_q = larger(abs_n_q, h_exp);
-}
-
-extern "C" void step_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t max_abs_n_q;
-        step_after_point(
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            max_abs_n_q);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-    }
-}
-
-inline_point void step_after2_point(
     const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     h = o * C_q / max_abs_n_q;
 }
 
-extern "C" void step_after2(int64, const int64* sizes, void* const* at)
+extern "C" void step_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
@@ -1946,7 +1672,7 @@ extern "C" void step_after2(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t h;
-        step_after2_point(
+        step_after_point(
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
@@ -1976,120 +1702,6 @@ extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_w_i_x_w_i_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_i_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_w_i_x_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_f_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void jvp_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_w_f_x_w_f_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_f_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_w_f_x_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -2207,68 +1819,6 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void jvp_before3_point(
-    const compute_t dot_w_i_x_w_i, const compute_t dot_w_i_x_x, const compute_t w_i_x, const compute_t b_i,
-    const compute_t dot_b_i, const compute_t dot_w_f_x_w_f, const compute_t dot_w_f_x_x,
-    const compute_t w_f_x, const compute_t b_f, const compute_t dot_b_f, compute_t& log_i,
-    compute_t& dot_log_i, compute_t& log_f, compute_t& dot_log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
-    log_i = w_i_x + b_i;
-    dot_log_i = dot_b_i + dot_w_i_x;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
-    const compute_t log_f_pre = -w_f_x - b_f;
-    const compute_t dot_log_f_pre = -dot_b_f - dot_w_f_x;
-    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    const compute_t s1 = -log_f_softplus;
-    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
-    log_f = s1;
-    dot_log_f = -dot_log_f_softplus;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[13]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t log_i, dot_log_i, log_f, dot_log_f;
-        jvp_before3_point(
-            compute_t(dot_w_i_x_w_i_at[iT * B + iB]),
-            compute_t(dot_w_i_x_x_at[iT * B + iB]),
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(dot_b_i_at[0]),
-            compute_t(dot_w_f_x_w_f_at[iT * B + iB]),
-            compute_t(dot_w_f_x_x_at[iT * B + iB]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            compute_t(dot_b_f_at[0]),
-            log_i, dot_log_i, log_f, dot_log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
-    }
-}
-
-inline_point void jvp_before4_point(
     const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
     compute_t& dot_v_k)
 {
@@ -2277,7 +1827,7 @@ inline_point void jvp_before4_point(
     dot_v_k = v * dot_k + k_ * dot_v;
 }
 
-extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
@@ -2293,7 +1843,7 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t v_k, dot_v_k;
-        jvp_before4_point(
+        jvp_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -2301,6 +1851,81 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
             v_k, dot_v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
         dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_i_x_total = 0;
+        double dot_w_i_x_w_i_total = 0;
+        double dot_w_i_x_x_total = 0;
+        double w_f_x_total = 0;
+        double dot_w_f_x_w_f_total = 0;
+        double dot_w_f_x_x_total = 0;
+        #pragma omp simd reduction(+:w_i_x_total, dot_w_i_x_w_i_total, dot_w_i_x_x_total, w_f_x_total, \
+            dot_w_f_x_w_f_total, dot_w_f_x_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_w_i = compute_t(dot_w_i_at[iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            const compute_t dot_w_f = compute_t(dot_w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            dot_w_i_x_w_i_total += dot_w_i * x;
+            dot_w_i_x_x_total += w_i * dot_x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+            dot_w_f_x_w_f_total += dot_w_f * x;
+            dot_w_f_x_x_total += w_f * dot_x;
+        }
+        const compute_t w_i_x = compute_t(w_i_x_total);
+        const compute_t dot_w_i_x_w_i = compute_t(dot_w_i_x_w_i_total);
+        const compute_t dot_w_i_x_x = compute_t(dot_w_i_x_x_total);
+        const compute_t w_f_x = compute_t(w_f_x_total);
+        const compute_t dot_w_f_x_w_f = compute_t(dot_w_f_x_w_f_total);
+        const compute_t dot_w_f_x_x = compute_t(dot_w_f_x_x_total);
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t dot_b_i = compute_t(dot_b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        const compute_t dot_b_f = compute_t(dot_b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
+        const compute_t log_i = b_i + w_i_x;
+        const compute_t dot_log_i = dot_b_i + dot_w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t dot_log_f_pre = -dot_b_f - dot_w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t s1 = -log_f_softplus;
+        const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+        const compute_t log_f = s1;
+        const compute_t dot_log_f = -dot_log_f_softplus;
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
+        log_f_at[iT * B + iB] = storage_t(log_f);
+        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
     }
 }
 
@@ -2456,128 +2081,103 @@ extern "C" void jvp_sequence3(int64, const int64* sizes, void* const* at)
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void jvp_after_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        n_q_at[iT * B + iB] = storage_t(total);
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        const compute_t dot_h_exp = -dot_m * h_exp;
+        double n_q_total = 0;
+        double dot_n_q_n_total = 0;
+        double dot_n_q_q_total = 0;
+        #pragma omp simd reduction(+:n_q_total, dot_n_q_n_total, dot_n_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_n = compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+            dot_n_q_n_total += dot_n * q;
+            dot_n_q_q_total += n_ * dot_q;
+        }
+        const compute_t n_q = compute_t(n_q_total);
+        const compute_t dot_n_q_n = compute_t(dot_n_q_n_total);
+        const compute_t dot_n_q_q = compute_t(dot_n_q_q_total);
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t dot_abs_n_q = dot_n_q * (compute_t((n_q) > (0)) - compute_t((0) > (n_q)));
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        const compute_t dot_max_abs_n_q = compute_t((h_exp) > (abs_n_q)) * dot_h_exp + compute_t((abs_n_q) >=
+            (h_exp)) * dot_abs_n_q;
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void jvp_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_n_q_n_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void jvp_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        dot_n_q_q_at[iT * B + iB] = storage_t(total);
+        double C_q_total = 0;
+        double dot_C_q_C_total = 0;
+        double dot_C_q_q_total = 0;
+        #pragma omp simd reduction(+:C_q_total, dot_C_q_C_total, dot_C_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t C = compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_C = compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            C_q_total += C * q;
+            dot_C_q_C_total += dot_C * q;
+            dot_C_q_q_total += C * dot_q;
+        }
+        const compute_t C_q = compute_t(C_q_total);
+        const compute_t dot_C_q_C = compute_t(dot_C_q_C_total);
+        const compute_t dot_C_q_q = compute_t(dot_C_q_q_total);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(C_q);
+        dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_C);
+        dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_q);
     }
 }
 
 inline_point void jvp_after_point(
-    const compute_t dot_C_q_C, const compute_t dot_C_q_q, compute_t& dot_C_q)
+    const compute_t dot_C_q_C, const compute_t dot_C_q_q, const compute_t o, const compute_t C_q,
+    const compute_t max_abs_n_q, const compute_t dot_o, const compute_t dot_max_abs_n_q, compute_t& h,
+    compute_t& dot_h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    dot_C_q = dot_C_q_C + dot_C_q_q;
+    const compute_t dot_C_q = dot_C_q_C + dot_C_q_q;
+    const compute_t s1 = 1 / max_abs_n_q;
+    const compute_t s2 = C_q * s1;
+    h = o * s2;
+    dot_h = o * dot_C_q * s1 - o * C_q * dot_max_abs_n_q / square(max_abs_n_q) + dot_o * s2;
 }
 
 extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
@@ -2585,96 +2185,26 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_C_q;
-        jvp_after_point(
-            compute_t(dot_C_q_C_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_C_q_q_at[(iT * B + iB) * H + iH]),
-            dot_C_q);
-        dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q);
-    }
-}
-
-inline_point void jvp_after2_point(
-    const compute_t dot_n_q_n, const compute_t dot_n_q_q, const compute_t n_q, const compute_t m,
-    const compute_t dot_m, compute_t& max_abs_n_q, compute_t& dot_max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
-    const compute_t abs_n_q = absolute(n_q);
-    const compute_t dot_abs_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * dot_n_q;
-    const compute_t h_exp = exp(-m);
-    const compute_t dot_h_exp = -dot_m * h_exp;
-    max_abs_n_q = larger(abs_n_q, h_exp);
-    dot_max_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * dot_abs_n_q + compute_t((h_exp) > (abs_n_q)) * dot_h_exp;
-}
-
-extern "C" void jvp_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[6]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t max_abs_n_q, dot_max_abs_n_q;
-        jvp_after2_point(
-            compute_t(dot_n_q_n_at[iT * B + iB]),
-            compute_t(dot_n_q_q_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
-            max_abs_n_q, dot_max_abs_n_q);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
-    }
-}
-
-inline_point void jvp_after3_point(
-    const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, const compute_t dot_o,
-    const compute_t dot_C_q, const compute_t dot_max_abs_n_q, compute_t& h, compute_t& dot_h)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t s1 = 1 / max_abs_n_q;
-    const compute_t s2 = C_q * s1;
-    h = o * s2;
-    dot_h = o * dot_C_q * s1 - o * C_q * dot_max_abs_n_q / square(max_abs_n_q) + dot_o * s2;
-}
-
-extern "C" void jvp_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t h, dot_h;
-        jvp_after3_point(
+        jvp_after_point(
+            compute_t(dot_C_q_C_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_C_q_q_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
             compute_t(dot_o_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_C_q_at[(iT * B + iB) * H + iH]),
             compute_t(dot_max_abs_n_q_at[iT * B + iB]),
             h, dot_h);
         h_at[(iT * B + iB) * H + iH] = storage_t(h);
@@ -2703,120 +2233,6 @@ extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_w_i_x_w_i_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_i_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_w_i_x_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        w_f_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void hvp_forward_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(dot_w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        dot_w_f_x_w_f_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void hvp_forward_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iI = 0; iI < I; ++iI)
-            total += compute_t(w_f_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        dot_w_f_x_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -2936,73 +2352,6 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_forward_before3_point(
-    const compute_t dot_w_i_x_w_i, const compute_t dot_w_i_x_x, const compute_t w_i_x, const compute_t b_i,
-    const compute_t dot_b_i, const compute_t dot_w_f_x_w_f, const compute_t dot_w_f_x_x,
-    const compute_t w_f_x, const compute_t b_f, const compute_t dot_b_f, compute_t& log_i,
-    compute_t& dot_log_i, compute_t& dot_log_f_pre, compute_t& log_f_softplus, compute_t& log_f,
-    compute_t& dot_log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
-    log_i = w_i_x + b_i;
-    dot_log_i = dot_b_i + dot_w_i_x;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
-    const compute_t log_f_pre = -w_f_x - b_f;
-    dot_log_f_pre = -dot_b_f - dot_w_f_x;
-    log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    const compute_t s1 = -log_f_softplus;
-    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
-    log_f = s1;
-    dot_log_f = -dot_log_f_softplus;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_w_i_x_w_i_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_i_x_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_i_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_w_f_x_w_f_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_w_f_x_x_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ w_f_x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[15]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f;
-        hvp_forward_before3_point(
-            compute_t(dot_w_i_x_w_i_at[iT * B + iB]),
-            compute_t(dot_w_i_x_x_at[iT * B + iB]),
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(dot_b_i_at[0]),
-            compute_t(dot_w_f_x_w_f_at[iT * B + iB]),
-            compute_t(dot_w_f_x_x_at[iT * B + iB]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            compute_t(dot_b_f_at[0]),
-            log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
-        dot_log_f_pre_at[iT * B + iB] = storage_t(dot_log_f_pre);
-        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
-    }
-}
-
-inline_point void hvp_forward_before4_point(
     const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
     compute_t& dot_v_k)
 {
@@ -3011,7 +2360,7 @@ inline_point void hvp_forward_before4_point(
     dot_v_k = v * dot_k + k_ * dot_v;
 }
 
-extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
@@ -3027,7 +2376,7 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t v_k, dot_v_k;
-        hvp_forward_before4_point(
+        hvp_forward_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -3035,6 +2384,85 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
             v_k, dot_v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
         dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_log_i_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_log_f_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ log_f_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_log_f_at = static_cast<storage_t*>(at[15]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double w_i_x_total = 0;
+        double dot_w_i_x_w_i_total = 0;
+        double dot_w_i_x_x_total = 0;
+        double w_f_x_total = 0;
+        double dot_w_f_x_w_f_total = 0;
+        double dot_w_f_x_x_total = 0;
+        #pragma omp simd reduction(+:w_i_x_total, dot_w_i_x_w_i_total, dot_w_i_x_x_total, w_f_x_total, \
+            dot_w_f_x_w_f_total, dot_w_f_x_x_total)
+        for (int64 iI = 0; iI < I; ++iI) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_w_i = compute_t(dot_w_i_at[iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            const compute_t dot_w_f = compute_t(dot_w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            dot_w_i_x_w_i_total += dot_w_i * x;
+            dot_w_i_x_x_total += w_i * dot_x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+            dot_w_f_x_w_f_total += dot_w_f * x;
+            dot_w_f_x_x_total += w_f * dot_x;
+        }
+        const compute_t w_i_x = compute_t(w_i_x_total);
+        const compute_t dot_w_i_x_w_i = compute_t(dot_w_i_x_w_i_total);
+        const compute_t dot_w_i_x_x = compute_t(dot_w_i_x_x_total);
+        const compute_t w_f_x = compute_t(w_f_x_total);
+        const compute_t dot_w_f_x_w_f = compute_t(dot_w_f_x_w_f_total);
+        const compute_t dot_w_f_x_x = compute_t(dot_w_f_x_x_total);
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t dot_b_i = compute_t(dot_b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        const compute_t dot_b_f = compute_t(dot_b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
+        const compute_t log_i = b_i + w_i_x;
+        const compute_t dot_log_i = dot_b_i + dot_w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t dot_log_f_pre = -dot_b_f - dot_w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t s1 = -log_f_softplus;
+        const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+        const compute_t log_f = s1;
+        const compute_t dot_log_f = -dot_log_f_softplus;
+        log_i_at[iT * B + iB] = storage_t(log_i);
+        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
+        dot_log_f_pre_at[iT * B + iB] = storage_t(dot_log_f_pre);
+        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
+        log_f_at[iT * B + iB] = storage_t(log_f);
+        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
     }
 }
 
@@ -3197,120 +2625,95 @@ extern "C" void hvp_forward_sequence3(int64, const int64* sizes, void* const* at
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_forward_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_forward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_forward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_forward_after_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        n_q_at[iT * B + iB] = storage_t(total);
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        const compute_t dot_h_exp = -dot_m * h_exp;
+        h_exp_at[iT * B + iB] = storage_t(h_exp);
+        double n_q_total = 0;
+        double dot_n_q_n_total = 0;
+        double dot_n_q_q_total = 0;
+        #pragma omp simd reduction(+:n_q_total, dot_n_q_n_total, dot_n_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_n = compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+            dot_n_q_n_total += dot_n * q;
+            dot_n_q_q_total += n_ * dot_q;
+        }
+        const compute_t n_q = compute_t(n_q_total);
+        const compute_t dot_n_q_n = compute_t(dot_n_q_n_total);
+        const compute_t dot_n_q_q = compute_t(dot_n_q_q_total);
+        n_q_at[iT * B + iB] = storage_t(n_q);
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t dot_abs_n_q = dot_n_q * (compute_t((n_q) > (0)) - compute_t((0) > (n_q)));
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        const compute_t dot_max_abs_n_q = compute_t((h_exp) > (abs_n_q)) * dot_h_exp + compute_t((abs_n_q) >=
+            (h_exp)) * dot_abs_n_q;
+        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
+        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_forward_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_after_rows2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ C_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_C_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ C_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_C_q_C_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_C_q_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        dot_n_q_n_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_forward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        dot_n_q_q_at[iT * B + iB] = storage_t(total);
+        double C_q_total = 0;
+        double dot_C_q_C_total = 0;
+        double dot_C_q_q_total = 0;
+        #pragma omp simd reduction(+:C_q_total, dot_C_q_C_total, dot_C_q_q_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t C = compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_C = compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            C_q_total += C * q;
+            dot_C_q_C_total += dot_C * q;
+            dot_C_q_q_total += C * dot_q;
+        }
+        const compute_t C_q = compute_t(C_q_total);
+        const compute_t dot_C_q_C = compute_t(dot_C_q_C_total);
+        const compute_t dot_C_q_q = compute_t(dot_C_q_q_total);
+        C_q_at[(iT * B + iB) * H + iH] = storage_t(C_q);
+        dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_C);
+        dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_q);
     }
 }
 
@@ -3341,79 +2744,7 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_after2_point(
-    const compute_t dot_n_q_n, const compute_t dot_n_q_q, const compute_t n_q, const compute_t m,
-    const compute_t dot_m, compute_t& abs_n_q, compute_t& h_exp, compute_t& max_abs_n_q,
-    compute_t& dot_max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
-    abs_n_q = absolute(n_q);
-    const compute_t dot_abs_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * dot_n_q;
-    h_exp = exp(-m);
-    const compute_t dot_h_exp = -dot_m * h_exp;
-    max_abs_n_q = larger(abs_n_q, h_exp);
-    dot_max_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * dot_abs_n_q + compute_t((h_exp) > (abs_n_q)) * dot_h_exp;
-}
-
-extern "C" void hvp_forward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_n_q_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_n_q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ m_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ max_abs_n_q_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[8]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q;
-        hvp_forward_after2_point(
-            compute_t(dot_n_q_n_at[iT * B + iB]),
-            compute_t(dot_n_q_q_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
-            abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q);
-        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
-        h_exp_at[iT * B + iB] = storage_t(h_exp);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
-    }
-}
-
-inline_point void hvp_backward_before_point(
-    const compute_t dy, const compute_t o, const compute_t C_q, const compute_t max_abs_n_q,
-    const compute_t dot_o, const compute_t dot_C_q, const compute_t dot_max_abs_n_q,
-    const compute_t dot_o_pre, compute_t& d_dot_h_by_dot_max_abs_n_q, compute_t& d_dot_h_by_max_abs_n_q,
-    compute_t& d_dot_C_q, compute_t& d_C_q, compute_t& d_dot_o_pre, compute_t& d_o_pre)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t s1 = 1 / square(max_abs_n_q);
-    const compute_t s2 = C_q * s1;
-    d_dot_h_by_dot_max_abs_n_q = -dy * o * s2;
-    const compute_t s3 = o * s1;
-    d_dot_h_by_max_abs_n_q = dy * (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q, compute_t(3)) - dot_o * s2 -
-        dot_C_q * s3);
-    const compute_t s4 = 1 / max_abs_n_q;
-    const compute_t s5 = dy * s4;
-    d_dot_C_q = o * s5;
-    d_C_q = dy * (dot_o * s4 - dot_max_abs_n_q * s3);
-    // through o = sigmoid(W_o @ x + b_o)
-    const compute_t d_dot_o = C_q * s5;
-    const compute_t s6 = 1 - o;
-    const compute_t d_o = dy * (dot_C_q * s4 - dot_max_abs_n_q * s2) + (dot_o_pre * s6 - o * dot_o_pre) * d_dot_o;
-    const compute_t s7 = o * s6;
-    d_dot_o_pre = d_dot_o * s7;
-    d_o_pre = d_o * s7;
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
@@ -3424,73 +2755,85 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_C_q_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_max_abs_n_q_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_h_by_dot_max_abs_n_q_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_h_by_max_abs_n_q_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_o_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_o_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[19]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre;
-        hvp_backward_before_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(C_q_at[(iT * B + iB) * H + iH]),
-            compute_t(max_abs_n_q_at[iT * B + iB]),
-            compute_t(dot_o_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_C_q_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_max_abs_n_q_at[iT * B + iB]),
-            compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
-            d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre);
-        d_dot_h_by_dot_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_max_abs_n_q);
-        d_dot_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_max_abs_n_q);
-        d_dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_C_q);
-        d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
-        d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
-        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        const compute_t dot_max_abs_n_q = compute_t(dot_max_abs_n_q_at[iT * B + iB]);
+        double d_dot_max_abs_n_q_total = 0;
+        double d_max_abs_n_q_total = 0;
+        #pragma omp simd reduction(+:d_dot_max_abs_n_q_total, d_max_abs_n_q_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_C_q = compute_t(dot_C_q_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_o_pre = compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]);
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            const compute_t s1 = 1 / square(max_abs_n_q);
+            const compute_t s2 = C_q * s1;
+            const compute_t d_dot_h_by_dot_max_abs_n_q = -dy * o * s2;
+            const compute_t s3 = o * s1;
+            const compute_t d_dot_h_by_max_abs_n_q = dy * (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q,
+                compute_t(3)) - dot_o * s2 - dot_C_q * s3);
+            const compute_t s4 = 1 / max_abs_n_q;
+            const compute_t s5 = dy * s4;
+            const compute_t d_dot_C_q = o * s5;
+            const compute_t d_C_q = dy * (dot_o * s4 - dot_max_abs_n_q * s3);
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t d_dot_o = C_q * s5;
+            const compute_t s6 = 1 - o;
+            const compute_t d_o = dy * (dot_C_q * s4 - dot_max_abs_n_q * s2) + (dot_o_pre * s6 - o * dot_o_pre) *
+                d_dot_o;
+            const compute_t s7 = o * s6;
+            const compute_t d_dot_o_pre = d_dot_o * s7;
+            const compute_t d_o_pre = d_o * s7;
+            d_dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_C_q);
+            d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
+            d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
+            d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+            d_dot_max_abs_n_q_total += d_dot_h_by_dot_max_abs_n_q;
+            d_max_abs_n_q_total += d_dot_h_by_max_abs_n_q;
+        }
+        const compute_t d_dot_max_abs_n_q = compute_t(d_dot_max_abs_n_q_total);
+        const compute_t d_max_abs_n_q = compute_t(d_max_abs_n_q_total);
+
+        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t s8 = compute_t((h_exp) > (abs_n_q));
+        const compute_t d_dot_h_exp = d_dot_max_abs_n_q * s8;
+        const compute_t d_h_exp = d_max_abs_n_q * s8 - dot_m * d_dot_h_exp;
+        const compute_t s9 = compute_t((abs_n_q) >= (h_exp));
+        const compute_t d_dot_abs_n_q = d_dot_max_abs_n_q * s9;
+        const compute_t d_abs_n_q = d_max_abs_n_q * s9;
+        const compute_t s10 = compute_t((n_q) > (0)) - compute_t((0) > (n_q));
+        const compute_t d_dot_n_q = d_dot_abs_n_q * s10;
+        const compute_t d_n_q = d_abs_n_q * s10;
+        d_dot_h_exp_at[iT * B + iB] = storage_t(d_dot_h_exp);
+        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
+        d_dot_n_q_at[iT * B + iB] = storage_t(d_dot_n_q);
+        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
     }
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_by_dot_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_max_abs_n_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_h_by_dot_max_abs_n_q_at[(iT * B + iB) * H + iH]);
-        d_dot_max_abs_n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_h_by_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_max_abs_n_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH]);
-        d_max_abs_n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[0]);
@@ -3510,7 +2853,7 @@ extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const*
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_q_at = static_cast<storage_t*>(at[0]);
@@ -3530,7 +2873,7 @@ extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const*
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_q_at = static_cast<storage_t*>(at[0]);
@@ -3549,57 +2892,7 @@ extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const*
     }
 }
 
-inline_point void hvp_backward_before2_point(
-    const compute_t d_dot_max_abs_n_q, const compute_t abs_n_q, const compute_t h_exp,
-    const compute_t dot_m, const compute_t d_max_abs_n_q, const compute_t n_q, compute_t& d_dot_h_exp,
-    compute_t& d_h_exp, compute_t& d_dot_n_q, compute_t& d_n_q)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t s1 = compute_t((h_exp) > (abs_n_q));
-    d_dot_h_exp = d_dot_max_abs_n_q * s1;
-    d_h_exp = d_max_abs_n_q * s1 - dot_m * d_dot_h_exp;
-    const compute_t s2 = compute_t((abs_n_q) >= (h_exp));
-    const compute_t d_dot_abs_n_q = d_dot_max_abs_n_q * s2;
-    const compute_t d_abs_n_q = d_max_abs_n_q * s2;
-    const compute_t s3 = compute_t((n_q) > (0)) - compute_t((0) > (n_q));
-    d_dot_n_q = d_dot_abs_n_q * s3;
-    d_n_q = d_abs_n_q * s3;
-}
-
-extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_max_abs_n_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ abs_n_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_max_abs_n_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ n_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[9]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q;
-        hvp_backward_before2_point(
-            compute_t(d_dot_max_abs_n_q_at[iT * B + iB]),
-            compute_t(abs_n_q_at[iT * B + iB]),
-            compute_t(h_exp_at[iT * B + iB]),
-            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
-            compute_t(d_max_abs_n_q_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q);
-        d_dot_h_exp_at[iT * B + iB] = storage_t(d_dot_h_exp);
-        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
-        d_dot_n_q_at[iT * B + iB] = storage_t(d_dot_n_q);
-        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
-    }
-}
-
-inline_point void hvp_backward_before3_point(
+inline_point void hvp_backward_before_point(
     const compute_t d_dot_q_dot_C_q_q, const compute_t d_dot_n_q, const compute_t n_,
     const compute_t d_q_C_q, const compute_t d_q_dot_C_q_C, const compute_t d_n_q, const compute_t dot_n,
     compute_t& d_dot_q, compute_t& d_q)
@@ -3609,7 +2902,7 @@ inline_point void hvp_backward_before3_point(
     d_q = d_dot_n_q * dot_n + n_ * d_n_q + d_q_C_q + d_q_dot_C_q_C;
 }
 
-extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_dot_q_dot_C_q_q_at = static_cast<storage_t*>(at[0]);
@@ -3627,7 +2920,7 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_dot_q, d_q;
-        hvp_backward_before3_point(
+        hvp_backward_before_point(
             compute_t(d_dot_q_dot_C_q_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_n_q_at[iT * B + iB]),
             compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -3642,161 +2935,6 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_step_point(
-    const compute_t d_dot_n_next, const compute_t d_dot_n_q, const compute_t q, const compute_t d_n_next,
-    const compute_t d_n_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
-    compute_t& d_dot_n, compute_t& d_n, compute_t& d_n_prev, compute_t& d_dot_n_prev)
-{
-    // through n = f * n[t-1] + i * k
-    d_dot_n = d_dot_n_next + d_dot_n_q * q;
-    d_n = d_dot_n_q * dot_q + q * d_n_q + d_n_next;
-    d_n_prev = f * d_n + dot_f * d_dot_n;
-    d_dot_n_prev = f * d_dot_n;
-}
-
-extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    storage_t* __restrict__ d_dot_n_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[9]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_dot_n, d_n, d_n_prev, d_dot_n_prev;
-        hvp_backward_step_point(
-            compute_t(d_dot_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
-            compute_t(d_dot_n_q_at[t * B + iB]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
-            compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
-            compute_t(d_n_q_at[t * B + iB]),
-            compute_t(dot_q_at[(t * B + iB) * K + iK]),
-            compute_t(f_at[t * B + iB]),
-            compute_t(dot_f_at[t * B + iB]),
-            d_dot_n, d_n, d_n_prev, d_dot_n_prev);
-        d_dot_n_at[(t * B + iB) * K + iK] = storage_t(d_dot_n);
-        d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
-        d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
-        d_dot_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_dot_n_prev);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_f_dot_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
-        d_dot_f_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_f_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
-        d_f_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_f_dot_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(dot_n_rows_at[(t * B + iB) * K + iK]);
-        d_f_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_i_dot_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        d_dot_i_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_i_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        d_i_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], K = sizes[4];
-    const storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_i_dot_n_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(dot_k_at[(t * B + iB) * K + iK]);
-        d_i_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step2_point(
     const compute_t d_dot_C_next, const compute_t d_dot_C_q, const compute_t q, const compute_t d_C_next,
     const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
     compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
@@ -3808,7 +2946,7 @@ inline_point void hvp_backward_step2_point(
     d_dot_C_prev = f * d_dot_C;
 }
 
-extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     storage_t* __restrict__ d_dot_C_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -3827,7 +2965,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_dot_C, d_C, d_C_prev, d_dot_C_prev;
-        hvp_backward_step2_point(
+        hvp_backward_step_point(
             compute_t(d_dot_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_dot_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -3845,7 +2983,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
@@ -3864,7 +3002,7 @@ extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* 
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
@@ -3883,7 +3021,7 @@ extern "C" void hvp_backward_step_sum8(const int64 t, const int64* sizes, void* 
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
@@ -3902,7 +3040,7 @@ extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* 
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
@@ -3921,7 +3059,7 @@ extern "C" void hvp_backward_step_sum10(const int64 t, const int64* sizes, void*
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[0]);
@@ -3940,7 +3078,7 @@ extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void*
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
@@ -3958,102 +3096,127 @@ extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step3_point(
-    const compute_t d_dot_f_dot_C, const compute_t d_dot_f_dot_n, const compute_t dot_f_pre,
-    const compute_t d_f_C, const compute_t d_f_dot_C, const compute_t d_f_n, const compute_t d_f_dot_n,
-    const compute_t f, const compute_t d_dot_i_dot_C, const compute_t d_dot_i_dot_n,
-    const compute_t dot_i_pre, const compute_t d_i_C, const compute_t d_i_dot_C, const compute_t d_i_n,
-    const compute_t d_i_dot_n, const compute_t i, const compute_t d_dot_m_next, const compute_t d_dot_h_exp,
-    const compute_t h_exp, const compute_t d_m_next, const compute_t d_h_exp, const compute_t log_i,
-    const compute_t m_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_dot_i_pre,
-    compute_t& d_i_pre, compute_t& d_dot_m, compute_t& d_m, compute_t& d_dot_m_pre, compute_t& d_m_pre,
-    compute_t& d_m_prev, compute_t& d_dot_m_prev)
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
-    // through f = exp(log_f + m[t-1] - m)
-    const compute_t d_dot_f = d_dot_f_dot_C + d_dot_f_dot_n;
-    const compute_t d_f = dot_f_pre * d_dot_f + d_f_C + d_f_dot_C + d_f_n + d_f_dot_n;
-    d_dot_f_pre = f * d_dot_f;
-    d_f_pre = f * d_f;
-    // through i = exp(log_i - m)
-    const compute_t d_dot_i = d_dot_i_dot_C + d_dot_i_dot_n;
-    const compute_t d_i = dot_i_pre * d_dot_i + d_i_C + d_i_dot_C + d_i_n + d_i_dot_n;
-    d_dot_i_pre = i * d_dot_i;
-    d_i_pre = i * d_i;
-    // through m = max(log_f + m[t-1], log_i)
-    d_dot_m = d_dot_m_next - d_dot_h_exp * h_exp - d_dot_f_pre - d_dot_i_pre;
-    d_m = d_m_next - h_exp * d_h_exp - d_f_pre - d_i_pre;
-    const compute_t s1 = compute_t((m_pre) >= (log_i));
-    d_dot_m_pre = d_dot_m * s1;
-    d_m_pre = d_m * s1;
-    d_m_prev = d_f_pre + d_m_pre;
-    d_dot_m_prev = d_dot_f_pre + d_dot_m_pre;
-}
-
-extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_dot_f_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_f_dot_n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_f_dot_C_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_f_n_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_f_dot_n_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_dot_i_dot_C_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_dot_i_dot_n_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ d_i_dot_C_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ d_i_n_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_i_dot_n_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ d_dot_m_pre_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[30]);
-    #pragma GCC ivdep
+    const int64 B = sizes[1], K = sizes[4];
+    storage_t* __restrict__ d_dot_n_prev_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_n_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_n_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_n_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ n_rows_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_n_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_dot_f_dot_C_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_f_C_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_f_dot_C_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_dot_i_dot_C_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_i_C_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_i_dot_C_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ d_dot_h_exp_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[24]);
+    const storage_t* __restrict__ d_h_exp_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ log_i_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_dot_n_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_dot_f_pre_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_f_pre_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_dot_i_pre_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[35]);
+    storage_t* __restrict__ d_dot_m_pre_at = static_cast<storage_t*>(at[36]);
+    storage_t* __restrict__ d_m_pre_at = static_cast<storage_t*>(at[37]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_m_prev,
-            d_dot_m_prev;
-        hvp_backward_step3_point(
-            compute_t(d_dot_f_dot_C_at[iB]),
-            compute_t(d_dot_f_dot_n_at[iB]),
-            compute_t(dot_f_pre_at[t * B + iB]),
-            compute_t(d_f_C_at[iB]),
-            compute_t(d_f_dot_C_at[iB]),
-            compute_t(d_f_n_at[iB]),
-            compute_t(d_f_dot_n_at[iB]),
-            compute_t(f_at[t * B + iB]),
-            compute_t(d_dot_i_dot_C_at[iB]),
-            compute_t(d_dot_i_dot_n_at[iB]),
-            compute_t(dot_i_pre_at[t * B + iB]),
-            compute_t(d_i_C_at[iB]),
-            compute_t(d_i_dot_C_at[iB]),
-            compute_t(d_i_n_at[iB]),
-            compute_t(d_i_dot_n_at[iB]),
-            compute_t(i_at[t * B + iB]),
-            compute_t(d_dot_m_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(d_dot_h_exp_at[t * B + iB]),
-            compute_t(h_exp_at[t * B + iB]),
-            compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(d_h_exp_at[t * B + iB]),
-            compute_t(log_i_at[t * B + iB]),
-            compute_t(m_pre_at[t * B + iB]),
-            d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_m_prev,
-            d_dot_m_prev);
+        const compute_t d_dot_n_q = compute_t(d_dot_n_q_at[t * B + iB]);
+        const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
+        const compute_t f = compute_t(f_at[t * B + iB]);
+        const compute_t dot_f = compute_t(dot_f_at[t * B + iB]);
+        double d_dot_f_dot_n_total = 0;
+        double d_f_n_total = 0;
+        double d_f_dot_n_total = 0;
+        double d_dot_i_dot_n_total = 0;
+        double d_i_n_total = 0;
+        double d_i_dot_n_total = 0;
+        #pragma omp simd reduction(+:d_dot_f_dot_n_total, d_f_n_total, d_f_dot_n_total, d_dot_i_dot_n_total, \
+            d_i_n_total, d_i_dot_n_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_n_next = compute_t(d_dot_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t d_n_next = compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(t * B + iB) * K + iK]);
+            const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+            const compute_t dot_n_prev = compute_t(dot_n_rows_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            // through n = f * n[t-1] + i * k
+            const compute_t d_dot_n = d_dot_n_next + d_dot_n_q * q;
+            const compute_t d_n = d_dot_n_q * dot_q + q * d_n_q + d_n_next;
+            const compute_t d_n_prev = f * d_n + dot_f * d_dot_n;
+            const compute_t d_dot_n_prev = f * d_dot_n;
+            d_dot_n_at[(t * B + iB) * K + iK] = storage_t(d_dot_n);
+            d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
+            d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
+            d_dot_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_dot_n_prev);
+            d_dot_f_dot_n_total += d_dot_n * n_prev;
+            d_f_n_total += d_n * n_prev;
+            d_f_dot_n_total += d_dot_n * dot_n_prev;
+            d_dot_i_dot_n_total += d_dot_n * k_;
+            d_i_n_total += d_n * k_;
+            d_i_dot_n_total += d_dot_n * dot_k;
+        }
+        const compute_t d_dot_f_dot_n = compute_t(d_dot_f_dot_n_total);
+        const compute_t d_f_n = compute_t(d_f_n_total);
+        const compute_t d_f_dot_n = compute_t(d_f_dot_n_total);
+        const compute_t d_dot_i_dot_n = compute_t(d_dot_i_dot_n_total);
+        const compute_t d_i_n = compute_t(d_i_n_total);
+        const compute_t d_i_dot_n = compute_t(d_i_dot_n_total);
+
+        const compute_t d_dot_f_dot_C = compute_t(d_dot_f_dot_C_at[iB]);
+        const compute_t dot_f_pre = compute_t(dot_f_pre_at[t * B + iB]);
+        const compute_t d_f_C = compute_t(d_f_C_at[iB]);
+        const compute_t d_f_dot_C = compute_t(d_f_dot_C_at[iB]);
+        const compute_t d_dot_i_dot_C = compute_t(d_dot_i_dot_C_at[iB]);
+        const compute_t dot_i_pre = compute_t(dot_i_pre_at[t * B + iB]);
+        const compute_t d_i_C = compute_t(d_i_C_at[iB]);
+        const compute_t d_i_dot_C = compute_t(d_i_dot_C_at[iB]);
+        const compute_t i = compute_t(i_at[t * B + iB]);
+        const compute_t d_dot_m_next = compute_t(d_dot_m_prev_rows_at[((t + 1) % 2) * B + iB]);
+        const compute_t d_dot_h_exp = compute_t(d_dot_h_exp_at[t * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[t * B + iB]);
+        const compute_t d_m_next = compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]);
+        const compute_t d_h_exp = compute_t(d_h_exp_at[t * B + iB]);
+        const compute_t log_i = compute_t(log_i_at[t * B + iB]);
+        const compute_t m_pre = compute_t(m_pre_at[t * B + iB]);
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t d_dot_f = d_dot_f_dot_C + d_dot_f_dot_n;
+        const compute_t d_f = dot_f_pre * d_dot_f + d_f_C + d_f_dot_C + d_f_n + d_f_dot_n;
+        const compute_t d_dot_f_pre = f * d_dot_f;
+        const compute_t d_f_pre = f * d_f;
+        // through i = exp(log_i - m)
+        const compute_t d_dot_i = d_dot_i_dot_C + d_dot_i_dot_n;
+        const compute_t d_i = dot_i_pre * d_dot_i + d_i_C + d_i_dot_C + d_i_n + d_i_dot_n;
+        const compute_t d_dot_i_pre = i * d_dot_i;
+        const compute_t d_i_pre = i * d_i;
+        // through m = max(log_f + m[t-1], log_i)
+        const compute_t d_dot_m = d_dot_m_next - d_dot_h_exp * h_exp - d_dot_f_pre - d_dot_i_pre;
+        const compute_t d_m = d_m_next - h_exp * d_h_exp - d_f_pre - d_i_pre;
+        const compute_t s1 = compute_t((m_pre) >= (log_i));
+        const compute_t d_dot_m_pre = d_dot_m * s1;
+        const compute_t d_m_pre = d_m * s1;
+        const compute_t d_m_prev = d_f_pre + d_m_pre;
+        const compute_t d_dot_m_prev = d_dot_f_pre + d_dot_m_pre;
         d_dot_f_pre_at[t * B + iB] = storage_t(d_dot_f_pre);
         d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
         d_dot_i_pre_at[t * B + iB] = storage_t(d_dot_i_pre);
@@ -4068,162 +3231,6 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_dot_C, const compute_t i, const compute_t d_C, const compute_t dot_i,
-    compute_t& d_dot_v_k, compute_t& d_v_k)
-{
-    // through C = f * C[t-1] + i * outer(v, k)
-    d_dot_v_k = d_dot_C * i;
-    d_v_k = d_dot_C * dot_i + i * d_C;
-}
-
-extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        compute_t d_dot_v_k, d_v_k;
-        hvp_backward_after_point(
-            compute_t(d_dot_C_at[((iT * B + iB) * H + iH) * K + iK]),
-            compute_t(i_at[iT * B + iB]),
-            compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]),
-            compute_t(dot_i_at[iT * B + iB]),
-            d_dot_v_k, d_v_k);
-        d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_dot_v_k);
-        d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_k_at[(iT * B + iB) * K + iK]);
-        d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(v_at[(iT * B + iB) * H + iH]);
-        d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(v_at[(iT * B + iB) * H + iH]);
-        d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iK = 0; iK < K; ++iK)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
-        d_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after2_point(
     const compute_t d_dot_m_pre, const compute_t d_dot_f_pre, const compute_t d_m_pre,
     const compute_t d_f_pre, const compute_t dot_log_f_pre, const compute_t log_f_softplus,
     const compute_t d_dot_m, const compute_t log_i, const compute_t m_pre, const compute_t d_dot_i_pre,
@@ -4246,7 +3253,7 @@ inline_point void hvp_backward_after2_point(
     d_log_i = d_m * s2 + d_i_pre;
 }
 
-extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ d_dot_m_pre_at = static_cast<storage_t*>(at[0]);
@@ -4271,7 +3278,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     for (int64 iB = 0; iB < B; ++iB)
     {
         compute_t d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i, d_log_i;
-        hvp_backward_after2_point(
+        hvp_backward_after_point(
             compute_t(d_dot_m_pre_at[iT * B + iB]),
             compute_t(d_dot_f_pre_at[iT * B + iB]),
             compute_t(d_m_pre_at[iT * B + iB]),
@@ -4294,7 +3301,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
@@ -4313,7 +3320,7 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_dot_log_i_at = static_cast<storage_t*>(at[0]);
@@ -4332,7 +3339,7 @@ extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* 
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[0]);
@@ -4348,7 +3355,7 @@ extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* 
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[0]);
@@ -4367,7 +3374,7 @@ extern "C" void hvp_backward_after_sum10(int64, const int64* sizes, void* const*
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_dot_w_f_x_at = static_cast<storage_t*>(at[0]);
@@ -4386,7 +3393,7 @@ extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const*
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[0]);
@@ -4401,14 +3408,121 @@ extern "C" void hvp_backward_after_sum12(int64, const int64* sizes, void* const*
     }
 }
 
-inline_point void hvp_backward_after3_point(
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        const compute_t i = compute_t(i_at[iT * B + iB]);
+        const compute_t dot_i = compute_t(dot_i_at[iT * B + iB]);
+        double d_dot_v_total = 0;
+        double d_v_v_k_total = 0;
+        double d_v_dot_v_k_total = 0;
+        #pragma omp simd reduction(+:d_dot_v_total, d_v_v_k_total, d_v_dot_v_k_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_C = compute_t(d_dot_C_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t d_C = compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
+            // through C = f * C[t-1] + i * outer(v, k)
+            const compute_t d_dot_v_k = d_dot_C * i;
+            const compute_t d_v_k = d_dot_C * dot_i + i * d_C;
+            d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_dot_v_k);
+            d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
+            d_dot_v_total += d_dot_v_k * k_;
+            d_v_v_k_total += d_v_k * k_;
+            d_v_dot_v_k_total += d_dot_v_k * dot_k;
+        }
+        const compute_t d_dot_v = compute_t(d_dot_v_total);
+        const compute_t d_v_v_k = compute_t(d_v_v_k_total);
+        const compute_t d_v_dot_v_k = compute_t(d_v_dot_v_k_total);
+        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+        d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
+        d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
+        d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
+        d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iK = 0; iK < K; ++iK)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
+        d_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
     const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
 {
     // through v = W_v @ x + b_v
     d_v = d_v_v_k + d_v_dot_v_k;
 }
 
-extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
@@ -4420,7 +3534,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_v;
-        hvp_backward_after3_point(
+        hvp_backward_after2_point(
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
@@ -4428,7 +3542,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_backward_after4_point(
+inline_point void hvp_backward_after3_point(
     const compute_t d_dot_k_dot_v_k, const compute_t d_dot_n, const compute_t i, const compute_t d_k_v_k,
     const compute_t d_k_dot_v_k, const compute_t d_n, const compute_t dot_i, const compute_t sqrt_K,
     compute_t& d_k, compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
@@ -4441,7 +3555,7 @@ inline_point void hvp_backward_after4_point(
     d_W_k_x = d_k * s1;
 }
 
-extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[0]);
@@ -4460,7 +3574,7 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_k, d_dot_W_k_x, d_W_k_x;
-        hvp_backward_after4_point(
+        hvp_backward_after3_point(
             compute_t(d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_n_at[(iT * B + iB) * K + iK]),
             compute_t(i_at[iT * B + iB]),
@@ -4476,7 +3590,7 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_backward_after5_point(
+inline_point void hvp_backward_after4_point(
     const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
     const compute_t d_x_dot_W_v_x_W_v, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
     const compute_t d_log_i, const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i,
@@ -4487,7 +3601,7 @@ inline_point void hvp_backward_after5_point(
         w_i + d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
 }
 
-extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
@@ -4511,7 +3625,7 @@ extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        hvp_backward_after5_point(
+        hvp_backward_after4_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),

@@ -99,21 +99,21 @@ class Tape(NamedTuple):
     o: np.ndarray  # (T, B, H)
     C_q: np.ndarray  # (T, B, H)
     max_abs_n_q: np.ndarray  # (T, B)
-    C_rows: np.ndarray  # (T + 1, B, H, K)
     abs_n_q: np.ndarray  # (T, B)
     h_exp: np.ndarray  # (T, B)
     n_q: np.ndarray  # (T, B)
+    C_rows: np.ndarray  # (T + 1, B, H, K)
     n_rows: np.ndarray  # (T + 1, B, K)
     q: np.ndarray  # (T, B, K)
     f: np.ndarray  # (T, B)
-    k: np.ndarray  # (T, B, K)
     v_k: np.ndarray  # (T, B, H, K)
+    k: np.ndarray  # (T, B, K)
     i: np.ndarray  # (T, B)
     log_i: np.ndarray  # (T, B)
     m_pre: np.ndarray  # (T, B)
     x: np.ndarray  # (T, B, I)
-    v: np.ndarray  # (T, B, H)
     log_f_softplus: np.ndarray  # (T, B)
+    v: np.ndarray  # (T, B, H)
     sqrt_K: np.ndarray  # ()
 
 
@@ -175,9 +175,7 @@ def forward(params, x, state=None):
     k = np.empty((T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
-    w_i_x = scratch("w_i_x", (T, B), dtype)
     log_i = np.empty((T, B), dtype)
-    w_f_x = scratch("w_f_x", (T, B), dtype)
     log_f_softplus = np.empty((T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
     v_k = np.empty((T, B, H, K), dtype)
@@ -196,12 +194,6 @@ def forward(params, x, state=None):
     forward_once = kernel(
         "forward_once", sqrt_K,
     )
-    forward_before_sum = kernel(
-        "forward_before_sum", w_i, x, w_i_x,
-    )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", w_f, x, w_f_x,
-    )
     forward_before = kernel(
         "forward_before", W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
     )
@@ -209,10 +201,10 @@ def forward(params, x, state=None):
         "forward_before2", W_q_x_to_W_o_x, b_v, b_o, v, o,
     )
     forward_before3 = kernel(
-        "forward_before3", w_i_x, b_i, w_f_x, b_f, log_i, log_f_softplus, log_f,
+        "forward_before3", v, k, v_k,
     )
-    forward_before4 = kernel(
-        "forward_before4", v, k, v_k,
+    forward_before_rows = kernel(
+        "forward_before_rows", w_i, x, w_f, b_i, b_f, log_i, log_f_softplus, log_f,
     )
     forward_sequence = kernel(
         "forward_sequence", log_f, m_rows, log_i, m_pre, i, f,
@@ -223,44 +215,35 @@ def forward(params, x, state=None):
     forward_sequence3 = kernel(
         "forward_sequence3", f, n_rows, i, k,
     )
+    forward_after_rows = kernel(
+        "forward_after_rows", n_rows, q, m_rows, n_q, abs_n_q, h_exp, max_abs_n_q,
+    )
     forward_after_sum = kernel(
         "forward_after_sum", C_rows, q, C_q,
     )
-    forward_after_sum2 = kernel(
-        "forward_after_sum2", n_rows, q, n_q,
-    )
     forward_after = kernel(
-        "forward_after", n_q, m_rows, abs_n_q, h_exp, max_abs_n_q,
-    )
-    forward_after2 = kernel(
-        "forward_after2", o, C_q, max_abs_n_q, h,
+        "forward_after", o, C_q, max_abs_n_q, h,
     )
 
     forward_once()
     # W_q_x, W_k_x, W_v_x, W_o_x side by side
     product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
-    # log_i = dot(w_i, x) + b_i
-    forward_before_sum()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    forward_before_sum2()
     forward_before()
     forward_before2()
     forward_before3()
-    forward_before4()
+    forward_before_rows()
 
     forward_sequence()
     forward_sequence2()
     forward_sequence3()
 
+    forward_after_rows()
     # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     forward_after_sum()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    forward_after_sum2()
     forward_after()
-    forward_after2()
 
-    tape = Tape(size, dtype, o, C_q, max_abs_n_q, C_rows, abs_n_q, h_exp, n_q, n_rows, q, f, k, v_k, i,
-                log_i, m_pre, x, v, log_f_softplus, sqrt_K)
+    tape = Tape(size, dtype, o, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, C_rows, n_rows, q, f, v_k, k, i,
+                log_i, m_pre, x, log_f_softplus, v, sqrt_K)
     last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
     return h, last, tape
 
@@ -279,21 +262,21 @@ def backward(params, tape, dy, dstate=None):
     o = tape.o
     C_q = tape.C_q
     max_abs_n_q = tape.max_abs_n_q
-    C_rows = tape.C_rows
     abs_n_q = tape.abs_n_q
     h_exp = tape.h_exp
     n_q = tape.n_q
+    C_rows = tape.C_rows
     n_rows = tape.n_rows
     q = tape.q
     f = tape.f
-    k = tape.k
     v_k = tape.v_k
+    k = tape.k
     i = tape.i
     log_i = tape.log_i
     m_pre = tape.m_pre
     x = tape.x
-    v = tape.v
     log_f_softplus = tape.log_f_softplus
+    v = tape.v
     sqrt_K = tape.sqrt_K
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
@@ -307,8 +290,6 @@ def backward(params, tape, dy, dstate=None):
     d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
-    d_h_by_max_abs_n_q = scratch("d_h_by_max_abs_n_q", (T, B, H), dtype)
-    d_max_abs_n_q = scratch("d_max_abs_n_q", (T, B), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
     d_n_q = scratch("d_n_q", (T, B), dtype)
     d_C_q = scratch("d_C_q", (T, B, H), dtype)
@@ -320,10 +301,8 @@ def backward(params, tape, dy, dstate=None):
     d_n = scratch("d_n", (T, B, K), dtype)
     d_C = scratch("d_C", (T, B, H, K), dtype)
     d_f_C = scratch("d_f_C", (B,), dtype)
-    d_f_n = scratch("d_f_n", (B,), dtype)
     d_f_pre = scratch("d_f_pre", (T, B), dtype)
     d_i_C = scratch("d_i_C", (B,), dtype)
-    d_i_n = scratch("d_i_n", (B,), dtype)
     d_i_pre = scratch("d_i_pre", (T, B), dtype)
     d_m = scratch("d_m", (T, B), dtype)
     d_m_pre = scratch("d_m_pre", (T, B), dtype)
@@ -354,102 +333,76 @@ def backward(params, tape, dy, dstate=None):
     d_C_prev_rows[T % 2] = dstate["C"]
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
-    backward_before = kernel(
-        "backward_before", dy, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre,
+    backward_before_rows = kernel(
+        "backward_before_rows", dy, o, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, d_C_q, d_o_pre, d_h_exp, d_n_q,
     )
     backward_before_sum = kernel(
-        "backward_before_sum", d_h_by_max_abs_n_q, d_max_abs_n_q,
+        "backward_before_sum", d_C_q, C_rows, d_q_C_q,
     )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", d_C_q, C_rows, d_q_C_q,
-    )
-    backward_before2 = kernel(
-        "backward_before2", d_max_abs_n_q, abs_n_q, h_exp, n_q, d_h_exp, d_n_q,
-    )
-    backward_before3 = kernel(
-        "backward_before3", d_q_C_q, d_n_q, n_rows, d_q,
+    backward_before = kernel(
+        "backward_before", d_q_C_q, d_n_q, n_rows, d_q,
     )
     backward_step = kernel(
-        "backward_step", d_n_prev_rows, d_n_q, q, f, d_n,
+        "backward_step", d_C_prev_rows, d_C_q, q, f, d_C,
     )
     backward_step_sum = kernel(
-        "backward_step_sum", d_n, n_rows, d_f_n,
+        "backward_step_sum", d_C, C_rows, d_f_C,
     )
     backward_step_sum2 = kernel(
-        "backward_step_sum2", d_n, k, d_i_n,
+        "backward_step_sum2", d_C, v_k, d_i_C,
     )
-    backward_step2 = kernel(
-        "backward_step2", d_C_prev_rows, d_C_q, q, f, d_C,
-    )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", d_C, C_rows, d_f_C,
-    )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", d_C, v_k, d_i_C,
-    )
-    backward_step3 = kernel(
-        "backward_step3", d_f_C, d_f_n, f, d_i_C, d_i_n, i, d_m_prev_rows, d_h_exp, h_exp, log_i, m_pre,
-        d_f_pre, d_i_pre, d_m, d_m_pre,
+    backward_step_rows = kernel(
+        "backward_step_rows", d_n_prev_rows, d_n_q, q, f, n_rows, k, d_f_C, d_i_C, i, d_m_prev_rows,
+        d_h_exp, h_exp, log_i, m_pre, d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
     )
     backward_after = kernel(
-        "backward_after", d_C, i, d_v_k,
-    )
-    backward_after_sum = kernel(
-        "backward_after_sum", d_v_k, k, d_v,
-    )
-    backward_after_sum2 = kernel(
-        "backward_after_sum2", d_v_k, v, d_k_v_k,
-    )
-    backward_after2 = kernel(
-        "backward_after2", d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre,
+        "backward_after", d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre,
         d_w_f_x, d_log_i,
     )
+    backward_after_sum = kernel(
+        "backward_after_sum", d_log_i, x, d_w_i,
+    )
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", d_log_i, d_b_i,
+    )
     backward_after_sum3 = kernel(
-        "backward_after_sum3", d_log_i, x, d_w_i,
+        "backward_after_sum3", d_w_f_x, x, d_w_f,
     )
     backward_after_sum4 = kernel(
-        "backward_after_sum4", d_log_i, d_b_i,
+        "backward_after_sum4", d_log_f_pre, d_b_f_log_f_pre,
+    )
+    backward_after_rows = kernel(
+        "backward_after_rows", d_C, i, k, d_v_k, d_v,
     )
     backward_after_sum5 = kernel(
-        "backward_after_sum5", d_w_f_x, x, d_w_f,
+        "backward_after_sum5", d_v_k, v, d_k_v_k,
     )
-    backward_after_sum6 = kernel(
-        "backward_after_sum6", d_log_f_pre, d_b_f_log_f_pre,
+    backward_after2 = kernel(
+        "backward_after2", d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
     )
     backward_after3 = kernel(
-        "backward_after3", d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
-    )
-    backward_after4 = kernel(
-        "backward_after4", d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
+        "backward_after3", d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_b_f_log_f_pre, d_b_f,
     )
 
-    backward_before()
+    backward_before_rows()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     backward_before_sum()
-    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    backward_before_sum2()
     # through o = sigmoid(W_o @ x + b_o)
     product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
-    backward_before2()
-    backward_before3()
+    backward_before()
     # through q = W_q @ x + b_q
     product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
     for t in reversed(range(T)):
         backward_step(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         backward_step_sum(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         backward_step_sum2(t)
-        backward_step2(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        backward_step_sum3(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        backward_step_sum4(t)
-        backward_step3(t)
+        backward_step_rows(t)
 
     # through q = W_q @ x + b_q
     product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
@@ -460,10 +413,17 @@ def backward(params, tape, dy, dstate=None):
     # through o = sigmoid(W_o @ x + b_o)
     np.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
     backward_after()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_i = dot(w_i, x) + b_i
     backward_after_sum()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_i = dot(w_i, x) + b_i
     backward_after_sum2()
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
+    backward_after_sum3()
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
+    backward_after_sum4()
+    backward_after_rows()
+    # through C = f * C[t-1] + i * outer(v, k)
+    backward_after_sum5()
     # through v = W_v @ x + b_v
     product(d_v.reshape(-1, H), W_v, d_x_W_v_x.reshape(-1, I))
     # through v = W_v @ x + b_v
@@ -471,22 +431,13 @@ def backward(params, tape, dy, dstate=None):
     # through v = W_v @ x + b_v
     np.sum(d_v.reshape(-1, H), axis=0, out=d_b_v)
     backward_after2()
-    # through log_i = dot(w_i, x) + b_i
-    backward_after_sum3()
-    # through log_i = dot(w_i, x) + b_i
-    backward_after_sum4()
-    # through log_f = -softplus(-(dot(w_f, x) + b_f))
-    backward_after_sum5()
-    # through log_f = -softplus(-(dot(w_f, x) + b_f))
-    backward_after_sum6()
-    backward_after3()
     # through k = (W_k @ x) / sqrt(K) + b_k
     product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
     # through k = (W_k @ x) / sqrt(K) + b_k
     product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
     # through k = (W_k @ x) / sqrt(K) + b_k
     np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
-    backward_after4()
+    backward_after3()
     backward_finish()
 
     dparams = {
@@ -540,15 +491,12 @@ def infer(params, x, state=None):
     k = scratch("k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    w_i_x = scratch("w_i_x", (T, B), dtype)
     log_i = scratch("log_i", (T, B), dtype)
-    w_f_x = scratch("w_f_x", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
     v_k = scratch("v_k", (T, B, H, K), dtype)
     i = scratch("i", (T, B), dtype)
     f = scratch("f", (T, B), dtype)
     C_q = scratch("C_q", (T, B, H), dtype)
-    n_q = scratch("n_q", (T, B), dtype)
     max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
     h = np.empty((T, B, H), dtype)
     C_rows[0] = state["C"]
@@ -557,12 +505,6 @@ def infer(params, x, state=None):
     infer_once = kernel(
         "infer_once", sqrt_K,
     )
-    infer_before_sum = kernel(
-        "infer_before_sum", w_i, x, w_i_x,
-    )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", w_f, x, w_f_x,
-    )
     infer_before = kernel(
         "infer_before", W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
     )
@@ -570,10 +512,10 @@ def infer(params, x, state=None):
         "infer_before2", W_q_x_to_W_o_x, b_v, b_o, v, o,
     )
     infer_before3 = kernel(
-        "infer_before3", w_i_x, b_i, w_f_x, b_f, log_i, log_f,
+        "infer_before3", v, k, v_k,
     )
-    infer_before4 = kernel(
-        "infer_before4", v, k, v_k,
+    infer_before_rows = kernel(
+        "infer_before_rows", w_i, x, w_f, b_i, b_f, log_i, log_f,
     )
     infer_sequence = kernel(
         "infer_sequence", log_f, m_rows, log_i, i, f,
@@ -584,41 +526,32 @@ def infer(params, x, state=None):
     infer_sequence3 = kernel(
         "infer_sequence3", f, n_rows, i, k,
     )
+    infer_after_rows = kernel(
+        "infer_after_rows", n_rows, q, m_rows, max_abs_n_q,
+    )
     infer_after_sum = kernel(
         "infer_after_sum", C_rows, q, C_q,
     )
-    infer_after_sum2 = kernel(
-        "infer_after_sum2", n_rows, q, n_q,
-    )
     infer_after = kernel(
-        "infer_after", n_q, m_rows, max_abs_n_q,
-    )
-    infer_after2 = kernel(
-        "infer_after2", o, C_q, max_abs_n_q, h,
+        "infer_after", o, C_q, max_abs_n_q, h,
     )
 
     infer_once()
     # W_q_x, W_k_x, W_v_x, W_o_x side by side
     product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
-    # log_i = dot(w_i, x) + b_i
-    infer_before_sum()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    infer_before_sum2()
     infer_before()
     infer_before2()
     infer_before3()
-    infer_before4()
+    infer_before_rows()
 
     infer_sequence()
     infer_sequence2()
     infer_sequence3()
 
+    infer_after_rows()
     # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     infer_after_sum()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    infer_after_sum2()
     infer_after()
-    infer_after2()
 
     last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
     return h, last
@@ -657,15 +590,12 @@ def step(params, x, state=None):
     v = scratch("v", (T, B, H), dtype)
     W_o_x = scratch("W_o_x", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    w_i_x = scratch("w_i_x", (T, B), dtype)
     log_i = scratch("log_i", (T, B), dtype)
-    w_f_x = scratch("w_f_x", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
     v_k = scratch("v_k", (T, B, H, K), dtype)
     i = scratch("i", (T, B), dtype)
     f = scratch("f", (T, B), dtype)
     C_q = scratch("C_q", (T, B, H), dtype)
-    n_q = scratch("n_q", (T, B), dtype)
     max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
     h = np.empty((T, B, H), dtype)
     C_rows[0] = state["C"]
@@ -674,12 +604,6 @@ def step(params, x, state=None):
     step_once = kernel(
         "step_once", sqrt_K,
     )
-    step_before_sum = kernel(
-        "step_before_sum", w_i, x, w_i_x,
-    )
-    step_before_sum2 = kernel(
-        "step_before_sum2", w_f, x, w_f_x,
-    )
     step_before = kernel(
         "step_before", W_q_x, b_q, W_k_x, sqrt_K, b_k, q, k,
     )
@@ -687,10 +611,10 @@ def step(params, x, state=None):
         "step_before2", W_v_x, b_v, W_o_x, b_o, v, o,
     )
     step_before3 = kernel(
-        "step_before3", w_i_x, b_i, w_f_x, b_f, log_i, log_f,
+        "step_before3", v, k, v_k,
     )
-    step_before4 = kernel(
-        "step_before4", v, k, v_k,
+    step_before_rows = kernel(
+        "step_before_rows", w_i, x, w_f, b_i, b_f, log_i, log_f,
     )
     step_sequence = kernel(
         "step_sequence", log_f, m_rows, log_i, i, f,
@@ -701,17 +625,14 @@ def step(params, x, state=None):
     step_sequence3 = kernel(
         "step_sequence3", f, n_rows, i, k,
     )
+    step_after_rows = kernel(
+        "step_after_rows", n_rows, q, m_rows, max_abs_n_q,
+    )
     step_after_sum = kernel(
         "step_after_sum", C_rows, q, C_q,
     )
-    step_after_sum2 = kernel(
-        "step_after_sum2", n_rows, q, n_q,
-    )
     step_after = kernel(
-        "step_after", n_q, m_rows, max_abs_n_q,
-    )
-    step_after2 = kernel(
-        "step_after2", o, C_q, max_abs_n_q, h,
+        "step_after", o, C_q, max_abs_n_q, h,
     )
 
     step_once()
@@ -723,25 +644,19 @@ def step(params, x, state=None):
     product(x.reshape(-1, I), W_v.T, W_v_x.reshape(-1, H))
     # o = sigmoid(W_o @ x + b_o)
     product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
-    # log_i = dot(w_i, x) + b_i
-    step_before_sum()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    step_before_sum2()
     step_before()
     step_before2()
     step_before3()
-    step_before4()
+    step_before_rows()
 
     step_sequence()
     step_sequence2()
     step_sequence3()
 
+    step_after_rows()
     # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     step_after_sum()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    step_after_sum2()
     step_after()
-    step_after2()
 
     state = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
     return h[0], state
@@ -815,14 +730,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_v = scratch("dot_v", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    w_i_x = scratch("w_i_x", (T, B), dtype)
-    dot_w_i_x_w_i = scratch("dot_w_i_x_w_i", (T, B), dtype)
-    dot_w_i_x_x = scratch("dot_w_i_x_x", (T, B), dtype)
     log_i = scratch("log_i", (T, B), dtype)
     dot_log_i = scratch("dot_log_i", (T, B), dtype)
-    w_f_x = scratch("w_f_x", (T, B), dtype)
-    dot_w_f_x_w_f = scratch("dot_w_f_x_w_f", (T, B), dtype)
-    dot_w_f_x_x = scratch("dot_w_f_x_x", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
     dot_log_f = scratch("dot_log_f", (T, B), dtype)
     v_k = scratch("v_k", (T, B, H, K), dtype)
@@ -834,10 +743,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     C_q = scratch("C_q", (T, B, H), dtype)
     dot_C_q_C = scratch("dot_C_q_C", (T, B, H), dtype)
     dot_C_q_q = scratch("dot_C_q_q", (T, B, H), dtype)
-    dot_C_q = scratch("dot_C_q", (T, B, H), dtype)
-    n_q = scratch("n_q", (T, B), dtype)
-    dot_n_q_n = scratch("dot_n_q_n", (T, B), dtype)
-    dot_n_q_q = scratch("dot_n_q_q", (T, B), dtype)
     max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
     dot_max_abs_n_q = scratch("dot_max_abs_n_q", (T, B), dtype)
     h = np.empty((T, B, H), dtype)
@@ -851,24 +756,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_once = kernel(
         "jvp_once", sqrt_K,
     )
-    jvp_before_sum = kernel(
-        "jvp_before_sum", w_i, x, w_i_x,
-    )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", dot_w_i, x, dot_w_i_x_w_i,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", w_i, dot_x, dot_w_i_x_x,
-    )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", w_f, x, w_f_x,
-    )
-    jvp_before_sum5 = kernel(
-        "jvp_before_sum5", dot_w_f, x, dot_w_f_x_w_f,
-    )
-    jvp_before_sum6 = kernel(
-        "jvp_before_sum6", w_f, dot_x, dot_w_f_x_x,
-    )
     jvp_before = kernel(
         "jvp_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
         dot_b_k, q, dot_q, k, dot_k,
@@ -878,11 +765,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_v, o, dot_o,
     )
     jvp_before3 = kernel(
-        "jvp_before3", dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x, w_f_x,
-        b_f, dot_b_f, log_i, dot_log_i, log_f, dot_log_f,
+        "jvp_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
     )
-    jvp_before4 = kernel(
-        "jvp_before4", v, k, dot_v, dot_k, v_k, dot_v_k,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i,
+        dot_log_i, log_f, dot_log_f,
     )
     jvp_sequence = kernel(
         "jvp_sequence", log_f, m_rows, dot_log_f, dot_m_rows, log_i, dot_log_i, i, dot_i, f, dot_f,
@@ -893,32 +780,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_sequence3 = kernel(
         "jvp_sequence3", f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", C_rows, q, C_q,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, max_abs_n_q, dot_max_abs_n_q,
     )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", dot_C_rows, q, dot_C_q_C,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", C_rows, dot_q, dot_C_q_q,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", n_rows, q, n_q,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", dot_n_rows, q, dot_n_q_n,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", n_rows, dot_q, dot_n_q_q,
+    jvp_after_rows2 = kernel(
+        "jvp_after_rows2", C_rows, q, dot_C_rows, dot_q, C_q, dot_C_q_C, dot_C_q_q,
     )
     jvp_after = kernel(
-        "jvp_after", dot_C_q_C, dot_C_q_q, dot_C_q,
-    )
-    jvp_after2 = kernel(
-        "jvp_after2", dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, max_abs_n_q, dot_max_abs_n_q,
-    )
-    jvp_after3 = kernel(
-        "jvp_after3", o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, h, dot_h,
+        "jvp_after", dot_C_q_C, dot_C_q_q, o, C_q, max_abs_n_q, dot_o, dot_max_abs_n_q, h, dot_h,
     )
 
     jvp_once()
@@ -926,42 +795,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
     # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
     product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
-    # log_i = dot(w_i, x) + b_i
-    jvp_before_sum()
-    # log_i = dot(w_i, x) + b_i
-    jvp_before_sum2()
-    # log_i = dot(w_i, x) + b_i
-    jvp_before_sum3()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    jvp_before_sum4()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    jvp_before_sum5()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    jvp_before_sum6()
     jvp_before()
     jvp_before2()
     jvp_before3()
-    jvp_before4()
+    jvp_before_rows()
 
     jvp_sequence()
     jvp_sequence2()
     jvp_sequence3()
 
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    jvp_after_sum()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    jvp_after_sum2()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    jvp_after_sum3()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    jvp_after_sum4()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    jvp_after_sum5()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    jvp_after_sum6()
+    jvp_after_rows()
+    jvp_after_rows2()
     jvp_after()
-    jvp_after2()
-    jvp_after3()
 
     last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
     dot_last = {"C": dot_C_rows[T].copy(), "n": dot_n_rows[T].copy(), "m": dot_m_rows[T].copy()}
@@ -1037,14 +882,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    w_i_x = scratch("w_i_x", (T, B), dtype)
-    dot_w_i_x_w_i = scratch("dot_w_i_x_w_i", (T, B), dtype)
-    dot_w_i_x_x = scratch("dot_w_i_x_x", (T, B), dtype)
     log_i = scratch("log_i", (T, B), dtype)
     dot_log_i = scratch("dot_log_i", (T, B), dtype)
-    w_f_x = scratch("w_f_x", (T, B), dtype)
-    dot_w_f_x_w_f = scratch("dot_w_f_x_w_f", (T, B), dtype)
-    dot_w_f_x_x = scratch("dot_w_f_x_x", (T, B), dtype)
     dot_log_f_pre = scratch("dot_log_f_pre", (T, B), dtype)
     log_f_softplus = scratch("log_f_softplus", (T, B), dtype)
     log_f = scratch("log_f", (T, B), dtype)
@@ -1063,8 +902,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_C_q_q = scratch("dot_C_q_q", (T, B, H), dtype)
     dot_C_q = scratch("dot_C_q", (T, B, H), dtype)
     n_q = scratch("n_q", (T, B), dtype)
-    dot_n_q_n = scratch("dot_n_q_n", (T, B), dtype)
-    dot_n_q_q = scratch("dot_n_q_q", (T, B), dtype)
     abs_n_q = scratch("abs_n_q", (T, B), dtype)
     h_exp = scratch("h_exp", (T, B), dtype)
     max_abs_n_q = scratch("max_abs_n_q", (T, B), dtype)
@@ -1078,24 +915,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_once = kernel(
         "hvp_forward_once", sqrt_K,
     )
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", w_i, x, w_i_x,
-    )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", dot_w_i, x, dot_w_i_x_w_i,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", w_i, dot_x, dot_w_i_x_x,
-    )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", w_f, x, w_f_x,
-    )
-    hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", dot_w_f, x, dot_w_f_x_w_f,
-    )
-    hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", w_f, dot_x, dot_w_f_x_x,
-    )
     hvp_forward_before = kernel(
         "hvp_forward_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
         dot_b_k, q, dot_q, k, dot_k,
@@ -1105,11 +924,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_b_o, v, dot_v, dot_o_pre, o, dot_o,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x,
-        w_f_x, b_f, dot_b_f, log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f,
+        "hvp_forward_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
     )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", v, k, dot_v, dot_k, v_k, dot_v_k,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i,
+        dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", log_f, m_rows, dot_log_f, dot_m_rows, log_i, dot_log_i, m_pre, dot_i_pre, i,
@@ -1121,30 +940,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_sequence3 = kernel(
         "hvp_forward_sequence3", f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
     )
-    hvp_forward_after_sum = kernel(
-        "hvp_forward_after_sum", C_rows, q, C_q,
+    hvp_forward_after_rows = kernel(
+        "hvp_forward_after_rows", n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, n_q, abs_n_q, h_exp,
+        max_abs_n_q, dot_max_abs_n_q,
     )
-    hvp_forward_after_sum2 = kernel(
-        "hvp_forward_after_sum2", dot_C_rows, q, dot_C_q_C,
-    )
-    hvp_forward_after_sum3 = kernel(
-        "hvp_forward_after_sum3", C_rows, dot_q, dot_C_q_q,
-    )
-    hvp_forward_after_sum4 = kernel(
-        "hvp_forward_after_sum4", n_rows, q, n_q,
-    )
-    hvp_forward_after_sum5 = kernel(
-        "hvp_forward_after_sum5", dot_n_rows, q, dot_n_q_n,
-    )
-    hvp_forward_after_sum6 = kernel(
-        "hvp_forward_after_sum6", n_rows, dot_q, dot_n_q_q,
+    hvp_forward_after_rows2 = kernel(
+        "hvp_forward_after_rows2", C_rows, q, dot_C_rows, dot_q, C_q, dot_C_q_C, dot_C_q_q,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", dot_C_q_C, dot_C_q_q, dot_C_q,
-    )
-    hvp_forward_after2 = kernel(
-        "hvp_forward_after2", dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, abs_n_q, h_exp, max_abs_n_q,
-        dot_max_abs_n_q,
     )
 
     hvp_forward_once()
@@ -1152,41 +956,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
     # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
     product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
-    # log_i = dot(w_i, x) + b_i
-    hvp_forward_before_sum()
-    # log_i = dot(w_i, x) + b_i
-    hvp_forward_before_sum2()
-    # log_i = dot(w_i, x) + b_i
-    hvp_forward_before_sum3()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    hvp_forward_before_sum4()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    hvp_forward_before_sum5()
-    # log_f = -softplus(-(dot(w_f, x) + b_f))
-    hvp_forward_before_sum6()
     hvp_forward_before()
     hvp_forward_before2()
     hvp_forward_before3()
-    hvp_forward_before4()
+    hvp_forward_before_rows()
 
     hvp_forward_sequence()
     hvp_forward_sequence2()
     hvp_forward_sequence3()
 
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_forward_after_sum()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_forward_after_sum2()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_forward_after_sum3()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_forward_after_sum4()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_forward_after_sum5()
-    # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_forward_after_sum6()
+    hvp_forward_after_rows()
+    hvp_forward_after_rows2()
     hvp_forward_after()
-    hvp_forward_after2()
     dy = np.ascontiguousarray(cotangents["h"])
     W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
     d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
@@ -1195,10 +976,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_C_prev_rows = scratch("d_dot_C_prev_rows", (2, B, H, K), dtype)
     d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, K), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B), dtype)
-    d_dot_h_by_dot_max_abs_n_q = scratch("d_dot_h_by_dot_max_abs_n_q", (T, B, H), dtype)
-    d_dot_max_abs_n_q = scratch("d_dot_max_abs_n_q", (T, B), dtype)
-    d_dot_h_by_max_abs_n_q = scratch("d_dot_h_by_max_abs_n_q", (T, B, H), dtype)
-    d_max_abs_n_q = scratch("d_max_abs_n_q", (T, B), dtype)
     d_dot_h_exp = scratch("d_dot_h_exp", (T, B), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
     d_dot_n_q = scratch("d_dot_n_q", (T, B), dtype)
@@ -1221,19 +998,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_C = scratch("d_dot_C", (T, B, H, K), dtype)
     d_C = scratch("d_C", (T, B, H, K), dtype)
     d_dot_f_dot_C = scratch("d_dot_f_dot_C", (B,), dtype)
-    d_dot_f_dot_n = scratch("d_dot_f_dot_n", (B,), dtype)
     d_f_C = scratch("d_f_C", (B,), dtype)
     d_f_dot_C = scratch("d_f_dot_C", (B,), dtype)
-    d_f_n = scratch("d_f_n", (B,), dtype)
-    d_f_dot_n = scratch("d_f_dot_n", (B,), dtype)
     d_dot_f_pre = scratch("d_dot_f_pre", (T, B), dtype)
     d_f_pre = scratch("d_f_pre", (T, B), dtype)
     d_dot_i_dot_C = scratch("d_dot_i_dot_C", (B,), dtype)
-    d_dot_i_dot_n = scratch("d_dot_i_dot_n", (B,), dtype)
     d_i_C = scratch("d_i_C", (B,), dtype)
     d_i_dot_C = scratch("d_i_dot_C", (B,), dtype)
-    d_i_n = scratch("d_i_n", (B,), dtype)
-    d_i_dot_n = scratch("d_i_dot_n", (B,), dtype)
     d_dot_i_pre = scratch("d_dot_i_pre", (T, B), dtype)
     d_i_pre = scratch("d_i_pre", (T, B), dtype)
     d_dot_m = scratch("d_dot_m", (T, B), dtype)
@@ -1289,136 +1060,97 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_C_prev_rows[T % 2] = dstate["C"]
     d_dot_n_prev_rows[T % 2] = dstate["n"]
     d_dot_m_prev_rows[T % 2] = dstate["m"]
-    hvp_backward_before = kernel(
-        "hvp_backward_before", dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre,
-        d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre,
+        abs_n_q, h_exp, dot_m_rows, n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp, d_h_exp,
+        d_dot_n_q, d_n_q,
     )
     hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", d_dot_h_by_dot_max_abs_n_q, d_dot_max_abs_n_q,
+        "hvp_backward_before_sum", d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
     )
     hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", d_dot_h_by_max_abs_n_q, d_max_abs_n_q,
+        "hvp_backward_before_sum2", d_C_q, C_rows, d_q_C_q,
     )
     hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
+        "hvp_backward_before_sum3", d_dot_C_q, dot_C_rows, d_q_dot_C_q_C,
     )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", d_C_q, C_rows, d_q_C_q,
-    )
-    hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", d_dot_C_q, dot_C_rows, d_q_dot_C_q_C,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", d_dot_max_abs_n_q, abs_n_q, h_exp, dot_m_rows, d_max_abs_n_q, n_q,
-        d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", d_dot_q_dot_C_q_q, d_dot_n_q, n_rows, d_q_C_q, d_q_dot_C_q_C, d_n_q,
+    hvp_backward_before = kernel(
+        "hvp_backward_before", d_dot_q_dot_C_q_q, d_dot_n_q, n_rows, d_q_C_q, d_q_dot_C_q_C, d_n_q,
         dot_n_rows, d_dot_q, d_q,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f,
-        d_dot_n, d_n,
-    )
-    hvp_backward_step_sum = kernel(
-        "hvp_backward_step_sum", d_dot_n, n_rows, d_dot_f_dot_n,
-    )
-    hvp_backward_step_sum2 = kernel(
-        "hvp_backward_step_sum2", d_n, n_rows, d_f_n,
-    )
-    hvp_backward_step_sum3 = kernel(
-        "hvp_backward_step_sum3", d_dot_n, dot_n_rows, d_f_dot_n,
-    )
-    hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", d_dot_n, k, d_dot_i_dot_n,
-    )
-    hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", d_n, k, d_i_n,
-    )
-    hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", d_dot_n, dot_k, d_i_dot_n,
-    )
-    hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f,
+        "hvp_backward_step", d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f,
         d_dot_C, d_C,
     )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", d_dot_C, C_rows, d_dot_f_dot_C,
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", d_dot_C, C_rows, d_dot_f_dot_C,
     )
-    hvp_backward_step_sum8 = kernel(
-        "hvp_backward_step_sum8", d_C, C_rows, d_f_C,
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", d_C, C_rows, d_f_C,
     )
-    hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", d_dot_C, dot_C_rows, d_f_dot_C,
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", d_dot_C, dot_C_rows, d_f_dot_C,
     )
-    hvp_backward_step_sum10 = kernel(
-        "hvp_backward_step_sum10", d_dot_C, v_k, d_dot_i_dot_C,
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", d_dot_C, v_k, d_dot_i_dot_C,
     )
-    hvp_backward_step_sum11 = kernel(
-        "hvp_backward_step_sum11", d_C, v_k, d_i_C,
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", d_C, v_k, d_i_C,
     )
-    hvp_backward_step_sum12 = kernel(
-        "hvp_backward_step_sum12", d_dot_C, dot_v_k, d_i_dot_C,
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", d_dot_C, dot_v_k, d_i_dot_C,
     )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_dot_f_dot_C, d_dot_f_dot_n, dot_f_pre, d_f_C, d_f_dot_C, d_f_n, d_f_dot_n,
-        f, d_dot_i_dot_C, d_dot_i_dot_n, dot_i_pre, d_i_C, d_i_dot_C, d_i_n, d_i_dot_n, i,
-        d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre, d_dot_f_pre, d_f_pre,
-        d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f,
+        n_rows, dot_n_rows, k, dot_k, d_dot_f_dot_C, dot_f_pre, d_f_C, d_f_dot_C, d_dot_i_dot_C, dot_i_pre,
+        d_i_C, d_i_dot_C, i, d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre,
+        d_dot_n, d_n, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_C, i, d_C, dot_i, d_dot_v_k, d_v_k,
-    )
-    hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_v_k, k, d_dot_v,
-    )
-    hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_v_k, k, d_v_v_k,
-    )
-    hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_dot_v_k, dot_k, d_v_dot_v_k,
-    )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_dot_v_k, v, d_dot_k_dot_v_k,
-    )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_v_k, v, d_k_v_k,
-    )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_dot_v_k, dot_v, d_k_dot_v_k,
-    )
-    hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_m_pre, d_dot_f_pre, d_m_pre, d_f_pre, dot_log_f_pre, log_f_softplus,
+        "hvp_backward_after", d_dot_m_pre, d_dot_f_pre, d_m_pre, d_f_pre, dot_log_f_pre, log_f_softplus,
         d_dot_m, log_i, m_pre, d_dot_i_pre, d_m, d_i_pre, d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i,
         d_log_i,
     )
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", d_log_i, x, d_w_i_w_i_x,
+    )
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", d_dot_log_i, dot_x, d_w_i_dot_w_i_x_x,
+    )
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", d_log_i, d_b_i,
+    )
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", d_w_f_x, x, d_w_f_w_f_x,
+    )
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", d_dot_w_f_x, dot_x, d_w_f_dot_w_f_x_x,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", d_log_f_pre, d_b_f_log_f_pre,
+    )
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_dot_v, d_v_v_k,
+        d_v_dot_v_k,
+    )
     hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", d_log_i, x, d_w_i_w_i_x,
+        "hvp_backward_after_sum7", d_dot_v_k, v, d_dot_k_dot_v_k,
     )
     hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", d_dot_log_i, dot_x, d_w_i_dot_w_i_x_x,
+        "hvp_backward_after_sum8", d_v_k, v, d_k_v_k,
     )
     hvp_backward_after_sum9 = kernel(
-        "hvp_backward_after_sum9", d_log_i, d_b_i,
+        "hvp_backward_after_sum9", d_dot_v_k, dot_v, d_k_dot_v_k,
     )
-    hvp_backward_after_sum10 = kernel(
-        "hvp_backward_after_sum10", d_w_f_x, x, d_w_f_w_f_x,
-    )
-    hvp_backward_after_sum11 = kernel(
-        "hvp_backward_after_sum11", d_dot_w_f_x, dot_x, d_w_f_dot_w_f_x_x,
-    )
-    hvp_backward_after_sum12 = kernel(
-        "hvp_backward_after_sum12", d_log_f_pre, d_b_f_log_f_pre,
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
-    )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k,
+        "hvp_backward_after3", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k,
         d_W_k_x_to_d_dot_v,
     )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x,
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x,
         d_x_dot_W_o_x_W_o, d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
     )
     hvp_backward_finish = kernel(
@@ -1434,23 +1166,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_b_f_log_f_pre, d_b_f,
     )
 
-    hvp_backward_before()
+    hvp_backward_before_rows()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     hvp_backward_before_sum()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     hvp_backward_before_sum2()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     hvp_backward_before_sum3()
-    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_backward_before_sum4()
-    # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    hvp_backward_before_sum5()
     # through o = sigmoid(W_o @ x + b_o)
     product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
     # through o = sigmoid(W_o @ x + b_o)
     product(d_dot_o_pre.reshape(-1, H), dot_W_o, d_x_dot_W_o_x_W_o.reshape(-1, I))
-    hvp_backward_before2()
-    hvp_backward_before3()
+    hvp_backward_before()
     # through q = W_q @ x + b_q
     product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
     # through q = W_q @ x + b_q
@@ -1458,32 +1185,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         hvp_backward_step_sum(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         hvp_backward_step_sum2(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         hvp_backward_step_sum3(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         hvp_backward_step_sum4(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         hvp_backward_step_sum5(t)
-        # through n = f * n[t-1] + i * k
+        # through C = f * C[t-1] + i * outer(v, k)
         hvp_backward_step_sum6(t)
-        hvp_backward_step2(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        hvp_backward_step_sum7(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        hvp_backward_step_sum8(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        hvp_backward_step_sum9(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        hvp_backward_step_sum10(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        hvp_backward_step_sum11(t)
-        # through C = f * C[t-1] + i * outer(v, k)
-        hvp_backward_step_sum12(t)
-        hvp_backward_step3(t)
+        hvp_backward_step_rows(t)
 
     # through q = W_q @ x + b_q
     product(d_q.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
@@ -1498,41 +1212,35 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + b_o)
     np.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
     hvp_backward_after()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_i = dot(w_i, x) + b_i
     hvp_backward_after_sum()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_i = dot(w_i, x) + b_i
     hvp_backward_after_sum2()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_i = dot(w_i, x) + b_i
     hvp_backward_after_sum3()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
     hvp_backward_after_sum4()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
     hvp_backward_after_sum5()
-    # through C = f * C[t-1] + i * outer(v, k)
+    # through log_f = -softplus(-(dot(w_f, x) + b_f))
     hvp_backward_after_sum6()
+    hvp_backward_after_rows()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum7()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum8()
+    # through C = f * C[t-1] + i * outer(v, k)
+    hvp_backward_after_sum9()
     # through v = W_v @ x + b_v
     product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_W_v_x_W_v.reshape(-1, I))
     # through v = W_v @ x + b_v
     product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_W_v_x_x)
     hvp_backward_after2()
-    # through log_i = dot(w_i, x) + b_i
-    hvp_backward_after_sum7()
-    # through log_i = dot(w_i, x) + b_i
-    hvp_backward_after_sum8()
-    # through log_i = dot(w_i, x) + b_i
-    hvp_backward_after_sum9()
-    # through log_f = -softplus(-(dot(w_f, x) + b_f))
-    hvp_backward_after_sum10()
-    # through log_f = -softplus(-(dot(w_f, x) + b_f))
-    hvp_backward_after_sum11()
-    # through log_f = -softplus(-(dot(w_f, x) + b_f))
-    hvp_backward_after_sum12()
-    hvp_backward_after3()
     # through v = W_v @ x + b_v
     product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
     # through v = W_v @ x + b_v
     np.sum(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
-    hvp_backward_after4()
+    hvp_backward_after3()
     # d_W_k_x, d_dot_W_k_x, d_v side by side
     product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
     # through k = (W_k @ x) / sqrt(K) + b_k
@@ -1545,7 +1253,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     # through k = (W_k @ x) / sqrt(K) + b_k
     np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
-    hvp_backward_after5()
+    hvp_backward_after4()
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

@@ -124,207 +124,123 @@ static inline compute_t tanh(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void forward_step_point(
-    const compute_t W_h_x, const compute_t U_h_r, const compute_t b_h, compute_t& h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    h = tanh(h_pre);
-}
-
-extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ W_h_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_h_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        forward_step_point(
-            compute_t(W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_h_r_at[iB * H + iH]),
-            compute_t(b_h_at[iH]),
-            h);
-        h_at[(t * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_at[(t * B + iB) * H + iH]);
-        v_w_h_at[iB] = storage_t(total);
-    }
-}
+        double v_w_h_total = 0;
+        double v_r_h_total = 0;
+        #pragma omp simd reduction(+:v_w_h_total, v_r_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_h_x = compute_t(W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_at[iB * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h_at[(t * B + iB) * H + iH] = storage_t(h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+        }
+        const compute_t v_w_h = compute_t(v_w_h_total);
+        const compute_t v_r_h = compute_t(v_r_h_total);
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-        l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-        M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_at[(t * B + iB) * H + iH]);
-        v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void forward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
-        l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step2_point(
-    const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
-    const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
-    compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t beta_w_pre = v_w_h + b_w;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t beta_r_pre = v_r_h + b_r;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-}
-
-extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        forward_step2_point(
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, l_w_sqrt2, beta_r, l_r_sqrt2);
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
         beta_w_at[t * B + iB] = storage_t(beta_w);
-        l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
         beta_r_at[t * B + iB] = storage_t(beta_r);
+    }
+}
+
+extern "C" void forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double l_w_sum2_total = 0;
+        double l_r_sum2_total = 0;
+        #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_e_h = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e_at[(t * B + iB) * D + iD] = storage_t(e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+        }
+        const compute_t l_w_sum2 = compute_t(l_w_sum2_total);
+        const compute_t l_r_sum2 = compute_t(l_r_sum2_total);
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
         l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
     }
 }
 
-inline_point void forward_step3_point(
-    const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, compute_t& l_w_sqrt, compute_t& l_w, compute_t& a_w_arg)
+extern "C" void forward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre = l_w_sum + eps;
-    l_w_sqrt = sqrt(l_w_pre);
-    l_w = l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w_arg = beta_w * M_k_w / l_w + s_w;
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double l_w_sum_total = 0;
+        double M_k_w_total = 0;
+        #pragma omp simd reduction(+:l_w_sum_total, M_k_w_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+        }
+        const compute_t l_w_sum = compute_t(l_w_sum_total);
+        const compute_t M_k_w = compute_t(M_k_w_total);
+        l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+        M_k_w_at[(t * B + iB) * N + iN] = storage_t(M_k_w);
+    }
 }
 
-extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[0]);
@@ -335,148 +251,61 @@ extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at
     storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t l_w_sqrt, l_w, a_w_arg;
-        forward_step3_point(
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(s_w_at[iN]),
-            l_w_sqrt, l_w, a_w_arg);
-        l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-        l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void forward_step_peak(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
+            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        max_a_w_arg_at[iB] = storage_t(best);
+
+        double sum_exp_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
+        }
+        const compute_t sum_exp_a_w_arg = compute_t(sum_exp_a_w_arg_total);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
+        }
     }
 }
 
-inline_point void forward_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" void forward_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_w_arg;
-        forward_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void forward_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
-        sum_exp_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w;
-        forward_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
-    }
-}
-
-inline_point void forward_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t e;
-        forward_step6_point(
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]),
-            e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
-    }
-}
-
-inline_point void forward_step7_point(
-    const compute_t a_w, const compute_t e, const compute_t a, const compute_t M_prev, compute_t& a_w_e,
-    compute_t& M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    a_w_e = a_w * e;
-    const compute_t a_w_a = a_w * a;
-    M = M_prev * (1 - a_w_e) + a_w_a;
-}
-
-extern "C" void forward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
@@ -484,73 +313,39 @@ extern "C" void forward_step7(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[4]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t a_w_e, M;
-        forward_step7_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            a_w_e, M);
-        a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-        M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void forward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        l_r_sum_at[iB * N + iN] = storage_t(total);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        double l_r_sum_total = 0;
+        double M_k_r_total = 0;
+        #pragma omp simd reduction(+:l_r_sum_total, M_k_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t a_w_a = a_w * a;
+            const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
+            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
+            M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+        }
+        const compute_t l_r_sum = compute_t(l_r_sum_total);
+        const compute_t M_k_r = compute_t(M_k_r_total);
+        l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+        M_k_r_at[(t * B + iB) * N + iN] = storage_t(M_k_r);
     }
 }
 
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void forward_step_sum9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
-        M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void forward_step8_point(
-    const compute_t l_r_sum, const compute_t eps, const compute_t l_r_sqrt2, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, compute_t& l_r_sqrt, compute_t& l_r, compute_t& a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre = l_r_sum + eps;
-    l_r_sqrt = sqrt(l_r_pre);
-    l_r = l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r_arg = beta_r * M_k_r / l_r + s_r;
-}
-
-extern "C" void forward_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[0]);
@@ -561,115 +356,62 @@ extern "C" void forward_step8(const int64 t, const int64* sizes, void* const* at
     storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t l_r_sqrt, l_r, a_r_arg;
-        forward_step8_point(
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(s_r_at[iN]),
-            l_r_sqrt, l_r, a_r_arg);
-        l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-        l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void forward_step_peak2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
+            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
 
-inline_point void forward_step9_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
+        double sum_exp_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
+        }
+        const compute_t sum_exp_a_r_arg = compute_t(sum_exp_a_r_arg_total);
 
-extern "C" void forward_step9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_r_arg;
-        forward_step9_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void forward_step_sum10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
-        sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_step10_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" void forward_step10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r;
-        forward_step10_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" void forward_step_sum11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -732,117 +474,74 @@ extern "C" void backward_step_sum(const int64 t, const int64* sizes, void* const
     }
 }
 
+extern "C" void backward_step_rows(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], N = sizes[4];
+    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_a_r_arg_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double d_a_r_dot_total = 0;
+        #pragma omp simd reduction(+:d_a_r_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            d_a_r_dot_total += a_r * d_a_r;
+        }
+        const compute_t d_a_r_dot = compute_t(d_a_r_dot_total);
+
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        double d_l_r_sqrt2_total = 0;
+        double d_beta_r_total = 0;
+        #pragma omp simd reduction(+:d_l_r_sqrt2_total, d_beta_r_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
+            const compute_t s1 = d_a_r_arg / l_r;
+            const compute_t d_M_k_r = beta_r * s1;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t d_l_r = -beta_r * M_k_r * d_a_r_arg / square(l_r);
+            const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r;
+            const compute_t d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg_by_beta_r = M_k_r * s1;
+            d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
+            d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
+            d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
+            d_l_r_sqrt2_total += d_l_r * l_r_sqrt;
+            d_beta_r_total += d_a_r_arg_by_beta_r;
+        }
+        const compute_t d_l_r_sqrt2 = compute_t(d_l_r_sqrt2_total);
+        const compute_t d_beta_r = compute_t(d_beta_r_total);
+
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t d_l_r_pre2 = compute_t(0.5) * d_l_r_sqrt2 / l_r_sqrt2;
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t d_beta_r_pre = -expm1(-beta_r) * d_beta_r;
+        d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
+        d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
+    }
+}
+
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" void backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_r_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_r_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_r_at[iB * N + iN]);
-        d_a_r_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step2_point(
-    const compute_t a_r, const compute_t d_a_r, const compute_t d_a_r_dot, const compute_t beta_r,
-    const compute_t l_r, const compute_t M_k_r, const compute_t l_r_sqrt2, const compute_t l_r_sqrt,
-    compute_t& d_a_r_arg, compute_t& d_M_k_r, compute_t& d_l_r, compute_t& d_l_r_pre,
-    compute_t& d_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
-    const compute_t s1 = d_a_r_arg / l_r;
-    d_M_k_r = beta_r * s1;
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r = -beta_r * M_k_r * d_a_r_arg / square(l_r);
-    const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r;
-    d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg_by_beta_r = M_k_r * s1;
-}
-
-extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_a_r_dot_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_a_r_arg_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_l_r_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[12]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
-        backward_step2_point(
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_r_at[iB * N + iN]),
-            compute_t(d_a_r_dot_at[iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(l_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
-        d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
-        d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
-        d_l_r_at[iB * N + iN] = storage_t(d_l_r);
-        d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
-        d_a_r_arg_by_beta_r_at[iB * N + iN] = storage_t(d_a_r_arg_by_beta_r);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_l_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_l_r_at[iB * N + iN])
-                * compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
-        d_l_r_sqrt2_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void backward_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_beta_r_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_a_r_arg_by_beta_r_at[iB * N + iN]);
-        d_beta_r_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[0]);
@@ -860,79 +559,7 @@ extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* cons
     }
 }
 
-inline_point void backward_step3_point(
-    const compute_t d_l_r_sqrt2, const compute_t l_r_sqrt2, const compute_t d_beta_r,
-    const compute_t beta_r, compute_t& d_l_r_pre2, compute_t& d_beta_r_pre)
-{
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r_pre2 = compute_t(0.5) * d_l_r_sqrt2 / l_r_sqrt2;
-    // through beta_r = softplus(dot(v_r, h) + b_r)
-    d_beta_r_pre = -d_beta_r * expm1(-beta_r);
-}
-
-extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_l_r_sqrt2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_beta_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[5]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_l_r_pre2, d_beta_r_pre;
-        backward_step3_point(
-            compute_t(d_l_r_sqrt2_at[iB]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(d_beta_r_at[iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            d_l_r_pre2, d_beta_r_pre);
-        d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
-        d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
-    }
-}
-
-inline_point void backward_step4_point(
-    const compute_t d_l_r_pre2, const compute_t k_r, const compute_t d_k_r_M_k_r, compute_t& d_k_r)
-{
-    // through k_r = W_r @ h
-    d_k_r = 2 * d_l_r_pre2 * k_r + d_k_r_M_k_r;
-}
-
-extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t d_k_r;
-        backward_step4_point(
-            compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
-            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
-            d_k_r);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
-    }
-}
-
-inline_point void backward_step5_point(
-    const compute_t d_M_next, const compute_t d_l_r_pre, const compute_t M, const compute_t d_M_k_r,
-    const compute_t k_r, const compute_t d_r, const compute_t a_r, const compute_t M_prev, compute_t& d_M,
-    compute_t& d_a_w_e)
-{
-    // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
-    d_a_w_e = -M_prev * d_M;
-}
-
-extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -942,31 +569,45 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t d_M, d_a_w_e;
-        backward_step5_point(
-            compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_l_r_pre_at[iB * N + iN]),
-            compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
-            compute_t(d_r_at[iB * D + iD]),
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            d_M, d_a_w_e);
-        d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
-        d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+        const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
+        const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
+        const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+        double d_a_w_a_w_e_total = 0;
+        double d_a_w_a_w_a_total = 0;
+        #pragma omp simd reduction(+:d_a_w_a_w_e_total, d_a_w_a_w_a_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
+            const compute_t d_a_w_e = -M_prev * d_M;
+            d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
+            d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+            d_a_w_a_w_e_total += d_a_w_e * e;
+            d_a_w_a_w_a_total += d_M * a;
+        }
+        const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_total);
+        const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_total);
+        d_a_w_a_w_e_at[iB * N + iN] = storage_t(d_a_w_a_w_e);
+        d_a_w_a_w_a_at[iB * N + iN] = storage_t(d_a_w_a_w_a);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
@@ -985,7 +626,7 @@ extern "C" void backward_step_sum6(const int64 t, const int64* sizes, void* cons
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -1003,207 +644,79 @@ extern "C" void backward_step_sum7(const int64 t, const int64* sizes, void* cons
     }
 }
 
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(e_at[(t * B + iB) * D + iD]);
-        d_a_w_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void backward_step_sum9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
-        d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void backward_step6_point(
-    const compute_t d_e, const compute_t e, compute_t& d_W_e_h)
-{
-    // through e = sigmoid(W_e @ h)
-    d_W_e_h = d_e * e * (1 - e);
-}
-
-extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t d_W_e_h;
-        backward_step6_point(
-            compute_t(d_e_at[iB * D + iD]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            d_W_e_h);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
-    }
-}
-
-inline_point void backward_step7_point(
-    const compute_t d_a_w_a_w_e, const compute_t d_a_w_a_w_a, compute_t& d_a_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
-}
-
-extern "C" void backward_step7(int64, const int64* sizes, void* const* at)
+extern "C" void backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_a_w;
-        backward_step7_point(
-            compute_t(d_a_w_a_w_e_at[iB * N + iN]),
-            compute_t(d_a_w_a_w_a_at[iB * N + iN]),
-            d_a_w);
-        d_a_w_at[iB * N + iN] = storage_t(d_a_w);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_w_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_w_at[iB * N + iN]);
-        d_a_w_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_step8_point(
-    const compute_t a_w, const compute_t d_a_w, const compute_t d_a_w_dot, const compute_t beta_w,
-    const compute_t l_w, const compute_t M_k_w, const compute_t l_w_sqrt2, const compute_t l_w_sqrt,
-    compute_t& d_a_w_arg, compute_t& d_M_k_w, compute_t& d_l_w, compute_t& d_l_w_pre,
-    compute_t& d_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
-    const compute_t s1 = d_a_w_arg / l_w;
-    d_M_k_w = beta_w * s1;
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w = -beta_w * M_k_w * d_a_w_arg / square(l_w);
-    const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w;
-    d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg_by_beta_w = M_k_w * s1;
-}
-
-extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_a_w_dot_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_a_w_arg_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_l_w_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_a_w_arg_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
-        backward_step8_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_w_at[iB * N + iN]),
-            compute_t(d_a_w_dot_at[iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(l_w_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
-        d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
-        d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
-        d_l_w_at[iB * N + iN] = storage_t(d_l_w);
-        d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
-        d_a_w_arg_by_beta_w_at[iB * N + iN] = storage_t(d_a_w_arg_by_beta_w);
-    }
-}
+        double d_a_w_dot_total = 0;
+        #pragma omp simd reduction(+:d_a_w_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
+            const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
+            d_a_w_at[iB * N + iN] = storage_t(d_a_w);
+            d_a_w_dot_total += a_w * d_a_w;
+        }
+        const compute_t d_a_w_dot = compute_t(d_a_w_dot_total);
 
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_l_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_l_w_sqrt2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_l_w_at[iB * N + iN])
-                * compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
-        d_l_w_sqrt2_at[iB] = storage_t(total);
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        double d_l_w_sqrt2_total = 0;
+        double d_beta_w_total = 0;
+        #pragma omp simd reduction(+:d_l_w_sqrt2_total, d_beta_w_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
+            const compute_t s1 = d_a_w_arg / l_w;
+            const compute_t d_M_k_w = beta_w * s1;
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t d_l_w = -beta_w * M_k_w * d_a_w_arg / square(l_w);
+            const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w;
+            const compute_t d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg_by_beta_w = M_k_w * s1;
+            d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
+            d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
+            d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
+            d_l_w_sqrt2_total += d_l_w * l_w_sqrt;
+            d_beta_w_total += d_a_w_arg_by_beta_w;
+        }
+        const compute_t d_l_w_sqrt2 = compute_t(d_l_w_sqrt2_total);
+        const compute_t d_beta_w = compute_t(d_beta_w_total);
+
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t d_l_w_pre2 = compute_t(0.5) * d_l_w_sqrt2 / l_w_sqrt2;
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t d_beta_w_pre = -expm1(-beta_w) * d_beta_w;
+        d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
+        d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
     }
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void backward_step_sum12(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_beta_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_a_w_arg_by_beta_w_at[iB * N + iN]);
-        d_beta_w_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void backward_step_sum13(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[0]);
@@ -1221,69 +734,52 @@ extern "C" void backward_step_sum13(const int64 t, const int64* sizes, void* con
     }
 }
 
-inline_point void backward_step9_point(
-    const compute_t d_l_w_sqrt2, const compute_t l_w_sqrt2, const compute_t d_beta_w,
-    const compute_t beta_w, compute_t& d_l_w_pre2, compute_t& d_beta_w_pre)
+inline_point void backward_step2_point(
+    const compute_t d_l_r_pre2, const compute_t k_r, const compute_t d_k_r_M_k_r, const compute_t d_e,
+    const compute_t e, const compute_t d_l_w_pre2, const compute_t k_w, const compute_t d_k_w_M_k_w,
+    compute_t& d_k_r, compute_t& d_W_e_h, compute_t& d_k_w)
 {
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w_pre2 = compute_t(0.5) * d_l_w_sqrt2 / l_w_sqrt2;
-    // through beta_w = softplus(dot(v_w, h) + b_w)
-    d_beta_w_pre = -d_beta_w * expm1(-beta_w);
-}
-
-extern "C" void backward_step9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_l_w_sqrt2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_beta_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[5]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_l_w_pre2, d_beta_w_pre;
-        backward_step9_point(
-            compute_t(d_l_w_sqrt2_at[iB]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(d_beta_w_at[iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            d_l_w_pre2, d_beta_w_pre);
-        d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
-        d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
-    }
-}
-
-inline_point void backward_step10_point(
-    const compute_t d_l_w_pre2, const compute_t k_w, const compute_t d_k_w_M_k_w, compute_t& d_k_w)
-{
+    // through k_r = W_r @ h
+    d_k_r = 2 * d_l_r_pre2 * k_r + d_k_r_M_k_r;
+    // through e = sigmoid(W_e @ h)
+    d_W_e_h = d_e * e * (1 - e);
     // through k_w = W_w @ h
     d_k_w = 2 * d_l_w_pre2 * k_w + d_k_w_M_k_w;
 }
 
-extern "C" void backward_step10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t d_k_w;
-        backward_step10_point(
+        compute_t d_k_r, d_W_e_h, d_k_w;
+        backward_step2_point(
+            compute_t(d_l_r_pre2_at[iB]),
+            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
+            compute_t(d_e_at[iB * D + iD]),
+            compute_t(e_at[(t * B + iB) * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
-            d_k_w);
+            d_k_r, d_W_e_h, d_k_w);
+        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
+        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
         d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + iD] = storage_t(d_k_w);
     }
 }
 
-inline_point void backward_step11_point(
+inline_point void backward_step3_point(
     const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
@@ -1292,7 +788,7 @@ inline_point void backward_step11_point(
     d_h_pre = (1 - square(h)) * d_h;
 }
 
-extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_h_k_w_at = static_cast<storage_t*>(at[0]);
@@ -1308,7 +804,7 @@ extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* 
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_pre;
-        backward_step11_point(
+        backward_step3_point(
             compute_t(d_h_k_w_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
@@ -1321,14 +817,14 @@ extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* 
     }
 }
 
-inline_point void backward_step12_point(
+inline_point void backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_M_k_w, const compute_t k_w,
     const compute_t d_M, const compute_t a_w_e, compute_t& d_M_prev)
 {
     d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e);
 }
 
-extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* at)
+extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[0]);
@@ -1344,7 +840,7 @@ extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* 
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_M_prev;
-        backward_step12_point(
+        backward_step4_point(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
@@ -1430,207 +926,123 @@ extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void infer_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void infer_step_point(
-    const compute_t W_h_x, const compute_t U_h_r, const compute_t b_h, compute_t& h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    h = tanh(h_pre);
-}
-
-extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ W_h_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_h_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        infer_step_point(
-            compute_t(W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_h_r_at[iB * H + iH]),
-            compute_t(b_h_at[iH]),
-            h);
-        h_at[iB * H + iH] = storage_t(h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void infer_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_at[iB * H + iH]);
-        v_w_h_at[iB] = storage_t(total);
-    }
-}
+        double v_w_h_total = 0;
+        double v_r_h_total = 0;
+        #pragma omp simd reduction(+:v_w_h_total, v_r_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_h_x = compute_t(W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_at[iB * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h_at[iB * H + iH] = storage_t(h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+        }
+        const compute_t v_w_h = compute_t(v_w_h_total);
+        const compute_t v_r_h = compute_t(v_r_h_total);
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void infer_step_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
-        l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void infer_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
-        M_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void infer_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_at[iB * H + iH]);
-        v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void infer_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
-        l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step2_point(
-    const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
-    const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
-    compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t beta_w_pre = v_w_h + b_w;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t beta_r_pre = v_r_h + b_r;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-}
-
-extern "C" void infer_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        infer_step2_point(
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, l_w_sqrt2, beta_r, l_r_sqrt2);
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
         beta_w_at[iB] = storage_t(beta_w);
-        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
         beta_r_at[iB] = storage_t(beta_r);
+    }
+}
+
+extern "C" void infer_step_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double l_w_sum2_total = 0;
+        double l_r_sum2_total = 0;
+        #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_e_h = compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e_at[iB * D + iD] = storage_t(e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+        }
+        const compute_t l_w_sum2 = compute_t(l_w_sum2_total);
+        const compute_t l_r_sum2 = compute_t(l_r_sum2_total);
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
         l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
     }
 }
 
-inline_point void infer_step3_point(
-    const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, compute_t& a_w_arg)
+extern "C" void infer_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre = l_w_sum + eps;
-    const compute_t l_w_sqrt = sqrt(l_w_pre);
-    const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w_arg = beta_w * M_k_w / l_w + s_w;
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double l_w_sum_total = 0;
+        double M_k_w_total = 0;
+        #pragma omp simd reduction(+:l_w_sum_total, M_k_w_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+        }
+        const compute_t l_w_sum = compute_t(l_w_sum_total);
+        const compute_t M_k_w = compute_t(M_k_w_total);
+        l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+        M_k_w_at[iB * N + iN] = storage_t(M_k_w);
+    }
 }
 
-extern "C" void infer_step3(int64, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows4(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[0]);
@@ -1639,217 +1051,97 @@ extern "C" void infer_step3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w_arg;
-        infer_step3_point(
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[iB]),
-            compute_t(beta_w_at[iB]),
-            compute_t(M_k_w_at[iB * N + iN]),
-            compute_t(s_w_at[iN]),
-            a_w_arg);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void infer_step_peak(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[iB]);
+        const compute_t beta_w = compute_t(beta_w_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[iB * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        max_a_w_arg_at[iB] = storage_t(best);
+
+        double sum_exp_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
+        }
+        const compute_t sum_exp_a_w_arg = compute_t(sum_exp_a_w_arg_total);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[iB * N + iN] = storage_t(a_w);
+        }
     }
 }
 
-inline_point void infer_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" void infer_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_w_arg;
-        infer_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void infer_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
-        sum_exp_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" void infer_step5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w;
-        infer_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[iB * N + iN] = storage_t(a_w);
-    }
-}
-
-inline_point void infer_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" void infer_step6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t e;
-        infer_step6_point(
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]),
-            e);
-        e_at[iB * D + iD] = storage_t(e);
-    }
-}
-
-inline_point void infer_step7_point(
-    const compute_t a_w, const compute_t e, const compute_t a, const compute_t M_prev, compute_t& M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t a_w_e = a_w * e;
-    const compute_t a_w_a = a_w * a;
-    M = M_prev * (1 - a_w_e) + a_w_a;
-}
-
-extern "C" void infer_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t M;
-        infer_step7_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(e_at[iB * D + iD]),
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]),
-            compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            M);
-        M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void infer_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        l_r_sum_at[iB * N + iN] = storage_t(total);
+        const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+        double l_r_sum_total = 0;
+        double M_k_r_total = 0;
+        #pragma omp simd reduction(+:l_r_sum_total, M_k_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[iB * D + iD]);
+            const compute_t a = compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t a_w_a = a_w * a;
+            const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
+            M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+        }
+        const compute_t l_r_sum = compute_t(l_r_sum_total);
+        const compute_t M_k_r = compute_t(M_k_r_total);
+        l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+        M_k_r_at[iB * N + iN] = storage_t(M_k_r);
     }
 }
 
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void infer_step_sum9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
-        M_k_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void infer_step8_point(
-    const compute_t l_r_sum, const compute_t eps, const compute_t l_r_sqrt2, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, compute_t& a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre = l_r_sum + eps;
-    const compute_t l_r_sqrt = sqrt(l_r_pre);
-    const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r_arg = beta_r * M_k_r / l_r + s_r;
-}
-
-extern "C" void infer_step8(int64, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows6(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[0]);
@@ -1858,113 +1150,60 @@ extern "C" void infer_step8(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ s_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r_arg;
-        infer_step8_point(
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[iB]),
-            compute_t(beta_r_at[iB]),
-            compute_t(M_k_r_at[iB * N + iN]),
-            compute_t(s_r_at[iN]),
-            a_r_arg);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void infer_step_peak2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[iB]);
+        const compute_t beta_r = compute_t(beta_r_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[iB * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
 
-inline_point void infer_step9_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
+        double sum_exp_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
+        }
+        const compute_t sum_exp_a_r_arg = compute_t(sum_exp_a_r_arg_total);
 
-extern "C" void infer_step9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_r_arg;
-        infer_step9_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void infer_step_sum10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
-        sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_step10_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" void infer_step10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r;
-        infer_step10_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[iB * N + iN] = storage_t(a_r);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[iB * N + iN] = storage_t(a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" void infer_step_sum11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -1986,207 +1225,125 @@ extern "C" void infer_step_sum11(const int64 t, const int64* sizes, void* const*
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void step_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void step_step_point(
-    const compute_t W_h_x, const compute_t U_h_r, const compute_t b_h, compute_t& h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    h = tanh(h_pre);
-}
-
-extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ W_h_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_h_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t h;
-        step_step_point(
-            compute_t(W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_h_r_at[iB * H + iH]),
-            compute_t(b_h_at[iH]),
-            h);
-        h_at[iB * H + iH] = storage_t(h);
+        double v_w_h_total = 0;
+        double v_r_h_total = 0;
+        #pragma omp simd reduction(+:v_w_h_total, v_r_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_h_x = compute_t(W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_at[iB * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h_at[iB * H + iH] = storage_t(h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+        }
+        const compute_t v_w_h = compute_t(v_w_h_total);
+        const compute_t v_r_h = compute_t(v_r_h_total);
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        beta_w_at[iB] = storage_t(beta_w);
+        beta_r_at[iB] = storage_t(beta_r);
     }
 }
 
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void step_step_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_at[iB * H + iH]);
-        v_w_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void step_step_sum3(int64, const int64* sizes, void* const* at)
+extern "C" void step_step_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_e_h_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_at[iB * D + iD])
-                * compute_t(k_w_at[iB * D + iD]);
-        l_w_sum2_at[iB] = storage_t(total);
-    }
-}
+        double l_w_sum2_total = 0;
+        double l_r_sum2_total = 0;
+        #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_e_h = compute_t(W_e_h_at[iB * D + iD]);
+            const compute_t k_w = compute_t(k_w_at[iB * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[iB * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e_at[iB * D + iD] = storage_t(e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+        }
+        const compute_t l_w_sum2 = compute_t(l_w_sum2_total);
+        const compute_t l_r_sum2 = compute_t(l_r_sum2_total);
 
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void step_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_at[iB * D + iD]);
-        M_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void step_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_at[iB * H + iH]);
-        v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void step_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_r_at[iB * D + iD])
-                * compute_t(k_r_at[iB * D + iD]);
-        l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step2_point(
-    const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
-    const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
-    compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t beta_w_pre = v_w_h + b_w;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t beta_r_pre = v_r_h + b_r;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-}
-
-extern "C" void step_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        step_step2_point(
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, l_w_sqrt2, beta_r, l_r_sqrt2);
-        beta_w_at[iB] = storage_t(beta_w);
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
         l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
-        beta_r_at[iB] = storage_t(beta_r);
         l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
     }
 }
 
-inline_point void step_step3_point(
-    const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, compute_t& a_w_arg)
+extern "C" void step_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre = l_w_sum + eps;
-    const compute_t l_w_sqrt = sqrt(l_w_pre);
-    const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w_arg = beta_w * M_k_w / l_w + s_w;
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double l_w_sum_total = 0;
+        double M_k_w_total = 0;
+        #pragma omp simd reduction(+:l_w_sum_total, M_k_w_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_at[iB * D + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+        }
+        const compute_t l_w_sum = compute_t(l_w_sum_total);
+        const compute_t M_k_w = compute_t(M_k_w_total);
+        l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+        M_k_w_at[iB * N + iN] = storage_t(M_k_w);
+    }
 }
 
-extern "C" void step_step3(int64, const int64* sizes, void* const* at)
+extern "C" void step_step_rows4(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[0]);
@@ -2195,217 +1352,98 @@ extern "C" void step_step3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w_arg;
-        step_step3_point(
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[iB]),
-            compute_t(beta_w_at[iB]),
-            compute_t(M_k_w_at[iB * N + iN]),
-            compute_t(s_w_at[iN]),
-            a_w_arg);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void step_step_peak(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[iB]);
+        const compute_t beta_w = compute_t(beta_w_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[iB * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        max_a_w_arg_at[iB] = storage_t(best);
+
+        double sum_exp_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
+        }
+        const compute_t sum_exp_a_w_arg = compute_t(sum_exp_a_w_arg_total);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[iB * N + iN] = storage_t(a_w);
+        }
     }
 }
 
-inline_point void step_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" void step_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_w_arg;
-        step_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void step_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
-        sum_exp_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" void step_step5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w;
-        step_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[iB * N + iN] = storage_t(a_w);
-    }
-}
-
-inline_point void step_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" void step_step6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ W_e_h_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t e;
-        step_step6_point(
-            compute_t(W_e_h_at[iB * D + iD]),
-            e);
-        e_at[iB * D + iD] = storage_t(e);
-    }
-}
-
-inline_point void step_step7_point(
-    const compute_t a_w, const compute_t e, const compute_t a, const compute_t M_prev, compute_t& M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t a_w_e = a_w * e;
-    const compute_t a_w_a = a_w * a;
-    M = M_prev * (1 - a_w_e) + a_w_a;
-}
-
-extern "C" void step_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step_rows5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t M;
-        step_step7_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(e_at[iB * D + iD]),
-            compute_t(a_at[iB * D + iD]),
-            compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            M);
-        M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void step_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        l_r_sum_at[iB * N + iN] = storage_t(total);
+        const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+        double l_r_sum_total = 0;
+        double M_k_r_total = 0;
+        #pragma omp simd reduction(+:l_r_sum_total, M_k_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[iB * D + iD]);
+            const compute_t a = compute_t(a_at[iB * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[iB * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t a_w_a = a_w * a;
+            const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
+            M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+        }
+        const compute_t l_r_sum = compute_t(l_r_sum_total);
+        const compute_t M_k_r = compute_t(M_k_r_total);
+        l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+        M_k_r_at[iB * N + iN] = storage_t(M_k_r);
     }
 }
 
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void step_step_sum9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_r_at[iB * D + iD]);
-        M_k_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void step_step8_point(
-    const compute_t l_r_sum, const compute_t eps, const compute_t l_r_sqrt2, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, compute_t& a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre = l_r_sum + eps;
-    const compute_t l_r_sqrt = sqrt(l_r_pre);
-    const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r_arg = beta_r * M_k_r / l_r + s_r;
-}
-
-extern "C" void step_step8(int64, const int64* sizes, void* const* at)
+extern "C" void step_step_rows6(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[0]);
@@ -2414,113 +1452,60 @@ extern "C" void step_step8(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ s_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r_arg;
-        step_step8_point(
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[iB]),
-            compute_t(beta_r_at[iB]),
-            compute_t(M_k_r_at[iB * N + iN]),
-            compute_t(s_r_at[iN]),
-            a_r_arg);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void step_step_peak2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[iB]);
+        const compute_t beta_r = compute_t(beta_r_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[iB * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
 
-inline_point void step_step9_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
+        double sum_exp_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
+        }
+        const compute_t sum_exp_a_r_arg = compute_t(sum_exp_a_r_arg_total);
 
-extern "C" void step_step9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_r_arg;
-        step_step9_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void step_step_sum10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
-        sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void step_step10_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" void step_step10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r;
-        step_step10_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[iB * N + iN] = storage_t(a_r);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[iB * N + iN] = storage_t(a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" void step_step_sum11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -2569,76 +1554,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void jvp_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void jvp_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void jvp_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum_M_prev2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step_point(
-    const compute_t dot_U_h_r_U_h, const compute_t dot_U_h_r_r_prev, const compute_t W_h_x,
-    const compute_t U_h_r, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
-    compute_t& h, compute_t& dot_h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
-    h = tanh(h_pre);
-    dot_h = dot_h_pre * (1 - square(h));
-}
-
-extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at = static_cast<storage_t*>(at[0]);
@@ -2647,414 +1563,211 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h, dot_h;
-        jvp_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
-            compute_t(b_h_at[iH]),
-            compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_b_h_at[iH]),
-            h, dot_h);
-        h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void jvp_step_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_w_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
-        v_w_h_at[iB] = storage_t(total);
-    }
-}
+        double v_w_h_total = 0;
+        double dot_v_w_h_v_w_total = 0;
+        double dot_v_w_h_h_total = 0;
+        double v_r_h_total = 0;
+        double dot_v_r_h_v_r_total = 0;
+        double dot_v_r_h_h_total = 0;
+        #pragma omp simd reduction(+:v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, \
+            dot_v_r_h_v_r_total, dot_v_r_h_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t dot_v_w = compute_t(dot_v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            const compute_t dot_v_r = compute_t(dot_v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
+            const compute_t h = tanh(h_pre);
+            const compute_t dot_h = dot_h_pre * (1 - square(h));
+            h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
+            h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            dot_v_w_h_v_w_total += dot_v_w * h;
+            dot_v_w_h_h_total += v_w * dot_h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+            dot_v_r_h_v_r_total += dot_v_r * h;
+            dot_v_r_h_h_total += v_r * dot_h;
+        }
+        const compute_t v_w_h = compute_t(v_w_h_total);
+        const compute_t dot_v_w_h_v_w = compute_t(dot_v_w_h_v_w_total);
+        const compute_t dot_v_w_h_h = compute_t(dot_v_w_h_h_total);
+        const compute_t v_r_h = compute_t(v_r_h_total);
+        const compute_t dot_v_r_h_v_r = compute_t(dot_v_r_h_v_r_total);
+        const compute_t dot_v_r_h_h = compute_t(dot_v_r_h_h_total);
 
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void jvp_step_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_w_h_v_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
-        dot_v_w_h_v_w_at[iB] = storage_t(total);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void jvp_step_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
-        dot_v_w_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void jvp_step_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void jvp_step_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum2_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_k_w_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        dot_l_w_sum2_k_w_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void jvp_step_sum9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum2_k_w2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
-                * compute_t(dot_k_w_at[iB * D + iD]);
-        dot_l_w_sum2_k_w2_at[iB] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void jvp_step_sum10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        M_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void jvp_step_sum11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void jvp_step_sum12(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_w_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_w_at[iB * D + iD]);
-        dot_M_k_w_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void jvp_step_sum13(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
-        v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void jvp_step_sum14(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_r_h_v_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
-        dot_v_r_h_v_r_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void jvp_step_sum15(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
-        dot_v_r_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void jvp_step_sum16(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void jvp_step_sum17(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum2_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_k_r_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        dot_l_r_sum2_k_r_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void jvp_step_sum18(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum2_k_r2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
-                * compute_t(dot_k_r_at[iB * D + iD]);
-        dot_l_r_sum2_k_r2_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step2_point(
-    const compute_t dot_v_w_h_v_w, const compute_t dot_v_w_h_h, const compute_t v_w_h, const compute_t b_w,
-    const compute_t dot_b_w, const compute_t dot_l_w_sum2_k_w, const compute_t dot_l_w_sum2_k_w2,
-    const compute_t eps, const compute_t l_w_sum2, const compute_t dot_v_r_h_v_r,
-    const compute_t dot_v_r_h_h, const compute_t v_r_h, const compute_t b_r, const compute_t dot_b_r,
-    const compute_t dot_l_r_sum2_k_r, const compute_t dot_l_r_sum2_k_r2, const compute_t l_r_sum2,
-    compute_t& beta_w, compute_t& dot_beta_w, compute_t& l_w_sqrt2, compute_t& dot_l_w_sqrt2,
-    compute_t& beta_r, compute_t& dot_beta_r, compute_t& l_r_sqrt2, compute_t& dot_l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
-    const compute_t beta_w_pre = v_w_h + b_w;
-    const compute_t dot_beta_w_pre = dot_b_w + dot_v_w_h;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_sum2 / l_w_sqrt2;
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
-    const compute_t beta_r_pre = v_r_h + b_r;
-    const compute_t dot_beta_r_pre = dot_b_r + dot_v_r_h;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-    dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_sum2 / l_r_sqrt2;
-}
-
-extern "C" void jvp_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ dot_v_w_h_v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_v_w_h_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_b_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_l_w_sum2_k_w_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_l_w_sum2_k_w2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_v_r_h_v_r_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_v_r_h_h_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_l_r_sum2_k_r_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_l_r_sum2_k_r2_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[23]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t beta_w, dot_beta_w, l_w_sqrt2, dot_l_w_sqrt2, beta_r, dot_beta_r, l_r_sqrt2, dot_l_r_sqrt2;
-        jvp_step2_point(
-            compute_t(dot_v_w_h_v_w_at[iB]),
-            compute_t(dot_v_w_h_h_at[iB]),
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(dot_b_w_at[0]),
-            compute_t(dot_l_w_sum2_k_w_at[iB]),
-            compute_t(dot_l_w_sum2_k_w2_at[iB]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(dot_v_r_h_v_r_at[iB]),
-            compute_t(dot_v_r_h_h_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(dot_b_r_at[0]),
-            compute_t(dot_l_r_sum2_k_r_at[iB]),
-            compute_t(dot_l_r_sum2_k_r2_at[iB]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, dot_beta_w, l_w_sqrt2, dot_l_w_sqrt2, beta_r, dot_beta_r, l_r_sqrt2, dot_l_r_sqrt2);
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t dot_b_w = compute_t(dot_b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        const compute_t dot_b_r = compute_t(dot_b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t dot_beta_w_pre = dot_b_w + dot_v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        const compute_t dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t dot_beta_r_pre = dot_b_r + dot_v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        const compute_t dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
         beta_w_at[iB] = storage_t(beta_w);
         dot_beta_w_at[iB] = storage_t(dot_beta_w);
-        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
-        dot_l_w_sqrt2_at[iB] = storage_t(dot_l_w_sqrt2);
         beta_r_at[iB] = storage_t(beta_r);
         dot_beta_r_at[iB] = storage_t(dot_beta_r);
+    }
+}
+
+extern "C" void jvp_step_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double l_w_sum2_total = 0;
+        double dot_l_w_sum2_k_w_total = 0;
+        double dot_l_w_sum2_k_w2_total = 0;
+        double l_r_sum2_total = 0;
+        double dot_l_r_sum2_k_r_total = 0;
+        double dot_l_r_sum2_k_r2_total = 0;
+        #pragma omp simd reduction(+:l_w_sum2_total, dot_l_w_sum2_k_w_total, dot_l_w_sum2_k_w2_total, \
+            l_r_sum2_total, dot_l_r_sum2_k_r_total, dot_l_r_sum2_k_r2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[iB * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            const compute_t dot_e = dot_W_e_h * e * (1 - e);
+            e_at[iB * D + iD] = storage_t(e);
+            dot_e_at[iB * D + iD] = storage_t(dot_e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            dot_l_w_sum2_k_w_total += dot_k_w * k_w;
+            dot_l_w_sum2_k_w2_total += k_w * dot_k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+            dot_l_r_sum2_k_r_total += dot_k_r * k_r;
+            dot_l_r_sum2_k_r2_total += k_r * dot_k_r;
+        }
+        const compute_t l_w_sum2 = compute_t(l_w_sum2_total);
+        const compute_t dot_l_w_sum2_k_w = compute_t(dot_l_w_sum2_k_w_total);
+        const compute_t dot_l_w_sum2_k_w2 = compute_t(dot_l_w_sum2_k_w2_total);
+        const compute_t l_r_sum2 = compute_t(l_r_sum2_total);
+        const compute_t dot_l_r_sum2_k_r = compute_t(dot_l_r_sum2_k_r_total);
+        const compute_t dot_l_r_sum2_k_r2 = compute_t(dot_l_r_sum2_k_r2_total);
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        const compute_t dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_sum2 / l_w_sqrt2;
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        const compute_t dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_sum2 / l_r_sqrt2;
+        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
+        dot_l_w_sqrt2_at[iB] = storage_t(dot_l_w_sqrt2);
         l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
         dot_l_r_sqrt2_at[iB] = storage_t(dot_l_r_sqrt2);
     }
 }
 
-inline_point void jvp_step3_point(
-    const compute_t dot_l_w_sum_M_prev, const compute_t dot_l_w_sum_M_prev2, const compute_t l_w_sum,
-    const compute_t eps, const compute_t l_w_sqrt2, const compute_t dot_l_w_sqrt2,
-    const compute_t dot_M_k_w_M_prev, const compute_t dot_M_k_w_k_w, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, const compute_t dot_beta_w, const compute_t dot_s_w,
-    compute_t& a_w_arg, compute_t& dot_a_w_arg)
+extern "C" void jvp_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
-    const compute_t l_w_pre = l_w_sum + eps;
-    const compute_t l_w_sqrt = sqrt(l_w_pre);
-    const compute_t dot_l_w_sqrt = compute_t(0.5) * dot_l_w_sum / l_w_sqrt;
-    const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
-    const compute_t dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = M_k_w * s1;
-    a_w_arg = beta_w * s2 + s_w;
-    dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) + dot_beta_w * s2 + dot_s_w;
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_l_w_sum_M_prev2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_M_k_w_k_w_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double l_w_sum_total = 0;
+        double dot_l_w_sum_M_prev_total = 0;
+        double dot_l_w_sum_M_prev2_total = 0;
+        double M_k_w_total = 0;
+        double dot_M_k_w_M_prev_total = 0;
+        double dot_M_k_w_k_w_total = 0;
+        #pragma omp simd reduction(+:l_w_sum_total, dot_l_w_sum_M_prev_total, dot_l_w_sum_M_prev2_total, \
+            M_k_w_total, dot_M_k_w_M_prev_total, dot_M_k_w_k_w_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            dot_l_w_sum_M_prev_total += dot_M_prev * M_prev;
+            dot_l_w_sum_M_prev2_total += M_prev * dot_M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+            dot_M_k_w_M_prev_total += dot_M_prev * k_w;
+            dot_M_k_w_k_w_total += M_prev * dot_k_w;
+        }
+        const compute_t l_w_sum = compute_t(l_w_sum_total);
+        const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_total);
+        const compute_t dot_l_w_sum_M_prev2 = compute_t(dot_l_w_sum_M_prev2_total);
+        const compute_t M_k_w = compute_t(M_k_w_total);
+        const compute_t dot_M_k_w_M_prev = compute_t(dot_M_k_w_M_prev_total);
+        const compute_t dot_M_k_w_k_w = compute_t(dot_M_k_w_k_w_total);
+        l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+        dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev);
+        dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev2);
+        M_k_w_at[iB * N + iN] = storage_t(M_k_w);
+        dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(dot_M_k_w_M_prev);
+        dot_M_k_w_k_w_at[iB * N + iN] = storage_t(dot_M_k_w_k_w);
+    }
 }
 
-extern "C" void jvp_step3(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows4(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[0]);
@@ -3071,210 +1784,89 @@ extern "C" void jvp_step3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_s_w_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[13]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w_arg, dot_a_w_arg;
-        jvp_step3_point(
-            compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]),
-            compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]),
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[iB]),
-            compute_t(dot_l_w_sqrt2_at[iB]),
-            compute_t(dot_M_k_w_M_prev_at[iB * N + iN]),
-            compute_t(dot_M_k_w_k_w_at[iB * N + iN]),
-            compute_t(beta_w_at[iB]),
-            compute_t(M_k_w_at[iB * N + iN]),
-            compute_t(s_w_at[iN]),
-            compute_t(dot_beta_w_at[iB]),
-            compute_t(dot_s_w_at[iN]),
-            a_w_arg, dot_a_w_arg);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-        dot_a_w_arg_at[iB * N + iN] = storage_t(dot_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void jvp_step_peak(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[iB]);
+        const compute_t beta_w = compute_t(beta_w_at[iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]);
+            const compute_t dot_l_w_sum_M_prev2 = compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]);
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_w_M_prev = compute_t(dot_M_k_w_M_prev_at[iB * N + iN]);
+            const compute_t dot_M_k_w_k_w = compute_t(dot_M_k_w_k_w_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[iB * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            const compute_t dot_s_w = compute_t(dot_s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t dot_l_w_sqrt = compute_t(0.5) * dot_l_w_sum / l_w_sqrt;
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            const compute_t dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
+            const compute_t s1 = 1 / l_w;
+            const compute_t s2 = M_k_w * s1;
+            const compute_t a_w_arg = beta_w * s2 + s_w;
+            const compute_t dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) +
+                dot_beta_w * s2 + dot_s_w;
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+            dot_a_w_arg_at[iB * N + iN] = storage_t(dot_a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        max_a_w_arg_at[iB] = storage_t(best);
+
+        double sum_exp_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
+        }
+        const compute_t sum_exp_a_w_arg = compute_t(sum_exp_a_w_arg_total);
+
+        double dot_a_w_arg_dot_total = 0;
+        #pragma omp simd reduction(+:dot_a_w_arg_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[iB * N + iN] = storage_t(a_w);
+            dot_a_w_arg_dot_total += a_w * dot_a_w_arg;
+        }
+        const compute_t dot_a_w_arg_dot = compute_t(dot_a_w_arg_dot_total);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * a_w;
+            dot_a_w_at[iB * N + iN] = storage_t(dot_a_w);
+        }
     }
 }
 
-inline_point void jvp_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" void jvp_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_w_arg;
-        jvp_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void jvp_step_sum19(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
-        sum_exp_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" void jvp_step5(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w;
-        jvp_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[iB * N + iN] = storage_t(a_w);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void jvp_step_sum20(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_w_at[iB * N + iN])
-                * compute_t(dot_a_w_arg_at[iB * N + iN]);
-        dot_a_w_arg_dot_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step6_point(
-    const compute_t a_w, const compute_t dot_a_w_arg, const compute_t dot_a_w_arg_dot, compute_t& dot_a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
-}
-
-extern "C" void jvp_step6(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_a_w;
-        jvp_step6_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(dot_a_w_arg_at[iB * N + iN]),
-            compute_t(dot_a_w_arg_dot_at[iB]),
-            dot_a_w);
-        dot_a_w_at[iB * N + iN] = storage_t(dot_a_w);
-    }
-}
-
-inline_point void jvp_step7_point(
-    const compute_t W_e_h, const compute_t dot_W_e_h, compute_t& e, compute_t& dot_e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-    dot_e = dot_W_e_h * e * (1 - e);
-}
-
-extern "C" void jvp_step7(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t e, dot_e;
-        jvp_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]),
-            compute_t(dot_W_e_h_at[iB * D + iD]),
-            e, dot_e);
-        e_at[iB * D + iD] = storage_t(e);
-        dot_e_at[iB * D + iD] = storage_t(dot_e);
-    }
-}
-
-inline_point void jvp_step8_point(
-    const compute_t a_w, const compute_t e, const compute_t dot_a_w, const compute_t dot_e,
-    const compute_t a, const compute_t dot_a, const compute_t M_prev, const compute_t dot_M_prev,
-    compute_t& M, compute_t& dot_M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t a_w_e = a_w * e;
-    const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
-    const compute_t a_w_a = a_w * a;
-    const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
-    const compute_t s1 = 1 - a_w_e;
-    M = M_prev * s1 + a_w_a;
-    dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-}
-
-extern "C" void jvp_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
@@ -3285,163 +1877,70 @@ extern "C" void jvp_step8(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t M, dot_M;
-        jvp_step8_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(e_at[iB * D + iD]),
-            compute_t(dot_a_w_at[iB * N + iN]),
-            compute_t(dot_e_at[iB * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]),
-            compute_t(dot_a_at[iB * D + iD]),
-            compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            M, dot_M);
-        M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
-        dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void jvp_step_sum21(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        l_r_sum_at[iB * N + iN] = storage_t(total);
+        const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[iB * N + iN]);
+        double l_r_sum_total = 0;
+        double dot_l_r_sum_M_total = 0;
+        double dot_l_r_sum_M2_total = 0;
+        double M_k_r_total = 0;
+        double dot_M_k_r_M_total = 0;
+        double dot_M_k_r_k_r_total = 0;
+        #pragma omp simd reduction(+:l_r_sum_total, dot_l_r_sum_M_total, dot_l_r_sum_M2_total, M_k_r_total, \
+            dot_M_k_r_M_total, dot_M_k_r_k_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[iB * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[iB * D + iD]);
+            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a = compute_t(dot_a_at[iB * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
+            const compute_t a_w_a = a_w * a;
+            const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
+            const compute_t s1 = 1 - a_w_e;
+            const compute_t M = M_prev * s1 + a_w_a;
+            const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
+            M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            dot_l_r_sum_M_total += dot_M * M;
+            dot_l_r_sum_M2_total += M * dot_M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+            dot_M_k_r_M_total += dot_M * k_r;
+            dot_M_k_r_k_r_total += M * dot_k_r;
+        }
+        const compute_t l_r_sum = compute_t(l_r_sum_total);
+        const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_total);
+        const compute_t dot_l_r_sum_M2 = compute_t(dot_l_r_sum_M2_total);
+        const compute_t M_k_r = compute_t(M_k_r_total);
+        const compute_t dot_M_k_r_M = compute_t(dot_M_k_r_M_total);
+        const compute_t dot_M_k_r_k_r = compute_t(dot_M_k_r_k_r_total);
+        l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+        dot_l_r_sum_M_at[iB * N + iN] = storage_t(dot_l_r_sum_M);
+        dot_l_r_sum_M2_at[iB * N + iN] = storage_t(dot_l_r_sum_M2);
+        M_k_r_at[iB * N + iN] = storage_t(M_k_r);
+        dot_M_k_r_M_at[iB * N + iN] = storage_t(dot_M_k_r_M);
+        dot_M_k_r_k_r_at[iB * N + iN] = storage_t(dot_M_k_r_k_r);
     }
 }
 
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void jvp_step_sum22(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        dot_l_r_sum_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void jvp_step_sum23(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        dot_l_r_sum_M2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void jvp_step_sum24(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        M_k_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void jvp_step_sum25(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void jvp_step_sum26(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_r_at[iB * D + iD]);
-        dot_M_k_r_k_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step9_point(
-    const compute_t dot_l_r_sum_M, const compute_t dot_l_r_sum_M2, const compute_t l_r_sum,
-    const compute_t eps, const compute_t l_r_sqrt2, const compute_t dot_l_r_sqrt2,
-    const compute_t dot_M_k_r_M, const compute_t dot_M_k_r_k_r, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, const compute_t dot_beta_r, const compute_t dot_s_r,
-    compute_t& a_r_arg, compute_t& dot_a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
-    const compute_t l_r_pre = l_r_sum + eps;
-    const compute_t l_r_sqrt = sqrt(l_r_pre);
-    const compute_t dot_l_r_sqrt = compute_t(0.5) * dot_l_r_sum / l_r_sqrt;
-    const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
-    const compute_t dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = M_k_r * s1;
-    a_r_arg = beta_r * s2 + s_r;
-    dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) + dot_beta_r * s2 + dot_s_r;
-}
-
-extern "C" void jvp_step9(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows6(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[0]);
@@ -3458,139 +1957,90 @@ extern "C" void jvp_step9(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_s_r_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[13]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r_arg, dot_a_r_arg;
-        jvp_step9_point(
-            compute_t(dot_l_r_sum_M_at[iB * N + iN]),
-            compute_t(dot_l_r_sum_M2_at[iB * N + iN]),
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[iB]),
-            compute_t(dot_l_r_sqrt2_at[iB]),
-            compute_t(dot_M_k_r_M_at[iB * N + iN]),
-            compute_t(dot_M_k_r_k_r_at[iB * N + iN]),
-            compute_t(beta_r_at[iB]),
-            compute_t(M_k_r_at[iB * N + iN]),
-            compute_t(s_r_at[iN]),
-            compute_t(dot_beta_r_at[iB]),
-            compute_t(dot_s_r_at[iN]),
-            a_r_arg, dot_a_r_arg);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-        dot_a_r_arg_at[iB * N + iN] = storage_t(dot_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void jvp_step_peak2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[iB]);
+        const compute_t beta_r = compute_t(beta_r_at[iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_at[iB * N + iN]);
+            const compute_t dot_l_r_sum_M2 = compute_t(dot_l_r_sum_M2_at[iB * N + iN]);
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_r_M = compute_t(dot_M_k_r_M_at[iB * N + iN]);
+            const compute_t dot_M_k_r_k_r = compute_t(dot_M_k_r_k_r_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[iB * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            const compute_t dot_s_r = compute_t(dot_s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t dot_l_r_sqrt = compute_t(0.5) * dot_l_r_sum / l_r_sqrt;
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            const compute_t dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
+            const compute_t s1 = 1 / l_r;
+            const compute_t s2 = M_k_r * s1;
+            const compute_t a_r_arg = beta_r * s2 + s_r;
+            const compute_t dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) +
+                dot_beta_r * s2 + dot_s_r;
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+            dot_a_r_arg_at[iB * N + iN] = storage_t(dot_a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
 
-inline_point void jvp_step10_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
+        double sum_exp_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
+        }
+        const compute_t sum_exp_a_r_arg = compute_t(sum_exp_a_r_arg_total);
 
-extern "C" void jvp_step10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_r_arg;
-        jvp_step10_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
+        double dot_a_r_arg_dot_total = 0;
+        #pragma omp simd reduction(+:dot_a_r_arg_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[iB * N + iN] = storage_t(a_r);
+            dot_a_r_arg_dot_total += a_r * dot_a_r_arg;
+        }
+        const compute_t dot_a_r_arg_dot = compute_t(dot_a_r_arg_dot_total);
 
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void jvp_step_sum27(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
-        sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step11_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" void jvp_step11(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r;
-        jvp_step11_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[iB * N + iN] = storage_t(a_r);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void jvp_step_sum28(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_r_at[iB * N + iN])
-                * compute_t(dot_a_r_arg_at[iB * N + iN]);
-        dot_a_r_arg_dot_at[iB] = storage_t(total);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r = compute_t(a_r_at[iB * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_a_r = (dot_a_r_arg - dot_a_r_arg_dot) * a_r;
+            dot_a_r_at[iB * N + iN] = storage_t(dot_a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" void jvp_step_sum29(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -3609,7 +2059,7 @@ extern "C" void jvp_step_sum29(const int64 t, const int64* sizes, void* const* a
 }
 
 // r = a_r @ M
-extern "C" void jvp_step_sum30(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -3627,36 +2077,8 @@ extern "C" void jvp_step_sum30(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void jvp_step12_point(
-    const compute_t a_r, const compute_t dot_a_r_arg, const compute_t dot_a_r_arg_dot, compute_t& dot_a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot);
-}
-
-extern "C" void jvp_step12(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_a_r;
-        jvp_step12_point(
-            compute_t(a_r_at[iB * N + iN]),
-            compute_t(dot_a_r_arg_at[iB * N + iN]),
-            compute_t(dot_a_r_arg_dot_at[iB]),
-            dot_a_r);
-        dot_a_r_at[iB * N + iN] = storage_t(dot_a_r);
-    }
-}
-
 // r = a_r @ M
-extern "C" void jvp_step_sum31(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[0]);
@@ -3674,14 +2096,14 @@ extern "C" void jvp_step_sum31(const int64 t, const int64* sizes, void* const* a
     }
 }
 
-inline_point void jvp_step13_point(
+inline_point void jvp_step_point(
     const compute_t dot_r_a_r, const compute_t dot_r_M, compute_t& dot_r)
 {
     // r = a_r @ M
     dot_r = dot_r_a_r + dot_r_M;
 }
 
-extern "C" void jvp_step13(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ dot_r_a_r_at = static_cast<storage_t*>(at[0]);
@@ -3692,7 +2114,7 @@ extern "C" void jvp_step13(const int64 t, const int64* sizes, void* const* at)
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t dot_r;
-        jvp_step13_point(
+        jvp_step_point(
             compute_t(dot_r_a_r_at[iB * D + iD]),
             compute_t(dot_r_M_at[iB * D + iD]),
             dot_r);
@@ -3731,76 +2153,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum_M_prev2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step_point(
-    const compute_t dot_U_h_r_U_h, const compute_t dot_U_h_r_r_prev, const compute_t W_h_x,
-    const compute_t U_h_r, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
-    compute_t& dot_h_pre, compute_t& h, compute_t& dot_h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
-    h = tanh(h_pre);
-    dot_h = dot_h_pre * (1 - square(h));
-}
-
-extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at = static_cast<storage_t*>(at[0]);
@@ -3809,431 +2162,223 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_h_pre, h, dot_h;
-        hvp_forward_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
-            compute_t(b_h_at[iH]),
-            compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_b_h_at[iH]),
-            dot_h_pre, h, dot_h);
-        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void hvp_forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        v_w_h_at[iB] = storage_t(total);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void hvp_forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_w_h_v_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        dot_v_w_h_v_w_at[iB] = storage_t(total);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" void hvp_forward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
-        dot_v_w_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-        l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum2_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_k_w_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-        dot_l_w_sum2_k_w_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum9(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_w_sum2_k_w2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
-                * compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
-        dot_l_w_sum2_k_w2_at[iB] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum10(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-        M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-        dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum12(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_w_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
-        dot_M_k_w_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void hvp_forward_step_sum13(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void hvp_forward_step_sum14(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_r_h_v_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        dot_v_r_h_v_r_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void hvp_forward_step_sum15(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
-        dot_v_r_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_forward_step_sum16(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_forward_step_sum17(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum2_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_k_r_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        dot_l_r_sum2_k_r_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_forward_step_sum18(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum2_k_r2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
-                * compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
-        dot_l_r_sum2_k_r2_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step2_point(
-    const compute_t dot_v_w_h_v_w, const compute_t dot_v_w_h_h, const compute_t v_w_h, const compute_t b_w,
-    const compute_t dot_b_w, const compute_t dot_l_w_sum2_k_w, const compute_t dot_l_w_sum2_k_w2,
-    const compute_t eps, const compute_t l_w_sum2, const compute_t dot_v_r_h_v_r,
-    const compute_t dot_v_r_h_h, const compute_t v_r_h, const compute_t b_r, const compute_t dot_b_r,
-    const compute_t dot_l_r_sum2_k_r, const compute_t dot_l_r_sum2_k_r2, const compute_t l_r_sum2,
-    compute_t& dot_beta_w_pre, compute_t& beta_w, compute_t& dot_beta_w, compute_t& dot_l_w_pre2,
-    compute_t& l_w_sqrt2, compute_t& dot_l_w_sqrt2, compute_t& dot_beta_r_pre, compute_t& beta_r,
-    compute_t& dot_beta_r, compute_t& dot_l_r_pre2, compute_t& l_r_sqrt2, compute_t& dot_l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
-    const compute_t beta_w_pre = v_w_h + b_w;
-    dot_beta_w_pre = dot_b_w + dot_v_w_h;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    dot_l_w_pre2 = dot_l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_pre2 / l_w_sqrt2;
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
-    const compute_t beta_r_pre = v_r_h + b_r;
-    dot_beta_r_pre = dot_b_r + dot_v_r_h;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    dot_l_r_pre2 = dot_l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-    dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
-}
-
-extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ dot_v_w_h_v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_v_w_h_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_b_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_l_w_sum2_k_w_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_l_w_sum2_k_w2_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_v_r_h_v_r_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_v_r_h_h_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_l_r_sum2_k_r_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_l_r_sum2_k_r2_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_w_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[27]);
-    #pragma GCC ivdep
+    storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre,
-            beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2;
-        hvp_forward_step2_point(
-            compute_t(dot_v_w_h_v_w_at[iB]),
-            compute_t(dot_v_w_h_h_at[iB]),
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(dot_b_w_at[0]),
-            compute_t(dot_l_w_sum2_k_w_at[iB]),
-            compute_t(dot_l_w_sum2_k_w2_at[iB]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(dot_v_r_h_v_r_at[iB]),
-            compute_t(dot_v_r_h_h_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(dot_b_r_at[0]),
-            compute_t(dot_l_r_sum2_k_r_at[iB]),
-            compute_t(dot_l_r_sum2_k_r2_at[iB]),
-            compute_t(l_r_sum2_at[iB]),
-            dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre,
-            beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2);
+        double v_w_h_total = 0;
+        double dot_v_w_h_v_w_total = 0;
+        double dot_v_w_h_h_total = 0;
+        double v_r_h_total = 0;
+        double dot_v_r_h_v_r_total = 0;
+        double dot_v_r_h_h_total = 0;
+        #pragma omp simd reduction(+:v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, \
+            dot_v_r_h_v_r_total, dot_v_r_h_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t dot_v_w = compute_t(dot_v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            const compute_t dot_v_r = compute_t(dot_v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
+            const compute_t h = tanh(h_pre);
+            const compute_t dot_h = dot_h_pre * (1 - square(h));
+            dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+            h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
+            h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            dot_v_w_h_v_w_total += dot_v_w * h;
+            dot_v_w_h_h_total += v_w * dot_h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+            dot_v_r_h_v_r_total += dot_v_r * h;
+            dot_v_r_h_h_total += v_r * dot_h;
+        }
+        const compute_t v_w_h = compute_t(v_w_h_total);
+        const compute_t dot_v_w_h_v_w = compute_t(dot_v_w_h_v_w_total);
+        const compute_t dot_v_w_h_h = compute_t(dot_v_w_h_h_total);
+        const compute_t v_r_h = compute_t(v_r_h_total);
+        const compute_t dot_v_r_h_v_r = compute_t(dot_v_r_h_v_r_total);
+        const compute_t dot_v_r_h_h = compute_t(dot_v_r_h_h_total);
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t dot_b_w = compute_t(dot_b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        const compute_t dot_b_r = compute_t(dot_b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t dot_beta_w_pre = dot_b_w + dot_v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        const compute_t dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t dot_beta_r_pre = dot_b_r + dot_v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        const compute_t dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
         dot_beta_w_pre_at[t * B + iB] = storage_t(dot_beta_w_pre);
         beta_w_at[t * B + iB] = storage_t(beta_w);
         dot_beta_w_at[t * B + iB] = storage_t(dot_beta_w);
-        dot_l_w_pre2_at[t * B + iB] = storage_t(dot_l_w_pre2);
-        l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
-        dot_l_w_sqrt2_at[t * B + iB] = storage_t(dot_l_w_sqrt2);
         dot_beta_r_pre_at[t * B + iB] = storage_t(dot_beta_r_pre);
         beta_r_at[t * B + iB] = storage_t(beta_r);
         dot_beta_r_at[t * B + iB] = storage_t(dot_beta_r);
+    }
+}
+
+extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[11]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double l_w_sum2_total = 0;
+        double dot_l_w_sum2_k_w_total = 0;
+        double dot_l_w_sum2_k_w2_total = 0;
+        double l_r_sum2_total = 0;
+        double dot_l_r_sum2_k_r_total = 0;
+        double dot_l_r_sum2_k_r2_total = 0;
+        #pragma omp simd reduction(+:l_w_sum2_total, dot_l_w_sum2_k_w_total, dot_l_w_sum2_k_w2_total, \
+            l_r_sum2_total, dot_l_r_sum2_k_r_total, dot_l_r_sum2_k_r2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]);
+            const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            const compute_t dot_e = dot_W_e_h * e * (1 - e);
+            e_at[(t * B + iB) * D + iD] = storage_t(e);
+            dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            dot_l_w_sum2_k_w_total += dot_k_w * k_w;
+            dot_l_w_sum2_k_w2_total += k_w * dot_k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+            dot_l_r_sum2_k_r_total += dot_k_r * k_r;
+            dot_l_r_sum2_k_r2_total += k_r * dot_k_r;
+        }
+        const compute_t l_w_sum2 = compute_t(l_w_sum2_total);
+        const compute_t dot_l_w_sum2_k_w = compute_t(dot_l_w_sum2_k_w_total);
+        const compute_t dot_l_w_sum2_k_w2 = compute_t(dot_l_w_sum2_k_w2_total);
+        const compute_t l_r_sum2 = compute_t(l_r_sum2_total);
+        const compute_t dot_l_r_sum2_k_r = compute_t(dot_l_r_sum2_k_r_total);
+        const compute_t dot_l_r_sum2_k_r2 = compute_t(dot_l_r_sum2_k_r2_total);
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t dot_l_w_pre2 = dot_l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        const compute_t dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_pre2 / l_w_sqrt2;
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t dot_l_r_pre2 = dot_l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        const compute_t dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
+        dot_l_w_pre2_at[t * B + iB] = storage_t(dot_l_w_pre2);
+        l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
+        dot_l_w_sqrt2_at[t * B + iB] = storage_t(dot_l_w_sqrt2);
         dot_l_r_pre2_at[t * B + iB] = storage_t(dot_l_r_pre2);
         l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
         dot_l_r_sqrt2_at[t * B + iB] = storage_t(dot_l_r_sqrt2);
     }
 }
 
-inline_point void hvp_forward_step3_point(
-    const compute_t dot_l_w_sum_M_prev, const compute_t dot_l_w_sum_M_prev2, const compute_t l_w_sum,
-    const compute_t eps, const compute_t l_w_sqrt2, const compute_t dot_l_w_sqrt2,
-    const compute_t dot_M_k_w_M_prev, const compute_t dot_M_k_w_k_w, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, const compute_t dot_beta_w, const compute_t dot_s_w,
-    compute_t& dot_l_w_pre, compute_t& l_w_sqrt, compute_t& dot_l_w_sqrt, compute_t& l_w,
-    compute_t& dot_l_w, compute_t& dot_M_k_w, compute_t& a_w_arg, compute_t& dot_a_w_arg)
+extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
-    const compute_t l_w_pre = l_w_sum + eps;
-    dot_l_w_pre = dot_l_w_sum;
-    l_w_sqrt = sqrt(l_w_pre);
-    dot_l_w_sqrt = compute_t(0.5) * dot_l_w_pre / l_w_sqrt;
-    l_w = l_w_sqrt2 * l_w_sqrt;
-    dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = M_k_w * s1;
-    a_w_arg = beta_w * s2 + s_w;
-    dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) + dot_beta_w * s2 + dot_s_w;
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_l_w_sum_M_prev2_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_M_k_w_k_w_at = static_cast<storage_t*>(at[9]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double l_w_sum_total = 0;
+        double dot_l_w_sum_M_prev_total = 0;
+        double dot_l_w_sum_M_prev2_total = 0;
+        double M_k_w_total = 0;
+        double dot_M_k_w_M_prev_total = 0;
+        double dot_M_k_w_k_w_total = 0;
+        #pragma omp simd reduction(+:l_w_sum_total, dot_l_w_sum_M_prev_total, dot_l_w_sum_M_prev2_total, \
+            M_k_w_total, dot_M_k_w_M_prev_total, dot_M_k_w_k_w_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            dot_l_w_sum_M_prev_total += dot_M_prev * M_prev;
+            dot_l_w_sum_M_prev2_total += M_prev * dot_M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+            dot_M_k_w_M_prev_total += dot_M_prev * k_w;
+            dot_M_k_w_k_w_total += M_prev * dot_k_w;
+        }
+        const compute_t l_w_sum = compute_t(l_w_sum_total);
+        const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_total);
+        const compute_t dot_l_w_sum_M_prev2 = compute_t(dot_l_w_sum_M_prev2_total);
+        const compute_t M_k_w = compute_t(M_k_w_total);
+        const compute_t dot_M_k_w_M_prev = compute_t(dot_M_k_w_M_prev_total);
+        const compute_t dot_M_k_w_k_w = compute_t(dot_M_k_w_k_w_total);
+        l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+        dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev);
+        dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev2);
+        M_k_w_at[(t * B + iB) * N + iN] = storage_t(M_k_w);
+        dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(dot_M_k_w_M_prev);
+        dot_M_k_w_k_w_at[iB * N + iN] = storage_t(dot_M_k_w_k_w);
+    }
 }
 
-extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[0]);
@@ -4256,216 +2401,98 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[19]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg;
-        hvp_forward_step3_point(
-            compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]),
-            compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]),
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(dot_l_w_sqrt2_at[t * B + iB]),
-            compute_t(dot_M_k_w_M_prev_at[iB * N + iN]),
-            compute_t(dot_M_k_w_k_w_at[iB * N + iN]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(s_w_at[iN]),
-            compute_t(dot_beta_w_at[t * B + iB]),
-            compute_t(dot_s_w_at[iN]),
-            dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg);
-        dot_l_w_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_pre);
-        l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-        dot_l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
-        l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
-        dot_l_w_at[(t * B + iB) * N + iN] = storage_t(dot_l_w);
-        dot_M_k_w_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_w);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-        dot_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_peak(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[23]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]);
+            const compute_t dot_l_w_sum_M_prev2 = compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]);
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_w_M_prev = compute_t(dot_M_k_w_M_prev_at[iB * N + iN]);
+            const compute_t dot_M_k_w_k_w = compute_t(dot_M_k_w_k_w_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            const compute_t dot_s_w = compute_t(dot_s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t dot_l_w_pre = dot_l_w_sum;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t dot_l_w_sqrt = compute_t(0.5) * dot_l_w_pre / l_w_sqrt;
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            const compute_t dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
+            const compute_t s1 = 1 / l_w;
+            const compute_t s2 = M_k_w * s1;
+            const compute_t a_w_arg = beta_w * s2 + s_w;
+            const compute_t dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) +
+                dot_beta_w * s2 + dot_s_w;
+            dot_l_w_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_pre);
+            l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
+            dot_l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
+            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
+            dot_l_w_at[(t * B + iB) * N + iN] = storage_t(dot_l_w);
+            dot_M_k_w_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_w);
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+            dot_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        max_a_w_arg_at[iB] = storage_t(best);
+
+        double sum_exp_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
+        }
+        const compute_t sum_exp_a_w_arg = compute_t(sum_exp_a_w_arg_total);
+
+        double dot_a_w_arg_dot_total = 0;
+        #pragma omp simd reduction(+:dot_a_w_arg_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
+            dot_a_w_arg_dot_total += a_w * dot_a_w_arg;
+        }
+        const compute_t dot_a_w_arg_dot = compute_t(dot_a_w_arg_dot_total);
+        dot_a_w_arg_dot_at[t * B + iB] = storage_t(dot_a_w_arg_dot);
+
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * a_w;
+            dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
+        }
     }
 }
 
-inline_point void hvp_forward_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" void hvp_forward_step4(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_w_arg;
-        hvp_forward_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum19(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
-        sum_exp_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_w;
-        hvp_forward_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum20(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_w_at[(t * B + iB) * N + iN])
-                * compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
-        dot_a_w_arg_dot_at[t * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step6_point(
-    const compute_t a_w, const compute_t dot_a_w_arg, const compute_t dot_a_w_arg_dot, compute_t& dot_a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
-}
-
-extern "C" void hvp_forward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_a_w;
-        hvp_forward_step6_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_w_arg_dot_at[t * B + iB]),
-            dot_a_w);
-        dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
-    }
-}
-
-inline_point void hvp_forward_step7_point(
-    const compute_t W_e_h, const compute_t dot_W_e_h, compute_t& e, compute_t& dot_e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-    dot_e = dot_W_e_h * e * (1 - e);
-}
-
-extern "C" void hvp_forward_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t e, dot_e;
-        hvp_forward_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]),
-            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
-            e, dot_e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
-        dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
-    }
-}
-
-inline_point void hvp_forward_step8_point(
-    const compute_t a_w, const compute_t e, const compute_t dot_a_w, const compute_t dot_e,
-    const compute_t a, const compute_t dot_a, const compute_t M_prev, const compute_t dot_M_prev,
-    compute_t& a_w_e, compute_t& dot_a_w_e, compute_t& M, compute_t& dot_M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    a_w_e = a_w * e;
-    dot_a_w_e = a_w * dot_e + e * dot_a_w;
-    const compute_t a_w_a = a_w * a;
-    const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
-    const compute_t s1 = 1 - a_w_e;
-    M = M_prev * s1 + a_w_a;
-    dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-}
-
-extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
@@ -4476,169 +2503,74 @@ extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[9]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t a_w_e, dot_a_w_e, M, dot_M;
-        hvp_forward_step8_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(dot_a_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]),
-            compute_t(dot_a_at[(t * B + iB) * D + iD]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            a_w_e, dot_a_w_e, M, dot_M);
-        a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-        dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
-        M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
-        dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_forward_step_sum21(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        l_r_sum_at[iB * N + iN] = storage_t(total);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+        double l_r_sum_total = 0;
+        double dot_l_r_sum_M_total = 0;
+        double dot_l_r_sum_M2_total = 0;
+        double M_k_r_total = 0;
+        double dot_M_k_r_M_total = 0;
+        double dot_M_k_r_k_r_total = 0;
+        #pragma omp simd reduction(+:l_r_sum_total, dot_l_r_sum_M_total, dot_l_r_sum_M2_total, M_k_r_total, \
+            dot_M_k_r_M_total, dot_M_k_r_k_r_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
+            const compute_t a_w_a = a_w * a;
+            const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
+            const compute_t s1 = 1 - a_w_e;
+            const compute_t M = M_prev * s1 + a_w_a;
+            const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
+            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
+            dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
+            M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            dot_l_r_sum_M_total += dot_M * M;
+            dot_l_r_sum_M2_total += M * dot_M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+            dot_M_k_r_M_total += dot_M * k_r;
+            dot_M_k_r_k_r_total += M * dot_k_r;
+        }
+        const compute_t l_r_sum = compute_t(l_r_sum_total);
+        const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_total);
+        const compute_t dot_l_r_sum_M2 = compute_t(dot_l_r_sum_M2_total);
+        const compute_t M_k_r = compute_t(M_k_r_total);
+        const compute_t dot_M_k_r_M = compute_t(dot_M_k_r_M_total);
+        const compute_t dot_M_k_r_k_r = compute_t(dot_M_k_r_k_r_total);
+        l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+        dot_l_r_sum_M_at[iB * N + iN] = storage_t(dot_l_r_sum_M);
+        dot_l_r_sum_M2_at[iB * N + iN] = storage_t(dot_l_r_sum_M2);
+        M_k_r_at[(t * B + iB) * N + iN] = storage_t(M_k_r);
+        dot_M_k_r_M_at[iB * N + iN] = storage_t(dot_M_k_r_M);
+        dot_M_k_r_k_r_at[iB * N + iN] = storage_t(dot_M_k_r_k_r);
     }
 }
 
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_forward_step_sum22(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        dot_l_r_sum_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_forward_step_sum23(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        dot_l_r_sum_M2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_forward_step_sum24(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_forward_step_sum25(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_forward_step_sum26(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
-        dot_M_k_r_k_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step9_point(
-    const compute_t dot_l_r_sum_M, const compute_t dot_l_r_sum_M2, const compute_t l_r_sum,
-    const compute_t eps, const compute_t l_r_sqrt2, const compute_t dot_l_r_sqrt2,
-    const compute_t dot_M_k_r_M, const compute_t dot_M_k_r_k_r, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, const compute_t dot_beta_r, const compute_t dot_s_r,
-    compute_t& dot_l_r_pre, compute_t& l_r_sqrt, compute_t& dot_l_r_sqrt, compute_t& l_r,
-    compute_t& dot_l_r, compute_t& dot_M_k_r, compute_t& a_r_arg, compute_t& dot_a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
-    const compute_t l_r_pre = l_r_sum + eps;
-    dot_l_r_pre = dot_l_r_sum;
-    l_r_sqrt = sqrt(l_r_pre);
-    dot_l_r_sqrt = compute_t(0.5) * dot_l_r_pre / l_r_sqrt;
-    l_r = l_r_sqrt2 * l_r_sqrt;
-    dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = M_k_r * s1;
-    a_r_arg = beta_r * s2 + s_r;
-    dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) + dot_beta_r * s2 + dot_s_r;
-}
-
-extern "C" void hvp_forward_step9(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[0]);
@@ -4661,145 +2593,99 @@ extern "C" void hvp_forward_step9(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[19]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r, dot_l_r, dot_M_k_r, a_r_arg, dot_a_r_arg;
-        hvp_forward_step9_point(
-            compute_t(dot_l_r_sum_M_at[iB * N + iN]),
-            compute_t(dot_l_r_sum_M2_at[iB * N + iN]),
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(dot_l_r_sqrt2_at[t * B + iB]),
-            compute_t(dot_M_k_r_M_at[iB * N + iN]),
-            compute_t(dot_M_k_r_k_r_at[iB * N + iN]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(s_r_at[iN]),
-            compute_t(dot_beta_r_at[t * B + iB]),
-            compute_t(dot_s_r_at[iN]),
-            dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r, dot_l_r, dot_M_k_r, a_r_arg, dot_a_r_arg);
-        dot_l_r_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_pre);
-        l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-        dot_l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
-        l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
-        dot_l_r_at[(t * B + iB) * N + iN] = storage_t(dot_l_r);
-        dot_M_k_r_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_r);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-        dot_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_forward_step_peak2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[23]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t best = 0;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_at[iB * N + iN]);
+            const compute_t dot_l_r_sum_M2 = compute_t(dot_l_r_sum_M2_at[iB * N + iN]);
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_r_M = compute_t(dot_M_k_r_M_at[iB * N + iN]);
+            const compute_t dot_M_k_r_k_r = compute_t(dot_M_k_r_k_r_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            const compute_t dot_s_r = compute_t(dot_s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t dot_l_r_pre = dot_l_r_sum;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t dot_l_r_sqrt = compute_t(0.5) * dot_l_r_pre / l_r_sqrt;
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            const compute_t dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
+            const compute_t s1 = 1 / l_r;
+            const compute_t s2 = M_k_r * s1;
+            const compute_t a_r_arg = beta_r * s2 + s_r;
+            const compute_t dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) +
+                dot_beta_r * s2 + dot_s_r;
+            dot_l_r_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_pre);
+            l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
+            dot_l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
+            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
+            dot_l_r_at[(t * B + iB) * N + iN] = storage_t(dot_l_r);
+            dot_M_k_r_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_r);
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+            dot_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (iN == 0 || precedes(value, best, true)) {
-                best = value;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
 
-inline_point void hvp_forward_step10_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
+        double sum_exp_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:sum_exp_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
+        }
+        const compute_t sum_exp_a_r_arg = compute_t(sum_exp_a_r_arg_total);
 
-extern "C" void hvp_forward_step10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ max_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t exp_a_r_arg;
-        hvp_forward_step10_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
+        double dot_a_r_arg_dot_total = 0;
+        #pragma omp simd reduction(+:dot_a_r_arg_dot_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
+            dot_a_r_arg_dot_total += a_r * dot_a_r_arg;
+        }
+        const compute_t dot_a_r_arg_dot = compute_t(dot_a_r_arg_dot_total);
+        dot_a_r_arg_dot_at[t * B + iB] = storage_t(dot_a_r_arg_dot);
 
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_forward_step_sum27(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
-        sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step11_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" void hvp_forward_step11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ exp_a_r_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ sum_exp_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t a_r;
-        hvp_forward_step11_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_forward_step_sum28(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_r_at[(t * B + iB) * N + iN])
-                * compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
-        dot_a_r_arg_dot_at[t * B + iB] = storage_t(total);
+        #pragma GCC ivdep
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_a_r = (dot_a_r_arg - dot_a_r_arg_dot) * a_r;
+            dot_a_r_at[(t * B + iB) * N + iN] = storage_t(dot_a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" void hvp_forward_step_sum29(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -4818,7 +2704,7 @@ extern "C" void hvp_forward_step_sum29(const int64 t, const int64* sizes, void* 
 }
 
 // r = a_r @ M
-extern "C" void hvp_forward_step_sum30(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
@@ -4836,36 +2722,8 @@ extern "C" void hvp_forward_step_sum30(const int64 t, const int64* sizes, void* 
     }
 }
 
-inline_point void hvp_forward_step12_point(
-    const compute_t a_r, const compute_t dot_a_r_arg, const compute_t dot_a_r_arg_dot, compute_t& dot_a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot);
-}
-
-extern "C" void hvp_forward_step12(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t dot_a_r;
-        hvp_forward_step12_point(
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_r_arg_dot_at[t * B + iB]),
-            dot_a_r);
-        dot_a_r_at[(t * B + iB) * N + iN] = storage_t(dot_a_r);
-    }
-}
-
 // r = a_r @ M
-extern "C" void hvp_forward_step_sum31(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[0]);
@@ -4883,14 +2741,14 @@ extern "C" void hvp_forward_step_sum31(const int64 t, const int64* sizes, void* 
     }
 }
 
-inline_point void hvp_forward_step13_point(
+inline_point void hvp_forward_step_point(
     const compute_t dot_r_a_r, const compute_t dot_r_M, compute_t& dot_r)
 {
     // r = a_r @ M
     dot_r = dot_r_a_r + dot_r_M;
 }
 
-extern "C" void hvp_forward_step13(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ dot_r_a_r_at = static_cast<storage_t*>(at[0]);
@@ -4901,30 +2759,11 @@ extern "C" void hvp_forward_step13(const int64 t, const int64* sizes, void* cons
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t dot_r;
-        hvp_forward_step13_point(
+        hvp_forward_step_point(
             compute_t(dot_r_a_r_at[iB * D + iD]),
             compute_t(dot_r_M_at[iB * D + iD]),
             dot_r);
         dot_r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(dot_r);
-    }
-}
-
-// through r = a_r @ M
-extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        d_a_r_r_at[iB * N + iN] = storage_t(total);
     }
 }
 
@@ -4954,257 +2793,210 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     }
 }
 
-// through r = a_r @ M
-extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_dot_r_at[iB * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        d_dot_a_r_at[iB * N + iN] = storage_t(total);
+        double d_a_r_r_total = 0;
+        double d_dot_a_r_total = 0;
+        double d_a_r_dot_r_M_total = 0;
+        #pragma omp simd reduction(+:d_a_r_r_total, d_dot_a_r_total, d_a_r_dot_r_M_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through r = a_r @ M
+            d_a_r_r_total += d_r_next * M;
+            d_dot_a_r_total += d_dot_r * M;
+            d_a_r_dot_r_M_total += d_dot_r * dot_M;
+        }
+        const compute_t d_a_r_r = compute_t(d_a_r_r_total);
+        const compute_t d_dot_a_r = compute_t(d_dot_a_r_total);
+        const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_total);
+        d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
+        d_dot_a_r_at[iB * N + iN] = storage_t(d_dot_a_r);
+        d_a_r_dot_r_M_at[iB * N + iN] = storage_t(d_a_r_dot_r_M);
     }
 }
 
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_r_arg_dot_dot_a_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_a_r_at[iB * N + iN])
-                * compute_t(a_r_at[(t * B + iB) * N + iN]);
-        d_dot_a_r_arg_dot_dot_a_r_at[iB] = storage_t(total);
-    }
-}
-
-// through r = a_r @ M
-extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_dot_r_at[iB * D + iD])
-                * compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        d_a_r_dot_r_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step2_point(
-    const compute_t d_dot_a_r_arg_dot_dot_a_r, compute_t& d_dot_a_r_arg_dot)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_dot_a_r_arg_dot = -d_dot_a_r_arg_dot_dot_a_r;
-}
-
-extern "C" void hvp_backward_step2(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_dot_a_r_arg_dot_dot_a_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_a_r_arg_dot_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_a_r_arg_dot;
-        hvp_backward_step2_point(
-            compute_t(d_dot_a_r_arg_dot_dot_a_r_at[iB]),
-            d_dot_a_r_arg_dot);
-        d_dot_a_r_arg_dot_at[iB] = storage_t(d_dot_a_r_arg_dot);
-    }
-}
-
-inline_point void hvp_backward_step3_point(
-    const compute_t d_dot_a_r_arg_dot, const compute_t dot_a_r_arg, const compute_t d_dot_a_r,
-    const compute_t dot_a_r_arg_dot, const compute_t d_a_r_r, const compute_t d_a_r_dot_r_M,
-    const compute_t a_r, const compute_t beta_r, const compute_t l_r, const compute_t M_k_r,
-    const compute_t l_r_sqrt2, const compute_t l_r_sqrt, const compute_t dot_M_k_r, const compute_t dot_l_r,
-    compute_t& d_a_r, compute_t& d_dot_a_r_arg, compute_t& d_dot_M_k_r, compute_t& d_dot_l_r,
-    compute_t& d_dot_l_r_sqrt, compute_t& d_dot_l_r_pre, compute_t& d_dot_a_r_arg_by_dot_beta_r,
-    compute_t& d_dot_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r = d_dot_a_r_arg_dot * dot_a_r_arg + (dot_a_r_arg - dot_a_r_arg_dot) * d_dot_a_r + d_a_r_r + d_a_r_dot_r_M;
-    d_dot_a_r_arg = d_dot_a_r_arg_dot * a_r + d_dot_a_r * a_r;
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = d_dot_a_r_arg * s1;
-    d_dot_M_k_r = beta_r * s2;
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t s3 = M_k_r / square(l_r);
-    d_dot_l_r = -beta_r * d_dot_a_r_arg * s3;
-    d_dot_l_r_sqrt = l_r_sqrt2 * d_dot_l_r;
-    d_dot_l_r_pre = compute_t(0.5) * d_dot_l_r_sqrt / l_r_sqrt;
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_dot_a_r_arg_by_dot_beta_r = M_k_r * s2;
-    d_dot_a_r_arg_by_beta_r = (dot_M_k_r * s1 - dot_l_r * s3) * d_dot_a_r_arg;
-}
-
-extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_r_arg_dot_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_a_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_a_r_arg_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_a_r_arg_dot_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_a_r_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_a_r_dot_r_M_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_l_r_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_dot_a_r_arg_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_M_k_r_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_dot_l_r_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_l_r_sqrt_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_dot_l_r_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_dot_a_r_arg_by_dot_beta_r_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_dot_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[21]);
+    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_l_r_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_l_r_sqrt_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_l_r_pre_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_a_r_arg_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_M_k_r_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_dot_l_r_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_dot_l_r_sqrt_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_dot_l_r_pre_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_a_r_arg_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_dot_l_r_pre2_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[31]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre,
-            d_dot_a_r_arg_by_dot_beta_r, d_dot_a_r_arg_by_beta_r;
-        hvp_backward_step3_point(
-            compute_t(d_dot_a_r_arg_dot_at[iB]),
-            compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_r_at[iB * N + iN]),
-            compute_t(dot_a_r_arg_dot_at[t * B + iB]),
-            compute_t(d_a_r_r_at[iB * N + iN]),
-            compute_t(d_a_r_dot_r_M_at[iB * N + iN]),
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(l_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(dot_l_r_at[(t * B + iB) * N + iN]),
-            d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre,
-            d_dot_a_r_arg_by_dot_beta_r, d_dot_a_r_arg_by_beta_r);
-        d_a_r_at[iB * N + iN] = storage_t(d_a_r);
-        d_dot_a_r_arg_at[iB * N + iN] = storage_t(d_dot_a_r_arg);
-        d_dot_M_k_r_at[iB * N + iN] = storage_t(d_dot_M_k_r);
-        d_dot_l_r_at[iB * N + iN] = storage_t(d_dot_l_r);
-        d_dot_l_r_sqrt_at[iB * N + iN] = storage_t(d_dot_l_r_sqrt);
-        d_dot_l_r_pre_at[iB * N + iN] = storage_t(d_dot_l_r_pre);
-        d_dot_a_r_arg_by_dot_beta_r_at[iB * N + iN] = storage_t(d_dot_a_r_arg_by_dot_beta_r);
-        d_dot_a_r_arg_by_beta_r_at[iB * N + iN] = storage_t(d_dot_a_r_arg_by_beta_r);
+        double d_dot_a_r_arg_dot_dot_a_r_total = 0;
+        #pragma omp simd reduction(+:d_dot_a_r_arg_dot_dot_a_r_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            d_dot_a_r_arg_dot_dot_a_r_total += d_dot_a_r * a_r;
+        }
+        const compute_t d_dot_a_r_arg_dot_dot_a_r = compute_t(d_dot_a_r_arg_dot_dot_a_r_total);
+
+        const compute_t dot_a_r_arg_dot = compute_t(dot_a_r_arg_dot_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        const compute_t d_dot_a_r_arg_dot = -d_dot_a_r_arg_dot_dot_a_r;
+        double d_a_r_dot_total = 0;
+        double d_dot_l_r_sqrt2_total = 0;
+        double d_l_r_sqrt2_dot_l_r_total = 0;
+        double d_dot_beta_r_total = 0;
+        double d_beta_r_dot_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:d_a_r_dot_total, d_dot_l_r_sqrt2_total, d_l_r_sqrt2_dot_l_r_total, \
+            d_dot_beta_r_total, d_beta_r_dot_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
+            const compute_t d_a_r_r = compute_t(d_a_r_r_at[iB * N + iN]);
+            const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_at[iB * N + iN]);
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r = d_dot_a_r * (dot_a_r_arg - dot_a_r_arg_dot) + dot_a_r_arg * d_dot_a_r_arg_dot +
+                d_a_r_r + d_a_r_dot_r_M;
+            const compute_t d_dot_a_r_arg = d_dot_a_r * a_r + a_r * d_dot_a_r_arg_dot;
+            const compute_t s1 = 1 / l_r;
+            const compute_t s2 = d_dot_a_r_arg * s1;
+            const compute_t d_dot_M_k_r = beta_r * s2;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t s3 = M_k_r / square(l_r);
+            const compute_t d_dot_l_r = -beta_r * d_dot_a_r_arg * s3;
+            const compute_t d_dot_l_r_sqrt = l_r_sqrt2 * d_dot_l_r;
+            const compute_t d_dot_l_r_pre = compute_t(0.5) * d_dot_l_r_sqrt / l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_dot_a_r_arg_by_dot_beta_r = M_k_r * s2;
+            const compute_t d_dot_a_r_arg_by_beta_r = (dot_M_k_r * s1 - dot_l_r * s3) * d_dot_a_r_arg;
+            d_a_r_at[iB * N + iN] = storage_t(d_a_r);
+            d_dot_a_r_arg_at[iB * N + iN] = storage_t(d_dot_a_r_arg);
+            d_dot_M_k_r_at[iB * N + iN] = storage_t(d_dot_M_k_r);
+            d_dot_l_r_at[iB * N + iN] = storage_t(d_dot_l_r);
+            d_dot_l_r_sqrt_at[iB * N + iN] = storage_t(d_dot_l_r_sqrt);
+            d_dot_l_r_pre_at[iB * N + iN] = storage_t(d_dot_l_r_pre);
+            d_a_r_dot_total += a_r * d_a_r;
+            d_dot_l_r_sqrt2_total += d_dot_l_r * l_r_sqrt;
+            d_l_r_sqrt2_dot_l_r_total += d_dot_l_r * dot_l_r_sqrt;
+            d_dot_beta_r_total += d_dot_a_r_arg_by_dot_beta_r;
+            d_beta_r_dot_a_r_arg_total += d_dot_a_r_arg_by_beta_r;
+        }
+        const compute_t d_a_r_dot = compute_t(d_a_r_dot_total);
+        const compute_t d_dot_l_r_sqrt2 = compute_t(d_dot_l_r_sqrt2_total);
+        const compute_t d_l_r_sqrt2_dot_l_r = compute_t(d_l_r_sqrt2_dot_l_r_total);
+        const compute_t d_dot_beta_r = compute_t(d_dot_beta_r_total);
+        const compute_t d_beta_r_dot_a_r_arg = compute_t(d_beta_r_dot_a_r_arg_total);
+
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t d_dot_l_r_pre2 = compute_t(0.5) * d_dot_l_r_sqrt2 / l_r_sqrt2;
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t d_dot_beta_r_pre = -expm1(-beta_r) * d_dot_beta_r;
+        d_dot_l_r_pre2_at[iB] = storage_t(d_dot_l_r_pre2);
+        d_dot_beta_r_pre_at[t * B + iB] = storage_t(d_dot_beta_r_pre);
+        double d_l_r_sqrt2_l_r_total = 0;
+        double d_beta_r_a_r_arg_total = 0;
+        #pragma omp simd reduction(+:d_l_r_sqrt2_l_r_total, d_beta_r_a_r_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_r_arg = compute_t(d_dot_a_r_arg_at[iB * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_r_sqrt = compute_t(d_dot_l_r_sqrt_at[iB * N + iN]);
+            const compute_t dot_l_r_pre = compute_t(dot_l_r_pre_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_r = compute_t(d_dot_l_r_at[iB * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
+            const compute_t s4 = 1 / l_r;
+            const compute_t s5 = d_a_r_arg * s4;
+            const compute_t s6 = 1 / square(l_r);
+            const compute_t s7 = beta_r * s6;
+            const compute_t d_M_k_r = beta_r * s5 + (dot_beta_r * s4 - dot_l_r * s7) * d_dot_a_r_arg;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t d_l_r = (2 * beta_r * M_k_r * dot_l_r / pow(l_r, compute_t(3)) - M_k_r * dot_beta_r * s6
+                - dot_M_k_r * s7) * d_dot_a_r_arg - M_k_r * d_a_r_arg * s7;
+            const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r - compute_t(0.5) * dot_l_r_pre * d_dot_l_r_sqrt /
+                square(l_r_sqrt) + dot_l_r_sqrt2 * d_dot_l_r;
+            const compute_t d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg_by_beta_r = M_k_r * s5;
+            d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
+            d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
+            d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
+            d_l_r_sqrt2_l_r_total += d_l_r * l_r_sqrt;
+            d_beta_r_a_r_arg_total += d_a_r_arg_by_beta_r;
+        }
+        const compute_t d_l_r_sqrt2_l_r = compute_t(d_l_r_sqrt2_l_r_total);
+        const compute_t d_beta_r_a_r_arg = compute_t(d_beta_r_a_r_arg_total);
+
+        const compute_t dot_l_r_pre2 = compute_t(dot_l_r_pre2_at[t * B + iB]);
+        const compute_t dot_beta_r_pre = compute_t(dot_beta_r_pre_at[t * B + iB]);
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t d_l_r_sqrt2 = d_l_r_sqrt2_dot_l_r - compute_t(0.5) * dot_l_r_pre2 * d_dot_l_r_sqrt2 /
+            square(l_r_sqrt2) + d_l_r_sqrt2_l_r;
+        const compute_t d_l_r_pre2 = compute_t(0.5) * d_l_r_sqrt2 / l_r_sqrt2;
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t s8 = expm1(-beta_r);
+        const compute_t d_beta_r = d_beta_r_dot_a_r_arg - dot_beta_r_pre * d_dot_beta_r * (-s8 - 1) + d_beta_r_a_r_arg;
+        const compute_t d_beta_r_pre = -d_beta_r * s8;
+        d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
+        d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
     }
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_r_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_r_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_r_at[iB * N + iN]);
-        d_a_r_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_l_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_l_r_at[iB * N + iN])
-                * compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
-        d_dot_l_r_sqrt2_at[iB] = storage_t(total);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_l_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_l_r_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_l_r_sqrt2_dot_l_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_l_r_at[iB * N + iN])
-                * compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
-        d_l_r_sqrt2_dot_l_r_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_r_arg_by_dot_beta_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_beta_r_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_a_r_arg_by_dot_beta_r_at[iB * N + iN]);
-        d_dot_beta_r_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum9(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_beta_r_dot_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_a_r_arg_by_beta_r_at[iB * N + iN]);
-        d_beta_r_dot_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_k_r_at = static_cast<storage_t*>(at[0]);
@@ -5223,7 +3015,7 @@ extern "C" void hvp_backward_step_sum10(const int64 t, const int64* sizes, void*
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_k_r_at = static_cast<storage_t*>(at[0]);
@@ -5241,122 +3033,8 @@ extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step4_point(
-    const compute_t a_r, const compute_t d_a_r, const compute_t d_a_r_dot, const compute_t beta_r,
-    const compute_t l_r, const compute_t d_dot_a_r_arg, const compute_t dot_beta_r, const compute_t dot_l_r,
-    const compute_t M_k_r, const compute_t dot_M_k_r, const compute_t d_dot_l_r_sqrt,
-    const compute_t dot_l_r_pre, const compute_t l_r_sqrt, const compute_t l_r_sqrt2,
-    const compute_t d_dot_l_r, const compute_t dot_l_r_sqrt2, compute_t& d_a_r_arg, compute_t& d_M_k_r,
-    compute_t& d_l_r, compute_t& d_l_r_pre, compute_t& d_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = d_a_r_arg * s1;
-    const compute_t s3 = 1 / square(l_r);
-    const compute_t s4 = beta_r * s3;
-    d_M_k_r = beta_r * s2 + d_dot_a_r_arg * (dot_beta_r * s1 - dot_l_r * s4);
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r = (2 * beta_r * dot_l_r * M_k_r / pow(l_r, compute_t(3)) - dot_beta_r * M_k_r * s3 - dot_M_k_r * s4) *
-        d_dot_a_r_arg - M_k_r * d_a_r_arg * s4;
-    const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r - compute_t(0.5) * d_dot_l_r_sqrt * dot_l_r_pre /
-        square(l_r_sqrt) + d_dot_l_r * dot_l_r_sqrt2;
-    d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg_by_beta_r = M_k_r * s2;
-}
-
-extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_a_r_dot_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ l_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_a_r_arg_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_l_r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_M_k_r_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_dot_l_r_sqrt_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_l_r_pre_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_dot_l_r_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_a_r_arg_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_l_r_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[20]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
-        hvp_backward_step4_point(
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_r_at[iB * N + iN]),
-            compute_t(d_a_r_dot_at[iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(l_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_r_arg_at[iB * N + iN]),
-            compute_t(dot_beta_r_at[t * B + iB]),
-            compute_t(dot_l_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_l_r_sqrt_at[iB * N + iN]),
-            compute_t(dot_l_r_pre_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(d_dot_l_r_at[iB * N + iN]),
-            compute_t(dot_l_r_sqrt2_at[t * B + iB]),
-            d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
-        d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
-        d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
-        d_l_r_at[iB * N + iN] = storage_t(d_l_r);
-        d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
-        d_a_r_arg_by_beta_r_at[iB * N + iN] = storage_t(d_a_r_arg_by_beta_r);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_l_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_r_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_l_r_sqrt2_l_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_l_r_at[iB * N + iN])
-                * compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
-        d_l_r_sqrt2_l_r_at[iB] = storage_t(total);
-    }
-}
-
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum13(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_a_r_arg_by_beta_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_beta_r_a_r_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_a_r_arg_by_beta_r_at[iB * N + iN]);
-        d_beta_r_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" void hvp_backward_step_sum14(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[0]);
@@ -5374,125 +3052,7 @@ extern "C" void hvp_backward_step_sum14(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step5_point(
-    const compute_t d_dot_l_r_sqrt2, const compute_t dot_l_r_pre2, const compute_t l_r_sqrt2,
-    const compute_t d_l_r_sqrt2_l_r, const compute_t d_l_r_sqrt2_dot_l_r, const compute_t d_dot_beta_r,
-    const compute_t dot_beta_r_pre, const compute_t beta_r, const compute_t d_beta_r_a_r_arg,
-    const compute_t d_beta_r_dot_a_r_arg, compute_t& d_dot_l_r_pre2, compute_t& d_l_r_pre2,
-    compute_t& d_dot_beta_r_pre, compute_t& d_beta_r_pre)
-{
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t d_l_r_sqrt2 = d_l_r_sqrt2_l_r - compute_t(0.5) * d_dot_l_r_sqrt2 * dot_l_r_pre2 /
-        square(l_r_sqrt2) + d_l_r_sqrt2_dot_l_r;
-    const compute_t s1 = compute_t(0.5) / l_r_sqrt2;
-    d_dot_l_r_pre2 = d_dot_l_r_sqrt2 * s1;
-    d_l_r_pre2 = d_l_r_sqrt2 * s1;
-    // through beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t s2 = expm1(-beta_r);
-    const compute_t d_beta_r = d_beta_r_a_r_arg - d_dot_beta_r * dot_beta_r_pre * (-s2 - 1) + d_beta_r_dot_a_r_arg;
-    d_dot_beta_r_pre = -d_dot_beta_r * s2;
-    d_beta_r_pre = -d_beta_r * s2;
-}
-
-extern "C" void hvp_backward_step5(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_dot_l_r_sqrt2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_l_r_sqrt2_l_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_l_r_sqrt2_dot_l_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_beta_r_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_beta_r_a_r_arg_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_beta_r_dot_a_r_arg_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_l_r_pre2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[13]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre;
-        hvp_backward_step5_point(
-            compute_t(d_dot_l_r_sqrt2_at[iB]),
-            compute_t(dot_l_r_pre2_at[t * B + iB]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(d_l_r_sqrt2_l_r_at[iB]),
-            compute_t(d_l_r_sqrt2_dot_l_r_at[iB]),
-            compute_t(d_dot_beta_r_at[iB]),
-            compute_t(dot_beta_r_pre_at[t * B + iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(d_beta_r_a_r_arg_at[iB]),
-            compute_t(d_beta_r_dot_a_r_arg_at[iB]),
-            d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre);
-        d_dot_l_r_pre2_at[iB] = storage_t(d_dot_l_r_pre2);
-        d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
-        d_dot_beta_r_pre_at[t * B + iB] = storage_t(d_dot_beta_r_pre);
-        d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
-    }
-}
-
-inline_point void hvp_backward_step6_point(
-    const compute_t d_dot_l_r_pre2, const compute_t k_r, const compute_t d_dot_k_r_dot_M_k_r_k_r,
-    const compute_t d_l_r_pre2, const compute_t dot_k_r, const compute_t d_k_r_M_k_r,
-    const compute_t d_k_r_dot_M_k_r_M, compute_t& d_dot_k_r, compute_t& d_k_r)
-{
-    // through k_r = W_r @ h
-    const compute_t s1 = 2 * d_dot_l_r_pre2;
-    d_dot_k_r = k_r * s1 + d_dot_k_r_dot_M_k_r_k_r;
-    d_k_r = 2 * k_r * d_l_r_pre2 + dot_k_r * s1 + d_k_r_M_k_r + d_k_r_dot_M_k_r_M;
-}
-
-extern "C" void hvp_backward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ d_dot_l_r_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t d_dot_k_r, d_k_r;
-        hvp_backward_step6_point(
-            compute_t(d_dot_l_r_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
-            compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
-            compute_t(d_l_r_pre2_at[iB]),
-            compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
-            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
-            compute_t(d_k_r_dot_M_k_r_M_at[iB * D + iD]),
-            d_dot_k_r, d_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
-    }
-}
-
-inline_point void hvp_backward_step7_point(
-    const compute_t d_dot_M_next, const compute_t d_dot_l_r_pre, const compute_t M,
-    const compute_t d_dot_M_k_r, const compute_t k_r, const compute_t d_dot_r, const compute_t a_r,
-    const compute_t d_M_next, const compute_t d_l_r_pre, const compute_t dot_M, const compute_t d_M_k_r,
-    const compute_t dot_k_r, const compute_t d_r_next, const compute_t dot_a_r, const compute_t M_prev,
-    const compute_t dot_M_prev, compute_t& d_dot_M, compute_t& d_M, compute_t& d_dot_a_w_e,
-    compute_t& d_a_w_e)
-{
-    // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t s1 = 2 * M;
-    d_dot_M = d_dot_M_next + d_dot_l_r_pre * s1 + d_dot_M_k_r * k_r + d_dot_r * a_r;
-    d_M = 2 * d_dot_l_r_pre * dot_M + d_dot_M_k_r * dot_k_r + k_r * d_M_k_r + d_dot_r * dot_a_r + a_r * d_r_next +
-        d_M_next + d_l_r_pre * s1;
-    d_dot_a_w_e = -M_prev * d_dot_M;
-    d_a_w_e = -M_prev * d_M - dot_M_prev * d_dot_M;
-}
-
-extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_prev_rows_at = static_cast<storage_t*>(at[0]);
@@ -5509,43 +3069,87 @@ extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[26]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t d_dot_M, d_M, d_dot_a_w_e, d_a_w_e;
-        hvp_backward_step7_point(
-            compute_t(d_dot_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_dot_l_r_pre_at[iB * N + iN]),
-            compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_dot_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
-            compute_t(d_dot_r_at[iB * D + iD]),
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_l_r_pre_at[iB * N + iN]),
-            compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_M_k_r_at[iB * N + iN]),
-            compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
-            compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]),
-            compute_t(dot_a_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            d_dot_M, d_M, d_dot_a_w_e, d_a_w_e);
-        d_dot_M_at[(iB * N + iN) * D + iD] = storage_t(d_dot_M);
-        d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
-        d_dot_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_dot_a_w_e);
-        d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+        const compute_t d_dot_l_r_pre = compute_t(d_dot_l_r_pre_at[iB * N + iN]);
+        const compute_t d_dot_M_k_r = compute_t(d_dot_M_k_r_at[iB * N + iN]);
+        const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+        const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
+        const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
+        const compute_t dot_a_r = compute_t(dot_a_r_at[(t * B + iB) * N + iN]);
+        double d_dot_a_w_dot_a_w_e_total = 0;
+        double d_dot_a_w_dot_a_w_a_total = 0;
+        double d_a_w_a_w_e_total = 0;
+        double d_a_w_dot_a_w_e_total = 0;
+        double d_a_w_a_w_a_total = 0;
+        double d_a_w_dot_a_w_a_total = 0;
+        #pragma omp simd reduction(+:d_dot_a_w_dot_a_w_e_total, d_dot_a_w_dot_a_w_a_total, d_a_w_a_w_e_total, \
+            d_a_w_dot_a_w_e_total, d_a_w_a_w_a_total, d_a_w_dot_a_w_a_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t d_dot_M_next = compute_t(d_dot_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D +
+                iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t s1 = 2 * M;
+            const compute_t d_dot_M = d_dot_M_next + d_dot_l_r_pre * s1 + d_dot_M_k_r * k_r + d_dot_r * a_r;
+            const compute_t d_M = 2 * d_dot_l_r_pre * dot_M + d_dot_M_k_r * dot_k_r + k_r * d_M_k_r + d_dot_r *
+                dot_a_r + a_r * d_r_next + d_M_next + d_l_r_pre * s1;
+            const compute_t d_dot_a_w_e = -M_prev * d_dot_M;
+            const compute_t d_a_w_e = -M_prev * d_M - dot_M_prev * d_dot_M;
+            d_dot_M_at[(iB * N + iN) * D + iD] = storage_t(d_dot_M);
+            d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
+            d_dot_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_dot_a_w_e);
+            d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+            d_dot_a_w_dot_a_w_e_total += d_dot_a_w_e * e;
+            d_dot_a_w_dot_a_w_a_total += d_dot_M * a;
+            d_a_w_a_w_e_total += d_a_w_e * e;
+            d_a_w_dot_a_w_e_total += d_dot_a_w_e * dot_e;
+            d_a_w_a_w_a_total += d_M * a;
+            d_a_w_dot_a_w_a_total += d_dot_M * dot_a;
+        }
+        const compute_t d_dot_a_w_dot_a_w_e = compute_t(d_dot_a_w_dot_a_w_e_total);
+        const compute_t d_dot_a_w_dot_a_w_a = compute_t(d_dot_a_w_dot_a_w_a_total);
+        const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_total);
+        const compute_t d_a_w_dot_a_w_e = compute_t(d_a_w_dot_a_w_e_total);
+        const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_total);
+        const compute_t d_a_w_dot_a_w_a = compute_t(d_a_w_dot_a_w_a_total);
+        d_dot_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(d_dot_a_w_dot_a_w_e);
+        d_dot_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(d_dot_a_w_dot_a_w_a);
+        d_a_w_a_w_e_at[iB * N + iN] = storage_t(d_a_w_a_w_e);
+        d_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(d_a_w_dot_a_w_e);
+        d_a_w_a_w_a_at[iB * N + iN] = storage_t(d_a_w_a_w_a);
+        d_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(d_a_w_dot_a_w_a);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum15(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
@@ -5564,7 +3168,7 @@ extern "C" void hvp_backward_step_sum15(const int64 t, const int64* sizes, void*
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum16(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
@@ -5583,7 +3187,7 @@ extern "C" void hvp_backward_step_sum16(const int64 t, const int64* sizes, void*
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum17(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
@@ -5602,7 +3206,7 @@ extern "C" void hvp_backward_step_sum17(const int64 t, const int64* sizes, void*
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum18(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum7(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -5621,7 +3225,7 @@ extern "C" void hvp_backward_step_sum18(const int64 t, const int64* sizes, void*
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum19(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum8(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -5640,7 +3244,7 @@ extern "C" void hvp_backward_step_sum19(const int64 t, const int64* sizes, void*
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum20(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum9(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
@@ -5658,271 +3262,18 @@ extern "C" void hvp_backward_step_sum20(const int64 t, const int64* sizes, void*
     }
 }
 
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum21(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(e_at[(t * B + iB) * D + iD]);
-        d_dot_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum22(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
-        d_dot_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum23(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(e_at[(t * B + iB) * D + iD]);
-        d_a_w_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum24(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_e_at[(t * B + iB) * D + iD]);
-        d_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum25(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
-        d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" void hvp_backward_step_sum26(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_at[(t * B + iB) * D + iD]);
-        d_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step8_point(
-    const compute_t d_a_a_w_a, const compute_t d_a_dot_a_w_a, const compute_t d_dot_e,
-    const compute_t dot_W_e_h, const compute_t e, const compute_t d_e_a_w_e, const compute_t d_e_dot_a_w_e,
-    compute_t& d_a, compute_t& d_dot_W_e_h, compute_t& d_W_e_h)
-{
-    // through a = W_a @ h
-    d_a = d_a_a_w_a + d_a_dot_a_w_a;
-    // through e = sigmoid(W_e @ h)
-    const compute_t s1 = 1 - e;
-    const compute_t d_e = d_dot_e * (dot_W_e_h * s1 - dot_W_e_h * e) + d_e_a_w_e + d_e_dot_a_w_e;
-    const compute_t s2 = e * s1;
-    d_dot_W_e_h = d_dot_e * s2;
-    d_W_e_h = d_e * s2;
-}
-
-extern "C" void hvp_backward_step8(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ d_a_a_w_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_dot_a_w_a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_e_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_e_a_w_e_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_e_dot_a_w_e_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[7]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t d_a, d_dot_W_e_h, d_W_e_h;
-        hvp_backward_step8_point(
-            compute_t(d_a_a_w_a_at[iB * D + iD]),
-            compute_t(d_a_dot_a_w_a_at[iB * D + iD]),
-            compute_t(d_dot_e_at[iB * D + iD]),
-            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(d_e_a_w_e_at[iB * D + iD]),
-            compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
-            d_a, d_dot_W_e_h, d_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
-    }
-}
-
-inline_point void hvp_backward_step9_point(
-    const compute_t d_dot_a_w_dot_a_w_e, const compute_t d_dot_a_w_dot_a_w_a, compute_t& d_dot_a_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_dot_a_w = d_dot_a_w_dot_a_w_e + d_dot_a_w_dot_a_w_a;
-}
-
-extern "C" void hvp_backward_step9(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_rows4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_dot_a_w;
-        hvp_backward_step9_point(
-            compute_t(d_dot_a_w_dot_a_w_e_at[iB * N + iN]),
-            compute_t(d_dot_a_w_dot_a_w_a_at[iB * N + iN]),
-            d_dot_a_w);
-        d_dot_a_w_at[iB * N + iN] = storage_t(d_dot_a_w);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum27(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_w_arg_dot_dot_a_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_a_w_at[iB * N + iN])
-                * compute_t(a_w_at[(t * B + iB) * N + iN]);
-        d_dot_a_w_arg_dot_dot_a_w_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_step10_point(
-    const compute_t d_dot_a_w_arg_dot_dot_a_w, compute_t& d_dot_a_w_arg_dot)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_dot_a_w_arg_dot = -d_dot_a_w_arg_dot_dot_a_w;
-}
-
-extern "C" void hvp_backward_step10(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_dot_a_w_arg_dot_dot_a_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_a_w_arg_dot_at = static_cast<storage_t*>(at[1]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_a_w_arg_dot;
-        hvp_backward_step10_point(
-            compute_t(d_dot_a_w_arg_dot_dot_a_w_at[iB]),
-            d_dot_a_w_arg_dot);
-        d_dot_a_w_arg_dot_at[iB] = storage_t(d_dot_a_w_arg_dot);
-    }
-}
-
-inline_point void hvp_backward_step11_point(
-    const compute_t d_dot_a_w_arg_dot, const compute_t dot_a_w_arg, const compute_t d_dot_a_w,
-    const compute_t dot_a_w_arg_dot, const compute_t d_a_w_a_w_e, const compute_t d_a_w_dot_a_w_e,
-    const compute_t d_a_w_a_w_a, const compute_t d_a_w_dot_a_w_a, const compute_t a_w,
-    const compute_t beta_w, const compute_t l_w, const compute_t M_k_w, const compute_t l_w_sqrt2,
-    const compute_t l_w_sqrt, const compute_t dot_M_k_w, const compute_t dot_l_w, compute_t& d_a_w,
-    compute_t& d_dot_a_w_arg, compute_t& d_dot_M_k_w, compute_t& d_dot_l_w, compute_t& d_dot_l_w_sqrt,
-    compute_t& d_dot_l_w_pre, compute_t& d_dot_a_w_arg_by_dot_beta_w, compute_t& d_dot_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w = d_dot_a_w_arg_dot * dot_a_w_arg + (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + d_a_w_a_w_e +
-        d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
-    d_dot_a_w_arg = d_dot_a_w_arg_dot * a_w + d_dot_a_w * a_w;
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = d_dot_a_w_arg * s1;
-    d_dot_M_k_w = beta_w * s2;
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t s3 = M_k_w / square(l_w);
-    d_dot_l_w = -beta_w * d_dot_a_w_arg * s3;
-    d_dot_l_w_sqrt = l_w_sqrt2 * d_dot_l_w;
-    d_dot_l_w_pre = compute_t(0.5) * d_dot_l_w_sqrt / l_w_sqrt;
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_dot_a_w_arg_by_dot_beta_w = M_k_w * s2;
-    d_dot_a_w_arg_by_beta_w = (dot_M_k_w * s1 - dot_l_w * s3) * d_dot_a_w_arg;
-}
-
-extern "C" void hvp_backward_step11(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_w_arg_dot_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_a_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_a_w_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_a_w_arg_dot_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[11]);
@@ -5930,138 +3281,164 @@ extern "C" void hvp_backward_step11(const int64 t, const int64* sizes, void* con
     const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_l_w_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_dot_a_w_arg_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_dot_l_w_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_dot_l_w_sqrt_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_dot_l_w_pre_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ d_dot_a_w_arg_by_dot_beta_w_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_dot_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[23]);
+    const storage_t* __restrict__ dot_l_w_sqrt_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_l_w_pre_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_dot_a_w_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_dot_a_w_arg_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_dot_l_w_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_dot_l_w_sqrt_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ d_dot_l_w_pre_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ d_a_w_arg_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_dot_l_w_pre2_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[34]);
+    storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[35]);
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
     {
-        compute_t d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre,
-            d_dot_a_w_arg_by_dot_beta_w, d_dot_a_w_arg_by_beta_w;
-        hvp_backward_step11_point(
-            compute_t(d_dot_a_w_arg_dot_at[iB]),
-            compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_w_at[iB * N + iN]),
-            compute_t(dot_a_w_arg_dot_at[t * B + iB]),
-            compute_t(d_a_w_a_w_e_at[iB * N + iN]),
-            compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]),
-            compute_t(d_a_w_a_w_a_at[iB * N + iN]),
-            compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]),
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(l_w_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_l_w_at[(t * B + iB) * N + iN]),
-            d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre,
-            d_dot_a_w_arg_by_dot_beta_w, d_dot_a_w_arg_by_beta_w);
-        d_a_w_at[iB * N + iN] = storage_t(d_a_w);
-        d_dot_a_w_arg_at[iB * N + iN] = storage_t(d_dot_a_w_arg);
-        d_dot_M_k_w_at[iB * N + iN] = storage_t(d_dot_M_k_w);
-        d_dot_l_w_at[iB * N + iN] = storage_t(d_dot_l_w);
-        d_dot_l_w_sqrt_at[iB * N + iN] = storage_t(d_dot_l_w_sqrt);
-        d_dot_l_w_pre_at[iB * N + iN] = storage_t(d_dot_l_w_pre);
-        d_dot_a_w_arg_by_dot_beta_w_at[iB * N + iN] = storage_t(d_dot_a_w_arg_by_dot_beta_w);
-        d_dot_a_w_arg_by_beta_w_at[iB * N + iN] = storage_t(d_dot_a_w_arg_by_beta_w);
+        double d_dot_a_w_arg_dot_dot_a_w_total = 0;
+        #pragma omp simd reduction(+:d_dot_a_w_arg_dot_dot_a_w_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t d_dot_a_w_dot_a_w_e = compute_t(d_dot_a_w_dot_a_w_e_at[iB * N + iN]);
+            const compute_t d_dot_a_w_dot_a_w_a = compute_t(d_dot_a_w_dot_a_w_a_at[iB * N + iN]);
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_dot_a_w = d_dot_a_w_dot_a_w_e + d_dot_a_w_dot_a_w_a;
+            d_dot_a_w_at[iB * N + iN] = storage_t(d_dot_a_w);
+            d_dot_a_w_arg_dot_dot_a_w_total += d_dot_a_w * a_w;
+        }
+        const compute_t d_dot_a_w_arg_dot_dot_a_w = compute_t(d_dot_a_w_arg_dot_dot_a_w_total);
+
+        const compute_t dot_a_w_arg_dot = compute_t(dot_a_w_arg_dot_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        const compute_t d_dot_a_w_arg_dot = -d_dot_a_w_arg_dot_dot_a_w;
+        double d_a_w_dot_total = 0;
+        double d_dot_l_w_sqrt2_total = 0;
+        double d_l_w_sqrt2_dot_l_w_total = 0;
+        double d_dot_beta_w_total = 0;
+        double d_beta_w_dot_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:d_a_w_dot_total, d_dot_l_w_sqrt2_total, d_l_w_sqrt2_dot_l_w_total, \
+            d_dot_beta_w_total, d_beta_w_dot_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_w = compute_t(d_dot_a_w_at[iB * N + iN]);
+            const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
+            const compute_t d_a_w_dot_a_w_e = compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]);
+            const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
+            const compute_t d_a_w_dot_a_w_a = compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]);
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + dot_a_w_arg * d_dot_a_w_arg_dot +
+                d_a_w_a_w_e + d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
+            const compute_t d_dot_a_w_arg = a_w * d_dot_a_w + a_w * d_dot_a_w_arg_dot;
+            const compute_t s1 = 1 / l_w;
+            const compute_t s2 = d_dot_a_w_arg * s1;
+            const compute_t d_dot_M_k_w = beta_w * s2;
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t s3 = M_k_w / square(l_w);
+            const compute_t d_dot_l_w = -beta_w * d_dot_a_w_arg * s3;
+            const compute_t d_dot_l_w_sqrt = l_w_sqrt2 * d_dot_l_w;
+            const compute_t d_dot_l_w_pre = compute_t(0.5) * d_dot_l_w_sqrt / l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_dot_a_w_arg_by_dot_beta_w = M_k_w * s2;
+            const compute_t d_dot_a_w_arg_by_beta_w = (dot_M_k_w * s1 - dot_l_w * s3) * d_dot_a_w_arg;
+            d_a_w_at[iB * N + iN] = storage_t(d_a_w);
+            d_dot_a_w_arg_at[iB * N + iN] = storage_t(d_dot_a_w_arg);
+            d_dot_M_k_w_at[iB * N + iN] = storage_t(d_dot_M_k_w);
+            d_dot_l_w_at[iB * N + iN] = storage_t(d_dot_l_w);
+            d_dot_l_w_sqrt_at[iB * N + iN] = storage_t(d_dot_l_w_sqrt);
+            d_dot_l_w_pre_at[iB * N + iN] = storage_t(d_dot_l_w_pre);
+            d_a_w_dot_total += a_w * d_a_w;
+            d_dot_l_w_sqrt2_total += d_dot_l_w * l_w_sqrt;
+            d_l_w_sqrt2_dot_l_w_total += d_dot_l_w * dot_l_w_sqrt;
+            d_dot_beta_w_total += d_dot_a_w_arg_by_dot_beta_w;
+            d_beta_w_dot_a_w_arg_total += d_dot_a_w_arg_by_beta_w;
+        }
+        const compute_t d_a_w_dot = compute_t(d_a_w_dot_total);
+        const compute_t d_dot_l_w_sqrt2 = compute_t(d_dot_l_w_sqrt2_total);
+        const compute_t d_l_w_sqrt2_dot_l_w = compute_t(d_l_w_sqrt2_dot_l_w_total);
+        const compute_t d_dot_beta_w = compute_t(d_dot_beta_w_total);
+        const compute_t d_beta_w_dot_a_w_arg = compute_t(d_beta_w_dot_a_w_arg_total);
+
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t d_dot_l_w_pre2 = compute_t(0.5) * d_dot_l_w_sqrt2 / l_w_sqrt2;
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t d_dot_beta_w_pre = -expm1(-beta_w) * d_dot_beta_w;
+        d_dot_l_w_pre2_at[iB] = storage_t(d_dot_l_w_pre2);
+        d_dot_beta_w_pre_at[t * B + iB] = storage_t(d_dot_beta_w_pre);
+        double d_l_w_sqrt2_l_w_total = 0;
+        double d_beta_w_a_w_arg_total = 0;
+        #pragma omp simd reduction(+:d_l_w_sqrt2_l_w_total, d_beta_w_a_w_arg_total)
+        for (int64 iN = 0; iN < N; ++iN) {
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_w_arg = compute_t(d_dot_a_w_arg_at[iB * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_w_sqrt = compute_t(d_dot_l_w_sqrt_at[iB * N + iN]);
+            const compute_t dot_l_w_pre = compute_t(dot_l_w_pre_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_w = compute_t(d_dot_l_w_at[iB * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
+            const compute_t s4 = 1 / l_w;
+            const compute_t s5 = d_a_w_arg * s4;
+            const compute_t s6 = 1 / square(l_w);
+            const compute_t s7 = beta_w * s6;
+            const compute_t d_M_k_w = beta_w * s5 + (dot_beta_w * s4 - dot_l_w * s7) * d_dot_a_w_arg;
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t d_l_w = (2 * beta_w * M_k_w * dot_l_w / pow(l_w, compute_t(3)) - M_k_w * dot_beta_w * s6
+                - dot_M_k_w * s7) * d_dot_a_w_arg - M_k_w * d_a_w_arg * s7;
+            const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w - compute_t(0.5) * dot_l_w_pre * d_dot_l_w_sqrt /
+                square(l_w_sqrt) + dot_l_w_sqrt2 * d_dot_l_w;
+            const compute_t d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg_by_beta_w = M_k_w * s5;
+            d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
+            d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
+            d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
+            d_l_w_sqrt2_l_w_total += d_l_w * l_w_sqrt;
+            d_beta_w_a_w_arg_total += d_a_w_arg_by_beta_w;
+        }
+        const compute_t d_l_w_sqrt2_l_w = compute_t(d_l_w_sqrt2_l_w_total);
+        const compute_t d_beta_w_a_w_arg = compute_t(d_beta_w_a_w_arg_total);
+
+        const compute_t dot_l_w_pre2 = compute_t(dot_l_w_pre2_at[t * B + iB]);
+        const compute_t dot_beta_w_pre = compute_t(dot_beta_w_pre_at[t * B + iB]);
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t d_l_w_sqrt2 = d_l_w_sqrt2_dot_l_w - compute_t(0.5) * dot_l_w_pre2 * d_dot_l_w_sqrt2 /
+            square(l_w_sqrt2) + d_l_w_sqrt2_l_w;
+        const compute_t d_l_w_pre2 = compute_t(0.5) * d_l_w_sqrt2 / l_w_sqrt2;
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t s8 = expm1(-beta_w);
+        const compute_t d_beta_w = d_beta_w_dot_a_w_arg - dot_beta_w_pre * d_dot_beta_w * (-s8 - 1) + d_beta_w_a_w_arg;
+        const compute_t d_beta_w_pre = -d_beta_w * s8;
+        d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
+        d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
     }
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum28(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_w_dot_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(a_w_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_w_at[iB * N + iN]);
-        d_a_w_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_backward_step_sum29(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_l_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_l_w_sqrt2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_l_w_at[iB * N + iN])
-                * compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
-        d_dot_l_w_sqrt2_at[iB] = storage_t(total);
-    }
-}
-
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_backward_step_sum30(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_l_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_l_w_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_l_w_sqrt2_dot_l_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_l_w_at[iB * N + iN])
-                * compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
-        d_l_w_sqrt2_dot_l_w_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum31(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_w_arg_by_dot_beta_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_beta_w_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_a_w_arg_by_dot_beta_w_at[iB * N + iN]);
-        d_dot_beta_w_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum32(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_dot_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_beta_w_dot_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_dot_a_w_arg_by_beta_w_at[iB * N + iN]);
-        d_beta_w_dot_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum33(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum10(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[0]);
@@ -6080,7 +3457,7 @@ extern "C" void hvp_backward_step_sum33(const int64 t, const int64* sizes, void*
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum34(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum11(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[0]);
@@ -6098,122 +3475,8 @@ extern "C" void hvp_backward_step_sum34(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step12_point(
-    const compute_t a_w, const compute_t d_a_w, const compute_t d_a_w_dot, const compute_t beta_w,
-    const compute_t l_w, const compute_t d_dot_a_w_arg, const compute_t dot_beta_w, const compute_t dot_l_w,
-    const compute_t M_k_w, const compute_t dot_M_k_w, const compute_t d_dot_l_w_sqrt,
-    const compute_t dot_l_w_pre, const compute_t l_w_sqrt, const compute_t l_w_sqrt2,
-    const compute_t d_dot_l_w, const compute_t dot_l_w_sqrt2, compute_t& d_a_w_arg, compute_t& d_M_k_w,
-    compute_t& d_l_w, compute_t& d_l_w_pre, compute_t& d_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = d_a_w_arg * s1;
-    const compute_t s3 = 1 / square(l_w);
-    const compute_t s4 = beta_w * s3;
-    d_M_k_w = beta_w * s2 + d_dot_a_w_arg * (dot_beta_w * s1 - dot_l_w * s4);
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w = (2 * beta_w * dot_l_w * M_k_w / pow(l_w, compute_t(3)) - dot_beta_w * M_k_w * s3 - dot_M_k_w * s4) *
-        d_dot_a_w_arg - M_k_w * d_a_w_arg * s4;
-    const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w - compute_t(0.5) * d_dot_l_w_sqrt * dot_l_w_pre /
-        square(l_w_sqrt) + d_dot_l_w * dot_l_w_sqrt2;
-    d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg_by_beta_w = M_k_w * s2;
-}
-
-extern "C" void hvp_backward_step12(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_a_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_a_w_dot_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ l_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_a_w_arg_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_l_w_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_M_k_w_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_dot_l_w_sqrt_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_l_w_pre_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ d_dot_l_w_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ d_a_w_arg_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_l_w_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[20]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        compute_t d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
-        hvp_backward_step12_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_w_at[iB * N + iN]),
-            compute_t(d_a_w_dot_at[iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(l_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_w_arg_at[iB * N + iN]),
-            compute_t(dot_beta_w_at[t * B + iB]),
-            compute_t(dot_l_w_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_l_w_sqrt_at[iB * N + iN]),
-            compute_t(dot_l_w_pre_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(d_dot_l_w_at[iB * N + iN]),
-            compute_t(dot_l_w_sqrt2_at[t * B + iB]),
-            d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
-        d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
-        d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
-        d_l_w_at[iB * N + iN] = storage_t(d_l_w);
-        d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
-        d_a_w_arg_by_beta_w_at[iB * N + iN] = storage_t(d_a_w_arg_by_beta_w);
-    }
-}
-
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_backward_step_sum35(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_l_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ l_w_sqrt_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_l_w_sqrt2_l_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_l_w_at[iB * N + iN])
-                * compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
-        d_l_w_sqrt2_l_w_at[iB] = storage_t(total);
-    }
-}
-
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum36(int64, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ d_a_w_arg_by_beta_w_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_beta_w_a_w_arg_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_a_w_arg_by_beta_w_at[iB * N + iN]);
-        d_beta_w_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_backward_step_sum37(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step_sum12(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[0]);
@@ -6231,94 +3494,79 @@ extern "C" void hvp_backward_step_sum37(const int64 t, const int64* sizes, void*
     }
 }
 
-inline_point void hvp_backward_step13_point(
-    const compute_t d_dot_l_w_sqrt2, const compute_t dot_l_w_pre2, const compute_t l_w_sqrt2,
-    const compute_t d_l_w_sqrt2_l_w, const compute_t d_l_w_sqrt2_dot_l_w, const compute_t d_dot_beta_w,
-    const compute_t dot_beta_w_pre, const compute_t beta_w, const compute_t d_beta_w_a_w_arg,
-    const compute_t d_beta_w_dot_a_w_arg, compute_t& d_dot_l_w_pre2, compute_t& d_l_w_pre2,
-    compute_t& d_dot_beta_w_pre, compute_t& d_beta_w_pre)
+inline_point void hvp_backward_step2_point(
+    const compute_t d_dot_l_r_pre2, const compute_t k_r, const compute_t d_dot_k_r_dot_M_k_r_k_r,
+    const compute_t d_l_r_pre2, const compute_t dot_k_r, const compute_t d_k_r_M_k_r,
+    const compute_t d_k_r_dot_M_k_r_M, const compute_t d_a_a_w_a, const compute_t d_a_dot_a_w_a,
+    const compute_t d_dot_e, const compute_t dot_W_e_h, const compute_t e, const compute_t d_e_a_w_e,
+    const compute_t d_e_dot_a_w_e, const compute_t d_dot_l_w_pre2, const compute_t k_w,
+    const compute_t d_dot_k_w_dot_M_k_w_k_w, const compute_t d_l_w_pre2, const compute_t dot_k_w,
+    const compute_t d_k_w_M_k_w, const compute_t d_k_w_dot_M_k_w_M_prev, compute_t& d_dot_k_r,
+    compute_t& d_k_r, compute_t& d_a, compute_t& d_dot_W_e_h, compute_t& d_W_e_h, compute_t& d_dot_k_w,
+    compute_t& d_k_w)
 {
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t d_l_w_sqrt2 = d_l_w_sqrt2_l_w - compute_t(0.5) * d_dot_l_w_sqrt2 * dot_l_w_pre2 /
-        square(l_w_sqrt2) + d_l_w_sqrt2_dot_l_w;
-    const compute_t s1 = compute_t(0.5) / l_w_sqrt2;
-    d_dot_l_w_pre2 = d_dot_l_w_sqrt2 * s1;
-    d_l_w_pre2 = d_l_w_sqrt2 * s1;
-    // through beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t s2 = expm1(-beta_w);
-    const compute_t d_beta_w = d_beta_w_a_w_arg - d_dot_beta_w * dot_beta_w_pre * (-s2 - 1) + d_beta_w_dot_a_w_arg;
-    d_dot_beta_w_pre = -d_dot_beta_w * s2;
-    d_beta_w_pre = -d_beta_w * s2;
-}
-
-extern "C" void hvp_backward_step13(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ d_dot_l_w_sqrt2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_l_w_sqrt2_l_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_l_w_sqrt2_dot_l_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_beta_w_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_beta_w_a_w_arg_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ d_beta_w_dot_a_w_arg_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_l_w_pre2_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[13]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre;
-        hvp_backward_step13_point(
-            compute_t(d_dot_l_w_sqrt2_at[iB]),
-            compute_t(dot_l_w_pre2_at[t * B + iB]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(d_l_w_sqrt2_l_w_at[iB]),
-            compute_t(d_l_w_sqrt2_dot_l_w_at[iB]),
-            compute_t(d_dot_beta_w_at[iB]),
-            compute_t(dot_beta_w_pre_at[t * B + iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(d_beta_w_a_w_arg_at[iB]),
-            compute_t(d_beta_w_dot_a_w_arg_at[iB]),
-            d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre);
-        d_dot_l_w_pre2_at[iB] = storage_t(d_dot_l_w_pre2);
-        d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
-        d_dot_beta_w_pre_at[t * B + iB] = storage_t(d_dot_beta_w_pre);
-        d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
-    }
-}
-
-inline_point void hvp_backward_step14_point(
-    const compute_t d_dot_l_w_pre2, const compute_t k_w, const compute_t d_dot_k_w_dot_M_k_w_k_w,
-    const compute_t d_l_w_pre2, const compute_t dot_k_w, const compute_t d_k_w_M_k_w,
-    const compute_t d_k_w_dot_M_k_w_M_prev, compute_t& d_dot_k_w, compute_t& d_k_w)
-{
+    // through k_r = W_r @ h
+    const compute_t s1 = 2 * d_dot_l_r_pre2;
+    d_dot_k_r = k_r * s1 + d_dot_k_r_dot_M_k_r_k_r;
+    d_k_r = 2 * k_r * d_l_r_pre2 + dot_k_r * s1 + d_k_r_M_k_r + d_k_r_dot_M_k_r_M;
+    // through a = W_a @ h
+    d_a = d_a_a_w_a + d_a_dot_a_w_a;
+    // through e = sigmoid(W_e @ h)
+    const compute_t s2 = 1 - e;
+    const compute_t d_e = d_dot_e * (dot_W_e_h * s2 - dot_W_e_h * e) + d_e_a_w_e + d_e_dot_a_w_e;
+    const compute_t s3 = e * s2;
+    d_dot_W_e_h = d_dot_e * s3;
+    d_W_e_h = d_e * s3;
     // through k_w = W_w @ h
-    const compute_t s1 = 2 * d_dot_l_w_pre2;
-    d_dot_k_w = k_w * s1 + d_dot_k_w_dot_M_k_w_k_w;
-    d_k_w = 2 * k_w * d_l_w_pre2 + dot_k_w * s1 + d_k_w_M_k_w + d_k_w_dot_M_k_w_M_prev;
+    const compute_t s4 = 2 * d_dot_l_w_pre2;
+    d_dot_k_w = k_w * s4 + d_dot_k_w_dot_M_k_w_k_w;
+    d_k_w = 2 * k_w * d_l_w_pre2 + dot_k_w * s4 + d_k_w_M_k_w + d_k_w_dot_M_k_w_M_prev;
 }
 
-extern "C" void hvp_backward_step14(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ d_dot_l_w_pre2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_l_r_pre2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_a_a_w_a_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_a_dot_a_w_a_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_dot_e_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_e_a_w_e_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_e_dot_a_w_e_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_dot_l_w_pre2_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
     {
-        compute_t d_dot_k_w, d_k_w;
-        hvp_backward_step14_point(
+        compute_t d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w;
+        hvp_backward_step2_point(
+            compute_t(d_dot_l_r_pre2_at[iB]),
+            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
+            compute_t(d_l_r_pre2_at[iB]),
+            compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
+            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
+            compute_t(d_k_r_dot_M_k_r_M_at[iB * D + iD]),
+            compute_t(d_a_a_w_a_at[iB * D + iD]),
+            compute_t(d_a_dot_a_w_a_at[iB * D + iD]),
+            compute_t(d_dot_e_at[iB * D + iD]),
+            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
+            compute_t(e_at[(t * B + iB) * D + iD]),
+            compute_t(d_e_a_w_e_at[iB * D + iD]),
+            compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
             compute_t(d_dot_l_w_pre2_at[iB]),
             compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
             compute_t(d_dot_k_w_dot_M_k_w_k_w_at[iB * D + iD]),
@@ -6326,13 +3574,18 @@ extern "C" void hvp_backward_step14(const int64 t, const int64* sizes, void* con
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
-            d_dot_k_w, d_k_w);
+            d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
         d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + D + iD] = storage_t(d_dot_k_w);
         d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + iD] = storage_t(d_k_w);
     }
 }
 
-inline_point void hvp_backward_step15_point(
+inline_point void hvp_backward_step3_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
     const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t dot_h_pre, const compute_t h,
@@ -6350,7 +3603,7 @@ inline_point void hvp_backward_step15_point(
     d_h_pre = d_h * s1;
 }
 
-extern "C" void hvp_backward_step15(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
@@ -6374,7 +3627,7 @@ extern "C" void hvp_backward_step15(const int64 t, const int64* sizes, void* con
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_h_pre, d_h_pre;
-        hvp_backward_step15_point(
+        hvp_backward_step3_point(
             compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(d_dot_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
@@ -6397,7 +3650,7 @@ extern "C" void hvp_backward_step15(const int64 t, const int64* sizes, void* con
     }
 }
 
-inline_point void hvp_backward_step16_point(
+inline_point void hvp_backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_dot_l_w_pre,
     const compute_t dot_M_prev, const compute_t d_M_k_w, const compute_t k_w, const compute_t d_dot_M_k_w,
     const compute_t dot_k_w, const compute_t d_M, const compute_t a_w_e, const compute_t d_dot_M,
@@ -6410,7 +3663,7 @@ inline_point void hvp_backward_step16_point(
     d_dot_M_prev = d_dot_l_w_pre * s1 + k_w * d_dot_M_k_w + d_dot_M * s2;
 }
 
-extern "C" void hvp_backward_step16(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[0]);
@@ -6433,7 +3686,7 @@ extern "C" void hvp_backward_step16(const int64 t, const int64* sizes, void* con
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_M_prev, d_dot_M_prev;
-        hvp_backward_step16_point(
+        hvp_backward_step4_point(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_dot_l_w_pre_at[iB * N + iN]),

@@ -120,164 +120,107 @@ static inline compute_t tanh(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-inline_point void forward_before_point(
-    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    k_ = W_k_x * s1;
-}
-
-extern "C" void forward_before(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t q, k_;
-        forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            q, k_);
-        q_at[(iT * B + iB) * D + iD] = storage_t(q);
-        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_at[(iT * B + iB) * D + iD])
-                * compute_t(q_at[(iT * B + iB) * D + iD]);
-        q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void forward_before_largest(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t best = 0;
-        int64 found = 0;
-        for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
-            if (iM == 0 || precedes(value, best, true)) {
-                best = value;
-                found = iM;
-            }
+        const compute_t D_ = compute_t(D);
+        double q_q_total = 0;
+        double k_k_total = 0;
+        #pragma omp simd reduction(+:q_q_total, k_k_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
         }
-        for (int64 iM = 0; iM < M; ++iM)
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == found);
+        const compute_t q_q = compute_t(q_q_total);
+        const compute_t k_k = compute_t(k_k_total);
+        q_q_at[iT * B + iB] = storage_t(q_q);
+        k_k_at[iT * B + iB] = storage_t(k_k);
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void forward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_at[(iT * B + iB) * D + iD])
-                * compute_t(k_at[(iT * B + iB) * D + iD]);
-        k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void forward_before2_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
-    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    phi_q = exp(phi_q_pre);
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    phi_k = exp(phi_k_pre);
-}
-
-extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t phi_q, phi_k;
-        forward_before2_point(
-            compute_t(a_at[(iT * B + iB) * M + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            phi_q, phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        for (int64 iM = 0; iM < M; ++iM)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+
+        double max_a_total = 0;
+        #pragma omp simd reduction(+:max_a_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        const compute_t max_a = compute_t(max_a_total);
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
     }
 }
 
-inline_point void forward_before3_point(
+inline_point void forward_before_point(
     const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
 {
     // S = S[t-1] + outer(v, phi_k)
     v_phi_k = v * phi_k;
 }
 
-extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
@@ -290,7 +233,7 @@ extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
     for (int64 iM = 0; iM < M; ++iM)
     {
         compute_t v_phi_k;
-        forward_before3_point(
+        forward_before_point(
             compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
@@ -419,80 +362,38 @@ extern "C" void forward_after(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_z_phi_q_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
-        d_z_phi_q_y_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t z_phi_q = compute_t(z_phi_q_at[iT * B + iB]);
+        double d_z_phi_q_y_total = 0;
+        #pragma omp simd reduction(+:d_z_phi_q_y_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            const compute_t d_S_phi_q = dy / z_phi_q;
+            d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+            d_z_phi_q_y_total += dy * S_phi_q;
+        }
+        const compute_t d_z_phi_q_y = compute_t(d_z_phi_q_y_total);
 
-inline_point void backward_before_point(
-    const compute_t d_z_phi_q_y, const compute_t z_phi_q, compute_t& d_z_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    d_z_phi_q = -d_z_phi_q_y / square(z_phi_q);
-}
-
-extern "C" void backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_z_phi_q_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_z_phi_q;
-        backward_before_point(
-            compute_t(d_z_phi_q_y_at[iT * B + iB]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_z_phi_q);
+        // through y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t d_z_phi_q = -d_z_phi_q_y / square(z_phi_q);
         d_z_phi_q_at[iT * B + iB] = storage_t(d_z_phi_q);
     }
 }
 
-inline_point void backward_before2_point(
-    const compute_t dy, const compute_t z_phi_q, compute_t& d_S_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    d_S_phi_q = dy / z_phi_q;
-}
-
-extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_S_phi_q;
-        backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_S_phi_q);
-        d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
-    }
-}
-
 // through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[0]);
@@ -511,132 +412,54 @@ extern "C" void backward_before_sum2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_before3_point(
-    const compute_t d_phi_q_S_phi_q, const compute_t d_z_phi_q, const compute_t z, const compute_t phi_q,
-    compute_t& d_phi_q_pre)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
-    d_phi_q_pre = phi_q * d_phi_q;
-}
-
-extern "C" void backward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ d_phi_q_S_phi_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_phi_q_pre;
-        backward_before3_point(
-            compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_phi_q_at[iT * B + iB]),
-            compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]),
-            compute_t(phi_q_at[(iT * B + iB) * M + iM]),
-            d_phi_q_pre);
-        d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
-    }
-}
-
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void backward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_max_a_phi_q_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
-        d_max_a_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t d_z_phi_q = compute_t(d_z_phi_q_at[iT * B + iB]);
+        double d_max_a_phi_q_pre_total = 0;
+        double d_q_q_phi_q_pre_total = 0;
+        #pragma omp simd reduction(+:d_max_a_phi_q_pre_total, d_q_q_phi_q_pre_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
+            const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
+            d_max_a_phi_q_pre_total += d_phi_q_pre;
+            d_q_q_phi_q_pre_total += d_phi_q_pre;
+        }
+        const compute_t d_max_a_phi_q_pre = compute_t(d_max_a_phi_q_pre_total);
+        const compute_t d_q_q_phi_q_pre = compute_t(d_q_q_phi_q_pre_total);
 
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void backward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_q_q_phi_q_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
-        d_q_q_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void backward_before4_point(
-    const compute_t d_max_a_phi_q_pre, const compute_t d_q_q_phi_q_pre, compute_t& d_max_a, compute_t& d_q_q)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    d_max_a = -d_max_a_phi_q_pre;
-    d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
-}
-
-extern "C" void backward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_max_a_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_q_q_phi_q_pre_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_max_a_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_max_a, d_q_q;
-        backward_before4_point(
-            compute_t(d_max_a_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_q_q_phi_q_pre_at[iT * B + iB]),
-            d_max_a, d_q_q);
-        d_max_a_at[iT * B + iB] = storage_t(d_max_a);
+        // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t d_max_a = -d_max_a_phi_q_pre;
+        const compute_t d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
         d_q_q_at[iT * B + iB] = storage_t(d_q_q);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            // through a = Omega @ q
+            const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
+            d_a_at[(iT * B + iB) * M + iM] = storage_t(d_a);
+        }
     }
 }
 
-inline_point void backward_before5_point(
-    const compute_t d_max_a, const compute_t a_argmax, const compute_t d_phi_q_pre, compute_t& d_a)
-{
-    // through a = Omega @ q
-    d_a = d_max_a * a_argmax + d_phi_q_pre;
-}
-
-extern "C" void backward_before5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_max_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_a;
-        backward_before5_point(
-            compute_t(d_max_a_at[iT * B + iB]),
-            compute_t(a_argmax_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            d_a);
-        d_a_at[(iT * B + iB) * M + iM] = storage_t(d_a);
-    }
-}
-
-inline_point void backward_before6_point(
+inline_point void backward_before_point(
     const compute_t d_q_a, const compute_t d_q_q, const compute_t q, const compute_t D_, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
@@ -644,7 +467,7 @@ inline_point void backward_before6_point(
     d_W_q_x = d_q / pow(D_, compute_t(0.25));
 }
 
-extern "C" void backward_before6(int64, const int64* sizes, void* const* at)
+extern "C" void backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
     const storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[0]);
@@ -657,7 +480,7 @@ extern "C" void backward_before6(int64, const int64* sizes, void* const* at)
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_W_q_x;
-        backward_before6_point(
+        backward_before_point(
             compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
             compute_t(q_at[(iT * B + iB) * D + iD]),
@@ -754,6 +577,69 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
     }
 }
 
+extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    const storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_phi_k_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[4]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double d_k_k_phi_k_pre_total = 0;
+        #pragma omp simd reduction(+:d_k_k_phi_k_pre_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
+            const compute_t d_phi_k_pre = phi_k * d_phi_k;
+            d_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_k_pre);
+            d_k_k_phi_k_pre_total += d_phi_k_pre;
+        }
+        const compute_t d_k_k_phi_k_pre = compute_t(d_k_k_phi_k_pre_total);
+
+        // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
+        d_k_k_at[iT * B + iB] = storage_t(d_k_k);
+    }
+}
+
+inline_point void backward_after_point(
+    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
+    compute_t& d_W_k_x)
+{
+    // through k = (W_k @ x) / D ** 0.25
+    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
+    d_W_k_x = d_k / pow(D_, compute_t(0.25));
+}
+
+extern "C" void backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_at = static_cast<storage_t*>(at[3]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t d_W_k_x;
+        backward_after_point(
+            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_k_at[iT * B + iB]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
+            compute_t(D),
+            d_W_k_x);
+        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
+    }
+}
+
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
@@ -774,116 +660,13 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_after_point(
-    const compute_t d_phi_k_v_phi_k, const compute_t d_z, const compute_t phi_k, compute_t& d_phi_k_pre)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
-    d_phi_k_pre = phi_k * d_phi_k;
-}
-
-extern "C" void backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_phi_k_pre_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_phi_k_pre;
-        backward_after_point(
-            compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_at[(iT * B + iB) * M + iM]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            d_phi_k_pre);
-        d_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_k_pre);
-    }
-}
-
-// through phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_k_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_k_k_phi_k_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_k_pre_at[(iT * B + iB) * M + iM]);
-        d_k_k_phi_k_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 inline_point void backward_after2_point(
-    const compute_t d_k_k_phi_k_pre, compute_t& d_k_k)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
-}
-
-extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_k_k_phi_k_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_k_k;
-        backward_after2_point(
-            compute_t(d_k_k_phi_k_pre_at[iT * B + iB]),
-            d_k_k);
-        d_k_k_at[iT * B + iB] = storage_t(d_k_k);
-    }
-}
-
-inline_point void backward_after3_point(
-    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
-    compute_t& d_W_k_x)
-{
-    // through k = (W_k @ x) / D ** 0.25
-    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
-    d_W_k_x = d_k / pow(D_, compute_t(0.25));
-}
-
-extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_W_k_x_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t d_W_k_x;
-        backward_after3_point(
-            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
-            compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k_at[(iT * B + iB) * D + iD]),
-            compute_t(D),
-            d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
-    }
-}
-
-inline_point void backward_after4_point(
     const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
 {
     d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
 }
 
-extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
@@ -896,7 +679,7 @@ extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        backward_after4_point(
+        backward_after2_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
@@ -934,164 +717,107 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-inline_point void infer_before_point(
-    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    k_ = W_k_x * s1;
-}
-
-extern "C" void infer_before(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t q, k_;
-        infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            q, k_);
-        q_at[(iT * B + iB) * D + iD] = storage_t(q);
-        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void infer_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_at[(iT * B + iB) * D + iD])
-                * compute_t(q_at[(iT * B + iB) * D + iD]);
-        q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void infer_before_largest(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t best = 0;
-        int64 found = 0;
-        for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
-            if (iM == 0 || precedes(value, best, true)) {
-                best = value;
-                found = iM;
-            }
+        const compute_t D_ = compute_t(D);
+        double q_q_total = 0;
+        double k_k_total = 0;
+        #pragma omp simd reduction(+:q_q_total, k_k_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
         }
-        for (int64 iM = 0; iM < M; ++iM)
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == found);
+        const compute_t q_q = compute_t(q_q_total);
+        const compute_t k_k = compute_t(k_k_total);
+        q_q_at[iT * B + iB] = storage_t(q_q);
+        k_k_at[iT * B + iB] = storage_t(k_k);
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void infer_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void infer_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_at[(iT * B + iB) * D + iD])
-                * compute_t(k_at[(iT * B + iB) * D + iD]);
-        k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void infer_before2_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
-    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    phi_q = exp(phi_q_pre);
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    phi_k = exp(phi_k_pre);
-}
-
-extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t phi_q, phi_k;
-        infer_before2_point(
-            compute_t(a_at[(iT * B + iB) * M + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            phi_q, phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        for (int64 iM = 0; iM < M; ++iM)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+
+        double max_a_total = 0;
+        #pragma omp simd reduction(+:max_a_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        const compute_t max_a = compute_t(max_a_total);
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
     }
 }
 
-inline_point void infer_before3_point(
+inline_point void infer_before_point(
     const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
 {
     // S = S[t-1] + outer(v, phi_k)
     v_phi_k = v * phi_k;
 }
 
-extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
+extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
@@ -1104,7 +830,7 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
     for (int64 iM = 0; iM < M; ++iM)
     {
         compute_t v_phi_k;
-        infer_before3_point(
+        infer_before_point(
             compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
@@ -1237,165 +963,108 @@ extern "C" void infer_after(int64, const int64* sizes, void* const* at)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-inline_point void step_before_point(
-    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    k_ = W_k_x * s1;
-}
-
-extern "C" void step_before(int64, const int64* sizes, void* const* at)
+extern "C" void step_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
     const storage_t* __restrict__ W_q_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ W_k_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t q, k_;
-        step_before_point(
-            compute_t(W_q_x_at[(iT * B + iB) * D + iD]),
-            compute_t(D),
-            compute_t(W_k_x_at[(iT * B + iB) * D + iD]),
-            q, k_);
-        q_at[(iT * B + iB) * D + iD] = storage_t(q);
-        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void step_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_at[(iT * B + iB) * D + iD])
-                * compute_t(q_at[(iT * B + iB) * D + iD]);
-        q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void step_before_largest(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t best = 0;
-        int64 found = 0;
-        for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
-            if (iM == 0 || precedes(value, best, true)) {
-                best = value;
-                found = iM;
-            }
+        const compute_t D_ = compute_t(D);
+        double q_q_total = 0;
+        double k_k_total = 0;
+        #pragma omp simd reduction(+:q_q_total, k_k_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t W_q_x = compute_t(W_q_x_at[(iT * B + iB) * D + iD]);
+            const compute_t W_k_x = compute_t(W_k_x_at[(iT * B + iB) * D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
         }
-        for (int64 iM = 0; iM < M; ++iM)
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == found);
+        const compute_t q_q = compute_t(q_q_total);
+        const compute_t k_k = compute_t(k_k_total);
+        q_q_at[iT * B + iB] = storage_t(q_q);
+        k_k_at[iT * B + iB] = storage_t(k_k);
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void step_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void step_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_at[(iT * B + iB) * D + iD])
-                * compute_t(k_at[(iT * B + iB) * D + iD]);
-        k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void step_before2_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
-    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    phi_q = exp(phi_q_pre);
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    phi_k = exp(phi_k_pre);
-}
-
-extern "C" void step_before2(int64, const int64* sizes, void* const* at)
+extern "C" void step_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t phi_q, phi_k;
-        step_before2_point(
-            compute_t(a_at[(iT * B + iB) * M + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            phi_q, phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        for (int64 iM = 0; iM < M; ++iM)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+
+        double max_a_total = 0;
+        #pragma omp simd reduction(+:max_a_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        const compute_t max_a = compute_t(max_a_total);
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
     }
 }
 
-inline_point void step_before3_point(
+inline_point void step_before_point(
     const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
 {
     // S = S[t-1] + outer(v, phi_k)
     v_phi_k = v * phi_k;
 }
 
-extern "C" void step_before3(int64, const int64* sizes, void* const* at)
+extern "C" void step_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
@@ -1408,7 +1077,7 @@ extern "C" void step_before3(int64, const int64* sizes, void* const* at)
     for (int64 iM = 0; iM < M; ++iM)
     {
         compute_t v_phi_k;
-        step_before3_point(
+        step_before_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
@@ -1542,227 +1211,13 @@ extern "C" void step_after(int64, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 inline_point void jvp_before_point(
-    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t D_,
-    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& q,
-    compute_t& dot_q, compute_t& k_, compute_t& dot_k)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    dot_q = dot_W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
-    k_ = W_k_x * s1;
-    dot_k = dot_W_k_x * s1;
-}
-
-extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t q, dot_q, k_, dot_k;
-        jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
-            q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        dot_q_q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_q_q_q2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
-        dot_q_q_q2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void jvp_before_largest(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t best = 0;
-        int64 found = 0;
-        for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
-            if (iM == 0 || precedes(value, best, true)) {
-                best = value;
-                found = iM;
-            }
-        }
-        for (int64 iM = 0; iM < M; ++iM)
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == found);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void jvp_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_max_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        dot_max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void jvp_before_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_k_k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        dot_k_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void jvp_before_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_k_k_k2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
-        dot_k_k_k2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_before2_point(
     const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
 {
     // v = W_v @ x
     dot_v = dot_v_W_v + dot_v_x;
 }
 
-extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
@@ -1774,7 +1229,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_v;
-        jvp_before2_point(
+        jvp_before_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
             compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
@@ -1782,102 +1237,154 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_before3_point(
-    const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
-    const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
+extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    dot_q_q = dot_q_q_q + dot_q_q_q2;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    dot_k_k = dot_k_k_k + dot_k_k_k2;
-}
-
-extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_q_q2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_k_k_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_k_k2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[5]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t dot_q_q, dot_k_k;
-        jvp_before3_point(
-            compute_t(dot_q_q_q_at[iT * B + iB]),
-            compute_t(dot_q_q_q2_at[iT * B + iB]),
-            compute_t(dot_k_k_k_at[iT * B + iB]),
-            compute_t(dot_k_k_k2_at[iT * B + iB]),
-            dot_q_q, dot_k_k);
+        const compute_t D_ = compute_t(D);
+        double q_q_total = 0;
+        double dot_q_q_q_total = 0;
+        double dot_q_q_q2_total = 0;
+        double k_k_total = 0;
+        double dot_k_k_k_total = 0;
+        double dot_k_k_k2_total = 0;
+        #pragma omp simd reduction(+:q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, \
+            dot_k_k_k2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
+                + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            const compute_t dot_q = dot_W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+            const compute_t k_ = W_k_x * s1;
+            const compute_t dot_k = dot_W_k_x * s1;
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            dot_q_q_q_total += dot_q * q;
+            dot_q_q_q2_total += q * dot_q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+            dot_k_k_k_total += dot_k * k_;
+            dot_k_k_k2_total += k_ * dot_k;
+        }
+        const compute_t q_q = compute_t(q_q_total);
+        const compute_t dot_q_q_q = compute_t(dot_q_q_q_total);
+        const compute_t dot_q_q_q2 = compute_t(dot_q_q_q2_total);
+        const compute_t k_k = compute_t(k_k_total);
+        const compute_t dot_k_k_k = compute_t(dot_k_k_k_total);
+        const compute_t dot_k_k_k2 = compute_t(dot_k_k_k2_total);
+        q_q_at[iT * B + iB] = storage_t(q_q);
+        k_k_at[iT * B + iB] = storage_t(k_k);
+
+        // phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t dot_q_q = dot_q_q_q + dot_q_q_q2;
+        // phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t dot_k_k = dot_k_k_k + dot_k_k_k2;
         dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
         dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
     }
 }
 
-inline_point void jvp_before4_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
-    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
-    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& phi_q, compute_t& dot_phi_q,
-    compute_t& phi_k, compute_t& dot_phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
-    phi_q = exp(phi_q_pre);
-    dot_phi_q = dot_phi_q_pre * phi_q;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
-    phi_k = exp(phi_k_pre);
-    dot_phi_k = dot_phi_k_pre * phi_k;
-}
-
-extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_max_a_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t phi_q, dot_phi_q, phi_k, dot_phi_k;
-        jvp_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(dot_a_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_q_q_at[iT * B + iB]),
-            compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_k_k_at[iT * B + iB]),
-            phi_q, dot_phi_q, phi_k, dot_phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
-        dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        for (int64 iM = 0; iM < M; ++iM)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+
+        double max_a_total = 0;
+        double dot_max_a_total = 0;
+        #pragma omp simd reduction(+:max_a_total, dot_max_a_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+            dot_max_a_total += dot_a * a_argmax;
+        }
+        const compute_t max_a = compute_t(max_a_total);
+        const compute_t dot_max_a = compute_t(dot_max_a_total);
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+        }
     }
 }
 
-inline_point void jvp_before5_point(
+inline_point void jvp_before2_point(
     const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
     compute_t& v_phi_k, compute_t& dot_v_phi_k)
 {
@@ -1886,7 +1393,7 @@ inline_point void jvp_before5_point(
     dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
 }
 
-extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
@@ -1902,7 +1409,7 @@ extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
     for (int64 iM = 0; iM < M; ++iM)
     {
         compute_t v_phi_k, dot_v_phi_k;
-        jvp_before5_point(
+        jvp_before2_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -1984,130 +1491,89 @@ extern "C" void jvp_sequence2(int64, const int64* sizes, void* const* at)
     }
 }
 
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_phi_q_S_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
-        dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void jvp_after_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        z_phi_q_at[iT * B + iB] = storage_t(total);
+        double z_phi_q_total = 0;
+        double dot_z_phi_q_z_total = 0;
+        double dot_z_phi_q_phi_q_total = 0;
+        #pragma omp simd reduction(+:z_phi_q_total, dot_z_phi_q_z_total, dot_z_phi_q_phi_q_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            z_phi_q_total += z * phi_q;
+            dot_z_phi_q_z_total += dot_z * phi_q;
+            dot_z_phi_q_phi_q_total += z * dot_phi_q;
+        }
+        const compute_t z_phi_q = compute_t(z_phi_q_total);
+        const compute_t dot_z_phi_q_z = compute_t(dot_z_phi_q_z_total);
+        const compute_t dot_z_phi_q_phi_q = compute_t(dot_z_phi_q_phi_q_total);
+        z_phi_q_at[iT * B + iB] = storage_t(z_phi_q);
+
+        // y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
+        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
     }
 }
 
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void jvp_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_phi_q_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_phi_q_S_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        dot_z_phi_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void jvp_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_phi_q_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
-        dot_z_phi_q_phi_q_at[iT * B + iB] = storage_t(total);
+        double S_phi_q_total = 0;
+        double dot_S_phi_q_S_total = 0;
+        double dot_S_phi_q_phi_q_total = 0;
+        #pragma omp simd reduction(+:S_phi_q_total, dot_S_phi_q_S_total, dot_S_phi_q_phi_q_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            S_phi_q_total += S * phi_q;
+            dot_S_phi_q_S_total += dot_S * phi_q;
+            dot_S_phi_q_phi_q_total += S * dot_phi_q;
+        }
+        const compute_t S_phi_q = compute_t(S_phi_q_total);
+        const compute_t dot_S_phi_q_S = compute_t(dot_S_phi_q_S_total);
+        const compute_t dot_S_phi_q_phi_q = compute_t(dot_S_phi_q_phi_q_total);
+        S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(S_phi_q);
+        dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_S);
+        dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_phi_q);
     }
 }
 
 inline_point void jvp_after_point(
     const compute_t dot_S_phi_q_S, const compute_t dot_S_phi_q_phi_q, const compute_t S_phi_q,
-    const compute_t z_phi_q, compute_t& dot_S_phi_q, compute_t& y)
+    const compute_t z_phi_q, const compute_t dot_z_phi_q, compute_t& y, compute_t& dot_y)
 {
     // y = (S @ phi_q) / dot(z, phi_q)
-    dot_S_phi_q = dot_S_phi_q_S + dot_S_phi_q_phi_q;
-    y = S_phi_q / z_phi_q;
+    const compute_t dot_S_phi_q = dot_S_phi_q_S + dot_S_phi_q_phi_q;
+    const compute_t s1 = 1 / z_phi_q;
+    y = S_phi_q * s1;
+    dot_y = dot_S_phi_q * s1 - S_phi_q * dot_z_phi_q / square(z_phi_q);
 }
 
 extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
@@ -2117,79 +1583,23 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_S_phi_q_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ y_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_S_phi_q, y;
+        compute_t y, dot_y;
         jvp_after_point(
             compute_t(dot_S_phi_q_S_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH]),
             compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
             compute_t(z_phi_q_at[iT * B + iB]),
-            dot_S_phi_q, y);
-        dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q);
-        y_at[(iT * B + iB) * H + iH] = storage_t(y);
-    }
-}
-
-inline_point void jvp_after2_point(
-    const compute_t dot_z_phi_q_z, const compute_t dot_z_phi_q_phi_q, compute_t& dot_z_phi_q)
-{
-    // y = (S @ phi_q) / dot(z, phi_q)
-    dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
-}
-
-extern "C" void jvp_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_z_phi_q_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_z_phi_q_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_z_phi_q;
-        jvp_after2_point(
-            compute_t(dot_z_phi_q_z_at[iT * B + iB]),
-            compute_t(dot_z_phi_q_phi_q_at[iT * B + iB]),
-            dot_z_phi_q);
-        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
-    }
-}
-
-inline_point void jvp_after3_point(
-    const compute_t dot_S_phi_q, const compute_t dot_z_phi_q, const compute_t S_phi_q,
-    const compute_t z_phi_q, compute_t& dot_y)
-{
-    // y = (S @ phi_q) / dot(z, phi_q)
-    dot_y = dot_S_phi_q / z_phi_q - dot_z_phi_q * S_phi_q / square(z_phi_q);
-}
-
-extern "C" void jvp_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_S_phi_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_y_at = static_cast<storage_t*>(at[4]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_y;
-        jvp_after3_point(
-            compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]),
             compute_t(dot_z_phi_q_at[iT * B + iB]),
-            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            dot_y);
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
         dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
     }
 }
@@ -2199,227 +1609,13 @@ extern "C" void jvp_after3(int64, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
 inline_point void hvp_forward_before_point(
-    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t D_,
-    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& q,
-    compute_t& dot_q, compute_t& k_, compute_t& dot_k)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    dot_q = dot_W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
-    k_ = W_k_x * s1;
-    dot_k = dot_W_k_x * s1;
-}
-
-extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t q, dot_q, k_, dot_k;
-        hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
-            q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        dot_q_q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_q_q_q2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
-        dot_q_q_q2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_forward_before_largest(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t best = 0;
-        int64 found = 0;
-        for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
-            if (iM == 0 || precedes(value, best, true)) {
-                best = value;
-                found = iM;
-            }
-        }
-        for (int64 iM = 0; iM < M; ++iM)
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == found);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_forward_before_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_max_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        dot_max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_forward_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_forward_before_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_k_k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        dot_k_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_forward_before_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_k_k_k2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
-        dot_k_k_k2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_before2_point(
     const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
 {
     // v = W_v @ x
     dot_v = dot_v_W_v + dot_v_x;
 }
 
-extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
@@ -2431,7 +1627,7 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_v;
-        hvp_forward_before2_point(
+        hvp_forward_before_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
             compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
@@ -2439,106 +1635,158 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_before3_point(
-    const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
-    const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
+extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    dot_q_q = dot_q_q_q + dot_q_q_q2;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    dot_k_k = dot_k_k_k + dot_k_k_k2;
-}
-
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_q_q2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_k_k_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_k_k_k2_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[5]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t dot_q_q, dot_k_k;
-        hvp_forward_before3_point(
-            compute_t(dot_q_q_q_at[iT * B + iB]),
-            compute_t(dot_q_q_q2_at[iT * B + iB]),
-            compute_t(dot_k_k_k_at[iT * B + iB]),
-            compute_t(dot_k_k_k2_at[iT * B + iB]),
-            dot_q_q, dot_k_k);
+        const compute_t D_ = compute_t(D);
+        double q_q_total = 0;
+        double dot_q_q_q_total = 0;
+        double dot_q_q_q2_total = 0;
+        double k_k_total = 0;
+        double dot_k_k_k_total = 0;
+        double dot_k_k_k2_total = 0;
+        #pragma omp simd reduction(+:q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, \
+            dot_k_k_k2_total)
+        for (int64 iD = 0; iD < D; ++iD) {
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
+                + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            const compute_t dot_q = dot_W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+            const compute_t k_ = W_k_x * s1;
+            const compute_t dot_k = dot_W_k_x * s1;
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            dot_q_q_q_total += dot_q * q;
+            dot_q_q_q2_total += q * dot_q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+            dot_k_k_k_total += dot_k * k_;
+            dot_k_k_k2_total += k_ * dot_k;
+        }
+        const compute_t q_q = compute_t(q_q_total);
+        const compute_t dot_q_q_q = compute_t(dot_q_q_q_total);
+        const compute_t dot_q_q_q2 = compute_t(dot_q_q_q2_total);
+        const compute_t k_k = compute_t(k_k_total);
+        const compute_t dot_k_k_k = compute_t(dot_k_k_k_total);
+        const compute_t dot_k_k_k2 = compute_t(dot_k_k_k2_total);
+        q_q_at[iT * B + iB] = storage_t(q_q);
+        k_k_at[iT * B + iB] = storage_t(k_k);
+
+        // phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t dot_q_q = dot_q_q_q + dot_q_q_q2;
+        // phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t dot_k_k = dot_k_k_k + dot_k_k_k2;
         dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
         dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
     }
 }
 
-inline_point void hvp_forward_before4_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
-    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
-    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& dot_phi_q_pre, compute_t& phi_q,
-    compute_t& dot_phi_q, compute_t& dot_phi_k_pre, compute_t& phi_k, compute_t& dot_phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
-    phi_q = exp(phi_q_pre);
-    dot_phi_q = dot_phi_q_pre * phi_q;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
-    phi_k = exp(phi_k_pre);
-    dot_phi_k = dot_phi_k_pre * phi_k;
-}
-
-extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_max_a_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_phi_k_pre_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_phi_k_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[14]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k;
-        hvp_forward_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(dot_a_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_q_q_at[iT * B + iB]),
-            compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_k_k_at[iT * B + iB]),
-            dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k);
-        dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
-        dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
-        dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
+            dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        for (int64 iM = 0; iM < M; ++iM)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(iM == a_argmax_found);
+
+        double max_a_total = 0;
+        double dot_max_a_total = 0;
+        #pragma omp simd reduction(+:max_a_total, dot_max_a_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+            dot_max_a_total += dot_a * a_argmax;
+        }
+        const compute_t max_a = compute_t(max_a_total);
+        const compute_t dot_max_a = compute_t(dot_max_a_total);
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
+            dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+        }
     }
 }
 
-inline_point void hvp_forward_before5_point(
+inline_point void hvp_forward_before2_point(
     const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
     compute_t& v_phi_k, compute_t& dot_v_phi_k)
 {
@@ -2547,7 +1795,7 @@ inline_point void hvp_forward_before5_point(
     dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
 }
 
-extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
@@ -2563,7 +1811,7 @@ extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
     for (int64 iM = 0; iM < M; ++iM)
     {
         compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before5_point(
+        hvp_forward_before2_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -2645,120 +1893,77 @@ extern "C" void hvp_forward_sequence2(int64, const int64* sizes, void* const* at
     }
 }
 
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_forward_after_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_forward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_phi_q_S_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_forward_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
-        dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_forward_after_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        z_phi_q_at[iT * B + iB] = storage_t(total);
+        double z_phi_q_total = 0;
+        double dot_z_phi_q_z_total = 0;
+        double dot_z_phi_q_phi_q_total = 0;
+        #pragma omp simd reduction(+:z_phi_q_total, dot_z_phi_q_z_total, dot_z_phi_q_phi_q_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            z_phi_q_total += z * phi_q;
+            dot_z_phi_q_z_total += dot_z * phi_q;
+            dot_z_phi_q_phi_q_total += z * dot_phi_q;
+        }
+        const compute_t z_phi_q = compute_t(z_phi_q_total);
+        const compute_t dot_z_phi_q_z = compute_t(dot_z_phi_q_z_total);
+        const compute_t dot_z_phi_q_phi_q = compute_t(dot_z_phi_q_phi_q_total);
+        z_phi_q_at[iT * B + iB] = storage_t(z_phi_q);
+
+        // y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
+        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
     }
 }
 
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_forward_after_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_after_rows2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ S_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_phi_q_z_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_S_phi_q_S_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        dot_z_phi_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_forward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_phi_q_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
-        dot_z_phi_q_phi_q_at[iT * B + iB] = storage_t(total);
+        double S_phi_q_total = 0;
+        double dot_S_phi_q_S_total = 0;
+        double dot_S_phi_q_phi_q_total = 0;
+        #pragma omp simd reduction(+:S_phi_q_total, dot_S_phi_q_S_total, dot_S_phi_q_phi_q_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            S_phi_q_total += S * phi_q;
+            dot_S_phi_q_S_total += dot_S * phi_q;
+            dot_S_phi_q_phi_q_total += S * dot_phi_q;
+        }
+        const compute_t S_phi_q = compute_t(S_phi_q_total);
+        const compute_t dot_S_phi_q_S = compute_t(dot_S_phi_q_S_total);
+        const compute_t dot_S_phi_q_phi_q = compute_t(dot_S_phi_q_phi_q_total);
+        S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(S_phi_q);
+        dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_S);
+        dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_phi_q);
     }
 }
 
@@ -2789,137 +1994,53 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_after2_point(
-    const compute_t dot_z_phi_q_z, const compute_t dot_z_phi_q_phi_q, compute_t& dot_z_phi_q)
+extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const* at)
 {
-    // y = (S @ phi_q) / dot(z, phi_q)
-    dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
-}
-
-extern "C" void hvp_forward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ dot_z_phi_q_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_z_phi_q_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[2]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_phi_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_z_phi_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_S_phi_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
     for (int64 iB = 0; iB < B; ++iB)
     {
-        compute_t dot_z_phi_q;
-        hvp_forward_after2_point(
-            compute_t(dot_z_phi_q_z_at[iT * B + iB]),
-            compute_t(dot_z_phi_q_phi_q_at[iT * B + iB]),
-            dot_z_phi_q);
-        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
+        const compute_t dot_z_phi_q = compute_t(dot_z_phi_q_at[iT * B + iB]);
+        const compute_t z_phi_q = compute_t(z_phi_q_at[iT * B + iB]);
+        double d_dot_z_phi_q_dot_y_total = 0;
+        double d_z_phi_q_total = 0;
+        #pragma omp simd reduction(+:d_dot_z_phi_q_dot_y_total, d_z_phi_q_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_S_phi_q = compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            const compute_t s1 = 1 / square(z_phi_q);
+            const compute_t d_dot_y_by_z_phi_q = dy * (2 * S_phi_q * dot_z_phi_q / pow(z_phi_q, compute_t(3)) -
+                dot_S_phi_q * s1);
+            const compute_t d_dot_S_phi_q = dy / z_phi_q;
+            const compute_t d_S_phi_q = -dy * dot_z_phi_q * s1;
+            d_dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_phi_q);
+            d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+            d_dot_z_phi_q_dot_y_total += dy * S_phi_q;
+            d_z_phi_q_total += d_dot_y_by_z_phi_q;
+        }
+        const compute_t d_dot_z_phi_q_dot_y = compute_t(d_dot_z_phi_q_dot_y_total);
+        const compute_t d_z_phi_q = compute_t(d_z_phi_q_total);
+        d_z_phi_q_at[iT * B + iB] = storage_t(d_z_phi_q);
+
+        // through y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t d_dot_z_phi_q = -d_dot_z_phi_q_dot_y / square(z_phi_q);
+        d_dot_z_phi_q_at[iT * B + iB] = storage_t(d_dot_z_phi_q);
     }
 }
 
 // through y = (S @ phi_q) / dot(z, phi_q)
 extern "C" void hvp_backward_before_sum(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_z_phi_q_dot_y_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
-        d_dot_z_phi_q_dot_y_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_before_point(
-    const compute_t d_dot_z_phi_q_dot_y, const compute_t z_phi_q, compute_t& d_dot_z_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    d_dot_z_phi_q = -d_dot_z_phi_q_dot_y / square(z_phi_q);
-}
-
-extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_z_phi_q_dot_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_z_phi_q_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_z_phi_q;
-        hvp_backward_before_point(
-            compute_t(d_dot_z_phi_q_dot_y_at[iT * B + iB]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_dot_z_phi_q);
-        d_dot_z_phi_q_at[iT * B + iB] = storage_t(d_dot_z_phi_q);
-    }
-}
-
-inline_point void hvp_backward_before2_point(
-    const compute_t dy, const compute_t dot_S_phi_q, const compute_t dot_z_phi_q, const compute_t S_phi_q,
-    const compute_t z_phi_q, compute_t& d_dot_y_by_z_phi_q, compute_t& d_dot_S_phi_q, compute_t& d_S_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    const compute_t s1 = 1 / square(z_phi_q);
-    d_dot_y_by_z_phi_q = dy * (2 * dot_z_phi_q * S_phi_q / pow(z_phi_q, compute_t(3)) - dot_S_phi_q * s1);
-    d_dot_S_phi_q = dy / z_phi_q;
-    d_S_phi_q = -dy * dot_z_phi_q * s1;
-}
-
-extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_phi_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_z_phi_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ S_phi_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ z_phi_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_y_by_z_phi_q_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_S_phi_q_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q;
-        hvp_backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z_phi_q_at[iT * B + iB]),
-            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q);
-        d_dot_y_by_z_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_y_by_z_phi_q);
-        d_dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_phi_q);
-        d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
-    }
-}
-
-// through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_y_by_z_phi_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(d_dot_y_by_z_phi_q_at[(iT * B + iB) * H + iH]);
-        d_z_phi_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_dot_S_phi_q_at = static_cast<storage_t*>(at[0]);
@@ -2939,7 +2060,7 @@ extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const*
 }
 
 // through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_S_phi_q_at = static_cast<storage_t*>(at[0]);
@@ -2959,7 +2080,7 @@ extern "C" void hvp_backward_before_sum4(int64, const int64* sizes, void* const*
 }
 
 // through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_dot_S_phi_q_at = static_cast<storage_t*>(at[0]);
@@ -2978,21 +2099,7 @@ extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const*
     }
 }
 
-inline_point void hvp_backward_before3_point(
-    const compute_t d_dot_phi_q_dot_S_phi_q_phi_q, const compute_t d_dot_z_phi_q, const compute_t z,
-    const compute_t dot_phi_q_pre, const compute_t d_phi_q_S_phi_q, const compute_t d_phi_q_dot_S_phi_q_S,
-    const compute_t d_z_phi_q, const compute_t dot_z, const compute_t phi_q, compute_t& d_dot_phi_q_pre,
-    compute_t& d_phi_q_pre)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t d_dot_phi_q = d_dot_phi_q_dot_S_phi_q_phi_q + d_dot_z_phi_q * z;
-    const compute_t d_phi_q = d_dot_z_phi_q * dot_z + z * d_z_phi_q + dot_phi_q_pre * d_dot_phi_q + d_phi_q_S_phi_q
-        + d_phi_q_dot_S_phi_q_S;
-    d_dot_phi_q_pre = phi_q * d_dot_phi_q;
-    d_phi_q_pre = phi_q * d_phi_q;
-}
-
-extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at = static_cast<storage_t*>(at[0]);
@@ -3004,176 +2111,72 @@ extern "C" void hvp_backward_before3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_z_phi_q_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_z_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[10]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_dot_phi_q_pre, d_phi_q_pre;
-        hvp_backward_before3_point(
-            compute_t(d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_z_phi_q_at[iT * B + iB]),
-            compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]),
-            compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_phi_q_at[iT * B + iB]),
-            compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]),
-            compute_t(phi_q_at[(iT * B + iB) * M + iM]),
-            d_dot_phi_q_pre, d_phi_q_pre);
-        d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
-        d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
-    }
-}
-
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_backward_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_max_a_dot_phi_q_pre_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[14]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
-        d_dot_max_a_dot_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        const compute_t d_dot_z_phi_q = compute_t(d_dot_z_phi_q_at[iT * B + iB]);
+        const compute_t d_z_phi_q = compute_t(d_z_phi_q_at[iT * B + iB]);
+        double d_dot_max_a_dot_phi_q_pre_total = 0;
+        double d_max_a_phi_q_pre_total = 0;
+        double d_dot_q_q_dot_phi_q_pre_total = 0;
+        double d_q_q_phi_q_pre_total = 0;
+        #pragma omp simd reduction(+:d_dot_max_a_dot_phi_q_pre_total, d_max_a_phi_q_pre_total, \
+            d_dot_q_q_dot_phi_q_pre_total, d_q_q_phi_q_pre_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t d_dot_phi_q_dot_S_phi_q_phi_q = compute_t(d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB)
+                * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t dot_phi_q_pre = compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_dot_S_phi_q_S = compute_t(d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t d_dot_phi_q = d_dot_phi_q_dot_S_phi_q_phi_q + d_dot_z_phi_q * z;
+            const compute_t d_phi_q = d_dot_z_phi_q * dot_z + z * d_z_phi_q + dot_phi_q_pre * d_dot_phi_q +
+                d_phi_q_S_phi_q + d_phi_q_dot_S_phi_q_S;
+            const compute_t d_dot_phi_q_pre = phi_q * d_dot_phi_q;
+            const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
+            d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
+            d_dot_max_a_dot_phi_q_pre_total += d_dot_phi_q_pre;
+            d_max_a_phi_q_pre_total += d_phi_q_pre;
+            d_dot_q_q_dot_phi_q_pre_total += d_dot_phi_q_pre;
+            d_q_q_phi_q_pre_total += d_phi_q_pre;
+        }
+        const compute_t d_dot_max_a_dot_phi_q_pre = compute_t(d_dot_max_a_dot_phi_q_pre_total);
+        const compute_t d_max_a_phi_q_pre = compute_t(d_max_a_phi_q_pre_total);
+        const compute_t d_dot_q_q_dot_phi_q_pre = compute_t(d_dot_q_q_dot_phi_q_pre_total);
+        const compute_t d_q_q_phi_q_pre = compute_t(d_q_q_phi_q_pre_total);
 
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_backward_before_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_max_a_phi_q_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
-        d_max_a_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_backward_before_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_q_q_dot_phi_q_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
-        d_dot_q_q_dot_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" void hvp_backward_before_sum9(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_q_q_phi_q_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
-        d_q_q_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_before4_point(
-    const compute_t d_dot_max_a_dot_phi_q_pre, const compute_t d_max_a_phi_q_pre,
-    const compute_t d_dot_q_q_dot_phi_q_pre, const compute_t d_q_q_phi_q_pre, compute_t& d_dot_max_a,
-    compute_t& d_max_a, compute_t& d_dot_q_q, compute_t& d_q_q)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    d_dot_max_a = -d_dot_max_a_dot_phi_q_pre;
-    d_max_a = -d_max_a_phi_q_pre;
-    d_dot_q_q = -compute_t(0.5) * d_dot_q_q_dot_phi_q_pre;
-    d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
-}
-
-extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_max_a_dot_phi_q_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_max_a_phi_q_pre_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_q_q_dot_phi_q_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_q_q_phi_q_pre_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_max_a_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_max_a_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_max_a, d_max_a, d_dot_q_q, d_q_q;
-        hvp_backward_before4_point(
-            compute_t(d_dot_max_a_dot_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_max_a_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_dot_q_q_dot_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_q_q_phi_q_pre_at[iT * B + iB]),
-            d_dot_max_a, d_max_a, d_dot_q_q, d_q_q);
-        d_dot_max_a_at[iT * B + iB] = storage_t(d_dot_max_a);
-        d_max_a_at[iT * B + iB] = storage_t(d_max_a);
+        // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t d_dot_max_a = -d_dot_max_a_dot_phi_q_pre;
+        const compute_t d_max_a = -d_max_a_phi_q_pre;
+        const compute_t d_dot_q_q = -compute_t(0.5) * d_dot_q_q_dot_phi_q_pre;
+        const compute_t d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
         d_dot_q_q_at[iT * B + iB] = storage_t(d_dot_q_q);
         d_q_q_at[iT * B + iB] = storage_t(d_q_q);
+        #pragma GCC ivdep
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t d_dot_phi_q_pre = compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            // through a = Omega @ q
+            const compute_t d_dot_a = a_argmax * d_dot_max_a + d_dot_phi_q_pre;
+            const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
+            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+        }
     }
 }
 
-inline_point void hvp_backward_before5_point(
-    const compute_t d_dot_max_a, const compute_t a_argmax, const compute_t d_dot_phi_q_pre,
-    const compute_t d_max_a, const compute_t d_phi_q_pre, compute_t& d_dot_a, compute_t& d_a)
-{
-    // through a = Omega @ q
-    d_dot_a = d_dot_max_a * a_argmax + d_dot_phi_q_pre;
-    d_a = a_argmax * d_max_a + d_phi_q_pre;
-}
-
-extern "C" void hvp_backward_before5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_dot_max_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_max_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[5]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_dot_a, d_a;
-        hvp_backward_before5_point(
-            compute_t(d_dot_max_a_at[iT * B + iB]),
-            compute_t(a_argmax_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            compute_t(d_max_a_at[iT * B + iB]),
-            compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            d_dot_a, d_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
-    }
-}
-
-inline_point void hvp_backward_before6_point(
+inline_point void hvp_backward_before_point(
     const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q, const compute_t d_q_a,
     const compute_t d_q_q, const compute_t dot_q, const compute_t D_, compute_t& d_dot_W_q_x,
     compute_t& d_W_q_x)
@@ -3187,7 +2190,7 @@ inline_point void hvp_backward_before6_point(
     d_W_q_x = d_q * s2;
 }
 
-extern "C" void hvp_backward_before6(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
     const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
@@ -3203,7 +2206,7 @@ extern "C" void hvp_backward_before6(int64, const int64* sizes, void* const* at)
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_dot_W_q_x, d_W_q_x;
-        hvp_backward_before6_point(
+        hvp_backward_before_point(
             compute_t(parts_at[(iT * B + iB) * (2 * D) + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
             compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]),
@@ -3370,79 +2373,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
     }
 }
 
-// through S = S[t-1] + outer(v, phi_k)
-extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
-        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, phi_k)
-extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
-        d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, phi_k)
-extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
-    const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]);
-        d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after_point(
-    const compute_t d_dot_phi_k_dot_v_phi_k, const compute_t d_dot_z, const compute_t dot_phi_k_pre,
-    const compute_t d_phi_k_v_phi_k, const compute_t d_phi_k_dot_v_phi_k, const compute_t d_z,
-    const compute_t phi_k, compute_t& d_dot_phi_k_pre, compute_t& d_phi_k_pre)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t d_dot_phi_k = d_dot_phi_k_dot_v_phi_k + d_dot_z;
-    const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
-    d_dot_phi_k_pre = phi_k * d_dot_phi_k;
-    d_phi_k_pre = phi_k * d_phi_k;
-}
-
-extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at = static_cast<storage_t*>(at[0]);
@@ -3453,118 +2384,44 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at = static_cast<storage_t*>(at[7]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iM = 0; iM < M; ++iM)
-    {
-        compute_t d_dot_phi_k_pre, d_phi_k_pre;
-        hvp_backward_after_point(
-            compute_t(d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_z_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_phi_k_pre_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_at[(iT * B + iB) * M + iM]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            d_dot_phi_k_pre, d_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
-    }
-}
-
-// through phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_dot_k_k_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM]);
-        d_dot_k_k_dot_phi_k_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        double d_dot_k_k_dot_phi_k_pre_total = 0;
+        double d_k_k_phi_k_pre_total = 0;
+        #pragma omp simd reduction(+:d_dot_k_k_dot_phi_k_pre_total, d_k_k_phi_k_pre_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t d_dot_phi_k_dot_v_phi_k = compute_t(d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_dot_z = compute_t(d_dot_z_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k_pre = compute_t(dot_phi_k_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_k_dot_v_phi_k = compute_t(d_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t d_dot_phi_k = d_dot_phi_k_dot_v_phi_k + d_dot_z;
+            const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
+            const compute_t d_dot_phi_k_pre = phi_k * d_dot_phi_k;
+            const compute_t d_phi_k_pre = phi_k * d_phi_k;
+            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+            d_dot_k_k_dot_phi_k_pre_total += d_dot_phi_k_pre;
+            d_k_k_phi_k_pre_total += d_phi_k_pre;
+        }
+        const compute_t d_dot_k_k_dot_phi_k_pre = compute_t(d_dot_k_k_dot_phi_k_pre_total);
+        const compute_t d_k_k_phi_k_pre = compute_t(d_k_k_phi_k_pre_total);
 
-// through phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ d_k_k_phi_k_pre_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM]);
-        d_k_k_phi_k_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after2_point(
-    const compute_t d_dot_k_k_dot_phi_k_pre, const compute_t d_k_k_phi_k_pre, compute_t& d_dot_k_k,
-    compute_t& d_k_k)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    d_dot_k_k = -compute_t(0.5) * d_dot_k_k_dot_phi_k_pre;
-    d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
-}
-
-extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1];
-    const storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_k_k_phi_k_pre_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_k_k_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[3]);
-    for (int64 iT = 0; iT < T; ++iT)
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t d_dot_k_k, d_k_k;
-        hvp_backward_after2_point(
-            compute_t(d_dot_k_k_dot_phi_k_pre_at[iT * B + iB]),
-            compute_t(d_k_k_phi_k_pre_at[iT * B + iB]),
-            d_dot_k_k, d_k_k);
+        // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t d_dot_k_k = -compute_t(0.5) * d_dot_k_k_dot_phi_k_pre;
+        const compute_t d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
         d_dot_k_k_at[iT * B + iB] = storage_t(d_dot_k_k);
         d_k_k_at[iT * B + iB] = storage_t(d_k_k);
     }
 }
 
-inline_point void hvp_backward_after3_point(
-    const compute_t d_v_v_phi_k, const compute_t d_v_dot_v_phi_k, compute_t& d_v)
-{
-    // through v = W_v @ x
-    d_v = d_v_v_phi_k + d_v_dot_v_phi_k;
-}
-
-extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_v;
-        hvp_backward_after3_point(
-            compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
-            compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
-            d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
-    }
-}
-
-inline_point void hvp_backward_after4_point(
+inline_point void hvp_backward_after_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
     const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
@@ -3578,7 +2435,7 @@ inline_point void hvp_backward_after4_point(
     d_W_k_x = d_k * s2;
 }
 
-extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
@@ -3593,7 +2450,7 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     for (int64 iD = 0; iD < D; ++iD)
     {
         compute_t d_dot_W_k_x, d_W_k_x;
-        hvp_backward_after4_point(
+        hvp_backward_after_point(
             compute_t(parts2_at[(iT * B + iB) * (2 * D) + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
             compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]),
@@ -3607,14 +2464,78 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_backward_after5_point(
+extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[6]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double d_dot_v_total = 0;
+        double d_v_v_phi_k_total = 0;
+        double d_v_dot_v_phi_k_total = 0;
+        #pragma omp simd reduction(+:d_dot_v_total, d_v_v_phi_k_total, d_v_dot_v_phi_k_total)
+        for (int64 iM = 0; iM < M; ++iM) {
+            const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]);
+            const compute_t dot_phi_k = compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]);
+            // through S = S[t-1] + outer(v, phi_k)
+            d_dot_v_total += d_dot_S * phi_k;
+            d_v_v_phi_k_total += d_S * phi_k;
+            d_v_dot_v_phi_k_total += d_dot_S * dot_phi_k;
+        }
+        const compute_t d_dot_v = compute_t(d_dot_v_total);
+        const compute_t d_v_v_phi_k = compute_t(d_v_v_phi_k_total);
+        const compute_t d_v_dot_v_phi_k = compute_t(d_v_dot_v_phi_k_total);
+        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+        d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_phi_k);
+        d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_phi_k);
+    }
+}
+
+inline_point void hvp_backward_after2_point(
+    const compute_t d_v_v_phi_k, const compute_t d_v_dot_v_phi_k, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_phi_k + d_v_dot_v_phi_k;
+}
+
+extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
+    const storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_v;
+        hvp_backward_after2_point(
+            compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
+    }
+}
+
+inline_point void hvp_backward_after3_point(
     const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
     const compute_t d_x_dot_v_W_v, compute_t& d_x)
 {
     d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
 }
 
-extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
@@ -3628,7 +2549,7 @@ extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
     for (int64 iI = 0; iI < I; ++iI)
     {
         compute_t d_x;
-        hvp_backward_after5_point(
+        hvp_backward_after3_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),

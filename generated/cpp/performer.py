@@ -84,8 +84,8 @@ class Tape(NamedTuple):
     a_argmax: np.ndarray  # (T, B, M)
     q: np.ndarray  # (T, B, D)
     W_q_x_to_v: np.ndarray  # (T, B, 2 * D + H)
-    phi_k: np.ndarray  # (T, B, M)
     x: np.ndarray  # (T, B, I)
+    phi_k: np.ndarray  # (T, B, M)
     k: np.ndarray  # (T, B, D)
 
 
@@ -130,7 +130,6 @@ def forward(params, x, state=None):
     a = scratch("a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     a_argmax = np.empty((T, B, M), dtype)
-    max_a = scratch("max_a", (T, B), dtype)
     phi_q = np.empty((T, B, M), dtype)
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
@@ -141,26 +140,14 @@ def forward(params, x, state=None):
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
+    forward_before_rows = kernel(
+        "forward_before_rows", W_q_x_to_v, q, k, q_q, k_k,
+    )
+    forward_before_rows2 = kernel(
+        "forward_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
     forward_before = kernel(
-        "forward_before", W_q_x_to_v, q, k,
-    )
-    forward_before_sum = kernel(
-        "forward_before_sum", q, q_q,
-    )
-    forward_before_largest = kernel(
-        "forward_before_largest", a, a_argmax,
-    )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", a, a_argmax, max_a,
-    )
-    forward_before_sum3 = kernel(
-        "forward_before_sum3", k, k_k,
-    )
-    forward_before2 = kernel(
-        "forward_before2", a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
-    )
-    forward_before3 = kernel(
-        "forward_before3", W_q_x_to_v, phi_k, v_phi_k,
+        "forward_before", W_q_x_to_v, phi_k, v_phi_k,
     )
     forward_sequence = kernel(
         "forward_sequence", S_rows, v_phi_k,
@@ -180,21 +167,13 @@ def forward(params, x, state=None):
 
     # W_q_x, W_k_x, v side by side
     product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
-    forward_before()
+    forward_before_rows()
     # a = Omega @ q
     product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    forward_before_sum()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    forward_before_largest()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    forward_before_sum2()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    forward_before_sum3()
-    forward_before2()
-    forward_before3()
+    forward_before_rows2()
+    forward_before()
 
     forward_sequence()
     forward_sequence2()
@@ -205,7 +184,7 @@ def forward(params, x, state=None):
     forward_after_sum2()
     forward_after()
 
-    tape = Tape(size, dtype, S_phi_q, z_phi_q, S_rows, z_rows, phi_q, a_argmax, q, W_q_x_to_v, phi_k, x, k)
+    tape = Tape(size, dtype, S_phi_q, z_phi_q, S_rows, z_rows, phi_q, a_argmax, q, W_q_x_to_v, x, phi_k, k)
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
     return y, last, tape
 
@@ -229,8 +208,8 @@ def backward(params, tape, dy, dstate=None):
     a_argmax = tape.a_argmax
     q = tape.q
     W_q_x_to_v = tape.W_q_x_to_v
-    phi_k = tape.phi_k
     x = tape.x
+    phi_k = tape.phi_k
     k = tape.k
     T, B, I, H, M, D = sizes = [size[axis] for axis in ("T", "B", "I", "H", "M", "D")]
     kernel = bound("train", sizes, dtype)
@@ -241,14 +220,10 @@ def backward(params, tape, dy, dstate=None):
     Omega = np.ascontiguousarray(params["Omega"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
-    d_z_phi_q_y = scratch("d_z_phi_q_y", (T, B), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
     d_phi_q_S_phi_q = scratch("d_phi_q_S_phi_q", (T, B, M), dtype)
     d_phi_q_pre = scratch("d_phi_q_pre", (T, B, M), dtype)
-    d_max_a_phi_q_pre = scratch("d_max_a_phi_q_pre", (T, B), dtype)
-    d_max_a = scratch("d_max_a", (T, B), dtype)
-    d_q_q_phi_q_pre = scratch("d_q_q_phi_q_pre", (T, B), dtype)
     d_q_q = scratch("d_q_q", (T, B), dtype)
     d_a = scratch("d_a", (T, B, M), dtype)
     d_q_a = scratch("d_q_a", (T, B, D), dtype)
@@ -258,7 +233,6 @@ def backward(params, tape, dy, dstate=None):
     d_S = scratch("d_S", (T, B, H, M), dtype)
     d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
     d_phi_k_pre = scratch("d_phi_k_pre", (T, B, M), dtype)
-    d_k_k_phi_k_pre = scratch("d_k_k_phi_k_pre", (T, B), dtype)
     d_k_k = scratch("d_k_k", (T, B), dtype)
     d_v = scratch("d_v", (T, B, H), dtype)
     d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
@@ -274,35 +248,18 @@ def backward(params, tape, dy, dstate=None):
     d_Omega = np.empty((M, D), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
+    backward_before_rows = kernel(
+        "backward_before_rows", dy, S_phi_q, z_phi_q, d_z_phi_q, d_S_phi_q,
+    )
     backward_before_sum = kernel(
-        "backward_before_sum", dy, S_phi_q, d_z_phi_q_y,
+        "backward_before_sum", d_S_phi_q, S_rows, d_phi_q_S_phi_q,
+    )
+    backward_before_rows2 = kernel(
+        "backward_before_rows2", d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, a_argmax, d_phi_q_pre, d_q_q,
+        d_a,
     )
     backward_before = kernel(
-        "backward_before", d_z_phi_q_y, z_phi_q, d_z_phi_q,
-    )
-    backward_before2 = kernel(
-        "backward_before2", dy, z_phi_q, d_S_phi_q,
-    )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", d_S_phi_q, S_rows, d_phi_q_S_phi_q,
-    )
-    backward_before3 = kernel(
-        "backward_before3", d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, d_phi_q_pre,
-    )
-    backward_before_sum3 = kernel(
-        "backward_before_sum3", d_phi_q_pre, d_max_a_phi_q_pre,
-    )
-    backward_before_sum4 = kernel(
-        "backward_before_sum4", d_phi_q_pre, d_q_q_phi_q_pre,
-    )
-    backward_before4 = kernel(
-        "backward_before4", d_max_a_phi_q_pre, d_q_q_phi_q_pre, d_max_a, d_q_q,
-    )
-    backward_before5 = kernel(
-        "backward_before5", d_max_a, a_argmax, d_phi_q_pre, d_a,
-    )
-    backward_before6 = kernel(
-        "backward_before6", d_q_a, d_q_q, q, d_W_q_x,
+        "backward_before", d_q_a, d_q_q, q, d_W_q_x,
     )
     backward_sequence = kernel(
         "backward_sequence", d_z_prev_rows, d_z_phi_q, phi_q, d_z,
@@ -313,44 +270,29 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum = kernel(
         "backward_after_sum", d_S, W_q_x_to_v, d_phi_k_v_phi_k,
     )
+    backward_after_rows = kernel(
+        "backward_after_rows", d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre, d_k_k,
+    )
+    backward_after = kernel(
+        "backward_after", d_k_Omega_k, d_k_k, k, d_W_k_x,
+    )
     backward_after_sum2 = kernel(
         "backward_after_sum2", d_S, phi_k, d_v,
     )
-    backward_after = kernel(
-        "backward_after", d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre,
-    )
-    backward_after_sum3 = kernel(
-        "backward_after_sum3", d_phi_k_pre, d_k_k_phi_k_pre,
-    )
     backward_after2 = kernel(
-        "backward_after2", d_k_k_phi_k_pre, d_k_k,
-    )
-    backward_after3 = kernel(
-        "backward_after3", d_k_Omega_k, d_k_k, k, d_W_k_x,
-    )
-    backward_after4 = kernel(
-        "backward_after4", d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+        "backward_after2", d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_Omega_a, d_Omega_Omega_k, d_Omega,
     )
 
+    backward_before_rows()
     # through y = (S @ phi_q) / dot(z, phi_q)
     backward_before_sum()
-    backward_before()
-    backward_before2()
-    # through y = (S @ phi_q) / dot(z, phi_q)
-    backward_before_sum2()
-    backward_before3()
-    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    backward_before_sum3()
-    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    backward_before_sum4()
-    backward_before4()
-    backward_before5()
+    backward_before_rows2()
     # through a = Omega @ q
     product(d_a.reshape(-1, M), Omega, d_q_a.reshape(-1, D))
-    backward_before6()
+    backward_before()
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
 
@@ -359,30 +301,27 @@ def backward(params, tape, dy, dstate=None):
 
     # through S = S[t-1] + outer(v, phi_k)
     backward_after_sum()
-    # through S = S[t-1] + outer(v, phi_k)
-    backward_after_sum2()
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
     # through a = Omega @ q
     product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
-    backward_after()
-    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    backward_after_sum3()
+    backward_after_rows()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
-    backward_after2()
-    backward_after3()
+    backward_after()
     # through k = (W_k @ x) / D ** 0.25
     product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
     # through k = (W_k @ x) / D ** 0.25
     product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
-    backward_after4()
+    # through S = S[t-1] + outer(v, phi_k)
+    backward_after_sum2()
+    # through v = W_v @ x
+    product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
+    # through v = W_v @ x
+    product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
+    backward_after2()
     backward_finish()
 
     dparams = {
@@ -419,7 +358,6 @@ def infer(params, x, state=None):
     a = scratch("a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     a_argmax = scratch("a_argmax", (T, B, M), dtype)
-    max_a = scratch("max_a", (T, B), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
@@ -430,26 +368,14 @@ def infer(params, x, state=None):
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
+    infer_before_rows = kernel(
+        "infer_before_rows", W_q_x_to_v, q, k, q_q, k_k,
+    )
+    infer_before_rows2 = kernel(
+        "infer_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
     infer_before = kernel(
-        "infer_before", W_q_x_to_v, q, k,
-    )
-    infer_before_sum = kernel(
-        "infer_before_sum", q, q_q,
-    )
-    infer_before_largest = kernel(
-        "infer_before_largest", a, a_argmax,
-    )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", a, a_argmax, max_a,
-    )
-    infer_before_sum3 = kernel(
-        "infer_before_sum3", k, k_k,
-    )
-    infer_before2 = kernel(
-        "infer_before2", a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
-    )
-    infer_before3 = kernel(
-        "infer_before3", W_q_x_to_v, phi_k, v_phi_k,
+        "infer_before", W_q_x_to_v, phi_k, v_phi_k,
     )
     infer_sequence = kernel(
         "infer_sequence", S_rows, v_phi_k,
@@ -469,21 +395,13 @@ def infer(params, x, state=None):
 
     # W_q_x, W_k_x, v side by side
     product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
-    infer_before()
+    infer_before_rows()
     # a = Omega @ q
     product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    infer_before_sum()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    infer_before_largest()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    infer_before_sum2()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    infer_before_sum3()
-    infer_before2()
-    infer_before3()
+    infer_before_rows2()
+    infer_before()
 
     infer_sequence()
     infer_sequence2()
@@ -521,7 +439,6 @@ def step(params, x, state=None):
     a = scratch("a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     a_argmax = scratch("a_argmax", (T, B, M), dtype)
-    max_a = scratch("max_a", (T, B), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     Omega_k = scratch("Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
@@ -532,26 +449,14 @@ def step(params, x, state=None):
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
+    step_before_rows = kernel(
+        "step_before_rows", W_q_x, W_k_x, q, k, q_q, k_k,
+    )
+    step_before_rows2 = kernel(
+        "step_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
     step_before = kernel(
-        "step_before", W_q_x, W_k_x, q, k,
-    )
-    step_before_sum = kernel(
-        "step_before_sum", q, q_q,
-    )
-    step_before_largest = kernel(
-        "step_before_largest", a, a_argmax,
-    )
-    step_before_sum2 = kernel(
-        "step_before_sum2", a, a_argmax, max_a,
-    )
-    step_before_sum3 = kernel(
-        "step_before_sum3", k, k_k,
-    )
-    step_before2 = kernel(
-        "step_before2", a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
-    )
-    step_before3 = kernel(
-        "step_before3", v, phi_k, v_phi_k,
+        "step_before", v, phi_k, v_phi_k,
     )
     step_sequence = kernel(
         "step_sequence", S_rows, v_phi_k,
@@ -575,21 +480,13 @@ def step(params, x, state=None):
     product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, D))
     # v = W_v @ x
     product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
-    step_before()
+    step_before_rows()
     # a = Omega @ q
     product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    step_before_sum()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    step_before_largest()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    step_before_sum2()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    step_before_sum3()
-    step_before2()
-    step_before3()
+    step_before_rows2()
+    step_before()
 
     step_sequence()
     step_sequence2()
@@ -650,19 +547,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
-    dot_q_q_q = scratch("dot_q_q_q", (T, B), dtype)
-    dot_q_q_q2 = scratch("dot_q_q_q2", (T, B), dtype)
     dot_q_q = scratch("dot_q_q", (T, B), dtype)
     a_argmax = scratch("a_argmax", (T, B, M), dtype)
-    max_a = scratch("max_a", (T, B), dtype)
-    dot_max_a = scratch("dot_max_a", (T, B), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
     Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
     dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
-    dot_k_k_k = scratch("dot_k_k_k", (T, B), dtype)
-    dot_k_k_k2 = scratch("dot_k_k_k2", (T, B), dtype)
     dot_k_k = scratch("dot_k_k", (T, B), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
     dot_phi_k = scratch("dot_phi_k", (T, B, M), dtype)
@@ -671,10 +562,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     S_phi_q = scratch("S_phi_q", (T, B, H), dtype)
     dot_S_phi_q_S = scratch("dot_S_phi_q_S", (T, B, H), dtype)
     dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
-    dot_S_phi_q = scratch("dot_S_phi_q", (T, B, H), dtype)
     z_phi_q = scratch("z_phi_q", (T, B), dtype)
-    dot_z_phi_q_z = scratch("dot_z_phi_q_z", (T, B), dtype)
-    dot_z_phi_q_phi_q = scratch("dot_z_phi_q_phi_q", (T, B), dtype)
     dot_z_phi_q = scratch("dot_z_phi_q", (T, B), dtype)
     y = np.empty((T, B, H), dtype)
     dot_y = np.empty((T, B, H), dtype)
@@ -683,47 +571,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+        "jvp_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    jvp_before_sum = kernel(
-        "jvp_before_sum", q_to_dot_q, q_q,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q, k_k,
+        dot_q_q, dot_k_k,
     )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", q_to_dot_q, dot_q_q_q,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", q_to_dot_q, dot_q_q_q2,
-    )
-    jvp_before_largest = kernel(
-        "jvp_before_largest", a_to_dot_a_Omega, a_argmax,
-    )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", a_to_dot_a_Omega, a_argmax, max_a,
-    )
-    jvp_before_sum5 = kernel(
-        "jvp_before_sum5", dot_a, a_argmax, dot_max_a,
-    )
-    jvp_before_sum6 = kernel(
-        "jvp_before_sum6", k_to_dot_k, k_k,
-    )
-    jvp_before_sum7 = kernel(
-        "jvp_before_sum7", k_to_dot_k, dot_k_k_k,
-    )
-    jvp_before_sum8 = kernel(
-        "jvp_before_sum8", k_to_dot_k, dot_k_k_k2,
+    jvp_before_rows2 = kernel(
+        "jvp_before_rows2", a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k,
+        dot_Omega_k, dot_k_k, a_argmax, phi_q, dot_phi_q, phi_k, dot_phi_k,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
-    )
-    jvp_before3 = kernel(
-        "jvp_before3", dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
-    )
-    jvp_before4 = kernel(
-        "jvp_before4", a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a,
-        Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k, phi_q, dot_phi_q, phi_k, dot_phi_k,
-    )
-    jvp_before5 = kernel(
-        "jvp_before5", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        "jvp_before2", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     jvp_sequence = kernel(
         "jvp_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
@@ -731,32 +590,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     jvp_sequence2 = kernel(
         "jvp_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", S_rows, phi_q, S_phi_q,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", z_rows, phi_q, dot_z_rows, dot_phi_q, z_phi_q, dot_z_phi_q,
     )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", dot_S_rows, phi_q, dot_S_phi_q_S,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", S_rows, dot_phi_q, dot_S_phi_q_phi_q,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", z_rows, phi_q, z_phi_q,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", dot_z_rows, phi_q, dot_z_phi_q_z,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    jvp_after_rows2 = kernel(
+        "jvp_after_rows2", S_rows, phi_q, dot_S_rows, dot_phi_q, S_phi_q, dot_S_phi_q_S, dot_S_phi_q_phi_q,
     )
     jvp_after = kernel(
-        "jvp_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_S_phi_q, y,
-    )
-    jvp_after2 = kernel(
-        "jvp_after2", dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
-    )
-    jvp_after3 = kernel(
-        "jvp_after3", dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, dot_y,
+        "jvp_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_z_phi_q, y, dot_y,
     )
 
     # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
@@ -764,22 +605,11 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
     product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
     jvp_before()
+    jvp_before_rows()
     # a = Omega @ q
     product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
     # q, dot_q side by side
     product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    jvp_before_sum()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    jvp_before_sum2()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    jvp_before_sum3()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    jvp_before_largest()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    jvp_before_sum4()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    jvp_before_sum5()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(
         k_to_dot_k.reshape(-1, 2 * D)[:, :D],
@@ -788,35 +618,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     )
     # k, dot_k side by side
     product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    jvp_before_sum6()
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    jvp_before_sum7()
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    jvp_before_sum8()
+    jvp_before_rows2()
     jvp_before2()
-    jvp_before3()
-    jvp_before4()
-    jvp_before5()
 
     jvp_sequence()
     jvp_sequence2()
 
-    # y = (S @ phi_q) / dot(z, phi_q)
-    jvp_after_sum()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    jvp_after_sum2()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    jvp_after_sum3()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    jvp_after_sum4()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    jvp_after_sum5()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    jvp_after_sum6()
+    jvp_after_rows()
+    jvp_after_rows2()
     jvp_after()
-    jvp_after2()
-    jvp_after3()
 
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
     dot_last = {"S": dot_S_rows[T].copy(), "z": dot_z_rows[T].copy()}
@@ -869,20 +679,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
-    dot_q_q_q = scratch("dot_q_q_q", (T, B), dtype)
-    dot_q_q_q2 = scratch("dot_q_q_q2", (T, B), dtype)
     dot_q_q = scratch("dot_q_q", (T, B), dtype)
     a_argmax = scratch("a_argmax", (T, B, M), dtype)
-    max_a = scratch("max_a", (T, B), dtype)
-    dot_max_a = scratch("dot_max_a", (T, B), dtype)
     dot_phi_q_pre = scratch("dot_phi_q_pre", (T, B, M), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
     Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
     dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
-    dot_k_k_k = scratch("dot_k_k_k", (T, B), dtype)
-    dot_k_k_k2 = scratch("dot_k_k_k2", (T, B), dtype)
     dot_k_k = scratch("dot_k_k", (T, B), dtype)
     dot_phi_k_pre = scratch("dot_phi_k_pre", (T, B, M), dtype)
     phi_k = scratch("phi_k", (T, B, M), dtype)
@@ -894,56 +698,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_phi_q_phi_q = scratch("dot_S_phi_q_phi_q", (T, B, H), dtype)
     dot_S_phi_q = scratch("dot_S_phi_q", (T, B, H), dtype)
     z_phi_q = scratch("z_phi_q", (T, B), dtype)
-    dot_z_phi_q_z = scratch("dot_z_phi_q_z", (T, B), dtype)
-    dot_z_phi_q_phi_q = scratch("dot_z_phi_q_phi_q", (T, B), dtype)
     dot_z_phi_q = scratch("dot_z_phi_q", (T, B), dtype)
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+        "hvp_forward_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", q_to_dot_q, q_q,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q,
+        k_k, dot_q_q, dot_k_k,
     )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", q_to_dot_q, dot_q_q_q,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", q_to_dot_q, dot_q_q_q2,
-    )
-    hvp_forward_before_largest = kernel(
-        "hvp_forward_before_largest", a_to_dot_a_Omega, a_argmax,
-    )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", a_to_dot_a_Omega, a_argmax, max_a,
-    )
-    hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", dot_a, a_argmax, dot_max_a,
-    )
-    hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", k_to_dot_k, k_k,
-    )
-    hvp_forward_before_sum7 = kernel(
-        "hvp_forward_before_sum7", k_to_dot_k, dot_k_k_k,
-    )
-    hvp_forward_before_sum8 = kernel(
-        "hvp_forward_before_sum8", k_to_dot_k, dot_k_k_k2,
+    hvp_forward_before_rows2 = kernel(
+        "hvp_forward_before_rows2", a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega,
+        k_k, dot_Omega_k, dot_k_k, a_argmax, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k,
+        dot_phi_k,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
-    )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
-    )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a,
-        Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k, dot_phi_q_pre, phi_q, dot_phi_q,
-        dot_phi_k_pre, phi_k, dot_phi_k,
-    )
-    hvp_forward_before5 = kernel(
-        "hvp_forward_before5", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        "hvp_forward_before2", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
@@ -951,29 +724,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_sequence2 = kernel(
         "hvp_forward_sequence2", z_rows, phi_k, dot_z_rows, dot_phi_k,
     )
-    hvp_forward_after_sum = kernel(
-        "hvp_forward_after_sum", S_rows, phi_q, S_phi_q,
+    hvp_forward_after_rows = kernel(
+        "hvp_forward_after_rows", z_rows, phi_q, dot_z_rows, dot_phi_q, z_phi_q, dot_z_phi_q,
     )
-    hvp_forward_after_sum2 = kernel(
-        "hvp_forward_after_sum2", dot_S_rows, phi_q, dot_S_phi_q_S,
-    )
-    hvp_forward_after_sum3 = kernel(
-        "hvp_forward_after_sum3", S_rows, dot_phi_q, dot_S_phi_q_phi_q,
-    )
-    hvp_forward_after_sum4 = kernel(
-        "hvp_forward_after_sum4", z_rows, phi_q, z_phi_q,
-    )
-    hvp_forward_after_sum5 = kernel(
-        "hvp_forward_after_sum5", dot_z_rows, phi_q, dot_z_phi_q_z,
-    )
-    hvp_forward_after_sum6 = kernel(
-        "hvp_forward_after_sum6", z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    hvp_forward_after_rows2 = kernel(
+        "hvp_forward_after_rows2", S_rows, phi_q, dot_S_rows, dot_phi_q, S_phi_q, dot_S_phi_q_S,
+        dot_S_phi_q_phi_q,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, dot_S_phi_q,
-    )
-    hvp_forward_after2 = kernel(
-        "hvp_forward_after2", dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
     )
 
     # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
@@ -981,22 +740,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
     product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
     hvp_forward_before()
+    hvp_forward_before_rows()
     # a = Omega @ q
     product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
     # q, dot_q side by side
     product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_forward_before_sum()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_forward_before_sum2()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_forward_before_sum3()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_forward_before_largest()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_forward_before_sum4()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_forward_before_sum5()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(
         k_to_dot_k.reshape(-1, 2 * D)[:, :D],
@@ -1005,34 +753,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     # k, dot_k side by side
     product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    hvp_forward_before_sum6()
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    hvp_forward_before_sum7()
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    hvp_forward_before_sum8()
+    hvp_forward_before_rows2()
     hvp_forward_before2()
-    hvp_forward_before3()
-    hvp_forward_before4()
-    hvp_forward_before5()
 
     hvp_forward_sequence()
     hvp_forward_sequence2()
 
-    # y = (S @ phi_q) / dot(z, phi_q)
-    hvp_forward_after_sum()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    hvp_forward_after_sum2()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    hvp_forward_after_sum3()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    hvp_forward_after_sum4()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    hvp_forward_after_sum5()
-    # y = (S @ phi_q) / dot(z, phi_q)
-    hvp_forward_after_sum6()
+    hvp_forward_after_rows()
+    hvp_forward_after_rows2()
     hvp_forward_after()
-    hvp_forward_after2()
     dy = np.ascontiguousarray(cotangents["y"])
     Omega_to_dot_Omega = np.concatenate((Omega, dot_Omega))
     W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
@@ -1040,9 +769,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, M), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, M), dtype)
-    d_dot_z_phi_q_dot_y = scratch("d_dot_z_phi_q_dot_y", (T, B), dtype)
     d_dot_z_phi_q = scratch("d_dot_z_phi_q", (T, B), dtype)
-    d_dot_y_by_z_phi_q = scratch("d_dot_y_by_z_phi_q", (T, B, H), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_dot_S_phi_q = scratch("d_dot_S_phi_q", (T, B, H), dtype)
     d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
@@ -1051,13 +778,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_phi_q_dot_S_phi_q_S = scratch("d_phi_q_dot_S_phi_q_S", (T, B, M), dtype)
     d_dot_phi_q_pre = scratch("d_dot_phi_q_pre", (T, B, M), dtype)
     d_phi_q_pre = scratch("d_phi_q_pre", (T, B, M), dtype)
-    d_dot_max_a_dot_phi_q_pre = scratch("d_dot_max_a_dot_phi_q_pre", (T, B), dtype)
-    d_dot_max_a = scratch("d_dot_max_a", (T, B), dtype)
-    d_max_a_phi_q_pre = scratch("d_max_a_phi_q_pre", (T, B), dtype)
-    d_max_a = scratch("d_max_a", (T, B), dtype)
-    d_dot_q_q_dot_phi_q_pre = scratch("d_dot_q_q_dot_phi_q_pre", (T, B), dtype)
     d_dot_q_q = scratch("d_dot_q_q", (T, B), dtype)
-    d_q_q_phi_q_pre = scratch("d_q_q_phi_q_pre", (T, B), dtype)
     d_q_q = scratch("d_q_q", (T, B), dtype)
     d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * M), dtype)
     parts = scratch("parts", (T, B, 2 * D), dtype)
@@ -1074,9 +795,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
     d_phi_k_dot_v_phi_k = scratch("d_phi_k_dot_v_phi_k", (T, B, M), dtype)
     d_phi_k_pre_to_d_dot_phi_k_pre = scratch("d_phi_k_pre_to_d_dot_phi_k_pre", (T, B, 2 * M), dtype)
-    d_dot_k_k_dot_phi_k_pre = scratch("d_dot_k_k_dot_phi_k_pre", (T, B), dtype)
     d_dot_k_k = scratch("d_dot_k_k", (T, B), dtype)
-    d_k_k_phi_k_pre = scratch("d_k_k_phi_k_pre", (T, B), dtype)
     d_k_k = scratch("d_k_k", (T, B), dtype)
     d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
     d_v_v_phi_k = scratch("d_v_v_phi_k", (T, B, H), dtype)
@@ -1105,53 +824,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z_prev_rows[T % 2] = 0
     d_dot_S_prev_rows[T % 2] = dstate["S"]
     d_dot_z_prev_rows[T % 2] = dstate["z"]
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", dy, S_phi_q, z_phi_q, dot_S_phi_q, dot_z_phi_q, d_dot_z_phi_q,
+        d_dot_S_phi_q, d_S_phi_q, d_z_phi_q,
+    )
     hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", dy, S_phi_q, d_dot_z_phi_q_dot_y,
-    )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_z_phi_q_dot_y, z_phi_q, d_dot_z_phi_q,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", dy, dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, d_dot_y_by_z_phi_q,
-        d_dot_S_phi_q, d_S_phi_q,
+        "hvp_backward_before_sum", d_dot_S_phi_q, S_rows, d_dot_phi_q_dot_S_phi_q_phi_q,
     )
     hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", d_dot_y_by_z_phi_q, d_z_phi_q,
+        "hvp_backward_before_sum2", d_S_phi_q, S_rows, d_phi_q_S_phi_q,
     )
     hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", d_dot_S_phi_q, S_rows, d_dot_phi_q_dot_S_phi_q_phi_q,
+        "hvp_backward_before_sum3", d_dot_S_phi_q, dot_S_rows, d_phi_q_dot_S_phi_q_S,
     )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", d_S_phi_q, S_rows, d_phi_q_S_phi_q,
+    hvp_backward_before_rows2 = kernel(
+        "hvp_backward_before_rows2", d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre,
+        d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, a_argmax, d_dot_phi_q_pre,
+        d_phi_q_pre, d_dot_q_q, d_q_q, d_a_to_d_dot_a,
     )
-    hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", d_dot_S_phi_q, dot_S_rows, d_phi_q_dot_S_phi_q_S,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre,
-        d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, d_dot_phi_q_pre, d_phi_q_pre,
-    )
-    hvp_backward_before_sum6 = kernel(
-        "hvp_backward_before_sum6", d_dot_phi_q_pre, d_dot_max_a_dot_phi_q_pre,
-    )
-    hvp_backward_before_sum7 = kernel(
-        "hvp_backward_before_sum7", d_phi_q_pre, d_max_a_phi_q_pre,
-    )
-    hvp_backward_before_sum8 = kernel(
-        "hvp_backward_before_sum8", d_dot_phi_q_pre, d_dot_q_q_dot_phi_q_pre,
-    )
-    hvp_backward_before_sum9 = kernel(
-        "hvp_backward_before_sum9", d_phi_q_pre, d_q_q_phi_q_pre,
-    )
-    hvp_backward_before4 = kernel(
-        "hvp_backward_before4", d_dot_max_a_dot_phi_q_pre, d_max_a_phi_q_pre, d_dot_q_q_dot_phi_q_pre,
-        d_q_q_phi_q_pre, d_dot_max_a, d_max_a, d_dot_q_q, d_q_q,
-    )
-    hvp_backward_before5 = kernel(
-        "hvp_backward_before5", d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_a_to_d_dot_a,
-    )
-    hvp_backward_before6 = kernel(
-        "hvp_backward_before6", parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
+    hvp_backward_before = kernel(
+        "hvp_backward_before", parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q,
@@ -1170,36 +862,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_dot_S, dot_v, d_phi_k_dot_v_phi_k,
     )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_dot_S, phi_k, d_dot_v,
-    )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_S, phi_k, d_v_v_phi_k,
-    )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_dot_S, dot_phi_k, d_v_dot_v_phi_k,
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k,
+        d_phi_k_dot_v_phi_k, d_z, phi_k, d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k, d_k_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k,
-        d_phi_k_dot_v_phi_k, d_z, phi_k, d_phi_k_pre_to_d_dot_phi_k_pre,
+        "hvp_backward_after", parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
     )
-    hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k_dot_phi_k_pre,
-    )
-    hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", d_phi_k_pre_to_d_dot_phi_k_pre, d_k_k_phi_k_pre,
+    hvp_backward_after_rows2 = kernel(
+        "hvp_backward_after_rows2", d_dot_S, phi_k, d_S, dot_phi_k, d_dot_v, d_v_v_phi_k, d_v_dot_v_phi_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_k_k_dot_phi_k_pre, d_k_k_phi_k_pre, d_dot_k_k, d_k_k,
+        "hvp_backward_after2", d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
-    )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
-    )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+        "hvp_backward_after3", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -1211,34 +888,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_Omega_a, d_Omega_dot_a_q, d_Omega_Omega_k, d_Omega_dot_Omega_k_k, d_Omega,
     )
 
+    hvp_backward_before_rows()
     # through y = (S @ phi_q) / dot(z, phi_q)
     hvp_backward_before_sum()
-    hvp_backward_before()
-    hvp_backward_before2()
     # through y = (S @ phi_q) / dot(z, phi_q)
     hvp_backward_before_sum2()
     # through y = (S @ phi_q) / dot(z, phi_q)
     hvp_backward_before_sum3()
-    # through y = (S @ phi_q) / dot(z, phi_q)
-    hvp_backward_before_sum4()
-    # through y = (S @ phi_q) / dot(z, phi_q)
-    hvp_backward_before_sum5()
-    hvp_backward_before3()
-    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_backward_before_sum6()
-    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_backward_before_sum7()
-    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_backward_before_sum8()
-    # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_backward_before_sum9()
-    hvp_backward_before4()
-    hvp_backward_before5()
+    hvp_backward_before_rows2()
     # through a = Omega @ q
     product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
     # d_a, d_dot_a side by side
     product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
-    hvp_backward_before6()
+    hvp_backward_before()
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
     # through q = (W_q @ x) / D ** 0.25
@@ -1253,20 +915,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum2()
     # through S = S[t-1] + outer(v, phi_k)
     hvp_backward_after_sum3()
-    # through S = S[t-1] + outer(v, phi_k)
-    hvp_backward_after_sum4()
-    # through S = S[t-1] + outer(v, phi_k)
-    hvp_backward_after_sum5()
-    # through S = S[t-1] + outer(v, phi_k)
-    hvp_backward_after_sum6()
-    # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q_W_q_x)
     # through q = (W_q @ x) / D ** 0.25
     product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
-    # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
     # through a = Omega @ q
     product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
     # through a = Omega @ q
@@ -1275,11 +927,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
         d_Omega_dot_a_q,
     )
-    hvp_backward_after()
-    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    hvp_backward_after_sum7()
-    # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    hvp_backward_after_sum8()
+    hvp_backward_after_rows()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(
         d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
@@ -1304,13 +952,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
         d_Omega_dot_Omega_k_k,
     )
-    hvp_backward_after2()
-    hvp_backward_after3()
-    # through v = W_v @ x
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
-    hvp_backward_after4()
-    # d_W_k_x, d_dot_W_k_x, d_v side by side
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    hvp_backward_after()
     # through k = (W_k @ x) / D ** 0.25
     product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = (W_k @ x) / D ** 0.25
@@ -1319,7 +961,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_x.reshape(-1, I),
         d_W_k_dot_W_k_x_x,
     )
-    hvp_backward_after5()
+    hvp_backward_after_rows2()
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
+    # through v = W_v @ x
+    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+    hvp_backward_after2()
+    # through v = W_v @ x
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+    # d_W_k_x, d_dot_W_k_x, d_v side by side
+    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

@@ -325,43 +325,35 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void forward_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void forward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void forward_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
-        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        double S_a_y_arg_total = 0;
+        double S_b_y_arg2_total = 0;
+        #pragma omp simd reduction(+:S_a_y_arg_total, S_b_y_arg2_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
+        }
+        const compute_t S_a_y_arg = compute_t(S_a_y_arg_total);
+        const compute_t S_b_y_arg2 = compute_t(S_b_y_arg2_total);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
     }
 }
 
@@ -707,46 +699,6 @@ extern "C" void backward_after_sum6(int64, const int64* sizes, void* const* at)
     }
 }
 
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" void backward_after_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
-        d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" void backward_after_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
-        d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
 inline_point void backward_after_point(
     const compute_t d_D_S_a_arg1, const compute_t d_D_S_b_arg1, const compute_t d_D_y_arg,
     const compute_t d_D_y_arg2, const compute_t d_C_S_a_arg1, const compute_t d_C_S_b_arg1,
@@ -793,7 +745,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 // through C = cos(t * theta)
-extern "C" void backward_after_sum9(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after_sum7(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], K = sizes[4];
     const storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[0]);
@@ -810,33 +762,6 @@ extern "C" void backward_after_sum9(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_v_v_S_a_arg1, const compute_t d_v_v_S_b_arg1, compute_t& d_v)
-{
-    // through v = W_v @ x
-    d_v = d_v_v_S_a_arg1 + d_v_v_S_b_arg1;
-}
-
-extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_ka_x_to_d_v_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t d_v;
-        backward_after2_point(
-            compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
-            compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
-            d_v);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
-    }
-}
-
-inline_point void backward_after3_point(
     const compute_t d_S_a_arg1, const compute_t D, const compute_t d_S_b_arg1, const compute_t C,
     const compute_t k_a_sqrt, compute_t& d_W_kb_x, compute_t& d_W_ka_x)
 {
@@ -849,7 +774,7 @@ inline_point void backward_after3_point(
     d_W_ka_x = d_k_a * s1;
 }
 
-extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
+extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
@@ -864,7 +789,7 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     for (int64 iK = 0; iK < K; ++iK)
     {
         compute_t d_W_kb_x, d_W_ka_x;
-        backward_after3_point(
+        backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
@@ -873,6 +798,66 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
         d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
+    }
+}
+
+extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double d_v_v_S_a_arg1_total = 0;
+        double d_v_v_S_b_arg1_total = 0;
+        #pragma omp simd reduction(+:d_v_v_S_a_arg1_total, d_v_v_S_b_arg1_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+            d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
+            // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+            d_v_v_S_b_arg1_total += d_S_b * S_b_arg1;
+        }
+        const compute_t d_v_v_S_a_arg1 = compute_t(d_v_v_S_a_arg1_total);
+        const compute_t d_v_v_S_b_arg1 = compute_t(d_v_v_S_b_arg1_total);
+        d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_a_arg1);
+        d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_b_arg1);
+    }
+}
+
+inline_point void backward_after3_point(
+    const compute_t d_v_v_S_a_arg1, const compute_t d_v_v_S_b_arg1, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_S_a_arg1 + d_v_v_S_b_arg1;
+}
+
+extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_W_ka_x_to_d_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t d_v;
+        backward_after3_point(
+            compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -1110,43 +1095,35 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void infer_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void infer_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
-        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        double S_a_y_arg_total = 0;
+        double S_b_y_arg2_total = 0;
+        #pragma omp simd reduction(+:S_a_y_arg_total, S_b_y_arg2_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
+        }
+        const compute_t S_a_y_arg = compute_t(S_a_y_arg_total);
+        const compute_t S_b_y_arg2 = compute_t(S_b_y_arg2_total);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
     }
 }
 
@@ -1385,43 +1362,35 @@ extern "C" void step_sequence(int64, const int64* sizes, void* const* at)
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void step_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void step_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void step_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
-        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        double S_a_y_arg_total = 0;
+        double S_b_y_arg2_total = 0;
+        #pragma omp simd reduction(+:S_a_y_arg_total, S_b_y_arg2_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
+        }
+        const compute_t S_a_y_arg = compute_t(S_a_y_arg_total);
+        const compute_t S_b_y_arg2 = compute_t(S_b_y_arg2_total);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
     }
 }
 
@@ -1782,123 +1751,64 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ S_a_y_arg_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_S_a_y_arg_S_a_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_S_a_y_arg_y_arg_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_S_b_y_arg2_S_b_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_a_y_arg_S_a_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        dot_S_a_y_arg_S_a_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void jvp_after_sum3(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_a_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_y_arg_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_a_y_arg_y_arg_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_y_arg_at[(iT * B + iB) * K + iK]);
-        dot_S_a_y_arg_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void jvp_after_sum4(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ S_b_y_arg2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
-        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void jvp_after_sum5(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ dot_S_b_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ y_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_b_y_arg2_S_b_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(dot_S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
-        dot_S_b_y_arg2_S_b_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" void jvp_after_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ S_b_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_y_arg2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_y_arg2_at[(iT * B + iB) * K + iK]);
-        dot_S_b_y_arg2_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        double S_a_y_arg_total = 0;
+        double dot_S_a_y_arg_S_a_total = 0;
+        double dot_S_a_y_arg_y_arg_total = 0;
+        double S_b_y_arg2_total = 0;
+        double dot_S_b_y_arg2_S_b_total = 0;
+        double dot_S_b_y_arg2_y_arg2_total = 0;
+        #pragma omp simd reduction(+:S_a_y_arg_total, dot_S_a_y_arg_S_a_total, dot_S_a_y_arg_y_arg_total, \
+            S_b_y_arg2_total, dot_S_b_y_arg2_S_b_total, dot_S_b_y_arg2_y_arg2_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_a = compute_t(dot_S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_y_arg = compute_t(dot_y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_b = compute_t(dot_S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_y_arg2 = compute_t(dot_y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            dot_S_a_y_arg_S_a_total += dot_S_a * y_arg;
+            dot_S_a_y_arg_y_arg_total += S_a * dot_y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
+            dot_S_b_y_arg2_S_b_total += dot_S_b * y_arg2;
+            dot_S_b_y_arg2_y_arg2_total += S_b * dot_y_arg2;
+        }
+        const compute_t S_a_y_arg = compute_t(S_a_y_arg_total);
+        const compute_t dot_S_a_y_arg_S_a = compute_t(dot_S_a_y_arg_S_a_total);
+        const compute_t dot_S_a_y_arg_y_arg = compute_t(dot_S_a_y_arg_y_arg_total);
+        const compute_t S_b_y_arg2 = compute_t(S_b_y_arg2_total);
+        const compute_t dot_S_b_y_arg2_S_b = compute_t(dot_S_b_y_arg2_S_b_total);
+        const compute_t dot_S_b_y_arg2_y_arg2 = compute_t(dot_S_b_y_arg2_y_arg2_total);
+        S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+        dot_S_a_y_arg_S_a_at[(iT * B + iB) * H + iH] = storage_t(dot_S_a_y_arg_S_a);
+        dot_S_a_y_arg_y_arg_at[(iT * B + iB) * H + iH] = storage_t(dot_S_a_y_arg_y_arg);
+        S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
+        dot_S_b_y_arg2_S_b_at[(iT * B + iB) * H + iH] = storage_t(dot_S_b_y_arg2_S_b);
+        dot_S_b_y_arg2_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(dot_S_b_y_arg2_y_arg2);
     }
 }
 
@@ -2980,126 +2890,6 @@ extern "C" void hvp_backward_after_sum14(int64, const int64* sizes, void* const*
     }
 }
 
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" void hvp_backward_after_sum15(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
-        d_dot_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" void hvp_backward_after_sum16(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
-        d_dot_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" void hvp_backward_after_sum17(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
-        d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" void hvp_backward_after_sum18(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]);
-        d_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" void hvp_backward_after_sum19(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
-        d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" void hvp_backward_after_sum20(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iK = 0; iK < K; ++iK)
-            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]);
-        d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
 inline_point void hvp_backward_after_point(
     const compute_t d_S_b_arg1_v_S_b_arg1, const compute_t d_S_b_arg1_dot_v_S_b_arg1,
     const compute_t d_S_a_arg1_v_S_a_arg1, const compute_t d_S_a_arg1_dot_v_S_a_arg1,
@@ -3171,7 +2961,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 }
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" void hvp_backward_after_sum21(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum15(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
@@ -3190,7 +2980,7 @@ extern "C" void hvp_backward_after_sum21(int64, const int64* sizes, void* const*
 }
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" void hvp_backward_after_sum22(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum16(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
@@ -3209,7 +2999,7 @@ extern "C" void hvp_backward_after_sum22(int64, const int64* sizes, void* const*
 }
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" void hvp_backward_after_sum23(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum17(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[0]);
@@ -3228,7 +3018,7 @@ extern "C" void hvp_backward_after_sum23(int64, const int64* sizes, void* const*
 }
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" void hvp_backward_after_sum24(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum18(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], K = sizes[4];
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[0]);
@@ -3339,7 +3129,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 // through C = cos(t * theta)
-extern "C" void hvp_backward_after_sum25(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_backward_after_sum19(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], K = sizes[4];
     const storage_t* __restrict__ d_C_pre_at = static_cast<storage_t*>(at[0]);
@@ -3352,6 +3142,69 @@ extern "C" void hvp_backward_after_sum25(int64, const int64* sizes, void* const*
             total += compute_t(d_C_pre_at[iT * K + iK])
                 * compute_t(iT);
         d_theta_at[iK] = storage_t(total);
+    }
+}
+
+extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
+    const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_S_b_arg1_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[13]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        double d_dot_v_dot_v_S_a_arg1_total = 0;
+        double d_dot_v_dot_v_S_b_arg1_total = 0;
+        double d_v_v_S_a_arg1_total = 0;
+        double d_v_dot_v_S_a_arg1_total = 0;
+        double d_v_v_S_b_arg1_total = 0;
+        double d_v_dot_v_S_b_arg1_total = 0;
+        #pragma omp simd reduction(+:d_dot_v_dot_v_S_a_arg1_total, d_dot_v_dot_v_S_b_arg1_total, \
+            d_v_v_S_a_arg1_total, d_v_dot_v_S_a_arg1_total, d_v_v_S_b_arg1_total, \
+            d_v_dot_v_S_b_arg1_total)
+        for (int64 iK = 0; iK < K; ++iK) {
+            const compute_t d_dot_S_a = compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_dot_S_b = compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]);
+            // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+            d_dot_v_dot_v_S_a_arg1_total += d_dot_S_a * S_a_arg1;
+            // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+            d_dot_v_dot_v_S_b_arg1_total += d_dot_S_b * S_b_arg1;
+            d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
+            d_v_dot_v_S_a_arg1_total += d_dot_S_a * dot_S_a_arg1;
+            d_v_v_S_b_arg1_total += d_S_b * S_b_arg1;
+            d_v_dot_v_S_b_arg1_total += d_dot_S_b * dot_S_b_arg1;
+        }
+        const compute_t d_dot_v_dot_v_S_a_arg1 = compute_t(d_dot_v_dot_v_S_a_arg1_total);
+        const compute_t d_dot_v_dot_v_S_b_arg1 = compute_t(d_dot_v_dot_v_S_b_arg1_total);
+        const compute_t d_v_v_S_a_arg1 = compute_t(d_v_v_S_a_arg1_total);
+        const compute_t d_v_dot_v_S_a_arg1 = compute_t(d_v_dot_v_S_a_arg1_total);
+        const compute_t d_v_v_S_b_arg1 = compute_t(d_v_v_S_b_arg1_total);
+        const compute_t d_v_dot_v_S_b_arg1 = compute_t(d_v_dot_v_S_b_arg1_total);
+        d_dot_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v_dot_v_S_a_arg1);
+        d_dot_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v_dot_v_S_b_arg1);
+        d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_a_arg1);
+        d_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_S_a_arg1);
+        d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_b_arg1);
+        d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_S_b_arg1);
     }
 }
 

@@ -89,11 +89,11 @@ class Tape(NamedTuple):
     y_arg: np.ndarray  # (T, B, K)
     k_b: np.ndarray  # (T, B, K)
     k_a: np.ndarray  # (T, B, K)
-    S_a_arg1: np.ndarray  # (T, B, K)
-    S_b_arg1: np.ndarray  # (T, B, K)
     x: np.ndarray  # (T, B, I)
     C_pre: np.ndarray  # (T, K)
     k_a_sqrt: np.ndarray  # ()
+    S_a_arg1: np.ndarray  # (T, B, K)
+    S_b_arg1: np.ndarray  # (T, B, K)
 
 
 def init(I, H, K, seed=0, dtype=np.float32):
@@ -177,11 +177,8 @@ def forward(params, x, state=None):
     forward_sequence = kernel(
         "forward_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
     )
-    forward_after_sum = kernel(
-        "forward_after_sum", S_a_rows, y_arg, S_a_y_arg,
-    )
-    forward_after_sum2 = kernel(
-        "forward_after_sum2", S_b_rows, y_arg2, S_b_y_arg2,
+    forward_after_rows = kernel(
+        "forward_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
     )
     forward_after = kernel(
         "forward_after", S_a_y_arg, S_b_y_arg2, y,
@@ -197,14 +194,11 @@ def forward(params, x, state=None):
 
     forward_sequence()
 
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    forward_after_sum()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    forward_after_sum2()
+    forward_after_rows()
     forward_after()
 
-    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, D, C, y_arg2, y_arg, k_b, k_a, S_a_arg1,
-                S_b_arg1, x, C_pre, k_a_sqrt)
+    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, D, C, y_arg2, y_arg, k_b, k_a, x, C_pre,
+                k_a_sqrt, S_a_arg1, S_b_arg1)
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
     return y, last, tape
 
@@ -229,11 +223,11 @@ def backward(params, tape, dy, dstate=None):
     y_arg = tape.y_arg
     k_b = tape.k_b
     k_a = tape.k_a
-    S_a_arg1 = tape.S_a_arg1
-    S_b_arg1 = tape.S_b_arg1
     x = tape.x
     C_pre = tape.C_pre
     k_a_sqrt = tape.k_a_sqrt
+    S_a_arg1 = tape.S_a_arg1
+    S_b_arg1 = tape.S_b_arg1
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
     kernel = bound("train", sizes, dtype)
     dy = np.ascontiguousarray(cotangents["y"])
@@ -317,24 +311,21 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum6 = kernel(
         "backward_after_sum6", d_S_b_arg1, k_b, d_C_S_b_arg1,
     )
-    backward_after_sum7 = kernel(
-        "backward_after_sum7", d_S_a, S_a_arg1, d_v_v_S_a_arg1,
-    )
-    backward_after_sum8 = kernel(
-        "backward_after_sum8", d_S_b, S_b_arg1, d_v_v_S_b_arg1,
-    )
     backward_after = kernel(
         "backward_after", d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1, d_C_S_b_arg1,
         d_C_y_arg, d_C_y_arg2, C_pre, d_C_pre,
     )
-    backward_after_sum9 = kernel(
-        "backward_after_sum9", d_C_pre, d_theta,
+    backward_after_sum7 = kernel(
+        "backward_after_sum7", d_C_pre, d_theta,
     )
     backward_after2 = kernel(
-        "backward_after2", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
+        "backward_after2", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
+    )
+    backward_after_rows = kernel(
+        "backward_after_rows", d_S_a, S_a_arg1, d_S_b, S_b_arg1, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     backward_after3 = kernel(
-        "backward_after3", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
+        "backward_after3", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
     )
     backward_after4 = kernel(
         "backward_after4", d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x,
@@ -372,18 +363,15 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum5()
     # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
     backward_after_sum6()
-    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    backward_after_sum7()
-    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    backward_after_sum8()
     # through q_a = W_qa @ x
     product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa)
     # through q_b = W_qb @ x
     product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb)
     backward_after()
     # through C = cos(t * theta)
-    backward_after_sum9()
+    backward_after_sum7()
     backward_after2()
+    backward_after_rows()
     backward_after3()
     # d_W_ka_x, d_W_kb_x, d_v side by side
     product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H), W_ka_to_W_v, d_x_W_ka_x.reshape(-1, I))
@@ -464,11 +452,8 @@ def infer(params, x, state=None, t=0):
     infer_sequence = kernel(
         "infer_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
     )
-    infer_after_sum = kernel(
-        "infer_after_sum", S_a_rows, y_arg, S_a_y_arg,
-    )
-    infer_after_sum2 = kernel(
-        "infer_after_sum2", S_b_rows, y_arg2, S_b_y_arg2,
+    infer_after_rows = kernel(
+        "infer_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
     )
     infer_after = kernel(
         "infer_after", S_a_y_arg, S_b_y_arg2, y,
@@ -484,10 +469,7 @@ def infer(params, x, state=None, t=0):
 
     infer_sequence()
 
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    infer_after_sum()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    infer_after_sum2()
+    infer_after_rows()
     infer_after()
 
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
@@ -550,11 +532,8 @@ def step(params, x, state=None, t=0):
     step_sequence = kernel(
         "step_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
     )
-    step_after_sum = kernel(
-        "step_after_sum", S_a_rows, y_arg, S_a_y_arg,
-    )
-    step_after_sum2 = kernel(
-        "step_after_sum2", S_b_rows, y_arg2, S_b_y_arg2,
+    step_after_rows = kernel(
+        "step_after_rows", S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
     )
     step_after = kernel(
         "step_after", S_a_y_arg, S_b_y_arg2, y,
@@ -578,10 +557,7 @@ def step(params, x, state=None, t=0):
 
     step_sequence()
 
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    step_after_sum()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    step_after_sum2()
+    step_after_rows()
     step_after()
 
     state = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
@@ -702,23 +678,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
         dot_S_b_rows, dot_v_S_b_arg1,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", S_a_rows, y_arg, S_a_y_arg,
-    )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", dot_S_a_rows, y_arg, dot_S_a_y_arg_S_a,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", S_a_rows, dot_y_arg, dot_S_a_y_arg_y_arg,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", S_b_rows, y_arg2, S_b_y_arg2,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", dot_S_b_rows, y_arg2, dot_S_b_y_arg2_S_b,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", S_b_rows, dot_y_arg2, dot_S_b_y_arg2_y_arg2,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", S_a_rows, y_arg, dot_S_a_rows, dot_y_arg, S_b_rows, y_arg2, dot_S_b_rows,
+        dot_y_arg2, S_a_y_arg, dot_S_a_y_arg_S_a, dot_S_a_y_arg_y_arg, S_b_y_arg2, dot_S_b_y_arg2_S_b,
+        dot_S_b_y_arg2_y_arg2,
     )
     jvp_after = kernel(
         "jvp_after", dot_S_a_y_arg_S_a, dot_S_a_y_arg_y_arg, dot_S_b_y_arg2_S_b, dot_S_b_y_arg2_y_arg2,
@@ -738,18 +701,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
 
     jvp_sequence()
 
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    jvp_after_sum()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    jvp_after_sum2()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    jvp_after_sum3()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    jvp_after_sum4()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    jvp_after_sum5()
-    # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-    jvp_after_sum6()
+    jvp_after_rows()
     jvp_after()
 
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
@@ -1067,40 +1019,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum14 = kernel(
         "hvp_backward_after_sum14", d_dot_S_b_arg1, dot_k_b, d_C_dot_S_b_arg1,
     )
-    hvp_backward_after_sum15 = kernel(
-        "hvp_backward_after_sum15", d_dot_S_a, S_a_arg1, d_dot_v_dot_v_S_a_arg1,
-    )
-    hvp_backward_after_sum16 = kernel(
-        "hvp_backward_after_sum16", d_dot_S_b, S_b_arg1, d_dot_v_dot_v_S_b_arg1,
-    )
-    hvp_backward_after_sum17 = kernel(
-        "hvp_backward_after_sum17", d_S_a, S_a_arg1, d_v_v_S_a_arg1,
-    )
-    hvp_backward_after_sum18 = kernel(
-        "hvp_backward_after_sum18", d_dot_S_a, dot_S_a_arg1, d_v_dot_v_S_a_arg1,
-    )
-    hvp_backward_after_sum19 = kernel(
-        "hvp_backward_after_sum19", d_S_b, S_b_arg1, d_v_v_S_b_arg1,
-    )
-    hvp_backward_after_sum20 = kernel(
-        "hvp_backward_after_sum20", d_dot_S_b, dot_S_b_arg1, d_v_dot_v_S_b_arg1,
-    )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1,
         d_S_a_arg1_dot_v_S_a_arg1, d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1,
         d_S_a_arg1, d_W_ka_x_to_d_dot_v,
     )
-    hvp_backward_after_sum21 = kernel(
-        "hvp_backward_after_sum21", d_S_a_arg1, k_b, d_D_S_a_arg1,
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", d_S_a_arg1, k_b, d_D_S_a_arg1,
     )
-    hvp_backward_after_sum22 = kernel(
-        "hvp_backward_after_sum22", d_S_b_arg1, k_a, d_D_S_b_arg1,
+    hvp_backward_after_sum16 = kernel(
+        "hvp_backward_after_sum16", d_S_b_arg1, k_a, d_D_S_b_arg1,
     )
-    hvp_backward_after_sum23 = kernel(
-        "hvp_backward_after_sum23", d_S_a_arg1, k_a, d_C_S_a_arg1,
+    hvp_backward_after_sum17 = kernel(
+        "hvp_backward_after_sum17", d_S_a_arg1, k_a, d_C_S_a_arg1,
     )
-    hvp_backward_after_sum24 = kernel(
-        "hvp_backward_after_sum24", d_S_b_arg1, k_b, d_C_S_b_arg1,
+    hvp_backward_after_sum18 = kernel(
+        "hvp_backward_after_sum18", d_S_b_arg1, k_b, d_C_S_b_arg1,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_dot_D_dot_S_a_arg1, d_dot_D_dot_S_b_arg1, d_dot_D_dot_y_arg,
@@ -1109,8 +1043,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_C_dot_y_arg, d_dot_C_dot_y_arg2, d_C_S_a_arg1, d_C_dot_S_a_arg1, d_C_S_b_arg1,
         d_C_dot_S_b_arg1, d_C_y_arg, d_C_dot_y_arg, d_C_y_arg2, d_C_dot_y_arg2, C_pre, dot_C_pre, d_C_pre,
     )
-    hvp_backward_after_sum25 = kernel(
-        "hvp_backward_after_sum25", d_C_pre, d_theta,
+    hvp_backward_after_sum19 = kernel(
+        "hvp_backward_after_sum19", d_C_pre, d_theta,
+    )
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", d_dot_S_a, S_a_arg1, d_dot_S_b, S_b_arg1, d_S_a, dot_S_a_arg1, d_S_b,
+        dot_S_b_arg1, d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1,
+        d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1,
@@ -1199,18 +1138,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum13()
     # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
     hvp_backward_after_sum14()
-    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    hvp_backward_after_sum15()
-    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    hvp_backward_after_sum16()
-    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    hvp_backward_after_sum17()
-    # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    hvp_backward_after_sum18()
-    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    hvp_backward_after_sum19()
-    # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    hvp_backward_after_sum20()
     # through q_a = W_qa @ x
     product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa_q_a)
     # through q_a = W_qa @ x
@@ -1221,13 +1148,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_dot_q_b.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_qb_dot_q_b_x)
     hvp_backward_after()
     # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    hvp_backward_after_sum21()
+    hvp_backward_after_sum15()
     # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    hvp_backward_after_sum22()
+    hvp_backward_after_sum16()
     # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-    hvp_backward_after_sum23()
+    hvp_backward_after_sum17()
     # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-    hvp_backward_after_sum24()
+    hvp_backward_after_sum18()
     # through k_a = (W_ka @ x) / sqrt(2 * K)
     product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
     # through k_a = (W_ka @ x) / sqrt(2 * K)
@@ -1250,7 +1177,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after2()
     # through C = cos(t * theta)
-    hvp_backward_after_sum25()
+    hvp_backward_after_sum19()
+    hvp_backward_after_rows()
     hvp_backward_after3()
     # d_W_ka_x, d_dot_W_ka_x, d_W_kb_x, d_dot_W_kb_x, d_v, d_dot_v side by side
     product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H), W_ka_to_dot_W_v, d_x_W_ka_x.reshape(-1, I))

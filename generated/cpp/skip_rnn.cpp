@@ -188,20 +188,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     }
 }
 
-inline_point void forward_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
-    const compute_t h_prev, const compute_t u, compute_t& n_, compute_t& h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    n_ = tanh(n_pre);
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s = (1 - z) * h_prev + z * n_;
-    // h = u * s + (1 - u) * h[t-1]
-    h = h_prev * (1 - u) + u * s;
-}
-
-extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
@@ -210,73 +197,45 @@ extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t n_, h;
-        forward_step3_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h_at[iB * H + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[t * B + iB]),
-            n_, h);
-        n_at[(t * B + iB) * H + iH] = storage_t(n_);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void forward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        w_p_h_at[iB] = storage_t(total);
-    }
-}
+        const compute_t u = compute_t(u_at[t * B + iB]);
+        double w_p_h_total = 0;
+        #pragma omp simd reduction(+:w_p_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t n_ = tanh(n_pre);
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s = (1 - z) * h_prev + z * n_;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t h = h_prev * (1 - u) + u * s;
+            n_at[(t * B + iB) * H + iH] = storage_t(n_);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+        }
+        const compute_t w_p_h = compute_t(w_p_h_total);
 
-inline_point void forward_step4_point(
-    const compute_t w_p_h, const compute_t b_p, const compute_t p_prev, const compute_t u, compute_t& q,
-    compute_t& p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t q_pre = w_p_h + b_p;
-    q = sigmoid(q_pre);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t min_q = smaller(q, 1 - p_prev);
-    p = (p_prev + min_q) * (1 - u) + u * q;
-}
-
-extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t q, p;
-        forward_step4_point(
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(p_rows_at[t * B + iB]),
-            compute_t(u_at[t * B + iB]),
-            q, p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[t * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t min_q = smaller(q, 1 - p_prev);
+        const compute_t p = (1 - u) * (p_prev + min_q) + u * q;
         q_at[t * B + iB] = storage_t(q);
         p_rows_at[(t + 1) * B + iB] = storage_t(p);
     }
@@ -542,20 +501,7 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void infer_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
-    const compute_t h_prev, const compute_t u, compute_t& h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    const compute_t n_ = tanh(n_pre);
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s = (1 - z) * h_prev + z * n_;
-    // h = u * s + (1 - u) * h[t-1]
-    h = h_prev * (1 - u) + u * s;
-}
-
-extern "C" void infer_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
@@ -564,69 +510,42 @@ extern "C" void infer_step3(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        infer_step3_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h_at[iB * H + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(z_at[iB * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[iB]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void infer_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        w_p_h_at[iB] = storage_t(total);
-    }
-}
+        const compute_t u = compute_t(u_at[iB]);
+        double w_p_h_total = 0;
+        #pragma omp simd reduction(+:w_p_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t z = compute_t(z_at[iB * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t n_ = tanh(n_pre);
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s = (1 - z) * h_prev + z * n_;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t h = h_prev * (1 - u) + u * s;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+        }
+        const compute_t w_p_h = compute_t(w_p_h_total);
 
-inline_point void infer_step4_point(
-    const compute_t w_p_h, const compute_t b_p, const compute_t p_prev, const compute_t u, compute_t& p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t q_pre = w_p_h + b_p;
-    const compute_t q = sigmoid(q_pre);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t min_q = smaller(q, 1 - p_prev);
-    p = (p_prev + min_q) * (1 - u) + u * q;
-}
-
-extern "C" void infer_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t p;
-        infer_step4_point(
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(p_rows_at[(t % 2) * B + iB]),
-            compute_t(u_at[iB]),
-            p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[(t % 2) * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t min_q = smaller(q, 1 - p_prev);
+        const compute_t p = (1 - u) * (p_prev + min_q) + u * q;
         p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
     }
 }
@@ -703,20 +622,7 @@ extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void step_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
-    const compute_t h_prev, const compute_t u, compute_t& h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    const compute_t n_ = tanh(n_pre);
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s = (1 - z) * h_prev + z * n_;
-    // h = u * s + (1 - u) * h[t-1]
-    h = h_prev * (1 - u) + u * s;
-}
-
-extern "C" void step_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void step_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_n_x_at = static_cast<storage_t*>(at[0]);
@@ -725,69 +631,42 @@ extern "C" void step_step3(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h;
-        step_step3_point(
-            compute_t(W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_n_r_h_at[iB * H + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(z_at[iB * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[iB]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void step_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        w_p_h_at[iB] = storage_t(total);
-    }
-}
+        const compute_t u = compute_t(u_at[iB]);
+        double w_p_h_total = 0;
+        #pragma omp simd reduction(+:w_p_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_n_x = compute_t(W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t z = compute_t(z_at[iB * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t n_ = tanh(n_pre);
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s = (1 - z) * h_prev + z * n_;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t h = h_prev * (1 - u) + u * s;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+        }
+        const compute_t w_p_h = compute_t(w_p_h_total);
 
-inline_point void step_step4_point(
-    const compute_t w_p_h, const compute_t b_p, const compute_t p_prev, const compute_t u, compute_t& p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t q_pre = w_p_h + b_p;
-    const compute_t q = sigmoid(q_pre);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t min_q = smaller(q, 1 - p_prev);
-    p = (p_prev + min_q) * (1 - u) + u * q;
-}
-
-extern "C" void step_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[3]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t p;
-        step_step4_point(
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(p_rows_at[(t % 2) * B + iB]),
-            compute_t(u_at[iB]),
-            p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[(t % 2) * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t min_q = smaller(q, 1 - p_prev);
+        const compute_t p = (1 - u) * (p_prev + min_q) + u * q;
         p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
     }
 }
@@ -932,27 +811,7 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void jvp_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
-    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, const compute_t u, compute_t& h, compute_t& dot_h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
-    const compute_t n_ = tanh(n_pre);
-    const compute_t dot_n = dot_n_pre * (1 - square(n_));
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s1 = 1 - z;
-    const compute_t s = z * n_ + h_prev * s1;
-    const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
-    // h = u * s + (1 - u) * h[t-1]
-    const compute_t s2 = 1 - u;
-    h = h_prev * s2 + u * s;
-    dot_h = dot_h_prev * s2 + u * dot_s;
-}
-
-extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
@@ -966,128 +825,73 @@ extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[10]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t h, dot_h;
-        jvp_step3_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_n_r_h_at[iB * H + iH]),
-            compute_t(dot_b_n_at[iH]),
-            compute_t(z_at[iB * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[iB * H + iH]),
-            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[iB]),
-            h, dot_h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void jvp_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_w_p_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_b_p_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_p_rows_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        w_p_h_at[iB] = storage_t(total);
-    }
-}
+        const compute_t u = compute_t(u_at[iB]);
+        double w_p_h_total = 0;
+        double dot_w_p_h_w_p_total = 0;
+        double dot_w_p_h_h_total = 0;
+        #pragma omp simd reduction(+:w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
+            const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
+            const compute_t z = compute_t(z_at[iB * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_z = compute_t(dot_z_at[iB * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+            const compute_t n_ = tanh(n_pre);
+            const compute_t dot_n = dot_n_pre * (1 - square(n_));
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s1 = 1 - z;
+            const compute_t s = z * n_ + h_prev * s1;
+            const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t s2 = 1 - u;
+            const compute_t h = h_prev * s2 + u * s;
+            const compute_t dot_h = dot_h_prev * s2 + u * dot_s;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+            dot_w_p_h_w_p_total += dot_w_p * h;
+            dot_w_p_h_h_total += w_p * dot_h;
+        }
+        const compute_t w_p_h = compute_t(w_p_h_total);
+        const compute_t dot_w_p_h_w_p = compute_t(dot_w_p_h_w_p_total);
+        const compute_t dot_w_p_h_h = compute_t(dot_w_p_h_h_total);
 
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void jvp_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_p_h_w_p_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        dot_w_p_h_w_p_at[iB] = storage_t(total);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void jvp_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_p_h_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(w_p_at[iH])
-                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]);
-        dot_w_p_h_h_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void jvp_step4_point(
-    const compute_t dot_w_p_h_w_p, const compute_t dot_w_p_h_h, const compute_t w_p_h, const compute_t b_p,
-    const compute_t dot_b_p, const compute_t p_prev, const compute_t dot_p_prev, const compute_t u,
-    compute_t& p, compute_t& dot_p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
-    const compute_t q_pre = w_p_h + b_p;
-    const compute_t dot_q_pre = dot_b_p + dot_w_p_h;
-    const compute_t q = sigmoid(q_pre);
-    const compute_t dot_q = dot_q_pre * q * (1 - q);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t s1 = 1 - p_prev;
-    const compute_t min_q = smaller(q, s1);
-    const compute_t dot_min_q = compute_t((s1) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s1));
-    const compute_t s2 = 1 - u;
-    p = (p_prev + min_q) * s2 + u * q;
-    dot_p = dot_p_prev * s2 + u * dot_q + dot_min_q * s2;
-}
-
-extern "C" void jvp_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ dot_w_p_h_w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_p_h_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_b_p_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_p_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[7]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t p, dot_p;
-        jvp_step4_point(
-            compute_t(dot_w_p_h_w_p_at[iB]),
-            compute_t(dot_w_p_h_h_at[iB]),
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(dot_b_p_at[0]),
-            compute_t(p_rows_at[(t % 2) * B + iB]),
-            compute_t(dot_p_rows_at[(t % 2) * B + iB]),
-            compute_t(u_at[iB]),
-            p, dot_p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t dot_b_p = compute_t(dot_b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[(t % 2) * B + iB]);
+        const compute_t dot_p_prev = compute_t(dot_p_rows_at[(t % 2) * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t dot_q_pre = dot_b_p + dot_w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        const compute_t dot_q = dot_q_pre * q * (1 - q);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t s3 = 1 - p_prev;
+        const compute_t min_q = smaller(q, s3);
+        const compute_t dot_min_q = compute_t((s3) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s3));
+        const compute_t s4 = 1 - u;
+        const compute_t p = u * q + (p_prev + min_q) * s4;
+        const compute_t dot_p = u * dot_q + dot_p_prev * s4 + dot_min_q * s4;
         p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
         dot_p_rows_at[((t + 1) % 2) * B + iB] = storage_t(dot_p);
     }
@@ -1242,28 +1046,7 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     }
 }
 
-inline_point void hvp_forward_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
-    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, const compute_t u, compute_t& dot_n_pre,
-    compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
-    n_ = tanh(n_pre);
-    dot_n = dot_n_pre * (1 - square(n_));
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s1 = 1 - z;
-    const compute_t s = z * n_ + h_prev * s1;
-    const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
-    // h = u * s + (1 - u) * h[t-1]
-    const compute_t s2 = 1 - u;
-    h = h_prev * s2 + u * s;
-    dot_h = dot_h_prev * s2 + u * dot_s;
-}
-
-extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
@@ -1277,136 +1060,81 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[13]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_n_pre, n_, dot_n, h, dot_h;
-        hvp_forward_step3_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_n_r_h_at[iB * H + iH]),
-            compute_t(dot_b_n_at[iH]),
-            compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[t * B + iB]),
-            dot_n_pre, n_, dot_n, h, dot_h);
-        dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
-        n_at[(t * B + iB) * H + iH] = storage_t(n_);
-        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void hvp_forward_step_sum(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_w_p_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_b_p_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_p_rows_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        w_p_h_at[iB] = storage_t(total);
-    }
-}
+        const compute_t u = compute_t(u_at[t * B + iB]);
+        double w_p_h_total = 0;
+        double dot_w_p_h_w_p_total = 0;
+        double dot_w_p_h_h_total = 0;
+        #pragma omp simd reduction(+:w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total)
+        for (int64 iH = 0; iH < H; ++iH) {
+            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
+            const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
+            const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_z = compute_t(dot_z_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+            const compute_t n_ = tanh(n_pre);
+            const compute_t dot_n = dot_n_pre * (1 - square(n_));
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s1 = 1 - z;
+            const compute_t s = z * n_ + h_prev * s1;
+            const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t s2 = 1 - u;
+            const compute_t h = h_prev * s2 + u * s;
+            const compute_t dot_h = dot_h_prev * s2 + u * dot_s;
+            dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
+            n_at[(t * B + iB) * H + iH] = storage_t(n_);
+            dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+            dot_w_p_h_w_p_total += dot_w_p * h;
+            dot_w_p_h_h_total += w_p * dot_h;
+        }
+        const compute_t w_p_h = compute_t(w_p_h_total);
+        const compute_t dot_w_p_h_w_p = compute_t(dot_w_p_h_w_p_total);
+        const compute_t dot_w_p_h_h = compute_t(dot_w_p_h_h_total);
 
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void hvp_forward_step_sum2(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_p_h_w_p_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        dot_w_p_h_w_p_at[iB] = storage_t(total);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" void hvp_forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_w_p_h_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(w_p_at[iH])
-                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]);
-        dot_w_p_h_h_at[iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_step4_point(
-    const compute_t dot_w_p_h_w_p, const compute_t dot_w_p_h_h, const compute_t w_p_h, const compute_t b_p,
-    const compute_t dot_b_p, const compute_t p_prev, const compute_t dot_p_prev, const compute_t u,
-    compute_t& dot_q_pre, compute_t& q, compute_t& p, compute_t& dot_p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
-    const compute_t q_pre = w_p_h + b_p;
-    dot_q_pre = dot_b_p + dot_w_p_h;
-    q = sigmoid(q_pre);
-    const compute_t dot_q = dot_q_pre * q * (1 - q);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t s1 = 1 - p_prev;
-    const compute_t min_q = smaller(q, s1);
-    const compute_t dot_min_q = compute_t((s1) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s1));
-    const compute_t s2 = 1 - u;
-    p = (p_prev + min_q) * s2 + u * q;
-    dot_p = dot_p_prev * s2 + u * dot_q + dot_min_q * s2;
-}
-
-extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1];
-    const storage_t* __restrict__ dot_w_p_h_w_p_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_p_h_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_p_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_p_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_b_p_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ p_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_p_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[9]);
-    #pragma GCC ivdep
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        compute_t dot_q_pre, q, p, dot_p;
-        hvp_forward_step4_point(
-            compute_t(dot_w_p_h_w_p_at[iB]),
-            compute_t(dot_w_p_h_h_at[iB]),
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(dot_b_p_at[0]),
-            compute_t(p_rows_at[t * B + iB]),
-            compute_t(dot_p_rows_at[t * B + iB]),
-            compute_t(u_at[t * B + iB]),
-            dot_q_pre, q, p, dot_p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t dot_b_p = compute_t(dot_b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[t * B + iB]);
+        const compute_t dot_p_prev = compute_t(dot_p_rows_at[t * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t dot_q_pre = dot_b_p + dot_w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        const compute_t dot_q = dot_q_pre * q * (1 - q);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t s3 = 1 - p_prev;
+        const compute_t min_q = smaller(q, s3);
+        const compute_t dot_min_q = compute_t((s3) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s3));
+        const compute_t s4 = 1 - u;
+        const compute_t p = u * q + (p_prev + min_q) * s4;
+        const compute_t dot_p = u * dot_q + dot_p_prev * s4 + dot_min_q * s4;
         dot_q_pre_at[t * B + iB] = storage_t(dot_q_pre);
         q_at[t * B + iB] = storage_t(q);
         p_rows_at[(t + 1) * B + iB] = storage_t(p);

@@ -157,7 +157,6 @@ def forward(params, x, state=None):
     r_h = np.empty((T, B, H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
-    w_p_h = scratch("w_p_h", (B,), dtype)
     q = np.empty((T, B), dtype)
     h_rows[0] = state["h"]
     p_rows[0] = state["p"]
@@ -167,14 +166,8 @@ def forward(params, x, state=None):
     forward_step2 = kernel(
         "forward_step2", W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, r, z, r_h,
     )
-    forward_step3 = kernel(
-        "forward_step3", W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u, n,
-    )
-    forward_step_sum = kernel(
-        "forward_step_sum", w_p, h_rows, w_p_h,
-    )
-    forward_step4 = kernel(
-        "forward_step4", w_p_h, b_p, p_rows, u, q,
+    forward_step_rows = kernel(
+        "forward_step_rows", W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows, n, q,
     )
 
     # W_r_x, W_z_x, W_n_x side by side
@@ -187,10 +180,7 @@ def forward(params, x, state=None):
         forward_step2(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         product(r_h[t], U_n_T, U_n_r_h)
-        forward_step3(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        forward_step_sum(t)
-        forward_step4(t)
+        forward_step_rows(t)
 
     tape = Tape(size, dtype, u, q, p_rows, z, n, h_rows, r, x, r_h)
     last = {"h": h_rows[T].copy(), "p": p_rows[T].copy()}
@@ -340,7 +330,6 @@ def infer(params, x, state=None):
     z = scratch("z", (B, H), dtype)
     r_h = scratch("r_h", (B, H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
-    w_p_h = scratch("w_p_h", (B,), dtype)
     h_rows[0] = state["h"]
     p_rows[0] = state["p"]
     infer_step = kernel(
@@ -349,14 +338,8 @@ def infer(params, x, state=None):
     infer_step2 = kernel(
         "infer_step2", W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, z, r_h,
     )
-    infer_step3 = kernel(
-        "infer_step3", W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u,
-    )
-    infer_step_sum = kernel(
-        "infer_step_sum", w_p, h_rows, w_p_h,
-    )
-    infer_step4 = kernel(
-        "infer_step4", w_p_h, b_p, p_rows, u,
+    infer_step_rows = kernel(
+        "infer_step_rows", W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows,
     )
 
     # W_r_x, W_z_x, W_n_x side by side
@@ -369,10 +352,7 @@ def infer(params, x, state=None):
         infer_step2(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         product(r_h, U_n_T, U_n_r_h)
-        infer_step3(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        infer_step_sum(t)
-        infer_step4(t)
+        infer_step_rows(t)
 
     last = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
     return h_rows[1:].copy(), last
@@ -409,7 +389,6 @@ def step(params, x, state=None):
     z = scratch("z", (B, H), dtype)
     r_h = scratch("r_h", (B, H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
-    w_p_h = scratch("w_p_h", (B,), dtype)
     h_rows[0] = state["h"]
     p_rows[0] = state["p"]
     step_step = kernel(
@@ -418,14 +397,8 @@ def step(params, x, state=None):
     step_step2 = kernel(
         "step_step2", W_r_x, U_r_h, b_r, W_z_x, U_z_h, b_z, h_rows, z, r_h,
     )
-    step_step3 = kernel(
-        "step_step3", W_n_x, U_n_r_h, b_n, z, h_rows, u,
-    )
-    step_step_sum = kernel(
-        "step_step_sum", w_p, h_rows, w_p_h,
-    )
-    step_step4 = kernel(
-        "step_step4", w_p_h, b_p, p_rows, u,
+    step_step_rows = kernel(
+        "step_step_rows", W_n_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows,
     )
 
     # r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
@@ -444,10 +417,7 @@ def step(params, x, state=None):
         step_step2(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         product(r_h, U_n.T, U_n_r_h)
-        step_step3(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        step_step_sum(t)
-        step_step4(t)
+        step_step_rows(t)
 
     state = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
     return h_rows[1:].copy()[0], state
@@ -526,9 +496,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     r_h_to_dot_r_h = scratch("r_h_to_dot_r_h", (B, 2 * H), dtype)
     U_n_r_h_to_dot_U_n_r_h_U_n = scratch("U_n_r_h_to_dot_U_n_r_h_U_n", (B, 2 * H), dtype)
     dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
-    w_p_h = scratch("w_p_h", (B,), dtype)
-    dot_w_p_h_w_p = scratch("dot_w_p_h_w_p", (B,), dtype)
-    dot_w_p_h_h = scratch("dot_w_p_h_h", (B,), dtype)
     h_rows[0] = state["h"]
     p_rows[0] = state["p"]
     dot_h_rows[0] = dot_state["h"]
@@ -543,21 +510,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step2", U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z,
         dot_W_z_x, dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_to_dot_r_h,
     )
-    jvp_step3 = kernel(
-        "jvp_step3", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h,
-        dot_b_n, z, h_rows, dot_z, dot_h_rows, u,
-    )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", w_p, h_rows, w_p_h,
-    )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", dot_w_p, h_rows, dot_w_p_h_w_p,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", w_p, dot_h_rows, dot_w_p_h_h,
-    )
-    jvp_step4 = kernel(
-        "jvp_step4", dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h,
+        dot_b_n, z, h_rows, dot_z, dot_h_rows, u, w_p, dot_w_p, b_p, dot_b_p, p_rows, dot_p_rows,
     )
 
     # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
@@ -577,14 +532,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         product(r_h_to_dot_r_h[:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
         # r_h, dot_r_h side by side
         product(r_h_to_dot_r_h, dot_U_n_to_U_n, dot_U_n_r_h)
-        jvp_step3(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        jvp_step_sum(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        jvp_step_sum2(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        jvp_step_sum3(t)
-        jvp_step4(t)
+        jvp_step_rows(t)
 
     last = {"h": h_rows[T].copy(), "p": p_rows[T % 2].copy()}
     dot_last = {"h": dot_h_rows[T].copy(), "p": dot_p_rows[T % 2].copy()}
@@ -671,9 +619,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
-    w_p_h = scratch("w_p_h", (B,), dtype)
-    dot_w_p_h_w_p = scratch("dot_w_p_h_w_p", (B,), dtype)
-    dot_w_p_h_h = scratch("dot_w_p_h_h", (B,), dtype)
     dot_q_pre = scratch("dot_q_pre", (T, B), dtype)
     q = scratch("q", (T, B), dtype)
     h_rows[0] = state["h"]
@@ -692,22 +637,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         b_z, dot_W_z_x, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z,
         r_h_to_dot_r_h,
     )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x,
-        dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows, u, dot_n_pre, n, dot_n,
-    )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", w_p, h_rows, w_p_h,
-    )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", dot_w_p, h_rows, dot_w_p_h_w_p,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", w_p, dot_h_rows, dot_w_p_h_h,
-    )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u,
-        dot_q_pre, q,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x,
+        dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows, u, w_p, dot_w_p, b_p, dot_b_p, p_rows,
+        dot_p_rows, dot_n_pre, n, dot_n, dot_q_pre, q,
     )
 
     # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
@@ -727,14 +660,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         product(r_h_to_dot_r_h[t][:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
         # r_h, dot_r_h side by side
         product(r_h_to_dot_r_h[t], dot_U_n_to_U_n, dot_U_n_r_h)
-        hvp_forward_step3(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        hvp_forward_step_sum(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        hvp_forward_step_sum2(t)
-        # q = sigmoid(dot(w_p, h) + b_p)
-        hvp_forward_step_sum3(t)
-        hvp_forward_step4(t)
+        hvp_forward_step_rows(t)
     dy = np.ascontiguousarray(cotangents["h"])
     U_n_to_dot_U_n = np.concatenate((U_n, dot_U_n))
     U_r_to_dot_U_z2 = np.concatenate((U_r, dot_U_r, U_z, dot_U_z))

@@ -38,17 +38,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
@@ -74,72 +81,59 @@ extern "C" __global__ void forward_before_sum(
             total += compute_t(a_at[(iT * B + iB) * N + iN])
                 * compute_t(a_at[(iT * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) n_sum_at[iT * B + iB] = storage_t(total);
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void forward_before_sum2(
+extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, storage_t* __restrict__ n_sum2_at)
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ n_sum_at,
+    const storage_t* __restrict__ limit_at, storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at,
+    storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
+        compute_t n_sum2_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_sum2_at[iT * B + iB] = storage_t(total);
+        block_sum(n_sum2_total);
+        const compute_t n_sum2 = n_sum2_total;
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        if (threadIdx.x == 0) {
+            n_at[iT * B + iB] = storage_t(n_);
+            max_n_at[iT * B + iB] = storage_t(max_n);
+            s_at[iT * B + iB] = storage_t(s);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
     }
 }
 
 __device__ inline void forward_before_point(
-    const compute_t n_sum, const compute_t n_sum2, const compute_t limit, compute_t& n_, compute_t& max_n,
-    compute_t& s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t n_pre = n_sum + n_sum2;
-    n_ = sqrt(n_pre);
-    // s = limit / max(n, limit)
-    max_n = larger(n_, limit);
-    s = limit / max_n;
-}
-
-extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ n_sum2_at,
-    const storage_t* __restrict__ limit_at, storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at,
-    storage_t* __restrict__ s_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t n_, max_n, s;
-        forward_before_point(
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n, s);
-        n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-        s_at[iT * B + iB] = storage_t(s);
-    }
-}
-
-__device__ inline void forward_before2_point(
     const compute_t a, const compute_t s, compute_t& y_a)
 {
     // y_a = a * s
     y_a = a * s;
 }
 
-extern "C" __global__ void forward_before2(
+extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ y_a_at)
 {
@@ -149,36 +143,11 @@ extern "C" __global__ void forward_before2(
         const int64 iB = n / N % B;
         const int64 iN = n % N;
         compute_t y_a;
-        forward_before2_point(
+        forward_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             y_a);
         y_a_at[(iT * B + iB) * N + iN] = storage_t(y_a);
-    }
-}
-
-__device__ inline void forward_before3_point(
-    const compute_t b, const compute_t s, compute_t& y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-}
-
-extern "C" __global__ void forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t y_b;
-        forward_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
     }
 }
 
@@ -197,78 +166,68 @@ extern "C" __global__ void backward_before_sum(
             total += compute_t(dy_y_a_at[(iT * B + iB) * N + iN])
                 * compute_t(a_at[(iT * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_s_y_a_at[iT * B + iB] = storage_t(total);
     }
 }
 
-// through y_b = b * s
-extern "C" __global__ void backward_before_sum2(
+extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ b_at,
-    storage_t* __restrict__ d_s_y_b_at)
+    const storage_t* __restrict__ d_s_y_a_at, const storage_t* __restrict__ limit_at,
+    const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ s_at, storage_t* __restrict__ d_n_pre_at,
+    storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_s_by_limit_at,
+    storage_t* __restrict__ d_b_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dy_y_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
+        compute_t d_s_y_b_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // through y_b = b * s
+            d_s_y_b_total += dy_y_b * b;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_y_b_at[iT * B + iB] = storage_t(total);
+        block_sum(d_s_y_b_total);
+        const compute_t d_s_y_b = d_s_y_b_total;
+
+        const compute_t d_s_y_a = compute_t(d_s_y_a_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        const compute_t s = compute_t(s_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t d_s = d_s_y_a + d_s_y_b;
+        const compute_t d_max_n = -limit * d_s / square(max_n);
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_pre = compute_t(0.5) * d_n / n_;
+        // through s = limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        const compute_t d_s_by_limit = d_s / max_n;
+        if (threadIdx.x == 0) {
+            d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
+            d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+            d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t d_b = dy_y_b * s + 2 * b * d_n_pre;
+            d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
+        }
     }
 }
 
 __device__ inline void backward_before_point(
-    const compute_t d_s_y_a, const compute_t d_s_y_b, const compute_t limit, const compute_t max_n,
-    const compute_t n_, compute_t& d_n_pre, compute_t& d_max_n_by_limit, compute_t& d_s_by_limit)
-{
-    // through s = limit / max(n, limit)
-    const compute_t d_s = d_s_y_a + d_s_y_b;
-    const compute_t d_max_n = -limit * d_s / square(max_n);
-    // through n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-    d_n_pre = compute_t(0.5) * d_n / n_;
-    // through s = limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-    d_s_by_limit = d_s / max_n;
-}
-
-extern "C" __global__ void backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ d_s_y_a_at, const storage_t* __restrict__ d_s_y_b_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
-    const storage_t* __restrict__ n_at, storage_t* __restrict__ d_n_pre_at,
-    storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_s_by_limit_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_n_pre, d_max_n_by_limit, d_s_by_limit;
-        backward_before_point(
-            compute_t(d_s_y_a_at[iT * B + iB]),
-            compute_t(d_s_y_b_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            d_n_pre, d_max_n_by_limit, d_s_by_limit);
-        d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
-        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
-        d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
-    }
-}
-
-__device__ inline void backward_before2_point(
     const compute_t d_n_pre, const compute_t a, const compute_t dy_y_a, const compute_t s, compute_t& d_a)
 {
     d_a = 2 * d_n_pre * a + dy_y_a * s;
 }
 
-extern "C" __global__ void backward_before2(
+extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ s_at,
@@ -280,41 +239,13 @@ extern "C" __global__ void backward_before2(
         const int64 iB = n / N % B;
         const int64 iN = n % N;
         compute_t d_a;
-        backward_before2_point(
+        backward_before_point(
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(dy_y_a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
-    }
-}
-
-__device__ inline void backward_before3_point(
-    const compute_t d_n_pre, const compute_t b, const compute_t dy_y_b, const compute_t s, compute_t& d_b)
-{
-    d_b = 2 * d_n_pre * b + dy_y_b * s;
-}
-
-extern "C" __global__ void backward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ b_at,
-    const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ d_b_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_b;
-        backward_before3_point(
-            compute_t(d_n_pre_at[iT * B + iB]),
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(dy_y_b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            d_b);
-        d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
     }
 }
 
@@ -330,7 +261,7 @@ extern "C" __global__ void backward_after_sum(
             const int64 iB = k % B;
             total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_max_n_at[0] = storage_t(total);
     }
 }
@@ -347,7 +278,7 @@ extern "C" __global__ void backward_after_sum2(
             const int64 iB = k % B;
             total += compute_t(d_s_by_limit_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_s_at[0] = storage_t(total);
     }
 }
@@ -392,68 +323,56 @@ extern "C" __global__ void infer_before_sum(
             total += compute_t(a_at[(iT * B + iB) * N + iN])
                 * compute_t(a_at[(iT * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) n_sum_at[iT * B + iB] = storage_t(total);
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void infer_before_sum2(
+extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, storage_t* __restrict__ n_sum2_at)
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ n_sum_at,
+    const storage_t* __restrict__ limit_at, storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
+        compute_t n_sum2_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_sum2_at[iT * B + iB] = storage_t(total);
+        block_sum(n_sum2_total);
+        const compute_t n_sum2 = n_sum2_total;
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        if (threadIdx.x == 0) {
+            s_at[iT * B + iB] = storage_t(s);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
     }
 }
 
 __device__ inline void infer_before_point(
-    const compute_t n_sum, const compute_t n_sum2, const compute_t limit, compute_t& s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t n_pre = n_sum + n_sum2;
-    const compute_t n_ = sqrt(n_pre);
-    // s = limit / max(n, limit)
-    const compute_t max_n = larger(n_, limit);
-    s = limit / max_n;
-}
-
-extern "C" __global__ void infer_before(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ n_sum2_at,
-    const storage_t* __restrict__ limit_at, storage_t* __restrict__ s_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t s;
-        infer_before_point(
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            s);
-        s_at[iT * B + iB] = storage_t(s);
-    }
-}
-
-__device__ inline void infer_before2_point(
     const compute_t a, const compute_t s, compute_t& y_a)
 {
     // y_a = a * s
     y_a = a * s;
 }
 
-extern "C" __global__ void infer_before2(
+extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ y_a_at)
 {
@@ -463,36 +382,11 @@ extern "C" __global__ void infer_before2(
         const int64 iB = n / N % B;
         const int64 iN = n % N;
         compute_t y_a;
-        infer_before2_point(
+        infer_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             y_a);
         y_a_at[(iT * B + iB) * N + iN] = storage_t(y_a);
-    }
-}
-
-__device__ inline void infer_before3_point(
-    const compute_t b, const compute_t s, compute_t& y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-}
-
-extern "C" __global__ void infer_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t y_b;
-        infer_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
     }
 }
 
@@ -514,68 +408,56 @@ extern "C" __global__ void step_before_sum(
             total += compute_t(a_at[(iT * B + iB) * N + iN])
                 * compute_t(a_at[(iT * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) n_sum_at[iT * B + iB] = storage_t(total);
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void step_before_sum2(
+extern "C" __global__ void step_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, storage_t* __restrict__ n_sum2_at)
+    const storage_t* __restrict__ b_at, const storage_t* __restrict__ n_sum_at,
+    const storage_t* __restrict__ limit_at, storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
+        compute_t n_sum2_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_sum2_at[iT * B + iB] = storage_t(total);
+        block_sum(n_sum2_total);
+        const compute_t n_sum2 = n_sum2_total;
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t s = limit / max_n;
+        if (threadIdx.x == 0) {
+            s_at[iT * B + iB] = storage_t(s);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+        }
     }
 }
 
 __device__ inline void step_before_point(
-    const compute_t n_sum, const compute_t n_sum2, const compute_t limit, compute_t& s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t n_pre = n_sum + n_sum2;
-    const compute_t n_ = sqrt(n_pre);
-    // s = limit / max(n, limit)
-    const compute_t max_n = larger(n_, limit);
-    s = limit / max_n;
-}
-
-extern "C" __global__ void step_before(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ n_sum2_at,
-    const storage_t* __restrict__ limit_at, storage_t* __restrict__ s_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t s;
-        step_before_point(
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            s);
-        s_at[iT * B + iB] = storage_t(s);
-    }
-}
-
-__device__ inline void step_before2_point(
     const compute_t a, const compute_t s, compute_t& y_a)
 {
     // y_a = a * s
     y_a = a * s;
 }
 
-extern "C" __global__ void step_before2(
+extern "C" __global__ void step_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ y_a_at)
 {
@@ -585,7 +467,7 @@ extern "C" __global__ void step_before2(
         const int64 iB = n / N % B;
         const int64 iN = n % N;
         compute_t y_a;
-        step_before2_point(
+        step_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             y_a);
@@ -593,202 +475,105 @@ extern "C" __global__ void step_before2(
     }
 }
 
-__device__ inline void step_before3_point(
-    const compute_t b, const compute_t s, compute_t& y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-}
-
-extern "C" __global__ void step_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ y_b_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t y_b;
-        step_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
-    }
-}
-
 #endif  // SYMRNN_STEP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void jvp_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ n_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void jvp_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ dot_n_sum_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dot_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void jvp_before_sum3(
+extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ dot_n_sum_a2_at)
+    storage_t* __restrict__ n_sum_at, storage_t* __restrict__ dot_n_sum_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+        compute_t n_sum_total = 0;
+        compute_t dot_n_sum_a_total = 0;
+        compute_t dot_n_sum_a2_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum_total += a * a;
+            dot_n_sum_a_total += dot_a * a;
+            dot_n_sum_a2_total += a * dot_a;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum_a2_at[iT * B + iB] = storage_t(total);
+        block_sum(n_sum_total, dot_n_sum_a_total, dot_n_sum_a2_total);
+        const compute_t n_sum = n_sum_total;
+        const compute_t dot_n_sum_a = dot_n_sum_a_total;
+        const compute_t dot_n_sum_a2 = dot_n_sum_a2_total;
+        if (threadIdx.x == 0) {
+            n_sum_at[iT * B + iB] = storage_t(n_sum);
+        }
+
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
+        if (threadIdx.x == 0) {
+            dot_n_sum_at[iT * B + iB] = storage_t(dot_n_sum);
+        }
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void jvp_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, storage_t* __restrict__ n_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_sum2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void jvp_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dot_b_at, const storage_t* __restrict__ b_at,
-    storage_t* __restrict__ dot_n_sum2_b_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum2_b_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void jvp_before_sum6(
+extern "C" __global__ void jvp_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
-    storage_t* __restrict__ dot_n_sum2_b2_at)
+    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ dot_n_sum_at,
+    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ dot_limit_at,
+    storage_t* __restrict__ s_at, storage_t* __restrict__ dot_s_at, storage_t* __restrict__ y_b_at,
+    storage_t* __restrict__ dot_y_b_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+        compute_t n_sum2_total = 0;
+        compute_t dot_n_sum2_b_total = 0;
+        compute_t dot_n_sum2_b2_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+            dot_n_sum2_b_total += dot_b * b;
+            dot_n_sum2_b2_total += b * dot_b;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum2_b2_at[iT * B + iB] = storage_t(total);
+        block_sum(n_sum2_total, dot_n_sum2_b_total, dot_n_sum2_b2_total);
+        const compute_t n_sum2 = n_sum2_total;
+        const compute_t dot_n_sum2_b = dot_n_sum2_b_total;
+        const compute_t dot_n_sum2_b2 = dot_n_sum2_b2_total;
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t dot_n_sum = compute_t(dot_n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t dot_n_pre = dot_n_sum + dot_n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
+        const compute_t s1 = 1 / max_n;
+        const compute_t s = limit * s1;
+        const compute_t dot_s = dot_limit * s1 - limit * dot_max_n / square(max_n);
+        if (threadIdx.x == 0) {
+            s_at[iT * B + iB] = storage_t(s);
+            dot_s_at[iT * B + iB] = storage_t(dot_s);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // y_b = b * s
+            const compute_t y_b = b * s;
+            const compute_t dot_y_b = b * dot_s + dot_b * s;
+            y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
+            dot_y_b_at[(iT * B + iB) * M + iM] = storage_t(dot_y_b);
+        }
     }
 }
 
 __device__ inline void jvp_before_point(
-    const compute_t dot_n_sum_a, const compute_t dot_n_sum_a2, const compute_t dot_n_sum2_b,
-    const compute_t dot_n_sum2_b2, const compute_t n_sum, const compute_t n_sum2, const compute_t limit,
-    const compute_t dot_limit, compute_t& s, compute_t& dot_s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
-    const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
-    const compute_t n_pre = n_sum + n_sum2;
-    const compute_t dot_n_pre = dot_n_sum + dot_n_sum2;
-    const compute_t n_ = sqrt(n_pre);
-    const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
-    // s = limit / max(n, limit)
-    const compute_t max_n = larger(n_, limit);
-    const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
-    const compute_t s1 = 1 / max_n;
-    s = limit * s1;
-    dot_s = dot_limit * s1 - limit * dot_max_n / square(max_n);
-}
-
-extern "C" __global__ void jvp_before(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dot_n_sum_a_at, const storage_t* __restrict__ dot_n_sum_a2_at,
-    const storage_t* __restrict__ dot_n_sum2_b_at, const storage_t* __restrict__ dot_n_sum2_b2_at,
-    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ n_sum2_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ dot_limit_at,
-    storage_t* __restrict__ s_at, storage_t* __restrict__ dot_s_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t s, dot_s;
-        jvp_before_point(
-            compute_t(dot_n_sum_a_at[iT * B + iB]),
-            compute_t(dot_n_sum_a2_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b2_at[iT * B + iB]),
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(dot_limit_at[0]),
-            s, dot_s);
-        s_at[iT * B + iB] = storage_t(s);
-        dot_s_at[iT * B + iB] = storage_t(dot_s);
-    }
-}
-
-__device__ inline void jvp_before2_point(
     const compute_t a, const compute_t s, const compute_t dot_a, const compute_t dot_s, compute_t& y_a,
     compute_t& dot_y_a)
 {
@@ -797,7 +582,7 @@ __device__ inline void jvp_before2_point(
     dot_y_a = a * dot_s + s * dot_a;
 }
 
-extern "C" __global__ void jvp_before2(
+extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_s_at,
@@ -809,7 +594,7 @@ extern "C" __global__ void jvp_before2(
         const int64 iB = n / N % B;
         const int64 iN = n % N;
         compute_t y_a, dot_y_a;
-        jvp_before2_point(
+        jvp_before_point(
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(s_at[iT * B + iB]),
             compute_t(dot_a_at[(iT * B + iB) * N + iN]),
@@ -820,361 +605,207 @@ extern "C" __global__ void jvp_before2(
     }
 }
 
-__device__ inline void jvp_before3_point(
-    const compute_t b, const compute_t s, const compute_t dot_b, const compute_t dot_s, compute_t& y_b,
-    compute_t& dot_y_b)
-{
-    // y_b = b * s
-    y_b = b * s;
-    dot_y_b = b * dot_s + s * dot_b;
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, const storage_t* __restrict__ s_at,
-    const storage_t* __restrict__ dot_b_at, const storage_t* __restrict__ dot_s_at,
-    storage_t* __restrict__ y_b_at, storage_t* __restrict__ dot_y_b_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t y_b, dot_y_b;
-        jvp_before3_point(
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(s_at[iT * B + iB]),
-            compute_t(dot_b_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_s_at[iT * B + iB]),
-            y_b, dot_y_b);
-        y_b_at[(iT * B + iB) * M + iM] = storage_t(y_b);
-        dot_y_b_at[(iT * B + iB) * M + iM] = storage_t(dot_y_b);
-    }
-}
-
 #endif  // SYMRNN_JVP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void hvp_forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ n_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void hvp_forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ dot_n_sum_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dot_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void hvp_forward_before_sum3(
+extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ dot_n_sum_a2_at)
+    storage_t* __restrict__ n_sum_at, storage_t* __restrict__ dot_n_sum_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+        compute_t n_sum_total = 0;
+        compute_t dot_n_sum_a_total = 0;
+        compute_t dot_n_sum_a2_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum_total += a * a;
+            dot_n_sum_a_total += dot_a * a;
+            dot_n_sum_a2_total += a * dot_a;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum_a2_at[iT * B + iB] = storage_t(total);
+        block_sum(n_sum_total, dot_n_sum_a_total, dot_n_sum_a2_total);
+        const compute_t n_sum = n_sum_total;
+        const compute_t dot_n_sum_a = dot_n_sum_a_total;
+        const compute_t dot_n_sum_a2 = dot_n_sum_a2_total;
+        if (threadIdx.x == 0) {
+            n_sum_at[iT * B + iB] = storage_t(n_sum);
+        }
+
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
+        if (threadIdx.x == 0) {
+            dot_n_sum_at[iT * B + iB] = storage_t(dot_n_sum);
+        }
     }
 }
 
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void hvp_forward_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ b_at, storage_t* __restrict__ n_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_sum2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void hvp_forward_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dot_b_at, const storage_t* __restrict__ b_at,
-    storage_t* __restrict__ dot_n_sum2_b_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum2_b_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// n = sqrt(sum(a * a) + sum(b * b))
-extern "C" __global__ void hvp_forward_before_sum6(
+extern "C" __global__ void hvp_forward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
-    storage_t* __restrict__ dot_n_sum2_b2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(b_at[(iT * B + iB) * M + iM])
-                * compute_t(dot_b_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_sum2_b2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_before_point(
-    const compute_t dot_n_sum_a, const compute_t dot_n_sum_a2, const compute_t dot_n_sum2_b,
-    const compute_t dot_n_sum2_b2, const compute_t n_sum, const compute_t n_sum2, const compute_t limit,
-    const compute_t dot_limit, compute_t& dot_n_pre, compute_t& n_, compute_t& max_n, compute_t& dot_max_n,
-    compute_t& dot_s)
-{
-    // n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t dot_n_sum = dot_n_sum_a + dot_n_sum_a2;
-    const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
-    const compute_t n_pre = n_sum + n_sum2;
-    dot_n_pre = dot_n_sum + dot_n_sum2;
-    n_ = sqrt(n_pre);
-    const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
-    // s = limit / max(n, limit)
-    max_n = larger(n_, limit);
-    dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
-    dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
-}
-
-extern "C" __global__ void hvp_forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dot_n_sum_a_at, const storage_t* __restrict__ dot_n_sum_a2_at,
-    const storage_t* __restrict__ dot_n_sum2_b_at, const storage_t* __restrict__ dot_n_sum2_b2_at,
-    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ n_sum2_at,
+    const storage_t* __restrict__ n_sum_at, const storage_t* __restrict__ dot_n_sum_at,
     const storage_t* __restrict__ limit_at, const storage_t* __restrict__ dot_limit_at,
     storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at,
     storage_t* __restrict__ dot_max_n_at, storage_t* __restrict__ dot_s_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t dot_n_pre, n_, max_n, dot_max_n, dot_s;
-        hvp_forward_before_point(
-            compute_t(dot_n_sum_a_at[iT * B + iB]),
-            compute_t(dot_n_sum_a2_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b_at[iT * B + iB]),
-            compute_t(dot_n_sum2_b2_at[iT * B + iB]),
-            compute_t(n_sum_at[iT * B + iB]),
-            compute_t(n_sum2_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(dot_limit_at[0]),
-            dot_n_pre, n_, max_n, dot_max_n, dot_s);
-        dot_n_pre_at[iT * B + iB] = storage_t(dot_n_pre);
-        n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-        dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
-        dot_s_at[iT * B + iB] = storage_t(dot_s);
+        compute_t n_sum2_total = 0;
+        compute_t dot_n_sum2_b_total = 0;
+        compute_t dot_n_sum2_b2_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // n = sqrt(sum(a * a) + sum(b * b))
+            n_sum2_total += b * b;
+            dot_n_sum2_b_total += dot_b * b;
+            dot_n_sum2_b2_total += b * dot_b;
+        }
+        block_sum(n_sum2_total, dot_n_sum2_b_total, dot_n_sum2_b2_total);
+        const compute_t n_sum2 = n_sum2_total;
+        const compute_t dot_n_sum2_b = dot_n_sum2_b_total;
+        const compute_t dot_n_sum2_b2 = dot_n_sum2_b2_total;
+
+        const compute_t n_sum = compute_t(n_sum_at[iT * B + iB]);
+        const compute_t dot_n_sum = compute_t(dot_n_sum_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t dot_n_sum2 = dot_n_sum2_b + dot_n_sum2_b2;
+        const compute_t n_pre = n_sum + n_sum2;
+        const compute_t dot_n_pre = dot_n_sum + dot_n_sum2;
+        const compute_t n_ = sqrt(n_pre);
+        const compute_t dot_n = compute_t(0.5) * dot_n_pre / n_;
+        // s = limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_n;
+        const compute_t dot_s = dot_limit / max_n - limit * dot_max_n / square(max_n);
+        if (threadIdx.x == 0) {
+            dot_n_pre_at[iT * B + iB] = storage_t(dot_n_pre);
+            n_at[iT * B + iB] = storage_t(n_);
+            max_n_at[iT * B + iB] = storage_t(max_n);
+            dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
+            dot_s_at[iT * B + iB] = storage_t(dot_s);
+        }
     }
 }
 
-// through y_a = a * s
-extern "C" __global__ void hvp_backward_before_sum(
+extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ d_dot_s_dot_y_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dy_y_a_at[(iT * B + iB) * N + iN])
-                * compute_t(a_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_dot_y_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through y_b = b * s
-extern "C" __global__ void hvp_backward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ b_at,
-    storage_t* __restrict__ d_dot_s_dot_y_b_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dy_y_b_at[(iT * B + iB) * M + iM])
-                * compute_t(b_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_dot_y_b_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through y_a = a * s
-extern "C" __global__ void hvp_backward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dy_y_a_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ d_dot_s_dot_y_a_at,
     storage_t* __restrict__ d_s_dot_y_a_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dy_y_a_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+        compute_t d_dot_s_dot_y_a_total = 0;
+        compute_t d_s_dot_y_a_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dy_y_a = compute_t(dy_y_a_at[(iT * B + iB) * N + iN]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * N + iN]);
+            // through y_a = a * s
+            d_dot_s_dot_y_a_total += dy_y_a * a;
+            d_s_dot_y_a_total += dy_y_a * dot_a;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_dot_y_a_at[iT * B + iB] = storage_t(total);
+        block_sum(d_dot_s_dot_y_a_total, d_s_dot_y_a_total);
+        const compute_t d_dot_s_dot_y_a = d_dot_s_dot_y_a_total;
+        const compute_t d_s_dot_y_a = d_s_dot_y_a_total;
+        if (threadIdx.x == 0) {
+            d_dot_s_dot_y_a_at[iT * B + iB] = storage_t(d_dot_s_dot_y_a);
+            d_s_dot_y_a_at[iT * B + iB] = storage_t(d_s_dot_y_a);
+        }
     }
 }
 
-// through y_b = b * s
-extern "C" __global__ void hvp_backward_before_sum4(
+extern "C" __global__ void hvp_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ dot_b_at,
-    storage_t* __restrict__ d_s_dot_y_b_at)
+    const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_b_at, const storage_t* __restrict__ d_dot_s_dot_y_a_at,
+    const storage_t* __restrict__ d_s_dot_y_a_at, const storage_t* __restrict__ limit_at,
+    const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ dot_limit_at,
+    const storage_t* __restrict__ dot_max_n_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ dot_n_pre_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_n_pre_at,
+    storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_s_by_limit_at,
+    storage_t* __restrict__ d_dot_s_by_limit_at, storage_t* __restrict__ d_b_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dy_y_b_at[(iT * B + iB) * M + iM])
-                * compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+        compute_t d_dot_s_dot_y_b_total = 0;
+        compute_t d_s_dot_y_b_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            // through y_b = b * s
+            d_dot_s_dot_y_b_total += dy_y_b * b;
+            d_s_dot_y_b_total += dy_y_b * dot_b;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_dot_y_b_at[iT * B + iB] = storage_t(total);
+        block_sum(d_dot_s_dot_y_b_total, d_s_dot_y_b_total);
+        const compute_t d_dot_s_dot_y_b = d_dot_s_dot_y_b_total;
+        const compute_t d_s_dot_y_b = d_s_dot_y_b_total;
+
+        const compute_t d_dot_s_dot_y_a = compute_t(d_dot_s_dot_y_a_at[iT * B + iB]);
+        const compute_t d_s_dot_y_a = compute_t(d_s_dot_y_a_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        const compute_t dot_n_pre = compute_t(dot_n_pre_at[iT * B + iB]);
+        const compute_t dot_s = compute_t(dot_s_at[iT * B + iB]);
+        // through s = limit / max(n, limit)
+        const compute_t d_dot_s = d_dot_s_dot_y_a + d_dot_s_dot_y_b;
+        const compute_t d_s = d_s_dot_y_a + d_s_dot_y_b;
+        const compute_t s1 = 1 / square(max_n);
+        const compute_t s2 = limit * s1;
+        const compute_t d_dot_max_n = -d_dot_s * s2;
+        const compute_t d_max_n = (2 * limit * dot_max_n / pow(max_n, compute_t(3)) - dot_limit * s1) * d_dot_s -
+            d_s * s2;
+        // through n = sqrt(sum(a * a) + sum(b * b))
+        const compute_t s3 = compute_t((n_) >= (limit));
+        const compute_t d_dot_n = d_dot_max_n * s3;
+        const compute_t d_n = d_max_n * s3 - compute_t(0.5) * dot_n_pre * d_dot_n / square(n_);
+        const compute_t s4 = compute_t(0.5) / n_;
+        const compute_t d_dot_n_pre = d_dot_n * s4;
+        const compute_t d_n_pre = d_n * s4;
+        // through s = limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        const compute_t d_s_by_limit = d_s / max_n;
+        const compute_t d_dot_s_by_limit = -dot_max_n * d_dot_s * s1;
+        if (threadIdx.x == 0) {
+            d_dot_n_pre_at[iT * B + iB] = storage_t(d_dot_n_pre);
+            d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
+            d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+            d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
+            d_dot_s_by_limit_at[iT * B + iB] = storage_t(d_dot_s_by_limit);
+        }
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t b = compute_t(b_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_b = compute_t(dot_b_at[(iT * B + iB) * M + iM]);
+            const compute_t dy_y_b = compute_t(dy_y_b_at[(iT * B + iB) * M + iM]);
+            const compute_t d_b = dy_y_b * dot_s + 2 * b * d_n_pre + 2 * dot_b * d_dot_n_pre;
+            d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
+        }
     }
 }
 
 __device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_s_dot_y_a, const compute_t d_dot_s_dot_y_b, const compute_t d_s_dot_y_a,
-    const compute_t d_s_dot_y_b, const compute_t limit, const compute_t max_n, const compute_t dot_limit,
-    const compute_t dot_max_n, const compute_t n_, const compute_t dot_n_pre, compute_t& d_dot_n_pre,
-    compute_t& d_n_pre, compute_t& d_max_n_by_limit, compute_t& d_s_by_limit, compute_t& d_dot_s_by_limit)
-{
-    // through s = limit / max(n, limit)
-    const compute_t d_dot_s = d_dot_s_dot_y_a + d_dot_s_dot_y_b;
-    const compute_t d_s = d_s_dot_y_a + d_s_dot_y_b;
-    const compute_t s1 = 1 / square(max_n);
-    const compute_t s2 = limit * s1;
-    const compute_t d_dot_max_n = -d_dot_s * s2;
-    const compute_t d_max_n = (2 * limit * dot_max_n / pow(max_n, compute_t(3)) - dot_limit * s1) * d_dot_s - d_s * s2;
-    // through n = sqrt(sum(a * a) + sum(b * b))
-    const compute_t s3 = compute_t((n_) >= (limit));
-    const compute_t d_dot_n = d_dot_max_n * s3;
-    const compute_t d_n = d_max_n * s3 - compute_t(0.5) * dot_n_pre * d_dot_n / square(n_);
-    const compute_t s4 = compute_t(0.5) / n_;
-    d_dot_n_pre = d_dot_n * s4;
-    d_n_pre = d_n * s4;
-    // through s = limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-    d_s_by_limit = d_s / max_n;
-    d_dot_s_by_limit = -dot_max_n * d_dot_s * s1;
-}
-
-extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ d_dot_s_dot_y_a_at, const storage_t* __restrict__ d_dot_s_dot_y_b_at,
-    const storage_t* __restrict__ d_s_dot_y_a_at, const storage_t* __restrict__ d_s_dot_y_b_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
-    const storage_t* __restrict__ dot_limit_at, const storage_t* __restrict__ dot_max_n_at,
-    const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_n_pre_at,
-    storage_t* __restrict__ d_dot_n_pre_at, storage_t* __restrict__ d_n_pre_at,
-    storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_s_by_limit_at,
-    storage_t* __restrict__ d_dot_s_by_limit_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_dot_s_by_limit;
-        hvp_backward_before_point(
-            compute_t(d_dot_s_dot_y_a_at[iT * B + iB]),
-            compute_t(d_dot_s_dot_y_b_at[iT * B + iB]),
-            compute_t(d_s_dot_y_a_at[iT * B + iB]),
-            compute_t(d_s_dot_y_b_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            compute_t(dot_n_pre_at[iT * B + iB]),
-            d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_dot_s_by_limit);
-        d_dot_n_pre_at[iT * B + iB] = storage_t(d_dot_n_pre);
-        d_n_pre_at[iT * B + iB] = storage_t(d_n_pre);
-        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
-        d_s_by_limit_at[iT * B + iB] = storage_t(d_s_by_limit);
-        d_dot_s_by_limit_at[iT * B + iB] = storage_t(d_dot_s_by_limit);
-    }
-}
-
-__device__ inline void hvp_backward_before2_point(
     const compute_t d_n_pre, const compute_t a, const compute_t d_dot_n_pre, const compute_t dot_a,
     const compute_t dy_y_a, const compute_t dot_s, compute_t& d_a)
 {
     d_a = 2 * d_n_pre * a + 2 * d_dot_n_pre * dot_a + dy_y_a * dot_s;
 }
 
-extern "C" __global__ void hvp_backward_before2(
+extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
     const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ d_dot_n_pre_at, const storage_t* __restrict__ dot_a_at,
@@ -1187,7 +818,7 @@ extern "C" __global__ void hvp_backward_before2(
         const int64 iB = n / N % B;
         const int64 iN = n % N;
         compute_t d_a;
-        hvp_backward_before2_point(
+        hvp_backward_before_point(
             compute_t(d_n_pre_at[iT * B + iB]),
             compute_t(a_at[(iT * B + iB) * N + iN]),
             compute_t(d_dot_n_pre_at[iT * B + iB]),
@@ -1196,38 +827,6 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(dot_s_at[iT * B + iB]),
             d_a);
         d_a_at[(iT * B + iB) * N + iN] = storage_t(d_a);
-    }
-}
-
-__device__ inline void hvp_backward_before3_point(
-    const compute_t d_n_pre, const compute_t b, const compute_t d_dot_n_pre, const compute_t dot_b,
-    const compute_t dy_y_b, const compute_t dot_s, compute_t& d_b)
-{
-    d_b = 2 * d_n_pre * b + 2 * d_dot_n_pre * dot_b + dy_y_b * dot_s;
-}
-
-extern "C" __global__ void hvp_backward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N, const int64 M,
-    const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ b_at,
-    const storage_t* __restrict__ d_dot_n_pre_at, const storage_t* __restrict__ dot_b_at,
-    const storage_t* __restrict__ dy_y_b_at, const storage_t* __restrict__ dot_s_at,
-    storage_t* __restrict__ d_b_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_b;
-        hvp_backward_before3_point(
-            compute_t(d_n_pre_at[iT * B + iB]),
-            compute_t(b_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_n_pre_at[iT * B + iB]),
-            compute_t(dot_b_at[(iT * B + iB) * M + iM]),
-            compute_t(dy_y_b_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_s_at[iT * B + iB]),
-            d_b);
-        d_b_at[(iT * B + iB) * M + iM] = storage_t(d_b);
     }
 }
 
@@ -1243,7 +842,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iB = k % B;
             total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_max_n_at[0] = storage_t(total);
     }
 }
@@ -1260,7 +859,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iB = k % B;
             total += compute_t(d_s_by_limit_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_s_at[0] = storage_t(total);
     }
 }
@@ -1277,7 +876,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iB = k % B;
             total += compute_t(d_dot_s_by_limit_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_dot_s_at[0] = storage_t(total);
     }
 }

@@ -189,7 +189,6 @@ def train_passes(size, dtype):
     b = cp.empty((T, B, M), dtype)
     limit = cp.empty((), dtype)
     n_sum = cp.empty((T, B), dtype)
-    n_sum2 = cp.empty((T, B), dtype)
     n = cp.empty((T, B), dtype)
     max_n = cp.empty((T, B), dtype)
     s = cp.empty((T, B), dtype)
@@ -199,21 +198,13 @@ def train_passes(size, dtype):
         "forward_before_sum", "rows", T * B, N,
         a, n_sum,
     )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", "rows", T * B, M,
-        b, n_sum2,
+    forward_before_rows = kernel(
+        "forward_before_rows", "rows", T * B, M,
+        b, n_sum, limit, n, max_n, s, y_b,
     )
     forward_before = kernel(
-        "forward_before", "each", T * B, 1,
-        n_sum, n_sum2, limit, n, max_n, s,
-    )
-    forward_before2 = kernel(
-        "forward_before2", "each", T * B * N, 1,
+        "forward_before", "each", T * B * N, 1,
         a, s, y_a,
-    )
-    forward_before3 = kernel(
-        "forward_before3", "each", T * B * M, 1,
-        b, s, y_b,
     )
 
     def fill(params, inputs, state):
@@ -224,11 +215,8 @@ def train_passes(size, dtype):
     def before():
         # n = sqrt(sum(a * a) + sum(b * b))
         forward_before_sum()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        forward_before_sum2()
+        forward_before_rows()
         forward_before()
-        forward_before2()
-        forward_before3()
 
     def loop():
         pass
@@ -244,7 +232,6 @@ def train_passes(size, dtype):
     dy_y_a = cp.empty((T, B, N), dtype)
     dy_y_b = cp.empty((T, B, M), dtype)
     d_s_y_a = cp.empty((T, B), dtype)
-    d_s_y_b = cp.empty((T, B), dtype)
     d_n_pre = cp.empty((T, B), dtype)
     d_a = cp.empty((T, B, N), dtype)
     d_b = cp.empty((T, B, M), dtype)
@@ -257,21 +244,13 @@ def train_passes(size, dtype):
         "backward_before_sum", "rows", T * B, N,
         dy_y_a, a, d_s_y_a,
     )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", "rows", T * B, M,
-        dy_y_b, b, d_s_y_b,
+    backward_before_rows = kernel(
+        "backward_before_rows", "rows", T * B, M,
+        dy_y_b, b, d_s_y_a, limit, max_n, n, s, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_b,
     )
     backward_before = kernel(
-        "backward_before", "each", T * B, 1,
-        d_s_y_a, d_s_y_b, limit, max_n, n, d_n_pre, d_max_n_by_limit, d_s_by_limit,
-    )
-    backward_before2 = kernel(
-        "backward_before2", "each", T * B * N, 1,
+        "backward_before", "each", T * B * N, 1,
         d_n_pre, a, dy_y_a, s, d_a,
-    )
-    backward_before3 = kernel(
-        "backward_before3", "each", T * B * M, 1,
-        d_n_pre, b, dy_y_b, s, d_b,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", 1, T * B,
@@ -294,11 +273,8 @@ def train_passes(size, dtype):
     def before():
         # through y_a = a * s
         backward_before_sum()
-        # through y_b = b * s
-        backward_before_sum2()
+        backward_before_rows()
         backward_before()
-        backward_before2()
-        backward_before3()
 
     def loop():
         pass
@@ -327,7 +303,6 @@ def infer_passes(size, dtype):
     b = cp.empty((T, B, M), dtype)
     limit = cp.empty((), dtype)
     n_sum = cp.empty((T, B), dtype)
-    n_sum2 = cp.empty((T, B), dtype)
     s = cp.empty((T, B), dtype)
     y_a = cp.empty((T, B, N), dtype)
     y_b = cp.empty((T, B, M), dtype)
@@ -335,21 +310,13 @@ def infer_passes(size, dtype):
         "infer_before_sum", "rows", T * B, N,
         a, n_sum,
     )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", "rows", T * B, M,
-        b, n_sum2,
+    infer_before_rows = kernel(
+        "infer_before_rows", "rows", T * B, M,
+        b, n_sum, limit, s, y_b,
     )
     infer_before = kernel(
-        "infer_before", "each", T * B, 1,
-        n_sum, n_sum2, limit, s,
-    )
-    infer_before2 = kernel(
-        "infer_before2", "each", T * B * N, 1,
+        "infer_before", "each", T * B * N, 1,
         a, s, y_a,
-    )
-    infer_before3 = kernel(
-        "infer_before3", "each", T * B * M, 1,
-        b, s, y_b,
     )
 
     def fill(params, inputs, state):
@@ -360,11 +327,8 @@ def infer_passes(size, dtype):
     def before():
         # n = sqrt(sum(a * a) + sum(b * b))
         infer_before_sum()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        infer_before_sum2()
+        infer_before_rows()
         infer_before()
-        infer_before2()
-        infer_before3()
 
     def loop():
         pass
@@ -388,7 +352,6 @@ def step_passes(size, dtype):
     b = cp.empty((T, B, M), dtype)
     limit = cp.empty((), dtype)
     n_sum = cp.empty((T, B), dtype)
-    n_sum2 = cp.empty((T, B), dtype)
     s = cp.empty((T, B), dtype)
     y_a = cp.empty((T, B, N), dtype)
     y_b = cp.empty((T, B, M), dtype)
@@ -396,21 +359,13 @@ def step_passes(size, dtype):
         "step_before_sum", "rows", T * B, N,
         a, n_sum,
     )
-    step_before_sum2 = kernel(
-        "step_before_sum2", "rows", T * B, M,
-        b, n_sum2,
+    step_before_rows = kernel(
+        "step_before_rows", "rows", T * B, M,
+        b, n_sum, limit, s, y_b,
     )
     step_before = kernel(
-        "step_before", "each", T * B, 1,
-        n_sum, n_sum2, limit, s,
-    )
-    step_before2 = kernel(
-        "step_before2", "each", T * B * N, 1,
+        "step_before", "each", T * B * N, 1,
         a, s, y_a,
-    )
-    step_before3 = kernel(
-        "step_before3", "each", T * B * M, 1,
-        b, s, y_b,
     )
 
     def fill(params, inputs, state):
@@ -421,11 +376,8 @@ def step_passes(size, dtype):
     def before():
         # n = sqrt(sum(a * a) + sum(b * b))
         step_before_sum()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        step_before_sum2()
+        step_before_rows()
         step_before()
-        step_before2()
-        step_before3()
 
     def loop():
         pass
@@ -453,52 +405,24 @@ def jvp_passes(size, dtype):
     limit = cp.empty((), dtype)
     dot_limit = cp.empty((), dtype)
     n_sum = cp.empty((T, B), dtype)
-    dot_n_sum_a = cp.empty((T, B), dtype)
-    dot_n_sum_a2 = cp.empty((T, B), dtype)
-    n_sum2 = cp.empty((T, B), dtype)
-    dot_n_sum2_b = cp.empty((T, B), dtype)
-    dot_n_sum2_b2 = cp.empty((T, B), dtype)
+    dot_n_sum = cp.empty((T, B), dtype)
     s = cp.empty((T, B), dtype)
     dot_s = cp.empty((T, B), dtype)
     y_a = cp.empty((T, B, N), dtype)
     dot_y_a = cp.empty((T, B, N), dtype)
     y_b = cp.empty((T, B, M), dtype)
     dot_y_b = cp.empty((T, B, M), dtype)
-    jvp_before_sum = kernel(
-        "jvp_before_sum", "rows", T * B, N,
-        a, n_sum,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", "rows", T * B, N,
+        a, dot_a, n_sum, dot_n_sum,
     )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", "rows", T * B, N,
-        dot_a, a, dot_n_sum_a,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", "rows", T * B, N,
-        a, dot_a, dot_n_sum_a2,
-    )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", "rows", T * B, M,
-        b, n_sum2,
-    )
-    jvp_before_sum5 = kernel(
-        "jvp_before_sum5", "rows", T * B, M,
-        dot_b, b, dot_n_sum2_b,
-    )
-    jvp_before_sum6 = kernel(
-        "jvp_before_sum6", "rows", T * B, M,
-        b, dot_b, dot_n_sum2_b2,
+    jvp_before_rows2 = kernel(
+        "jvp_before_rows2", "rows", T * B, M,
+        b, dot_b, n_sum, dot_n_sum, limit, dot_limit, s, dot_s, y_b, dot_y_b,
     )
     jvp_before = kernel(
-        "jvp_before", "each", T * B, 1,
-        dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit, dot_limit, s, dot_s,
-    )
-    jvp_before2 = kernel(
-        "jvp_before2", "each", T * B * N, 1,
+        "jvp_before", "each", T * B * N, 1,
         a, s, dot_a, dot_s, y_a, dot_y_a,
-    )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B * M, 1,
-        b, s, dot_b, dot_s, y_b, dot_y_b,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -510,21 +434,9 @@ def jvp_passes(size, dtype):
         dot_limit[...] = dot_params["limit"]
 
     def before():
-        # n = sqrt(sum(a * a) + sum(b * b))
-        jvp_before_sum()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        jvp_before_sum2()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        jvp_before_sum3()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        jvp_before_sum4()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        jvp_before_sum5()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        jvp_before_sum6()
+        jvp_before_rows()
+        jvp_before_rows2()
         jvp_before()
-        jvp_before2()
-        jvp_before3()
 
     def loop():
         pass
@@ -552,44 +464,19 @@ def hvp_passes(size, dtype):
     limit = cp.empty((), dtype)
     dot_limit = cp.empty((), dtype)
     n_sum = cp.empty((T, B), dtype)
-    dot_n_sum_a = cp.empty((T, B), dtype)
-    dot_n_sum_a2 = cp.empty((T, B), dtype)
-    n_sum2 = cp.empty((T, B), dtype)
-    dot_n_sum2_b = cp.empty((T, B), dtype)
-    dot_n_sum2_b2 = cp.empty((T, B), dtype)
+    dot_n_sum = cp.empty((T, B), dtype)
     dot_n_pre = cp.empty((T, B), dtype)
     n = cp.empty((T, B), dtype)
     max_n = cp.empty((T, B), dtype)
     dot_max_n = cp.empty((T, B), dtype)
     dot_s = cp.empty((T, B), dtype)
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", "rows", T * B, N,
-        a, n_sum,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", "rows", T * B, N,
+        a, dot_a, n_sum, dot_n_sum,
     )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", "rows", T * B, N,
-        dot_a, a, dot_n_sum_a,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", "rows", T * B, N,
-        a, dot_a, dot_n_sum_a2,
-    )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", "rows", T * B, M,
-        b, n_sum2,
-    )
-    hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", "rows", T * B, M,
-        dot_b, b, dot_n_sum2_b,
-    )
-    hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", "rows", T * B, M,
-        b, dot_b, dot_n_sum2_b2,
-    )
-    hvp_forward_before = kernel(
-        "hvp_forward_before", "each", T * B, 1,
-        dot_n_sum_a, dot_n_sum_a2, dot_n_sum2_b, dot_n_sum2_b2, n_sum, n_sum2, limit, dot_limit, dot_n_pre,
-        n, max_n, dot_max_n, dot_s,
+    hvp_forward_before_rows2 = kernel(
+        "hvp_forward_before_rows2", "rows", T * B, M,
+        b, dot_b, n_sum, dot_n_sum, limit, dot_limit, dot_n_pre, n, max_n, dot_max_n, dot_s,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -601,19 +488,8 @@ def hvp_passes(size, dtype):
         dot_limit[...] = dot_params["limit"]
 
     def before():
-        # n = sqrt(sum(a * a) + sum(b * b))
-        hvp_forward_before_sum()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        hvp_forward_before_sum2()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        hvp_forward_before_sum3()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        hvp_forward_before_sum4()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        hvp_forward_before_sum5()
-        # n = sqrt(sum(a * a) + sum(b * b))
-        hvp_forward_before_sum6()
-        hvp_forward_before()
+        hvp_forward_before_rows()
+        hvp_forward_before_rows2()
 
     def loop():
         pass
@@ -628,9 +504,7 @@ def hvp_passes(size, dtype):
     dy_y_a = cp.empty((T, B, N), dtype)
     dy_y_b = cp.empty((T, B, M), dtype)
     d_dot_s_dot_y_a = cp.empty((T, B), dtype)
-    d_dot_s_dot_y_b = cp.empty((T, B), dtype)
     d_s_dot_y_a = cp.empty((T, B), dtype)
-    d_s_dot_y_b = cp.empty((T, B), dtype)
     d_dot_n_pre = cp.empty((T, B), dtype)
     d_n_pre = cp.empty((T, B), dtype)
     d_a = cp.empty((T, B, N), dtype)
@@ -642,34 +516,18 @@ def hvp_passes(size, dtype):
     d_limit_s = cp.empty((), dtype)
     d_limit_dot_s = cp.empty((), dtype)
     d_limit = cp.empty((), dtype)
-    hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", "rows", T * B, N,
-        dy_y_a, a, d_dot_s_dot_y_a,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", "rows", T * B, N,
+        dy_y_a, a, dot_a, d_dot_s_dot_y_a, d_s_dot_y_a,
     )
-    hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", "rows", T * B, M,
-        dy_y_b, b, d_dot_s_dot_y_b,
-    )
-    hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", "rows", T * B, N,
-        dy_y_a, dot_a, d_s_dot_y_a,
-    )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", "rows", T * B, M,
-        dy_y_b, dot_b, d_s_dot_y_b,
+    hvp_backward_before_rows2 = kernel(
+        "hvp_backward_before_rows2", "rows", T * B, M,
+        dy_y_b, b, dot_b, d_dot_s_dot_y_a, d_s_dot_y_a, limit, max_n, dot_limit, dot_max_n, n, dot_n_pre,
+        dot_s, d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_dot_s_by_limit, d_b,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B, 1,
-        d_dot_s_dot_y_a, d_dot_s_dot_y_b, d_s_dot_y_a, d_s_dot_y_b, limit, max_n, dot_limit, dot_max_n, n,
-        dot_n_pre, d_dot_n_pre, d_n_pre, d_max_n_by_limit, d_s_by_limit, d_dot_s_by_limit,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", "each", T * B * N, 1,
+        "hvp_backward_before", "each", T * B * N, 1,
         d_n_pre, a, d_dot_n_pre, dot_a, dy_y_a, dot_s, d_a,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", "each", T * B * M, 1,
-        d_n_pre, b, d_dot_n_pre, dot_b, dy_y_b, dot_s, d_b,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", 1, T * B,
@@ -693,17 +551,9 @@ def hvp_passes(size, dtype):
         dy_y_b[...] = cotangents["y_b"]
 
     def before():
-        # through y_a = a * s
-        hvp_backward_before_sum()
-        # through y_b = b * s
-        hvp_backward_before_sum2()
-        # through y_a = a * s
-        hvp_backward_before_sum3()
-        # through y_b = b * s
-        hvp_backward_before_sum4()
+        hvp_backward_before_rows()
+        hvp_backward_before_rows2()
         hvp_backward_before()
-        hvp_backward_before2()
-        hvp_backward_before3()
 
     def loop():
         pass

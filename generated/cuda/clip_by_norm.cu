@@ -36,17 +36,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
@@ -58,167 +65,82 @@ __device__ inline compute_t block_sum(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-// n = norm(g)
-extern "C" __global__ void forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ g_squared_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& n_, compute_t& max_n)
-{
-    // n = norm(g)
-    n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_squared_at, const storage_t* __restrict__ limit_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t n_, max_n;
-        forward_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n);
-        n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-__device__ inline void forward_before2_point(
-    const compute_t g, const compute_t limit, const compute_t max_n, compute_t& y)
-{
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" __global__ void forward_before2(
+extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, storage_t* __restrict__ y_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t y;
-        forward_before2_point(
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            y);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
-    }
-}
-
-// through y = g * limit / max(n, limit)
-extern "C" __global__ void backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ d_max_n_y_at)
+    storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at, storage_t* __restrict__ y_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dy_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
+        compute_t g_squared_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_max_n_y_at[iT * B + iB] = storage_t(total);
+        block_sum(g_squared_total);
+        const compute_t g_squared = g_squared_total;
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        if (threadIdx.x == 0) {
+            n_at[iT * B + iB] = storage_t(n_);
+            max_n_at[iT * B + iB] = storage_t(max_n);
+        }
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
     }
 }
 
-__device__ inline void backward_before_point(
-    const compute_t d_max_n_y, const compute_t limit, const compute_t max_n, const compute_t n_,
-    compute_t& d_n_share, compute_t& d_max_n_by_limit)
-{
-    // through y = g * limit / max(n, limit)
-    const compute_t d_max_n = -d_max_n_y * limit / square(max_n);
-    // through n = norm(g)
-    const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
-    d_n_share = d_n / choose(compute_t((n_) > (0)), n_, 1);
-    // through y = g * limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-}
-
-extern "C" __global__ void backward_before(
+extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_max_n_y_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ d_n_share_at, storage_t* __restrict__ d_max_n_by_limit_at)
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
+    const storage_t* __restrict__ n_at, storage_t* __restrict__ d_max_n_by_limit_at,
+    storage_t* __restrict__ d_g_at, storage_t* __restrict__ d_y_by_limit_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t d_n_share, d_max_n_by_limit;
-        backward_before_point(
-            compute_t(d_max_n_y_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            d_n_share, d_max_n_by_limit);
-        d_n_share_at[iT * B + iB] = storage_t(d_n_share);
-        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
-    }
-}
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        compute_t d_max_n_y_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // through y = g * limit / max(n, limit)
+            const compute_t d_y_by_limit = dy * g / max_n;
+            d_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_limit);
+            d_max_n_y_total += dy * g;
+        }
+        block_sum(d_max_n_y_total);
+        const compute_t d_max_n_y = d_max_n_y_total;
 
-__device__ inline void backward_before2_point(
-    const compute_t d_n_share, const compute_t g, const compute_t dy, const compute_t limit,
-    const compute_t max_n, compute_t& d_g, compute_t& d_y_by_limit)
-{
-    const compute_t s1 = dy / max_n;
-    d_g = d_n_share * g + limit * s1;
-    // through y = g * limit / max(n, limit)
-    d_y_by_limit = g * s1;
-}
-
-extern "C" __global__ void backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_n_share_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, storage_t* __restrict__ d_g_at,
-    storage_t* __restrict__ d_y_by_limit_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t d_g, d_y_by_limit;
-        backward_before2_point(
-            compute_t(d_n_share_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(dy_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            d_g, d_y_by_limit);
-        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
-        d_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_y_by_limit);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n = -limit * d_max_n_y / square(max_n);
+        // through n = norm(g)
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n;
+        const compute_t d_n_share = d_n / choose(compute_t((n_) > (0)), n_, 1);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        if (threadIdx.x == 0) {
+            d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
+        }
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t d_g = dy * limit / max_n + g * d_n_share;
+            d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        }
     }
 }
 
@@ -234,7 +156,7 @@ extern "C" __global__ void backward_after_sum(
             const int64 iB = k % B;
             total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_max_n_at[0] = storage_t(total);
     }
 }
@@ -252,7 +174,7 @@ extern "C" __global__ void backward_after_sum2(
             const int64 iN = k % N;
             total += compute_t(d_y_by_limit_at[(iT * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_y_at[0] = storage_t(total);
     }
 }
@@ -283,76 +205,33 @@ extern "C" __global__ void backward_finish(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-// n = norm(g)
-extern "C" __global__ void infer_before_sum(
+extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ g_squared_at)
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at, storage_t* __restrict__ y_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
+        compute_t g_squared_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(g_squared_total);
+        const compute_t g_squared = g_squared_total;
 
-__device__ inline void infer_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& max_n)
-{
-    // n = norm(g)
-    const compute_t n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" __global__ void infer_before(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_squared_at, const storage_t* __restrict__ limit_at,
-    storage_t* __restrict__ max_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t max_n;
-        infer_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            max_n);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-__device__ inline void infer_before2_point(
-    const compute_t g, const compute_t limit, const compute_t max_n, compute_t& y)
-{
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" __global__ void infer_before2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, storage_t* __restrict__ y_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t y;
-        infer_before2_point(
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            y);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
     }
 }
 
@@ -360,76 +239,33 @@ extern "C" __global__ void infer_before2(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-// n = norm(g)
-extern "C" __global__ void step_before_sum(
+extern "C" __global__ void step_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ g_squared_at)
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at, storage_t* __restrict__ y_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
+        compute_t g_squared_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(g_squared_total);
+        const compute_t g_squared = g_squared_total;
 
-__device__ inline void step_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& max_n)
-{
-    // n = norm(g)
-    const compute_t n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" __global__ void step_before(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_squared_at, const storage_t* __restrict__ limit_at,
-    storage_t* __restrict__ max_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t max_n;
-        step_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            max_n);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-__device__ inline void step_before2_point(
-    const compute_t g, const compute_t limit, const compute_t max_n, compute_t& y)
-{
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" __global__ void step_before2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, storage_t* __restrict__ y_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t y;
-        step_before2_point(
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            y);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+        }
     }
 }
 
@@ -437,166 +273,54 @@ extern "C" __global__ void step_before2(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
-// n = norm(g)
-extern "C" __global__ void jvp_before_sum(
+extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ g_squared_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& n_, compute_t& max_n)
-{
-    // n = norm(g)
-    n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" __global__ void jvp_before(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_squared_at, const storage_t* __restrict__ limit_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t n_, max_n;
-        jvp_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n);
-        n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-__device__ inline void jvp_before2_point(
-    const compute_t n_, const compute_t g, const compute_t limit, const compute_t max_n, compute_t& g_unit,
-    compute_t& y)
-{
-    // n = norm(g)
-    g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
-    // y = g * limit / max(n, limit)
-    y = g * limit / max_n;
-}
-
-extern "C" __global__ void jvp_before2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ n_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
-    storage_t* __restrict__ g_unit_at, storage_t* __restrict__ y_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t g_unit, y;
-        jvp_before2_point(
-            compute_t(n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            g_unit, y);
-        g_unit_at[(iT * B + iB) * N + iN] = storage_t(g_unit);
-        y_at[(iT * B + iB) * N + iN] = storage_t(y);
-    }
-}
-
-// n = norm(g)
-extern "C" __global__ void jvp_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_unit_at, const storage_t* __restrict__ dot_g_at,
-    storage_t* __restrict__ dot_g_norm_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(g_unit_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_g_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_g_norm_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_before3_point(
-    const compute_t dot_limit, const compute_t dot_g_norm, const compute_t limit, const compute_t n_,
-    compute_t& dot_max_n)
-{
-    // y = g * limit / max(n, limit)
-    dot_max_n = dot_limit * compute_t((limit) > (n_)) + dot_g_norm * compute_t((n_) >= (limit));
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ dot_limit_at, const storage_t* __restrict__ dot_g_norm_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ dot_max_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t dot_max_n;
-        jvp_before3_point(
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_g_norm_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(n_at[iT * B + iB]),
-            dot_max_n);
-        dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
-    }
-}
-
-__device__ inline void jvp_before4_point(
-    const compute_t dot_g, const compute_t dot_limit, const compute_t dot_max_n, const compute_t g,
-    const compute_t limit, const compute_t max_n, compute_t& dot_y)
-{
-    // y = g * limit / max(n, limit)
-    const compute_t s1 = 1 / max_n;
-    dot_y = dot_g * limit * s1 + dot_limit * g * s1 - dot_max_n * g * limit / square(max_n);
-}
-
-extern "C" __global__ void jvp_before4(
-    const int64 t, const int64 T, const int64 B, const int64 N,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
     const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_limit_at,
-    const storage_t* __restrict__ dot_max_n_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
-    storage_t* __restrict__ dot_y_at)
+    storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
 {
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t dot_y;
-        jvp_before4_point(
-            compute_t(dot_g_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            dot_y);
-        dot_y_at[(iT * B + iB) * N + iN] = storage_t(dot_y);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t g_squared_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
+        }
+        block_sum(g_squared_total);
+        const compute_t g_squared = g_squared_total;
+
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        compute_t dot_g_norm_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            // y = g * limit / max(n, limit)
+            const compute_t y = g * limit / max_n;
+            y_at[(iT * B + iB) * N + iN] = storage_t(y);
+            dot_g_norm_total += g_unit * dot_g;
+        }
+        block_sum(dot_g_norm_total);
+        const compute_t dot_g_norm = dot_g_norm_total;
+
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // y = g * limit / max(n, limit)
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_g_norm;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // y = g * limit / max(n, limit)
+            const compute_t s1 = 1 / max_n;
+            const compute_t dot_y = g * dot_limit * s1 - g * limit * dot_max_n / square(max_n) + limit * dot_g * s1;
+            dot_y_at[(iT * B + iB) * N + iN] = storage_t(dot_y);
+        }
     }
 }
 
@@ -604,334 +328,124 @@ extern "C" __global__ void jvp_before4(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
-// n = norm(g)
-extern "C" __global__ void hvp_forward_before_sum(
+extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ g_squared_at)
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_limit_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at, storage_t* __restrict__ dot_max_n_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(g_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
+        compute_t g_squared_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            g_squared_total += g * g;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) g_squared_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(g_squared_total);
+        const compute_t g_squared = g_squared_total;
 
-__device__ inline void hvp_forward_before_point(
-    const compute_t g_squared, const compute_t limit, compute_t& n_, compute_t& max_n)
-{
-    // n = norm(g)
-    n_ = sqrt(g_squared);
-    // y = g * limit / max(n, limit)
-    max_n = larger(n_, limit);
-}
-
-extern "C" __global__ void hvp_forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_squared_at, const storage_t* __restrict__ limit_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ max_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t n_, max_n;
-        hvp_forward_before_point(
-            compute_t(g_squared_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            n_, max_n);
-        n_at[iT * B + iB] = storage_t(n_);
-        max_n_at[iT * B + iB] = storage_t(max_n);
-    }
-}
-
-__device__ inline void hvp_forward_before2_point(
-    const compute_t n_, const compute_t g, compute_t& g_unit)
-{
-    // n = norm(g)
-    g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
-}
-
-extern "C" __global__ void hvp_forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ n_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ g_unit_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t g_unit;
-        hvp_forward_before2_point(
-            compute_t(n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            g_unit);
-        g_unit_at[(iT * B + iB) * N + iN] = storage_t(g_unit);
-    }
-}
-
-// n = norm(g)
-extern "C" __global__ void hvp_forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ g_unit_at, const storage_t* __restrict__ dot_g_at,
-    storage_t* __restrict__ dot_g_norm_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(g_unit_at[(iT * B + iB) * N + iN])
-                * compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+        const compute_t limit = compute_t(limit_at[0]);
+        // n = norm(g)
+        const compute_t n_ = sqrt(g_squared);
+        // y = g * limit / max(n, limit)
+        const compute_t max_n = larger(n_, limit);
+        if (threadIdx.x == 0) {
+            n_at[iT * B + iB] = storage_t(n_);
+            max_n_at[iT * B + iB] = storage_t(max_n);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_g_norm_at[iT * B + iB] = storage_t(total);
+        compute_t dot_g_norm_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            // n = norm(g)
+            const compute_t g_unit = g / choose(compute_t((n_) > (0)), n_, 1);
+            dot_g_norm_total += g_unit * dot_g;
+        }
+        block_sum(dot_g_norm_total);
+        const compute_t dot_g_norm = dot_g_norm_total;
+
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        // y = g * limit / max(n, limit)
+        const compute_t dot_max_n = compute_t((limit) > (n_)) * dot_limit + compute_t((n_) >= (limit)) * dot_g_norm;
+        if (threadIdx.x == 0) {
+            dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
+        }
     }
 }
 
-__device__ inline void hvp_forward_before3_point(
-    const compute_t dot_limit, const compute_t dot_g_norm, const compute_t limit, const compute_t n_,
-    compute_t& dot_max_n)
-{
-    // y = g * limit / max(n, limit)
-    dot_max_n = dot_limit * compute_t((limit) > (n_)) + dot_g_norm * compute_t((n_) >= (limit));
-}
-
-extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ dot_limit_at, const storage_t* __restrict__ dot_g_norm_at,
-    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ dot_max_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t dot_max_n;
-        hvp_forward_before3_point(
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_g_norm_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(n_at[iT * B + iB]),
-            dot_max_n);
-        dot_max_n_at[iT * B + iB] = storage_t(dot_max_n);
-    }
-}
-
-// through y = g * limit / max(n, limit)
-extern "C" __global__ void hvp_backward_before_sum(
+extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 N,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ d_dot_max_n_dot_y_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dy_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_max_n_dot_y_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_max_n_dot_y, const compute_t limit, const compute_t max_n, const compute_t n_,
-    compute_t& d_dot_n)
-{
-    // through y = g * limit / max(n, limit)
-    const compute_t d_dot_max_n = -d_dot_max_n_dot_y * limit / square(max_n);
-    // through n = norm(g)
-    d_dot_n = compute_t((n_) >= (limit)) * d_dot_max_n;
-}
-
-extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_dot_max_n_dot_y_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ d_dot_n_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_n;
-        hvp_backward_before_point(
-            compute_t(d_dot_max_n_dot_y_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            d_dot_n);
-        d_dot_n_at[iT * B + iB] = storage_t(d_dot_n);
-    }
-}
-
-__device__ inline void hvp_backward_before2_point(
-    const compute_t dy, const compute_t dot_g, const compute_t dot_limit, const compute_t dot_max_n,
-    const compute_t g, const compute_t limit, const compute_t max_n, const compute_t d_dot_n,
-    compute_t& d_dot_y_by_max_n, compute_t& d_g_unit, compute_t& d_dot_y_by_limit)
-{
-    // through y = g * limit / max(n, limit)
-    const compute_t s1 = 1 / square(max_n);
-    const compute_t s2 = g * s1;
-    d_dot_y_by_max_n = dy * (2 * dot_max_n * g * limit / pow(max_n, compute_t(3)) - dot_g * limit * s1 - dot_limit *
-        s2);
-    // through n = norm(g)
-    d_g_unit = dot_g * d_dot_n;
-    // through y = g * limit / max(n, limit)
-    d_dot_y_by_limit = dy * (dot_g / max_n - dot_max_n * s2);
-}
-
-extern "C" __global__ void hvp_backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_g_at,
+    const storage_t* __restrict__ limit_at, const storage_t* __restrict__ max_n_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ dot_g_at,
     const storage_t* __restrict__ dot_limit_at, const storage_t* __restrict__ dot_max_n_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, const storage_t* __restrict__ d_dot_n_at,
-    storage_t* __restrict__ d_dot_y_by_max_n_at, storage_t* __restrict__ d_g_unit_at,
-    storage_t* __restrict__ d_dot_y_by_limit_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t d_dot_y_by_max_n, d_g_unit, d_dot_y_by_limit;
-        hvp_backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_g_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            compute_t(d_dot_n_at[iT * B + iB]),
-            d_dot_y_by_max_n, d_g_unit, d_dot_y_by_limit);
-        d_dot_y_by_max_n_at[(iT * B + iB) * N + iN] = storage_t(d_dot_y_by_max_n);
-        d_g_unit_at[(iT * B + iB) * N + iN] = storage_t(d_g_unit);
-        d_dot_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_dot_y_by_limit);
-    }
-}
-
-// through y = g * limit / max(n, limit)
-extern "C" __global__ void hvp_backward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_dot_y_by_max_n_at, storage_t* __restrict__ d_max_n_at)
+    storage_t* __restrict__ d_g_unit_at, storage_t* __restrict__ d_dot_y_by_limit_at,
+    storage_t* __restrict__ d_max_n_by_limit_at, storage_t* __restrict__ d_g_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_y_by_max_n_at[(iT * B + iB) * N + iN]);
+        const compute_t dot_limit = compute_t(dot_limit_at[0]);
+        const compute_t dot_max_n = compute_t(dot_max_n_at[iT * B + iB]);
+        const compute_t limit = compute_t(limit_at[0]);
+        const compute_t max_n = compute_t(max_n_at[iT * B + iB]);
+        compute_t d_dot_max_n_dot_y_total = 0;
+        compute_t d_max_n_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // through y = g * limit / max(n, limit)
+            const compute_t s1 = 1 / square(max_n);
+            const compute_t s2 = g * s1;
+            const compute_t d_dot_y_by_max_n = dy * (2 * g * limit * dot_max_n / pow(max_n, compute_t(3)) - limit *
+                dot_g * s1 - dot_limit * s2);
+            const compute_t d_dot_y_by_limit = dy * (dot_g / max_n - dot_max_n * s2);
+            d_dot_y_by_limit_at[(iT * B + iB) * N + iN] = storage_t(d_dot_y_by_limit);
+            d_dot_max_n_dot_y_total += dy * g;
+            d_max_n_total += d_dot_y_by_max_n;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_max_n_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(d_dot_max_n_dot_y_total, d_max_n_total);
+        const compute_t d_dot_max_n_dot_y = d_dot_max_n_dot_y_total;
+        const compute_t d_max_n = d_max_n_total;
 
-// through n = norm(g)
-extern "C" __global__ void hvp_backward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_g_unit_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ d_n_g_unit_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_g_unit_at[(iT * B + iB) * N + iN])
-                * compute_t(g_at[(iT * B + iB) * N + iN]);
+        const compute_t n_ = compute_t(n_at[iT * B + iB]);
+        // through y = g * limit / max(n, limit)
+        const compute_t d_dot_max_n = -limit * d_dot_max_n_dot_y / square(max_n);
+        // through n = norm(g)
+        const compute_t d_dot_n = compute_t((n_) >= (limit)) * d_dot_max_n;
+        // through y = g * limit / max(n, limit)
+        const compute_t d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
+        if (threadIdx.x == 0) {
+            d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_n_g_unit_at[iT * B + iB] = storage_t(total);
-    }
-}
+        compute_t d_n_g_unit_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_g = compute_t(dot_g_at[(iT * B + iB) * N + iN]);
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            // through n = norm(g)
+            const compute_t d_g_unit = dot_g * d_dot_n;
+            d_g_unit_at[(iT * B + iB) * N + iN] = storage_t(d_g_unit);
+            d_n_g_unit_total += d_g_unit * g;
+        }
+        block_sum(d_n_g_unit_total);
+        const compute_t d_n_g_unit = d_n_g_unit_total;
 
-__device__ inline void hvp_backward_before3_point(
-    const compute_t d_n_g_unit, const compute_t n_, const compute_t d_max_n, const compute_t limit,
-    compute_t& d_n_share, compute_t& d_max_n_by_limit)
-{
-    // through n = norm(g)
-    const compute_t s1 = compute_t((n_) > (0));
-    const compute_t s2 = choose(s1, n_, 1);
-    const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s1, 1, 0) / square(s2);
-    d_n_share = d_n / s2;
-    // through y = g * limit / max(n, limit)
-    d_max_n_by_limit = compute_t((limit) > (n_)) * d_max_n;
-}
-
-extern "C" __global__ void hvp_backward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_n_g_unit_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ d_max_n_at, const storage_t* __restrict__ limit_at,
-    storage_t* __restrict__ d_n_share_at, storage_t* __restrict__ d_max_n_by_limit_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_n_share, d_max_n_by_limit;
-        hvp_backward_before3_point(
-            compute_t(d_n_g_unit_at[iT * B + iB]),
-            compute_t(n_at[iT * B + iB]),
-            compute_t(d_max_n_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            d_n_share, d_max_n_by_limit);
-        d_n_share_at[iT * B + iB] = storage_t(d_n_share);
-        d_max_n_by_limit_at[iT * B + iB] = storage_t(d_max_n_by_limit);
-    }
-}
-
-__device__ inline void hvp_backward_before4_point(
-    const compute_t d_n_share, const compute_t g, const compute_t d_g_unit, const compute_t n_,
-    const compute_t dy, const compute_t dot_limit, const compute_t dot_max_n, const compute_t limit,
-    const compute_t max_n, compute_t& d_g)
-{
-    d_g = d_n_share * g + d_g_unit / choose(compute_t((n_) > (0)), n_, 1) + dy * (dot_limit / max_n - dot_max_n *
-        limit / square(max_n));
-}
-
-extern "C" __global__ void hvp_backward_before4(
-    const int64 t, const int64 T, const int64 B, const int64 N,
-    const storage_t* __restrict__ d_n_share_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ d_g_unit_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_limit_at,
-    const storage_t* __restrict__ dot_max_n_at, const storage_t* __restrict__ limit_at,
-    const storage_t* __restrict__ max_n_at, storage_t* __restrict__ d_g_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t d_g;
-        hvp_backward_before4_point(
-            compute_t(d_n_share_at[iT * B + iB]),
-            compute_t(g_at[(iT * B + iB) * N + iN]),
-            compute_t(d_g_unit_at[(iT * B + iB) * N + iN]),
-            compute_t(n_at[iT * B + iB]),
-            compute_t(dy_at[(iT * B + iB) * N + iN]),
-            compute_t(dot_limit_at[0]),
-            compute_t(dot_max_n_at[iT * B + iB]),
-            compute_t(limit_at[0]),
-            compute_t(max_n_at[iT * B + iB]),
-            d_g);
-        d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        // through n = norm(g)
+        const compute_t s3 = compute_t((n_) > (0));
+        const compute_t s4 = choose(s3, n_, 1);
+        const compute_t d_n = compute_t((n_) >= (limit)) * d_max_n - d_n_g_unit * choose(s3, 1, 0) / square(s4);
+        const compute_t d_n_share = d_n / s4;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t g = compute_t(g_at[(iT * B + iB) * N + iN]);
+            const compute_t d_g_unit = compute_t(d_g_unit_at[(iT * B + iB) * N + iN]);
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * N + iN]);
+            const compute_t d_g = dy * (dot_limit / max_n - limit * dot_max_n / square(max_n)) + g * d_n_share +
+                d_g_unit / choose(compute_t((n_) > (0)), n_, 1);
+            d_g_at[(iT * B + iB) * N + iN] = storage_t(d_g);
+        }
     }
 }
 
@@ -947,7 +461,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iB = k % B;
             total += compute_t(d_max_n_by_limit_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_max_n_at[0] = storage_t(total);
     }
 }
@@ -965,7 +479,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iN = k % N;
             total += compute_t(d_dot_y_by_limit_at[(iT * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_limit_dot_y_at[0] = storage_t(total);
     }
 }

@@ -179,21 +179,12 @@ def train_passes(size, dtype):
     kernel = bound("train", lengths, dtype)
     g = cp.empty((T, B, N), dtype)
     limit = cp.empty((), dtype)
-    g_squared = cp.empty((T, B), dtype)
     n = cp.empty((T, B), dtype)
     max_n = cp.empty((T, B), dtype)
     y = cp.empty((T, B, N), dtype)
-    forward_before_sum = kernel(
-        "forward_before_sum", "rows", T * B, N,
-        g, g_squared,
-    )
-    forward_before = kernel(
-        "forward_before", "each", T * B, 1,
-        g_squared, limit, n, max_n,
-    )
-    forward_before2 = kernel(
-        "forward_before2", "each", T * B * N, 1,
-        g, limit, max_n, y,
+    forward_before_rows = kernel(
+        "forward_before_rows", "rows", T * B, N,
+        g, limit, n, max_n, y,
     )
 
     def fill(params, inputs, state):
@@ -201,10 +192,7 @@ def train_passes(size, dtype):
         limit[...] = params["limit"]
 
     def before():
-        # n = norm(g)
-        forward_before_sum()
-        forward_before()
-        forward_before2()
+        forward_before_rows()
 
     def loop():
         pass
@@ -218,25 +206,15 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, N), dtype)
-    d_max_n_y = cp.empty((T, B), dtype)
-    d_n_share = cp.empty((T, B), dtype)
     d_g = cp.empty((T, B, N), dtype)
     d_max_n_by_limit = cp.empty((T, B), dtype)
     d_y_by_limit = cp.empty((T, B, N), dtype)
     d_limit_max_n = cp.empty((), dtype)
     d_limit_y = cp.empty((), dtype)
     d_limit = cp.empty((), dtype)
-    backward_before_sum = kernel(
-        "backward_before_sum", "rows", T * B, N,
-        dy, g, d_max_n_y,
-    )
-    backward_before = kernel(
-        "backward_before", "each", T * B, 1,
-        d_max_n_y, limit, max_n, n, d_n_share, d_max_n_by_limit,
-    )
-    backward_before2 = kernel(
-        "backward_before2", "each", T * B * N, 1,
-        d_n_share, g, dy, limit, max_n, d_g, d_y_by_limit,
+    backward_before_rows = kernel(
+        "backward_before_rows", "rows", T * B, N,
+        dy, g, limit, max_n, n, d_max_n_by_limit, d_g, d_y_by_limit,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", 1, T * B,
@@ -256,10 +234,7 @@ def train_passes(size, dtype):
         limit[...] = params["limit"]
 
     def before():
-        # through y = g * limit / max(n, limit)
-        backward_before_sum()
-        backward_before()
-        backward_before2()
+        backward_before_rows()
 
     def loop():
         pass
@@ -286,20 +261,10 @@ def infer_passes(size, dtype):
     kernel = bound("infer", lengths, dtype)
     g = cp.empty((T, B, N), dtype)
     limit = cp.empty((), dtype)
-    g_squared = cp.empty((T, B), dtype)
-    max_n = cp.empty((T, B), dtype)
     y = cp.empty((T, B, N), dtype)
-    infer_before_sum = kernel(
-        "infer_before_sum", "rows", T * B, N,
-        g, g_squared,
-    )
-    infer_before = kernel(
-        "infer_before", "each", T * B, 1,
-        g_squared, limit, max_n,
-    )
-    infer_before2 = kernel(
-        "infer_before2", "each", T * B * N, 1,
-        g, limit, max_n, y,
+    infer_before_rows = kernel(
+        "infer_before_rows", "rows", T * B, N,
+        g, limit, y,
     )
 
     def fill(params, inputs, state):
@@ -307,10 +272,7 @@ def infer_passes(size, dtype):
         limit[...] = params["limit"]
 
     def before():
-        # n = norm(g)
-        infer_before_sum()
-        infer_before()
-        infer_before2()
+        infer_before_rows()
 
     def loop():
         pass
@@ -332,20 +294,10 @@ def step_passes(size, dtype):
     kernel = bound("step", lengths, dtype)
     g = cp.empty((T, B, N), dtype)
     limit = cp.empty((), dtype)
-    g_squared = cp.empty((T, B), dtype)
-    max_n = cp.empty((T, B), dtype)
     y = cp.empty((T, B, N), dtype)
-    step_before_sum = kernel(
-        "step_before_sum", "rows", T * B, N,
-        g, g_squared,
-    )
-    step_before = kernel(
-        "step_before", "each", T * B, 1,
-        g_squared, limit, max_n,
-    )
-    step_before2 = kernel(
-        "step_before2", "each", T * B * N, 1,
-        g, limit, max_n, y,
+    step_before_rows = kernel(
+        "step_before_rows", "rows", T * B, N,
+        g, limit, y,
     )
 
     def fill(params, inputs, state):
@@ -353,10 +305,7 @@ def step_passes(size, dtype):
         limit[...] = params["limit"]
 
     def before():
-        # n = norm(g)
-        step_before_sum()
-        step_before()
-        step_before2()
+        step_before_rows()
 
     def loop():
         pass
@@ -380,37 +329,11 @@ def jvp_passes(size, dtype):
     dot_g = cp.empty((T, B, N), dtype)
     limit = cp.empty((), dtype)
     dot_limit = cp.empty((), dtype)
-    g_squared = cp.empty((T, B), dtype)
-    n = cp.empty((T, B), dtype)
-    g_unit = cp.empty((T, B, N), dtype)
-    dot_g_norm = cp.empty((T, B), dtype)
-    max_n = cp.empty((T, B), dtype)
-    dot_max_n = cp.empty((T, B), dtype)
     y = cp.empty((T, B, N), dtype)
     dot_y = cp.empty((T, B, N), dtype)
-    jvp_before_sum = kernel(
-        "jvp_before_sum", "rows", T * B, N,
-        g, g_squared,
-    )
-    jvp_before = kernel(
-        "jvp_before", "each", T * B, 1,
-        g_squared, limit, n, max_n,
-    )
-    jvp_before2 = kernel(
-        "jvp_before2", "each", T * B * N, 1,
-        n, g, limit, max_n, g_unit, y,
-    )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", "rows", T * B, N,
-        g_unit, dot_g, dot_g_norm,
-    )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B, 1,
-        dot_limit, dot_g_norm, limit, n, dot_max_n,
-    )
-    jvp_before4 = kernel(
-        "jvp_before4", "each", T * B * N, 1,
-        dot_g, dot_limit, dot_max_n, g, limit, max_n, dot_y,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", "rows", T * B, N,
+        g, limit, dot_g, dot_limit, y, dot_y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -420,14 +343,7 @@ def jvp_passes(size, dtype):
         dot_limit[...] = dot_params["limit"]
 
     def before():
-        # n = norm(g)
-        jvp_before_sum()
-        jvp_before()
-        jvp_before2()
-        # n = norm(g)
-        jvp_before_sum2()
-        jvp_before3()
-        jvp_before4()
+        jvp_before_rows()
 
     def loop():
         pass
@@ -452,31 +368,12 @@ def hvp_passes(size, dtype):
     dot_g = cp.empty((T, B, N), dtype)
     limit = cp.empty((), dtype)
     dot_limit = cp.empty((), dtype)
-    g_squared = cp.empty((T, B), dtype)
     n = cp.empty((T, B), dtype)
-    g_unit = cp.empty((T, B, N), dtype)
-    dot_g_norm = cp.empty((T, B), dtype)
     max_n = cp.empty((T, B), dtype)
     dot_max_n = cp.empty((T, B), dtype)
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", "rows", T * B, N,
-        g, g_squared,
-    )
-    hvp_forward_before = kernel(
-        "hvp_forward_before", "each", T * B, 1,
-        g_squared, limit, n, max_n,
-    )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", "each", T * B * N, 1,
-        n, g, g_unit,
-    )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", "rows", T * B, N,
-        g_unit, dot_g, dot_g_norm,
-    )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B, 1,
-        dot_limit, dot_g_norm, limit, n, dot_max_n,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", "rows", T * B, N,
+        g, limit, dot_g, dot_limit, n, max_n, dot_max_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -486,13 +383,7 @@ def hvp_passes(size, dtype):
         dot_limit[...] = dot_params["limit"]
 
     def before():
-        # n = norm(g)
-        hvp_forward_before_sum()
-        hvp_forward_before()
-        hvp_forward_before2()
-        # n = norm(g)
-        hvp_forward_before_sum2()
-        hvp_forward_before3()
+        hvp_forward_before_rows()
 
     def loop():
         pass
@@ -505,47 +396,17 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, N), dtype)
-    d_dot_max_n_dot_y = cp.empty((T, B), dtype)
-    d_dot_y_by_max_n = cp.empty((T, B, N), dtype)
-    d_max_n = cp.empty((T, B), dtype)
-    d_dot_n = cp.empty((T, B), dtype)
     d_g_unit = cp.empty((T, B, N), dtype)
-    d_n_g_unit = cp.empty((T, B), dtype)
-    d_n_share = cp.empty((T, B), dtype)
     d_g = cp.empty((T, B, N), dtype)
     d_max_n_by_limit = cp.empty((T, B), dtype)
     d_dot_y_by_limit = cp.empty((T, B, N), dtype)
     d_limit_max_n = cp.empty((), dtype)
     d_limit_dot_y = cp.empty((), dtype)
     d_limit = cp.empty((), dtype)
-    hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", "rows", T * B, N,
-        dy, g, d_dot_max_n_dot_y,
-    )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B, 1,
-        d_dot_max_n_dot_y, limit, max_n, n, d_dot_n,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", "each", T * B * N, 1,
-        dy, dot_g, dot_limit, dot_max_n, g, limit, max_n, d_dot_n, d_dot_y_by_max_n, d_g_unit,
-        d_dot_y_by_limit,
-    )
-    hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", "rows", T * B, N,
-        d_dot_y_by_max_n, d_max_n,
-    )
-    hvp_backward_before_sum3 = kernel(
-        "hvp_backward_before_sum3", "rows", T * B, N,
-        d_g_unit, g, d_n_g_unit,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", "each", T * B, 1,
-        d_n_g_unit, n, d_max_n, limit, d_n_share, d_max_n_by_limit,
-    )
-    hvp_backward_before4 = kernel(
-        "hvp_backward_before4", "each", T * B * N, 1,
-        d_n_share, g, d_g_unit, n, dy, dot_limit, dot_max_n, limit, max_n, d_g,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", "rows", T * B, N,
+        dy, g, limit, max_n, n, dot_g, dot_limit, dot_max_n, d_g_unit, d_dot_y_by_limit, d_max_n_by_limit,
+        d_g,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", 1, T * B,
@@ -564,16 +425,7 @@ def hvp_passes(size, dtype):
         dy[...] = cotangents["y"]
 
     def before():
-        # through y = g * limit / max(n, limit)
-        hvp_backward_before_sum()
-        hvp_backward_before()
-        hvp_backward_before2()
-        # through y = g * limit / max(n, limit)
-        hvp_backward_before_sum2()
-        # through n = norm(g)
-        hvp_backward_before_sum3()
-        hvp_backward_before3()
-        hvp_backward_before4()
+        hvp_backward_before_rows()
 
     def loop():
         pass

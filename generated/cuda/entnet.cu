@@ -38,17 +38,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
@@ -102,290 +109,126 @@ extern "C" __global__ void forward_once(
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void forward_step_sum(
+extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ h_x_at)
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ h_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ W_x_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ a_at,
+    storage_t* __restrict__ norm_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
+        compute_t h_x_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(h_x_total);
+        const compute_t h_x = h_x_total;
 
-__device__ inline void forward_step_point(
-    const compute_t h_x, const compute_t w_x, compute_t& g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t g_pre = h_x + w_x;
-    g = sigmoid(g_pre);
-}
-
-extern "C" __global__ void forward_step(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_at, storage_t* __restrict__ g_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t g;
-        forward_step_point(
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
-            g);
-        g_at[(t * B + iB) * N + iN] = storage_t(g);
-    }
-}
-
-__device__ inline void forward_step2_point(
-    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
-    const compute_t g, compute_t& n_, compute_t& a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-}
-
-extern "C" __global__ void forward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ a_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t n_, a;
-        forward_step2_point(
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            n_, a);
-        n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
-        a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" __global__ void forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(a_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
+        if (threadIdx.x == 0) {
+            g_at[(t * B + iB) * N + iN] = storage_t(g);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
+        compute_t a_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        block_sum(a_squared_total);
+        const compute_t a_squared = a_squared_total;
+
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        if (threadIdx.x == 0) {
+            norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        }
     }
 }
 
-__device__ inline void forward_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" __global__ void forward_step3(
+extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t norm_a;
-        forward_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
-    }
-}
-
-__device__ inline void forward_step4_point(
-    const compute_t a, const compute_t norm_a, compute_t& h)
-{
-    // h = a / norm(a)
-    h = a / norm_a;
-}
-
-extern "C" __global__ void forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_at, storage_t* __restrict__ d_h_at,
+    storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_g_at)
 {
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t h;
-        forward_step4_point(
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            h);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t d_norm_a_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            // through h = a / norm(a)
+            const compute_t d_h = dy + d_h_next;
+            d_h_at[(iB * N + iN) * H + iH] = storage_t(d_h);
+            d_norm_a_h_total += d_h * a;
+        }
+        block_sum(d_norm_a_h_total);
+        const compute_t d_norm_a_h = d_norm_a_h_total;
+
+        const compute_t norm_a = compute_t(norm_a_at[(t * B + iB) * N + iN]);
+        const compute_t g = compute_t(g_at[(t * B + iB) * N + iN]);
+        // through h = a / norm(a)
+        const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
+        const compute_t d_norm_a_share = d_norm_a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+        compute_t d_g_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h = compute_t(d_h_at[(iB * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            // through a = h[t-1] + g * n
+            const compute_t d_a = a * d_norm_a_share + d_h / norm_a;
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t d_n = g * d_a;
+            const compute_t d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
+            d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
+            d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
+            d_g_total += d_a * n_;
+        }
+        block_sum(d_g_total);
+        const compute_t d_g = d_g_total;
+        if (threadIdx.x == 0) {
+            d_g_at[iB * N + iN] = storage_t(d_g);
+        }
     }
 }
 
 __device__ inline void backward_step_point(
-    const compute_t dy, const compute_t d_h_next, compute_t& d_h)
-{
-    // through h = a / norm(a)
-    d_h = dy + d_h_next;
-}
-
-extern "C" __global__ void backward_step(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    storage_t* __restrict__ d_h_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t d_h;
-        backward_step_point(
-            compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
-            d_h);
-        d_h_at[(iB * N + iN) * H + iH] = storage_t(d_h);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" __global__ void backward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ d_norm_a_h_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_h_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_norm_a_h_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step2_point(
-    const compute_t d_norm_a_h, const compute_t norm_a, compute_t& d_norm_a_share)
-{
-    // through h = a / norm(a)
-    const compute_t d_norm_a = -d_norm_a_h / square(norm_a);
-    d_norm_a_share = d_norm_a / choose(compute_t((norm_a) > (0)), norm_a, 1);
-}
-
-extern "C" __global__ void backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_norm_a_h_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ d_norm_a_share_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_norm_a_share;
-        backward_step2_point(
-            compute_t(d_norm_a_h_at[iB * N + iN]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_norm_a_share);
-        d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
-    }
-}
-
-__device__ inline void backward_step3_point(
-    const compute_t d_norm_a_share, const compute_t a, const compute_t d_h, const compute_t norm_a,
-    const compute_t g, const compute_t n_, compute_t& d_a, compute_t& d_n_pre)
-{
-    // through a = h[t-1] + g * n
-    d_a = d_norm_a_share * a + d_h / norm_a;
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t d_n = g * d_a;
-    d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
-}
-
-extern "C" __global__ void backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_norm_a_share_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ norm_a_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_at, storage_t* __restrict__ d_a_at,
-    storage_t* __restrict__ d_n_pre_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t d_a, d_n_pre;
-        backward_step3_point(
-            compute_t(d_norm_a_share_at[iB * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_h_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
-            d_a, d_n_pre);
-        d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
-        d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" __global__ void backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ n_at, storage_t* __restrict__ d_g_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_a_at[(iB * N + iN) * H + iH])
-                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_g_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step4_point(
     const compute_t d_g, const compute_t g, compute_t& d_g_pre)
 {
     // through g = sigmoid(h[t-1] @ x + w @ x)
     d_g_pre = d_g * g * (1 - g);
 }
 
-extern "C" __global__ void backward_step4(
+extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_g_at, const storage_t* __restrict__ g_at,
     storage_t* __restrict__ d_g_pre_at)
@@ -395,7 +238,7 @@ extern "C" __global__ void backward_step4(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t d_g_pre;
-        backward_step4_point(
+        backward_step_point(
             compute_t(d_g_at[iB * N + iN]),
             compute_t(g_at[(t * B + iB) * N + iN]),
             d_g_pre);
@@ -403,14 +246,14 @@ extern "C" __global__ void backward_step4(
     }
 }
 
-__device__ inline void backward_step5_point(
+__device__ inline void backward_step2_point(
     const compute_t d_g_pre, const compute_t x, const compute_t d_h_prev_h_U_T, const compute_t d_a,
     compute_t& d_h_prev)
 {
     d_h_prev = d_g_pre * x + d_h_prev_h_U_T + d_a;
 }
 
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ d_h_prev_h_U_T_at, const storage_t* __restrict__ d_a_at,
@@ -422,7 +265,7 @@ extern "C" __global__ void backward_step5(
         const int64 iN = n / H % N;
         const int64 iH = n % H;
         compute_t d_h_prev;
-        backward_step5_point(
+        backward_step2_point(
             compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
@@ -492,7 +335,7 @@ extern "C" __global__ void backward_after_sum3(
             total += compute_t(d_g_pre_at[(iT * B + iB) * N + iN])
                 * compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_x_h_x_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -605,150 +448,58 @@ extern "C" __global__ void infer_once(
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void infer_step_sum(
+extern "C" __global__ void infer_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ h_x_at)
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ h_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ W_x_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
+        compute_t h_x_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n_at[(iB * N + iN) * H + iH] = storage_t(n_);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(h_x_total);
+        const compute_t h_x = h_x_total;
 
-__device__ inline void infer_step_point(
-    const compute_t h_x, const compute_t w_x, compute_t& g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t g_pre = h_x + w_x;
-    g = sigmoid(g_pre);
-}
-
-extern "C" __global__ void infer_step(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_at, storage_t* __restrict__ g_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t g;
-        infer_step_point(
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
-            g);
-        g_at[iB * N + iN] = storage_t(g);
-    }
-}
-
-__device__ inline void infer_step2_point(
-    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
-    const compute_t g, compute_t& a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-}
-
-extern "C" __global__ void infer_step2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ a_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t a;
-        infer_step2_point(
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[iB * N + iN]),
-            a);
-        a_at[(iB * N + iN) * H + iH] = storage_t(a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" __global__ void infer_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(a_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[(iB * N + iN) * H + iH]);
+        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
+        compute_t a_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[(iB * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(a_squared_total);
+        const compute_t a_squared = a_squared_total;
 
-__device__ inline void infer_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" __global__ void infer_step3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t norm_a;
-        infer_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[iB * N + iN] = storage_t(norm_a);
-    }
-}
-
-__device__ inline void infer_step4_point(
-    const compute_t a, const compute_t norm_a, compute_t& h)
-{
-    // h = a / norm(a)
-    h = a / norm_a;
-}
-
-extern "C" __global__ void infer_step4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ h_rows_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t h;
-        infer_step4_point(
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[iB * N + iN]),
-            h);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        }
     }
 }
 
@@ -783,150 +534,58 @@ extern "C" __global__ void step_once(
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void step_step_sum(
+extern "C" __global__ void step_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ h_x_at)
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ h_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ W_x_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
+        compute_t h_x_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            n_at[(iB * N + iN) * H + iH] = storage_t(n_);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(h_x_total);
+        const compute_t h_x = h_x_total;
 
-__device__ inline void step_step_point(
-    const compute_t h_x, const compute_t w_x, compute_t& g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t g_pre = h_x + w_x;
-    g = sigmoid(g_pre);
-}
-
-extern "C" __global__ void step_step(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_at, storage_t* __restrict__ g_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t g;
-        step_step_point(
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
-            g);
-        g_at[iB * N + iN] = storage_t(g);
-    }
-}
-
-__device__ inline void step_step2_point(
-    const compute_t h_U_T, const compute_t w_V_T, const compute_t W_x, const compute_t h_prev,
-    const compute_t g, compute_t& a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-}
-
-extern "C" __global__ void step_step2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ a_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t a;
-        step_step2_point(
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[iB * N + iN]),
-            a);
-        a_at[(iB * N + iN) * H + iH] = storage_t(a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" __global__ void step_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(a_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[(iB * N + iN) * H + iH]);
+        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t g_pre = w_x + h_x;
+        const compute_t g = sigmoid(g_pre);
+        compute_t a_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[(iB * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(a_squared_total);
+        const compute_t a_squared = a_squared_total;
 
-__device__ inline void step_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" __global__ void step_step3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t norm_a;
-        step_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[iB * N + iN] = storage_t(norm_a);
-    }
-}
-
-__device__ inline void step_step4_point(
-    const compute_t a, const compute_t norm_a, compute_t& h)
-{
-    // h = a / norm(a)
-    h = a / norm_a;
-}
-
-extern "C" __global__ void step_step4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ h_rows_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t h;
-        step_step4_point(
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[iB * N + iN]),
-            h);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+        }
     }
 }
 
@@ -1047,268 +706,100 @@ extern "C" __global__ void jvp_before2(
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void jvp_step_sum(
+extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ h_x_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void jvp_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_h_x_h_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_x_h_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void jvp_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_h_x_x_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(dot_x_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_x_x_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step_point(
-    const compute_t dot_h_x_h_prev, const compute_t dot_h_x_x, const compute_t h_x, const compute_t w_x,
-    const compute_t dot_w_x, compute_t& g, compute_t& dot_g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
-    const compute_t g_pre = h_x + w_x;
-    const compute_t dot_g_pre = dot_w_x + dot_h_x;
-    g = sigmoid(g_pre);
-    dot_g = dot_g_pre * g * (1 - g);
-}
-
-extern "C" __global__ void jvp_step(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_h_x_h_prev_at, const storage_t* __restrict__ dot_h_x_x_at,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_to_dot_w_x_w_at,
-    const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t g, dot_g;
-        jvp_step_point(
-            compute_t(dot_h_x_h_prev_at[iB * N + iN]),
-            compute_t(dot_h_x_x_at[iB * N + iN]),
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
-            compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
-            g, dot_g);
-        g_at[iB * N + iN] = storage_t(g);
-        dot_g_at[iB * N + iN] = storage_t(dot_g);
-    }
-}
-
-__device__ inline void jvp_step2_point(
-    const compute_t dot_h_U_T_h_prev, const compute_t dot_h_U_T_U_T, const compute_t h_U_T,
-    const compute_t w_V_T, const compute_t W_x, const compute_t dot_w_V_T, const compute_t dot_W_x,
-    const compute_t h_prev, const compute_t g, const compute_t dot_h_prev, const compute_t dot_g,
-    compute_t& a, compute_t& dot_a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
-    const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    const compute_t dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-    dot_a = g * dot_n + dot_h_prev + dot_g * n_;
-}
-
-extern "C" __global__ void jvp_step2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_at,
     const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
     const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
     const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
-    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t a, dot_a;
-        jvp_step2_point(
-            compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(dot_w_V_T_at[iN * H + iH]),
-            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[iB * N + iN]),
-            compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_g_at[iB * N + iN]),
-            a, dot_a);
-        a_at[(iB * N + iN) * H + iH] = storage_t(a);
-        dot_a_at[(iB * N + iN) * H + iH] = storage_t(dot_a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" __global__ void jvp_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
+    const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ n_at,
+    storage_t* __restrict__ dot_n_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(a_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[(iB * N + iN) * H + iH]);
+        compute_t h_x_total = 0;
+        compute_t dot_h_x_h_prev_total = 0;
+        compute_t dot_h_x_x_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
+            const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_x = compute_t(dot_x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            const compute_t dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
+            n_at[(iB * N + iN) * H + iH] = storage_t(n_);
+            dot_n_at[(iB * N + iN) * H + iH] = storage_t(dot_n);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+            dot_h_x_h_prev_total += dot_h_prev * x;
+            dot_h_x_x_total += h_prev * dot_x;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total);
+        const compute_t h_x = h_x_total;
+        const compute_t dot_h_x_h_prev = dot_h_x_h_prev_total;
+        const compute_t dot_h_x_x = dot_h_x_x_total;
 
-__device__ inline void jvp_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" __global__ void jvp_step3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t norm_a;
-        jvp_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[iB * N + iN] = storage_t(norm_a);
-    }
-}
-
-__device__ inline void jvp_step4_point(
-    const compute_t norm_a, const compute_t a, compute_t& a_unit, compute_t& h)
-{
-    // h = a / norm(a)
-    a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
-    h = a / norm_a;
-}
-
-extern "C" __global__ void jvp_step4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ a_unit_at, storage_t* __restrict__ h_rows_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t a_unit, h;
-        jvp_step4_point(
-            compute_t(norm_a_at[iB * N + iN]),
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            a_unit, h);
-        a_unit_at[(iB * N + iN) * H + iH] = storage_t(a_unit);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
-    }
-}
-
-// h = a / norm(a)
-extern "C" __global__ void jvp_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_unit_at, const storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ dot_a_norm_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(a_unit_at[(iB * N + iN) * H + iH])
-                * compute_t(dot_a_at[(iB * N + iN) * H + iH]);
+        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
+        const compute_t g_pre = w_x + h_x;
+        const compute_t dot_g_pre = dot_w_x + dot_h_x;
+        const compute_t g = sigmoid(g_pre);
+        const compute_t dot_g = dot_g_pre * g * (1 - g);
+        compute_t a_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_n = compute_t(dot_n_at[(iB * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            const compute_t dot_a = dot_h_prev + n_ * dot_g + dot_n * g;
+            a_at[(iB * N + iN) * H + iH] = storage_t(a);
+            dot_a_at[(iB * N + iN) * H + iH] = storage_t(dot_a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_a_norm_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(a_squared_total);
+        const compute_t a_squared = a_squared_total;
 
-__device__ inline void jvp_step5_point(
-    const compute_t dot_a, const compute_t dot_a_norm, const compute_t a, const compute_t norm_a,
-    compute_t& dot_h)
-{
-    // h = a / norm(a)
-    dot_h = dot_a / norm_a - dot_a_norm * a / square(norm_a);
-}
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        compute_t dot_a_norm_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            const compute_t h = a / norm_a;
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+            dot_a_norm_total += a_unit * dot_a;
+        }
+        block_sum(dot_a_norm_total);
+        const compute_t dot_a_norm = dot_a_norm_total;
 
-extern "C" __global__ void jvp_step5(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_a_norm_at,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ dot_h_rows_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t dot_h;
-        jvp_step5_point(
-            compute_t(dot_a_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_a_norm_at[iB * N + iN]),
-            compute_t(a_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[iB * N + iN]),
-            dot_h);
-        dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_a = compute_t(dot_a_at[(iB * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[(iB * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t dot_h = dot_a / norm_a - a * dot_a_norm / square(norm_a);
+            dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+        }
     }
 }
 
@@ -1429,698 +920,303 @@ extern "C" __global__ void hvp_forward_before2(
     }
 }
 
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void hvp_forward_step_sum(
+extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ h_x_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_x_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void hvp_forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_h_x_h_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(x_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_x_h_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// g = sigmoid(h[t-1] @ x + w @ x)
-extern "C" __global__ void hvp_forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_h_x_x_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(dot_x_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_x_x_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step_point(
-    const compute_t dot_h_x_h_prev, const compute_t dot_h_x_x, const compute_t h_x, const compute_t w_x,
-    const compute_t dot_w_x, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g)
-{
-    // g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
-    const compute_t g_pre = h_x + w_x;
-    dot_g_pre = dot_w_x + dot_h_x;
-    g = sigmoid(g_pre);
-    dot_g = dot_g_pre * g * (1 - g);
-}
-
-extern "C" __global__ void hvp_forward_step(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_h_x_h_prev_at, const storage_t* __restrict__ dot_h_x_x_at,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_to_dot_w_x_w_at,
-    const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_g_pre, g, dot_g;
-        hvp_forward_step_point(
-            compute_t(dot_h_x_h_prev_at[iB * N + iN]),
-            compute_t(dot_h_x_x_at[iB * N + iN]),
-            compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
-            compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
-            dot_g_pre, g, dot_g);
-        dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(dot_g_pre);
-        g_at[(t * B + iB) * N + iN] = storage_t(g);
-        dot_g_at[(t * B + iB) * N + iN] = storage_t(dot_g);
-    }
-}
-
-__device__ inline void hvp_forward_step2_point(
-    const compute_t dot_h_U_T_h_prev, const compute_t dot_h_U_T_U_T, const compute_t h_U_T,
-    const compute_t w_V_T, const compute_t W_x, const compute_t dot_w_V_T, const compute_t dot_W_x,
-    const compute_t h_prev, const compute_t g, const compute_t dot_h_prev, const compute_t dot_g,
-    compute_t& n_, compute_t& dot_n, compute_t& a, compute_t& dot_a)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
-    const compute_t n_pre = h_U_T + w_V_T + W_x;
-    const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
-    n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
-    dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
-    // a = h[t-1] + g * n
-    a = h_prev + g * n_;
-    dot_a = g * dot_n + dot_h_prev + dot_g * n_;
-}
-
-extern "C" __global__ void hvp_forward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_at,
     const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
     const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
     const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
-    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t n_, dot_n, a, dot_a;
-        hvp_forward_step2_point(
-            compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(dot_w_V_T_at[iN * H + iH]),
-            compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * N + iN]),
-            n_, dot_n, a, dot_a);
-        n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
-        dot_n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_n);
-        a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
-        dot_a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_a);
-    }
-}
-
-// h = a / norm(a)
-extern "C" __global__ void hvp_forward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_squared_at)
+    const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ dot_g_pre_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ n_at,
+    storage_t* __restrict__ dot_n_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ norm_a_at, storage_t* __restrict__ a_unit_at,
+    storage_t* __restrict__ dot_norm_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(a_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+        compute_t h_x_total = 0;
+        compute_t dot_h_x_h_prev_total = 0;
+        compute_t dot_h_x_x_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
+            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
+            const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_x = compute_t(dot_x_at[(t * B + iB) * H + iH]);
+            // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t dot_h_U_T = dot_h_U_T_h_prev + dot_h_U_T_U_T;
+            const compute_t n_pre = h_U_T + w_V_T + W_x;
+            const compute_t dot_n_pre = dot_w_V_T + dot_W_x + dot_h_U_T;
+            const compute_t n_ = choose(compute_t((n_pre) > (0)), n_pre, compute_t(0.01) * n_pre);
+            const compute_t dot_n = dot_n_pre * choose(compute_t((n_) > (0)), 1, compute_t(0.01));
+            n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(n_);
+            dot_n_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_n);
+            // g = sigmoid(h[t-1] @ x + w @ x)
+            h_x_total += h_prev * x;
+            dot_h_x_h_prev_total += dot_h_prev * x;
+            dot_h_x_x_total += h_prev * dot_x;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) a_squared_at[iB * N + iN] = storage_t(total);
-    }
-}
+        block_sum(h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total);
+        const compute_t h_x = h_x_total;
+        const compute_t dot_h_x_h_prev = dot_h_x_h_prev_total;
+        const compute_t dot_h_x_x = dot_h_x_x_total;
 
-__device__ inline void hvp_forward_step3_point(
-    const compute_t a_squared, compute_t& norm_a)
-{
-    // h = a / norm(a)
-    norm_a = sqrt(a_squared);
-}
-
-extern "C" __global__ void hvp_forward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_squared_at, storage_t* __restrict__ norm_a_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t norm_a;
-        hvp_forward_step3_point(
-            compute_t(a_squared_at[iB * N + iN]),
-            norm_a);
-        norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
-    }
-}
-
-__device__ inline void hvp_forward_step4_point(
-    const compute_t norm_a, const compute_t a, compute_t& a_unit, compute_t& h)
-{
-    // h = a / norm(a)
-    a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
-    h = a / norm_a;
-}
-
-extern "C" __global__ void hvp_forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ a_unit_at, storage_t* __restrict__ h_rows_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t a_unit, h;
-        hvp_forward_step4_point(
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            a_unit, h);
-        a_unit_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a_unit);
-        h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
-    }
-}
-
-// h = a / norm(a)
-extern "C" __global__ void hvp_forward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ a_unit_at, const storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ dot_a_norm_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH])
-                * compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
+        // g = sigmoid(h[t-1] @ x + w @ x)
+        const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
+        const compute_t g_pre = w_x + h_x;
+        const compute_t dot_g_pre = dot_w_x + dot_h_x;
+        const compute_t g = sigmoid(g_pre);
+        const compute_t dot_g = dot_g_pre * g * (1 - g);
+        if (threadIdx.x == 0) {
+            dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(dot_g_pre);
+            g_at[(t * B + iB) * N + iN] = storage_t(g);
+            dot_g_at[(t * B + iB) * N + iN] = storage_t(dot_g);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_a_norm_at[iB * N + iN] = storage_t(total);
+        compute_t a_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
+            // a = h[t-1] + g * n
+            const compute_t a = h_prev + n_ * g;
+            const compute_t dot_a = dot_h_prev + n_ * dot_g + dot_n * g;
+            a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a);
+            dot_a_at[((t * B + iB) * N + iN) * H + iH] = storage_t(dot_a);
+            // h = a / norm(a)
+            a_squared_total += a * a;
+        }
+        block_sum(a_squared_total);
+        const compute_t a_squared = a_squared_total;
+
+        // h = a / norm(a)
+        const compute_t norm_a = sqrt(a_squared);
+        if (threadIdx.x == 0) {
+            norm_a_at[(t * B + iB) * N + iN] = storage_t(norm_a);
+        }
+        compute_t dot_a_norm_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t a_unit = a / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            const compute_t h = a / norm_a;
+            a_unit_at[((t * B + iB) * N + iN) * H + iH] = storage_t(a_unit);
+            h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(h);
+            dot_a_norm_total += a_unit * dot_a;
+        }
+        block_sum(dot_a_norm_total);
+        const compute_t dot_a_norm = dot_a_norm_total;
+
+        // h = a / norm(a)
+        const compute_t dot_norm_a = dot_a_norm;
+        if (threadIdx.x == 0) {
+            dot_norm_a_at[(t * B + iB) * N + iN] = storage_t(dot_norm_a);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            // h = a / norm(a)
+            const compute_t dot_h = dot_a / norm_a - a * dot_norm_a / square(norm_a);
+            dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
+        }
     }
 }
 
-__device__ inline void hvp_forward_step5_point(
-    const compute_t dot_a_norm, compute_t& dot_norm_a)
-{
-    // h = a / norm(a)
-    dot_norm_a = dot_a_norm;
-}
-
-extern "C" __global__ void hvp_forward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_a_norm_at, storage_t* __restrict__ dot_norm_a_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_norm_a;
-        hvp_forward_step5_point(
-            compute_t(dot_a_norm_at[iB * N + iN]),
-            dot_norm_a);
-        dot_norm_a_at[(t * B + iB) * N + iN] = storage_t(dot_norm_a);
-    }
-}
-
-__device__ inline void hvp_forward_step6_point(
-    const compute_t dot_a, const compute_t dot_norm_a, const compute_t a, const compute_t norm_a,
-    compute_t& dot_h)
-{
-    // h = a / norm(a)
-    dot_h = dot_a / norm_a - dot_norm_a * a / square(norm_a);
-}
-
-extern "C" __global__ void hvp_forward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_norm_a_at,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ dot_h_rows_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t dot_h;
-        hvp_forward_step6_point(
-            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            dot_h);
-        dot_h_rows_at[(((t + 1) * B + iB) * N + iN) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" __global__ void hvp_backward_step_sum(
+extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ d_norm_a_h_at)
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_norm_a_at,
+    const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ a_unit_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ n_at,
+    const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_a_unit_at,
+    storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_dot_n_pre_at,
+    storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_g_dot_a_at,
+    storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_g_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+        const compute_t dot_norm_a = compute_t(dot_norm_a_at[(t * B + iB) * N + iN]);
+        const compute_t norm_a = compute_t(norm_a_at[(t * B + iB) * N + iN]);
+        compute_t d_norm_a_h_total = 0;
+        compute_t d_dot_norm_a_dot_h_total = 0;
+        compute_t d_norm_a_dot_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H +
+                iH]);
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
+            // through h = a / norm(a)
+            const compute_t d_dot_h = dy + d_dot_h_next;
+            const compute_t d_dot_h_by_norm_a = (2 * a * dot_norm_a / pow(norm_a, compute_t(3)) - dot_a /
+                square(norm_a)) * d_dot_h;
+            d_dot_h_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h);
+            d_norm_a_h_total += d_h_next * a;
+            d_dot_norm_a_dot_h_total += d_dot_h * a;
+            d_norm_a_dot_h_total += d_dot_h_by_norm_a;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_norm_a_h_at[iB * N + iN] = storage_t(total);
+        block_sum(d_norm_a_h_total, d_dot_norm_a_dot_h_total, d_norm_a_dot_h_total);
+        const compute_t d_norm_a_h = d_norm_a_h_total;
+        const compute_t d_dot_norm_a_dot_h = d_dot_norm_a_dot_h_total;
+        const compute_t d_norm_a_dot_h = d_norm_a_dot_h_total;
+
+        const compute_t g = compute_t(g_at[(t * B + iB) * N + iN]);
+        // through h = a / norm(a)
+        const compute_t d_dot_norm_a = -d_dot_norm_a_dot_h / square(norm_a);
+        compute_t d_norm_a_a_unit_total = 0;
+        compute_t d_dot_g_total = 0;
+        compute_t d_g_dot_a_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_a = compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a_unit = compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t dot_n = compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
+            // through h = a / norm(a)
+            const compute_t d_a_unit = dot_a * d_dot_norm_a;
+            // through a = h[t-1] + g * n
+            const compute_t d_dot_a = d_dot_h / norm_a + a_unit * d_dot_norm_a;
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t d_dot_n = g * d_dot_a;
+            const compute_t d_dot_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_dot_n;
+            d_a_unit_at[(iB * N + iN) * H + iH] = storage_t(d_a_unit);
+            d_dot_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_a);
+            d_dot_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_dot_n_pre);
+            d_norm_a_a_unit_total += d_a_unit * a;
+            d_dot_g_total += d_dot_a * n_;
+            d_g_dot_a_total += d_dot_a * dot_n;
+        }
+        block_sum(d_norm_a_a_unit_total, d_dot_g_total, d_g_dot_a_total);
+        const compute_t d_norm_a_a_unit = d_norm_a_a_unit_total;
+        const compute_t d_dot_g = d_dot_g_total;
+        const compute_t d_g_dot_a = d_g_dot_a_total;
+        if (threadIdx.x == 0) {
+            d_dot_g_at[iB * N + iN] = storage_t(d_dot_g);
+            d_g_dot_a_at[iB * N + iN] = storage_t(d_g_dot_a);
+        }
+
+        const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * N + iN]);
+        // through h = a / norm(a)
+        const compute_t s1 = compute_t((norm_a) > (0));
+        const compute_t s2 = choose(s1, norm_a, 1);
+        const compute_t d_norm_a = d_norm_a_dot_h - d_norm_a_h / square(norm_a) - d_norm_a_a_unit * choose(s1, 1, 0)
+            / square(s2);
+        const compute_t d_norm_a_share = d_norm_a / s2;
+        compute_t d_g_a_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
+            const compute_t d_a_unit = compute_t(d_a_unit_at[(iB * N + iN) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]);
+            const compute_t d_dot_h = compute_t(d_dot_h_at[(iB * N + iN) * H + iH]);
+            const compute_t d_dot_a = compute_t(d_dot_a_at[(iB * N + iN) * H + iH]);
+            const compute_t n_ = compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
+            // through a = h[t-1] + g * n
+            const compute_t d_a = d_h_next / norm_a + a * d_norm_a_share - dot_norm_a * d_dot_h / square(norm_a) +
+                d_a_unit / choose(compute_t((norm_a) > (0)), norm_a, 1);
+            // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
+            const compute_t d_n = g * d_a + dot_g * d_dot_a;
+            const compute_t d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
+            d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
+            d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
+            d_g_a_total += d_a * n_;
+        }
+        block_sum(d_g_a_total);
+        const compute_t d_g_a = d_g_a_total;
+        if (threadIdx.x == 0) {
+            d_g_a_at[iB * N + iN] = storage_t(d_g_a);
+        }
     }
 }
 
 __device__ inline void hvp_backward_step_point(
-    const compute_t dy, const compute_t d_dot_h_next, const compute_t dot_a, const compute_t dot_norm_a,
-    const compute_t a, const compute_t norm_a, compute_t& d_dot_h, compute_t& d_dot_h_by_norm_a)
+    const compute_t d_dot_g, const compute_t g, const compute_t dot_g_pre, const compute_t d_g_a,
+    const compute_t d_g_dot_a, compute_t& d_dot_g_pre, compute_t& d_g_pre)
 {
-    // through h = a / norm(a)
-    d_dot_h = dy + d_dot_h_next;
-    d_dot_h_by_norm_a = (2 * dot_norm_a * a / pow(norm_a, compute_t(3)) - dot_a / square(norm_a)) * d_dot_h;
+    // through g = sigmoid(h[t-1] @ x + w @ x)
+    const compute_t s1 = 1 - g;
+    const compute_t s2 = g * s1;
+    d_dot_g_pre = d_dot_g * s2;
+    const compute_t d_g = d_dot_g * (dot_g_pre * s1 - g * dot_g_pre) + d_g_a + d_g_dot_a;
+    d_g_pre = d_g * s2;
 }
 
 extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
-    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_norm_a_at,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_dot_h_by_norm_a_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t d_dot_h, d_dot_h_by_norm_a;
-        hvp_backward_step_point(
-            compute_t(dy_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_dot_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_dot_h, d_dot_h_by_norm_a);
-        d_dot_h_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h);
-        d_dot_h_by_norm_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_h_by_norm_a);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" __global__ void hvp_backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ d_dot_norm_a_dot_h_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_h_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_norm_a_dot_h_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" __global__ void hvp_backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_dot_h_by_norm_a_at, storage_t* __restrict__ d_norm_a_dot_h_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_h_by_norm_a_at[(iB * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_norm_a_dot_h_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step2_point(
-    const compute_t d_dot_norm_a_dot_h, const compute_t norm_a, compute_t& d_dot_norm_a)
-{
-    // through h = a / norm(a)
-    d_dot_norm_a = -d_dot_norm_a_dot_h / square(norm_a);
-}
-
-extern "C" __global__ void hvp_backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_dot_norm_a_dot_h_at, const storage_t* __restrict__ norm_a_at,
-    storage_t* __restrict__ d_dot_norm_a_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_dot_norm_a;
-        hvp_backward_step2_point(
-            compute_t(d_dot_norm_a_dot_h_at[iB * N + iN]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            d_dot_norm_a);
-        d_dot_norm_a_at[iB * N + iN] = storage_t(d_dot_norm_a);
-    }
-}
-
-__device__ inline void hvp_backward_step3_point(
-    const compute_t d_dot_norm_a, const compute_t dot_a, const compute_t a_unit, const compute_t d_dot_h,
-    const compute_t norm_a, const compute_t g, const compute_t n_, compute_t& d_a_unit, compute_t& d_dot_a,
-    compute_t& d_dot_n_pre)
-{
-    // through h = a / norm(a)
-    d_a_unit = d_dot_norm_a * dot_a;
-    // through a = h[t-1] + g * n
-    d_dot_a = d_dot_norm_a * a_unit + d_dot_h / norm_a;
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t d_dot_n = g * d_dot_a;
-    d_dot_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_dot_n;
-}
-
-extern "C" __global__ void hvp_backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_dot_norm_a_at, const storage_t* __restrict__ dot_a_at,
-    const storage_t* __restrict__ a_unit_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ norm_a_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ n_at, storage_t* __restrict__ d_a_unit_at,
-    storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_dot_n_pre_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t d_a_unit, d_dot_a, d_dot_n_pre;
-        hvp_backward_step3_point(
-            compute_t(d_dot_norm_a_at[iB * N + iN]),
-            compute_t(dot_a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(a_unit_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_dot_h_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
-            d_a_unit, d_dot_a, d_dot_n_pre);
-        d_a_unit_at[(iB * N + iN) * H + iH] = storage_t(d_a_unit);
-        d_dot_a_at[(iB * N + iN) * H + iH] = storage_t(d_dot_a);
-        d_dot_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_dot_n_pre);
-    }
-}
-
-// through h = a / norm(a)
-extern "C" __global__ void hvp_backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_a_unit_at, const storage_t* __restrict__ a_at,
-    storage_t* __restrict__ d_norm_a_a_unit_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_a_unit_at[(iB * N + iN) * H + iH])
-                * compute_t(a_at[((t * B + iB) * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_norm_a_a_unit_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" __global__ void hvp_backward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ d_dot_g_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_a_at[(iB * N + iN) * H + iH])
-                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_g_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" __global__ void hvp_backward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ d_g_dot_a_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_a_at[(iB * N + iN) * H + iH])
-                * compute_t(dot_n_at[((t * B + iB) * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_g_dot_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step4_point(
-    const compute_t d_norm_a_a_unit, const compute_t norm_a, const compute_t d_norm_a_h,
-    const compute_t d_norm_a_dot_h, const compute_t d_dot_g, const compute_t g, compute_t& d_norm_a_share,
-    compute_t& d_dot_g_pre)
-{
-    // through h = a / norm(a)
-    const compute_t s1 = compute_t((norm_a) > (0));
-    const compute_t s2 = choose(s1, norm_a, 1);
-    const compute_t d_norm_a = d_norm_a_dot_h - d_norm_a_a_unit * choose(s1, 1, 0) / square(s2) - d_norm_a_h /
-        square(norm_a);
-    d_norm_a_share = d_norm_a / s2;
-    // through g = sigmoid(h[t-1] @ x + w @ x)
-    d_dot_g_pre = d_dot_g * g * (1 - g);
-}
-
-extern "C" __global__ void hvp_backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_norm_a_a_unit_at, const storage_t* __restrict__ norm_a_at,
-    const storage_t* __restrict__ d_norm_a_h_at, const storage_t* __restrict__ d_norm_a_dot_h_at,
     const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ d_norm_a_share_at, storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_norm_a_share, d_dot_g_pre;
-        hvp_backward_step4_point(
-            compute_t(d_norm_a_a_unit_at[iB * N + iN]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(d_norm_a_h_at[iB * N + iN]),
-            compute_t(d_norm_a_dot_h_at[iB * N + iN]),
-            compute_t(d_dot_g_at[iB * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            d_norm_a_share, d_dot_g_pre);
-        d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
-    }
-}
-
-__device__ inline void hvp_backward_step5_point(
-    const compute_t d_norm_a_share, const compute_t a, const compute_t d_a_unit, const compute_t norm_a,
-    const compute_t d_h_next, const compute_t d_dot_h, const compute_t dot_norm_a, const compute_t g,
-    const compute_t d_dot_a, const compute_t dot_g, const compute_t n_, const compute_t d_dot_g_pre,
-    const compute_t x, const compute_t d_dot_h_prev_dot_h_U_T_h_prev, compute_t& d_a, compute_t& d_n_pre,
-    compute_t& d_dot_h_prev)
-{
-    // through a = h[t-1] + g * n
-    d_a = d_norm_a_share * a + d_a_unit / choose(compute_t((norm_a) > (0)), norm_a, 1) + d_h_next / norm_a - d_dot_h
-        * dot_norm_a / square(norm_a);
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    const compute_t d_n = g * d_a + d_dot_a * dot_g;
-    d_n_pre = choose(compute_t((n_) > (0)), 1, compute_t(0.01)) * d_n;
-    d_dot_h_prev = d_dot_a + d_dot_g_pre * x + d_dot_h_prev_dot_h_U_T_h_prev;
-}
-
-extern "C" __global__ void hvp_backward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_norm_a_share_at, const storage_t* __restrict__ a_at,
-    const storage_t* __restrict__ d_a_unit_at, const storage_t* __restrict__ norm_a_at,
-    const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_norm_a_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at,
-    const storage_t* __restrict__ x_at, const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at,
-    storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_n_pre_at,
-    storage_t* __restrict__ d_dot_h_prev_rows_at)
-{
-    const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / N;
-        const int64 iN = n / H % N;
-        const int64 iH = n % H;
-        compute_t d_a, d_n_pre, d_dot_h_prev;
-        hvp_backward_step5_point(
-            compute_t(d_norm_a_share_at[iB * N + iN]),
-            compute_t(a_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_a_unit_at[(iB * N + iN) * H + iH]),
-            compute_t(norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(d_h_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * H + iH]),
-            compute_t(d_dot_h_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_norm_a_at[(t * B + iB) * N + iN]),
-            compute_t(g_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * N + iN]),
-            compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
-            compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            d_a, d_n_pre, d_dot_h_prev);
-        d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
-        d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
-        d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
-    }
-}
-
-// through a = h[t-1] + g * n
-extern "C" __global__ void hvp_backward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ d_g_a_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_a_at[(iB * N + iN) * H + iH])
-                * compute_t(n_at[((t * B + iB) * N + iN) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_g_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step6_point(
-    const compute_t d_dot_g, const compute_t dot_g_pre, const compute_t g, const compute_t d_g_a,
-    const compute_t d_g_dot_a, compute_t& d_g_pre)
-{
-    // through g = sigmoid(h[t-1] @ x + w @ x)
-    const compute_t s1 = 1 - g;
-    const compute_t d_g = d_dot_g * (dot_g_pre * s1 - dot_g_pre * g) + d_g_a + d_g_dot_a;
-    d_g_pre = g * d_g * s1;
-}
-
-extern "C" __global__ void hvp_backward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ d_g_a_at,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ d_g_a_at,
     const storage_t* __restrict__ d_g_dot_a_at, storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t d_g_pre;
-        hvp_backward_step6_point(
+        compute_t d_dot_g_pre, d_g_pre;
+        hvp_backward_step_point(
             compute_t(d_dot_g_at[iB * N + iN]),
-            compute_t(dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(g_at[(t * B + iB) * N + iN]),
+            compute_t(dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(d_g_a_at[iB * N + iN]),
             compute_t(d_g_dot_a_at[iB * N + iN]),
-            d_g_pre);
+            d_dot_g_pre, d_g_pre);
+        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
         d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN] = storage_t(d_g_pre);
     }
 }
 
-__device__ inline void hvp_backward_step7_point(
-    const compute_t d_g_pre, const compute_t x, const compute_t d_dot_g_pre, const compute_t dot_x,
-    const compute_t d_h_prev_h_U_T, const compute_t d_h_prev_dot_h_U_T_U_T, const compute_t d_a,
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_g_pre, const compute_t x, const compute_t d_dot_h_prev_dot_h_U_T_h_prev,
+    const compute_t d_dot_a, const compute_t d_g_pre, const compute_t dot_x, const compute_t d_h_prev_h_U_T,
+    const compute_t d_h_prev_dot_h_U_T_U_T, const compute_t d_a, compute_t& d_dot_h_prev,
     compute_t& d_h_prev)
 {
-    d_h_prev = d_g_pre * x + d_dot_g_pre * dot_x + d_h_prev_h_U_T + d_h_prev_dot_h_U_T_U_T + d_a;
+    d_dot_h_prev = d_dot_g_pre * x + d_dot_h_prev_dot_h_U_T_h_prev + d_dot_a;
+    d_h_prev = d_dot_g_pre * dot_x + x * d_g_pre + d_h_prev_h_U_T + d_h_prev_dot_h_U_T_U_T + d_a;
 }
 
-extern "C" __global__ void hvp_backward_step7(
+extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ d_h_prev_h_U_T_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at,
+    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ d_h_prev_h_U_T_at,
     const storage_t* __restrict__ d_h_prev_dot_h_U_T_U_T_at, const storage_t* __restrict__ d_a_at,
-    storage_t* __restrict__ d_h_prev_rows_at)
+    storage_t* __restrict__ d_dot_h_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H / N;
         const int64 iN = n / H % N;
         const int64 iH = n % H;
-        compute_t d_h_prev;
-        hvp_backward_step7_point(
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
-            compute_t(x_at[(t * B + iB) * H + iH]),
+        compute_t d_dot_h_prev, d_h_prev;
+        hvp_backward_step2_point(
             compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(x_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
+            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
             compute_t(dot_x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
             compute_t(d_h_prev_dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
             compute_t(d_a_at[(iB * N + iN) * H + iH]),
-            d_h_prev);
+            d_dot_h_prev, d_h_prev);
+        d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
         d_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_h_prev);
     }
 }
@@ -2229,7 +1325,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + iN])
                 * compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_x_h_x_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -2250,7 +1346,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
             total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + N + iN])
                 * compute_t(dot_h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_x_dot_h_x_h_prev_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }

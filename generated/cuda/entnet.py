@@ -202,40 +202,18 @@ def train_passes(size, dtype):
     w_V_T = cp.empty((N, H), dtype)
     w_x = cp.empty((T, B, N), dtype)
     W_x = cp.empty((T, B, H), dtype)
-    h_x = cp.empty((B, N), dtype)
     g = cp.empty((T, B, N), dtype)
     h_U_T = cp.empty((B, N, H), dtype)
     n = cp.empty((T, B, N, H), dtype)
     a = cp.empty((T, B, N, H), dtype)
-    a_squared = cp.empty((B, N), dtype)
     norm_a = cp.empty((T, B, N), dtype)
     forward_once = kernel(
         "forward_once", "each", H * H, 1,
         U, V, U_T, V_T,
     )
-    forward_step_sum = kernel(
-        "forward_step_sum", "rows", B * N, H,
-        h_rows, x, h_x,
-    )
-    forward_step = kernel(
-        "forward_step", "each", B * N, 1,
-        h_x, w_x, g,
-    )
-    forward_step2 = kernel(
-        "forward_step2", "each", B * N * H, 1,
-        h_U_T, w_V_T, W_x, h_rows, g, n, a,
-    )
-    forward_step_sum2 = kernel(
-        "forward_step_sum2", "rows", B * N, H,
-        a, a_squared,
-    )
-    forward_step3 = kernel(
-        "forward_step3", "each", B * N, 1,
-        a_squared, norm_a,
-    )
-    forward_step4 = kernel(
-        "forward_step4", "each", B * N * H, 1,
-        a, norm_a, h_rows,
+    forward_step_rows = kernel(
+        "forward_step_rows", "rows", B * N, H,
+        h_rows, x, w_x, h_U_T, w_V_T, W_x, g, n, a, norm_a,
     )
 
     def fill(params, inputs, state):
@@ -257,16 +235,9 @@ def train_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            forward_step_sum(t)
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-            forward_step(t)
-            forward_step2(t)
-            # h = a / norm(a)
-            forward_step_sum2(t)
-            forward_step3(t)
-            forward_step4(t)
+            forward_step_rows(t)
 
     def after():
         pass
@@ -279,8 +250,6 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, N, H), dtype)
     d_h_prev_rows = cp.empty((2, B, N, H), dtype)
     d_h = cp.empty((B, N, H), dtype)
-    d_norm_a_h = cp.empty((B, N), dtype)
-    d_norm_a_share = cp.empty((B, N), dtype)
     d_a = cp.empty((B, N, H), dtype)
     d_n_pre = cp.empty((T, B, N, H), dtype)
     d_g = cp.empty((B, N), dtype)
@@ -300,32 +269,16 @@ def train_passes(size, dtype):
     d_w = cp.empty((N, H), dtype)
     d_U = cp.empty((H, H), dtype)
     d_V = cp.empty((H, H), dtype)
+    backward_step_rows = kernel(
+        "backward_step_rows", "rows", B * N, H,
+        dy, d_h_prev_rows, a, norm_a, g, n, d_h, d_a, d_n_pre, d_g,
+    )
     backward_step = kernel(
-        "backward_step", "each", B * N * H, 1,
-        dy, d_h_prev_rows, d_h,
-    )
-    backward_step_sum = kernel(
-        "backward_step_sum", "rows", B * N, H,
-        d_h, a, d_norm_a_h,
-    )
-    backward_step2 = kernel(
-        "backward_step2", "each", B * N, 1,
-        d_norm_a_h, norm_a, d_norm_a_share,
-    )
-    backward_step3 = kernel(
-        "backward_step3", "each", B * N * H, 1,
-        d_norm_a_share, a, d_h, norm_a, g, n, d_a, d_n_pre,
-    )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", "rows", B * N, H,
-        d_a, n, d_g,
-    )
-    backward_step4 = kernel(
-        "backward_step4", "each", B * N, 1,
+        "backward_step", "each", B * N, 1,
         d_g, g, d_g_pre,
     )
-    backward_step5 = kernel(
-        "backward_step5", "each", B * N * H, 1,
+    backward_step2 = kernel(
+        "backward_step2", "each", B * N * H, 1,
         d_g_pre, x, d_h_prev_h_U_T, d_a, d_h_prev_rows,
     )
     backward_after_sum = kernel(
@@ -364,17 +317,11 @@ def train_passes(size, dtype):
 
     def loop():
         for t in reversed(range(T)):
-            backward_step(t)
-            # through h = a / norm(a)
-            backward_step_sum(t)
-            backward_step2(t)
-            backward_step3(t)
-            # through a = h[t-1] + g * n
-            backward_step_sum2(t)
+            backward_step_rows(t)
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
-            backward_step4(t)
-            backward_step5(t)
+            backward_step(t)
+            backward_step2(t)
 
     def after():
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -430,39 +377,16 @@ def infer_passes(size, dtype):
     w_V_T = cp.empty((N, H), dtype)
     w_x = cp.empty((T, B, N), dtype)
     W_x = cp.empty((T, B, H), dtype)
-    h_x = cp.empty((B, N), dtype)
-    g = cp.empty((B, N), dtype)
     h_U_T = cp.empty((B, N, H), dtype)
+    n = cp.empty((B, N, H), dtype)
     a = cp.empty((B, N, H), dtype)
-    a_squared = cp.empty((B, N), dtype)
-    norm_a = cp.empty((B, N), dtype)
     infer_once = kernel(
         "infer_once", "each", H * H, 1,
         U, V, U_T, V_T,
     )
-    infer_step_sum = kernel(
-        "infer_step_sum", "rows", B * N, H,
-        h_rows, x, h_x,
-    )
-    infer_step = kernel(
-        "infer_step", "each", B * N, 1,
-        h_x, w_x, g,
-    )
-    infer_step2 = kernel(
-        "infer_step2", "each", B * N * H, 1,
-        h_U_T, w_V_T, W_x, h_rows, g, a,
-    )
-    infer_step_sum2 = kernel(
-        "infer_step_sum2", "rows", B * N, H,
-        a, a_squared,
-    )
-    infer_step3 = kernel(
-        "infer_step3", "each", B * N, 1,
-        a_squared, norm_a,
-    )
-    infer_step4 = kernel(
-        "infer_step4", "each", B * N * H, 1,
-        a, norm_a, h_rows,
+    infer_step_rows = kernel(
+        "infer_step_rows", "rows", B * N, H,
+        h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
     )
 
     def fill(params, inputs, state):
@@ -484,16 +408,9 @@ def infer_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            infer_step_sum(t)
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-            infer_step(t)
-            infer_step2(t)
-            # h = a / norm(a)
-            infer_step_sum2(t)
-            infer_step3(t)
-            infer_step4(t)
+            infer_step_rows(t)
 
     def after():
         pass
@@ -521,39 +438,16 @@ def step_passes(size, dtype):
     w_V_T = cp.empty((N, H), dtype)
     w_x = cp.empty((T, B, N), dtype)
     W_x = cp.empty((T, B, H), dtype)
-    h_x = cp.empty((B, N), dtype)
-    g = cp.empty((B, N), dtype)
     h_U_T = cp.empty((B, N, H), dtype)
+    n = cp.empty((B, N, H), dtype)
     a = cp.empty((B, N, H), dtype)
-    a_squared = cp.empty((B, N), dtype)
-    norm_a = cp.empty((B, N), dtype)
     step_once = kernel(
         "step_once", "each", H * H, 1,
         U, V, U_T, V_T,
     )
-    step_step_sum = kernel(
-        "step_step_sum", "rows", B * N, H,
-        h_rows, x, h_x,
-    )
-    step_step = kernel(
-        "step_step", "each", B * N, 1,
-        h_x, w_x, g,
-    )
-    step_step2 = kernel(
-        "step_step2", "each", B * N * H, 1,
-        h_U_T, w_V_T, W_x, h_rows, g, a,
-    )
-    step_step_sum2 = kernel(
-        "step_step_sum2", "rows", B * N, H,
-        a, a_squared,
-    )
-    step_step3 = kernel(
-        "step_step3", "each", B * N, 1,
-        a_squared, norm_a,
-    )
-    step_step4 = kernel(
-        "step_step4", "each", B * N * H, 1,
-        a, norm_a, h_rows,
+    step_step_rows = kernel(
+        "step_step_rows", "rows", B * N, H,
+        h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
     )
 
     def fill(params, inputs, state):
@@ -575,16 +469,9 @@ def step_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            step_step_sum(t)
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-            step_step(t)
-            step_step2(t)
-            # h = a / norm(a)
-            step_step_sum2(t)
-            step_step3(t)
-            step_step4(t)
+            step_step_rows(t)
 
     def after():
         pass
@@ -629,20 +516,13 @@ def jvp_passes(size, dtype):
     W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    h_x = cp.empty((B, N), dtype)
-    dot_h_x_h_prev = cp.empty((B, N), dtype)
-    dot_h_x_x = cp.empty((B, N), dtype)
-    g = cp.empty((B, N), dtype)
-    dot_g = cp.empty((B, N), dtype)
     h_U_T = cp.empty((B, N, H), dtype)
     dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
     dot_h_U_T_U_T = cp.empty((B, N, H), dtype)
+    n = cp.empty((B, N, H), dtype)
+    dot_n = cp.empty((B, N, H), dtype)
     a = cp.empty((B, N, H), dtype)
     dot_a = cp.empty((B, N, H), dtype)
-    a_squared = cp.empty((B, N), dtype)
-    norm_a = cp.empty((B, N), dtype)
-    a_unit = cp.empty((B, N, H), dtype)
-    dot_a_norm = cp.empty((B, N), dtype)
     jvp_once = kernel(
         "jvp_once", "each", H * H, 1,
         U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
@@ -659,46 +539,10 @@ def jvp_passes(size, dtype):
         "jvp_before2", "each", T * B * H, 1,
         W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", "rows", B * N, H,
-        h_rows, x, h_x,
-    )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", "rows", B * N, H,
-        dot_h_rows, x, dot_h_x_h_prev,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", "rows", B * N, H,
-        h_rows, dot_x, dot_h_x_x,
-    )
-    jvp_step = kernel(
-        "jvp_step", "each", B * N, 1,
-        dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, g, dot_g,
-    )
-    jvp_step2 = kernel(
-        "jvp_step2", "each", B * N * H, 1,
-        dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, h_rows, g,
-        dot_h_rows, dot_g, a, dot_a,
-    )
-    jvp_step_sum4 = kernel(
-        "jvp_step_sum4", "rows", B * N, H,
-        a, a_squared,
-    )
-    jvp_step3 = kernel(
-        "jvp_step3", "each", B * N, 1,
-        a_squared, norm_a,
-    )
-    jvp_step4 = kernel(
-        "jvp_step4", "each", B * N * H, 1,
-        norm_a, a, a_unit, h_rows,
-    )
-    jvp_step_sum5 = kernel(
-        "jvp_step_sum5", "rows", B * N, H,
-        a_unit, dot_a, dot_a_norm,
-    )
-    jvp_step5 = kernel(
-        "jvp_step5", "each", B * N * H, 1,
-        dot_a, dot_a_norm, a, norm_a, dot_h_rows,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", "rows", B * N, H,
+        h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T,
+        w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -739,27 +583,13 @@ def jvp_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            jvp_step_sum(t)
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            jvp_step_sum2(t)
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            jvp_step_sum3(t)
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
-            jvp_step(t)
-            jvp_step2(t)
-            # h = a / norm(a)
-            jvp_step_sum4(t)
-            jvp_step3(t)
-            jvp_step4(t)
-            # h = a / norm(a)
-            jvp_step_sum5(t)
-            jvp_step5(t)
+            jvp_step_rows(t)
 
     def after():
         pass
@@ -805,9 +635,6 @@ def hvp_passes(size, dtype):
     W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    h_x = cp.empty((B, N), dtype)
-    dot_h_x_h_prev = cp.empty((B, N), dtype)
-    dot_h_x_x = cp.empty((B, N), dtype)
     dot_g_pre = cp.empty((T, B, N), dtype)
     g = cp.empty((T, B, N), dtype)
     dot_g = cp.empty((T, B, N), dtype)
@@ -818,10 +645,8 @@ def hvp_passes(size, dtype):
     dot_n = cp.empty((T, B, N, H), dtype)
     a = cp.empty((T, B, N, H), dtype)
     dot_a = cp.empty((T, B, N, H), dtype)
-    a_squared = cp.empty((B, N), dtype)
     norm_a = cp.empty((T, B, N), dtype)
     a_unit = cp.empty((T, B, N, H), dtype)
-    dot_a_norm = cp.empty((B, N), dtype)
     dot_norm_a = cp.empty((T, B, N), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", H * H, 1,
@@ -839,50 +664,11 @@ def hvp_passes(size, dtype):
         "hvp_forward_before2", "each", T * B * H, 1,
         W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", "rows", B * N, H,
-        h_rows, x, h_x,
-    )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", "rows", B * N, H,
-        dot_h_rows, x, dot_h_x_h_prev,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", "rows", B * N, H,
-        h_rows, dot_x, dot_h_x_x,
-    )
-    hvp_forward_step = kernel(
-        "hvp_forward_step", "each", B * N, 1,
-        dot_h_x_h_prev, dot_h_x_x, h_x, w_x_to_dot_w_x_w, dot_w_x, dot_g_pre, g, dot_g,
-    )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", "each", B * N * H, 1,
-        dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, h_rows, g,
-        dot_h_rows, dot_g, n, dot_n, a, dot_a,
-    )
-    hvp_forward_step_sum4 = kernel(
-        "hvp_forward_step_sum4", "rows", B * N, H,
-        a, a_squared,
-    )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", "each", B * N, 1,
-        a_squared, norm_a,
-    )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", "each", B * N * H, 1,
-        norm_a, a, a_unit, h_rows,
-    )
-    hvp_forward_step_sum5 = kernel(
-        "hvp_forward_step_sum5", "rows", B * N, H,
-        a_unit, dot_a, dot_a_norm,
-    )
-    hvp_forward_step5 = kernel(
-        "hvp_forward_step5", "each", B * N, 1,
-        dot_a_norm, dot_norm_a,
-    )
-    hvp_forward_step6 = kernel(
-        "hvp_forward_step6", "each", B * N * H, 1,
-        dot_a, dot_norm_a, a, norm_a, dot_h_rows,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", "rows", B * N, H,
+        h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T,
+        w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a, dot_a, norm_a,
+        a_unit, dot_norm_a,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -923,28 +709,13 @@ def hvp_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            hvp_forward_step_sum(t)
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            hvp_forward_step_sum2(t)
-            # g = sigmoid(h[t-1] @ x + w @ x)
-            hvp_forward_step_sum3(t)
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
-            hvp_forward_step(t)
-            hvp_forward_step2(t)
-            # h = a / norm(a)
-            hvp_forward_step_sum4(t)
-            hvp_forward_step3(t)
-            hvp_forward_step4(t)
-            # h = a / norm(a)
-            hvp_forward_step_sum5(t)
-            hvp_forward_step5(t)
-            hvp_forward_step6(t)
+            hvp_forward_step_rows(t)
 
     def after():
         pass
@@ -958,15 +729,8 @@ def hvp_passes(size, dtype):
     d_h_prev_rows = cp.empty((2, B, N, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, N, H), dtype)
     d_dot_h = cp.empty((B, N, H), dtype)
-    d_dot_norm_a_dot_h = cp.empty((B, N), dtype)
-    d_dot_norm_a = cp.empty((B, N), dtype)
     d_a_unit = cp.empty((B, N, H), dtype)
-    d_norm_a_a_unit = cp.empty((B, N), dtype)
-    d_norm_a_h = cp.empty((B, N), dtype)
-    d_dot_h_by_norm_a = cp.empty((B, N, H), dtype)
-    d_norm_a_dot_h = cp.empty((B, N), dtype)
     d_dot_a = cp.empty((B, N, H), dtype)
-    d_norm_a_share = cp.empty((B, N), dtype)
     d_a = cp.empty((B, N, H), dtype)
     d_dot_n_pre = cp.empty((T, B, N, H), dtype)
     d_n_pre = cp.empty((T, B, N, H), dtype)
@@ -1003,63 +767,19 @@ def hvp_passes(size, dtype):
     d_U = cp.empty((H, H), dtype)
     d_V = cp.empty((H, H), dtype)
     d_W = cp.empty((H, H), dtype)
-    hvp_backward_step_sum = kernel(
-        "hvp_backward_step_sum", "rows", B * N, H,
-        d_h_prev_rows, a, d_norm_a_h,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B * N, H,
+        d_h_prev_rows, a, dy, d_dot_h_prev_rows, dot_a, dot_norm_a, norm_a, a_unit, g, n, dot_n, dot_g,
+        d_dot_h, d_a_unit, d_dot_a, d_dot_n_pre, d_dot_g, d_g_dot_a, d_a, d_n_pre, d_g_a,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", "each", B * N * H, 1,
-        dy, d_dot_h_prev_rows, dot_a, dot_norm_a, a, norm_a, d_dot_h, d_dot_h_by_norm_a,
-    )
-    hvp_backward_step_sum2 = kernel(
-        "hvp_backward_step_sum2", "rows", B * N, H,
-        d_dot_h, a, d_dot_norm_a_dot_h,
-    )
-    hvp_backward_step_sum3 = kernel(
-        "hvp_backward_step_sum3", "rows", B * N, H,
-        d_dot_h_by_norm_a, d_norm_a_dot_h,
+        "hvp_backward_step", "each", B * N, 1,
+        d_dot_g, g, dot_g_pre, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", "each", B * N, 1,
-        d_dot_norm_a_dot_h, norm_a, d_dot_norm_a,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", "each", B * N * H, 1,
-        d_dot_norm_a, dot_a, a_unit, d_dot_h, norm_a, g, n, d_a_unit, d_dot_a, d_dot_n_pre,
-    )
-    hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", "rows", B * N, H,
-        d_a_unit, a, d_norm_a_a_unit,
-    )
-    hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", "rows", B * N, H,
-        d_dot_a, n, d_dot_g,
-    )
-    hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", "rows", B * N, H,
-        d_dot_a, dot_n, d_g_dot_a,
-    )
-    hvp_backward_step4 = kernel(
-        "hvp_backward_step4", "each", B * N, 1,
-        d_norm_a_a_unit, norm_a, d_norm_a_h, d_norm_a_dot_h, d_dot_g, g, d_norm_a_share,
-        d_g_pre_to_d_dot_W_x,
-    )
-    hvp_backward_step5 = kernel(
-        "hvp_backward_step5", "each", B * N * H, 1,
-        d_norm_a_share, a, d_a_unit, norm_a, d_h_prev_rows, d_dot_h, dot_norm_a, g, d_dot_a, dot_g, n,
-        d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_a, d_n_pre, d_dot_h_prev_rows,
-    )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", "rows", B * N, H,
-        d_a, n, d_g_a,
-    )
-    hvp_backward_step6 = kernel(
-        "hvp_backward_step6", "each", B * N, 1,
-        d_dot_g, dot_g_pre, g, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
-    )
-    hvp_backward_step7 = kernel(
-        "hvp_backward_step7", "each", B * N * H, 1,
-        d_g_pre_to_d_dot_W_x, x, dot_x, d_h_prev_h_U_T, d_h_prev_dot_h_U_T_U_T, d_a, d_h_prev_rows,
+        "hvp_backward_step2", "each", B * N * H, 1,
+        d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_dot_a, dot_x, d_h_prev_h_U_T,
+        d_h_prev_dot_h_U_T_U_T, d_a, d_dot_h_prev_rows, d_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", T * B * H, N,
@@ -1114,33 +834,15 @@ def hvp_passes(size, dtype):
 
     def loop():
         for t in reversed(range(T)):
-            # through h = a / norm(a)
-            hvp_backward_step_sum(t)
-            hvp_backward_step(t)
-            # through h = a / norm(a)
-            hvp_backward_step_sum2(t)
-            # through h = a / norm(a)
-            hvp_backward_step_sum3(t)
-            hvp_backward_step2(t)
-            hvp_backward_step3(t)
-            # through h = a / norm(a)
-            hvp_backward_step_sum4(t)
-            # through a = h[t-1] + g * n
-            hvp_backward_step_sum5(t)
-            # through a = h[t-1] + g * n
-            hvp_backward_step_sum6(t)
+            hvp_backward_step_rows(t)
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(d_dot_n_pre[t].reshape(-1, H), dot_U_T.T, d_h_prev_dot_h_U_T_U_T.reshape(-1, H))
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(d_dot_n_pre[t].reshape(-1, H), U_T.T, d_dot_h_prev_dot_h_U_T_h_prev.reshape(-1, H))
-            hvp_backward_step4(t)
-            hvp_backward_step5(t)
-            # through a = h[t-1] + g * n
-            hvp_backward_step_sum7(t)
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
-            hvp_backward_step6(t)
-            hvp_backward_step7(t)
+            hvp_backward_step(t)
+            hvp_backward_step2(t)
 
     def after():
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)

@@ -38,17 +38,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
@@ -118,157 +125,68 @@ extern "C" __global__ void forward_step_sum(
             total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
                 * compute_t(s_at[(t * B + iB) * H + iH2]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void forward_step2_point(
-    const compute_t a, const compute_t A_s, compute_t& h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg = a + A_s;
-}
-
-extern "C" __global__ void forward_step2(
+extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
-    storage_t* __restrict__ h_arg_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg;
-        forward_step2_point(
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred = h_arg - sum_h_arg / H_;
-}
-
-extern "C" __global__ void forward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg_at,
-    storage_t* __restrict__ h_arg_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg_centred;
-        forward_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg_at[iB]),
-            compute_t(H),
-            h_arg_centred);
-        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred_at, storage_t* __restrict__ h_arg_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_centred_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" __global__ void forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_squared_at, storage_t* __restrict__ h_arg_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t h_arg_std;
-        forward_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            h_arg_std);
-        h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
-    }
-}
-
-__device__ inline void forward_step5_point(
-    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_layer_norm = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" __global__ void forward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
     const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
-    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ h_again_at)
+    storage_t* __restrict__ h_arg_at, storage_t* __restrict__ h_arg_centred_at,
+    storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ h_layer_norm_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at)
 {
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_layer_norm, h, h_again;
-        forward_step5_point(
-            compute_t(h_arg_centred_at[iB * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h_layer_norm, h, h_again);
-        h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t sum_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        block_sum(sum_h_arg_total);
+        const compute_t sum_h_arg = sum_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t h_arg_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        block_sum(h_arg_squared_total);
+        const compute_t h_arg_squared = h_arg_squared_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        if (threadIdx.x == 0) {
+            h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+        }
     }
 }
 
-__device__ inline void forward_step6_point(
+__device__ inline void forward_step2_point(
     const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
     const compute_t eta, compute_t& A)
 {
@@ -277,7 +195,7 @@ __device__ inline void forward_step6_point(
     A = lam * A_prev + eta * h_h_again;
 }
 
-extern "C" __global__ void forward_step6(
+extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
     storage_t* __restrict__ A_rows_at)
@@ -288,7 +206,7 @@ extern "C" __global__ void forward_step6(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t A;
-        forward_step6_point(
+        forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[(t * B + iB) * H + iH2]),
             compute_t(0.95),
@@ -299,28 +217,29 @@ extern "C" __global__ void forward_step6(
     }
 }
 
-__device__ inline void backward_step_point(
-    const compute_t d_A_next, const compute_t eta, compute_t& d_h_h_again)
-{
-    // through A = lam * A[t-1] + eta * outer(h, h)
-    d_h_h_again = d_A_next * eta;
-}
-
-extern "C" __global__ void backward_step(
+extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_A_prev_rows_at, storage_t* __restrict__ d_h_h_again_at)
+    const storage_t* __restrict__ d_A_prev_rows_at, const storage_t* __restrict__ h_again_at,
+    storage_t* __restrict__ d_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at)
 {
-    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / H;
-        const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
-        compute_t d_h_h_again;
-        backward_step_point(
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
-            compute_t(0.5),
-            d_h_h_again);
-        d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t eta = compute_t(0.5);
+        compute_t d_h_h_h_again_total = 0;
+        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_h_h_again = d_A_next * eta;
+            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_h_h_h_again_total += d_h_h_again * h_again;
+        }
+        block_sum(d_h_h_h_again_total);
+        const compute_t d_h_h_h_again = d_h_h_h_again_total;
+        if (threadIdx.x == 0) {
+            d_h_h_h_again_at[iB * H + iH] = storage_t(d_h_h_h_again);
+        }
     }
 }
 
@@ -339,163 +258,63 @@ extern "C" __global__ void backward_step_sum(
             total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
                 * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
 
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" __global__ void backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_h_again_at, const storage_t* __restrict__ h_again_at,
-    storage_t* __restrict__ d_h_h_h_again_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_h_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step2_point(
-    const compute_t dy, const compute_t d_h_next, const compute_t d_h_again, const compute_t d_h_h_h_again,
-    const compute_t h, const compute_t gamma, compute_t& d_h_pre, compute_t& d_h_layer_norm)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
-    d_h_pre = compute_t((h) > (0)) * d_h;
-    d_h_layer_norm = gamma * d_h_pre;
-}
-
-extern "C" __global__ void backward_step2(
+extern "C" __global__ void backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ d_h_again_at, const storage_t* __restrict__ d_h_h_h_again_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
-    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_layer_norm_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_h_pre, d_h_layer_norm;
-        backward_step2_point(
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_again_at[iB * H + iH]),
-            compute_t(d_h_h_h_again_at[iB * H + iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
-            d_h_pre, d_h_layer_norm);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_layer_norm_at, storage_t* __restrict__ sum_d_h_layer_norm_at)
+    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ h_arg_std_at,
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_h_layer_norm_at,
+    storage_t* __restrict__ d_h_arg_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_h_layer_norm_at[iB * H + iH]);
+        compute_t sum_d_h_layer_norm_total = 0;
+        compute_t d_h_layer_norm_dot_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_h_again = compute_t(d_h_again_at[iB * H + iH]);
+            const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h = dy + d_h_next + d_h_again + d_h_h_h_again;
+            const compute_t d_h_pre = compute_t((h) > (0)) * d_h;
+            const compute_t d_h_layer_norm = gamma * d_h_pre;
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+            sum_d_h_layer_norm_total += d_h_layer_norm;
+            d_h_layer_norm_dot_total += h_layer_norm * d_h_layer_norm;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_d_h_layer_norm_at[iB] = storage_t(total);
+        block_sum(sum_d_h_layer_norm_total, d_h_layer_norm_dot_total);
+        const compute_t sum_d_h_layer_norm = sum_d_h_layer_norm_total;
+        const compute_t d_h_layer_norm_dot = d_h_layer_norm_dot_total;
+
+        const compute_t H_ = compute_t(H);
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+        const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
+                h_arg_std;
+            d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
+        }
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_at,
-    storage_t* __restrict__ d_h_layer_norm_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
-                * compute_t(d_h_layer_norm_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_h_layer_norm_dot_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step3_point(
-    const compute_t sum_d_h_layer_norm, const compute_t H_, const compute_t d_h_layer_norm_dot,
-    compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
-    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
-}
-
-extern "C" __global__ void backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_d_h_layer_norm_at,
-    const storage_t* __restrict__ d_h_layer_norm_dot_at, storage_t* __restrict__ d_h_layer_norm_mean_at,
-    storage_t* __restrict__ d_h_layer_norm_share_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_h_layer_norm_mean, d_h_layer_norm_share;
-        backward_step3_point(
-            compute_t(sum_d_h_layer_norm_at[iB]),
-            compute_t(H),
-            compute_t(d_h_layer_norm_dot_at[iB]),
-            d_h_layer_norm_mean, d_h_layer_norm_share);
-        d_h_layer_norm_mean_at[iB] = storage_t(d_h_layer_norm_mean);
-        d_h_layer_norm_share_at[iB] = storage_t(d_h_layer_norm_share);
-    }
-}
-
-__device__ inline void backward_step4_point(
-    const compute_t d_h_layer_norm, const compute_t d_h_layer_norm_mean, const compute_t h_layer_norm,
-    const compute_t d_h_layer_norm_share, const compute_t h_arg_std, compute_t& d_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg = (d_h_layer_norm - d_h_layer_norm_mean - h_layer_norm * d_h_layer_norm_share) / h_arg_std;
-}
-
-extern "C" __global__ void backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_mean_at,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_share_at,
-    const storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ d_h_arg_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_h_arg;
-        backward_step4_point(
-            compute_t(d_h_layer_norm_at[iB * H + iH]),
-            compute_t(d_h_layer_norm_mean_at[iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_layer_norm_share_at[iB]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            d_h_arg);
-        d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void backward_step_sum5(
+extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ A_rows_at,
     storage_t* __restrict__ d_s_at)
@@ -509,19 +328,19 @@ extern "C" __global__ void backward_step_sum5(
             total += compute_t(d_h_arg_at[iB * H + iH2])
                 * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_s_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void backward_step5_point(
+__device__ inline void backward_step_point(
     const compute_t d_s, const compute_t s, const compute_t d_h_arg, compute_t& d_a)
 {
     // through a = W @ h[t-1] + C @ x
     d_a = d_s * compute_t((s) > (0)) + d_h_arg;
 }
 
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ d_h_arg_at, storage_t* __restrict__ d_a_at)
@@ -531,7 +350,7 @@ extern "C" __global__ void backward_step5(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_a;
-        backward_step5_point(
+        backward_step_point(
             compute_t(d_s_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
@@ -540,14 +359,14 @@ extern "C" __global__ void backward_step5(
     }
 }
 
-__device__ inline void backward_step6_point(
+__device__ inline void backward_step2_point(
     const compute_t d_h_arg, const compute_t s, const compute_t d_A_next, const compute_t lam,
     compute_t& d_A_prev)
 {
     d_A_prev = d_h_arg * s + d_A_next * lam;
 }
 
-extern "C" __global__ void backward_step6(
+extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ s_at,
     storage_t* __restrict__ d_A_prev_rows_at)
@@ -558,7 +377,7 @@ extern "C" __global__ void backward_step6(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t d_A_prev;
-        backward_step6_point(
+        backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH2]),
             compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
@@ -638,155 +457,63 @@ extern "C" __global__ void infer_step_sum(
             total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
                 * compute_t(s_at[iB * H + iH2]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void infer_step2_point(
-    const compute_t a, const compute_t A_s, compute_t& h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg = a + A_s;
-}
-
-extern "C" __global__ void infer_step2(
+extern "C" __global__ void infer_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
-    storage_t* __restrict__ h_arg_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg;
-        infer_step2_point(
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void infer_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void infer_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred = h_arg - sum_h_arg / H_;
-}
-
-extern "C" __global__ void infer_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg_at,
-    storage_t* __restrict__ h_arg_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg_centred;
-        infer_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg_at[iB]),
-            compute_t(H),
-            h_arg_centred);
-        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void infer_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred_at, storage_t* __restrict__ h_arg_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_centred_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void infer_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" __global__ void infer_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_squared_at, storage_t* __restrict__ h_arg_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t h_arg_std;
-        infer_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            h_arg_std);
-        h_arg_std_at[iB] = storage_t(h_arg_std);
-    }
-}
-
-__device__ inline void infer_step5_point(
-    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_layer_norm = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" __global__ void infer_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
     const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_arg_at, storage_t* __restrict__ h_arg_centred_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at)
 {
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h, h_again;
-        infer_step5_point(
-            compute_t(h_arg_centred_at[iB * H + iH]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h, h_again);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[iB * H + iH] = storage_t(h_again);
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t sum_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        block_sum(sum_h_arg_total);
+        const compute_t sum_h_arg = sum_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t h_arg_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        block_sum(h_arg_squared_total);
+        const compute_t h_arg_squared = h_arg_squared_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+        }
     }
 }
 
-__device__ inline void infer_step6_point(
+__device__ inline void infer_step2_point(
     const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
     const compute_t eta, compute_t& A)
 {
@@ -795,7 +522,7 @@ __device__ inline void infer_step6_point(
     A = lam * A_prev + eta * h_h_again;
 }
 
-extern "C" __global__ void infer_step6(
+extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
     storage_t* __restrict__ A_rows_at)
@@ -806,7 +533,7 @@ extern "C" __global__ void infer_step6(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t A;
-        infer_step6_point(
+        infer_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[iB * H + iH2]),
             compute_t(0.95),
@@ -864,155 +591,63 @@ extern "C" __global__ void step_step_sum(
             total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
                 * compute_t(s_at[iB * H + iH2]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void step_step2_point(
-    const compute_t a, const compute_t A_s, compute_t& h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg = a + A_s;
-}
-
-extern "C" __global__ void step_step2(
+extern "C" __global__ void step_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
-    storage_t* __restrict__ h_arg_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg;
-        step_step2_point(
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void step_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void step_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, compute_t& h_arg_centred)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred = h_arg - sum_h_arg / H_;
-}
-
-extern "C" __global__ void step_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg_at,
-    storage_t* __restrict__ h_arg_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg_centred;
-        step_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg_at[iB]),
-            compute_t(H),
-            h_arg_centred);
-        h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void step_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred_at, storage_t* __restrict__ h_arg_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_centred_at[iB * H + iH])
-                * compute_t(h_arg_centred_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void step_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, compute_t& h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" __global__ void step_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_squared_at, storage_t* __restrict__ h_arg_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t h_arg_std;
-        step_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            h_arg_std);
-        h_arg_std_at[iB] = storage_t(h_arg_std);
-    }
-}
-
-__device__ inline void step_step5_point(
-    const compute_t h_arg_centred, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_layer_norm = h_arg_centred / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" __global__ void step_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred_at, const storage_t* __restrict__ h_arg_std_at,
     const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
+    storage_t* __restrict__ h_arg_at, storage_t* __restrict__ h_arg_centred_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at)
 {
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h, h_again;
-        step_step5_point(
-            compute_t(h_arg_centred_at[iB * H + iH]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h, h_again);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[iB * H + iH] = storage_t(h_again);
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t sum_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg = a + A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            sum_h_arg_total += h_arg;
+        }
+        block_sum(sum_h_arg_total);
+        const compute_t sum_h_arg = sum_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t h_arg_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            h_arg_centred_at[iB * H + iH] = storage_t(h_arg_centred);
+            h_arg_squared_total += h_arg_centred * h_arg_centred;
+        }
+        block_sum(h_arg_squared_total);
+        const compute_t h_arg_squared = h_arg_squared_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg_centred = compute_t(h_arg_centred_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+        }
     }
 }
 
-__device__ inline void step_step6_point(
+__device__ inline void step_step2_point(
     const compute_t h, const compute_t h_again, const compute_t lam, const compute_t A_prev,
     const compute_t eta, compute_t& A)
 {
@@ -1021,7 +656,7 @@ __device__ inline void step_step6_point(
     A = lam * A_prev + eta * h_h_again;
 }
 
-extern "C" __global__ void step_step6(
+extern "C" __global__ void step_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
     storage_t* __restrict__ A_rows_at)
@@ -1032,7 +667,7 @@ extern "C" __global__ void step_step6(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t A;
-        step_step6_point(
+        step_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[iB * H + iH2]),
             compute_t(0.95),
@@ -1112,329 +747,135 @@ extern "C" __global__ void jvp_step(
     }
 }
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void jvp_step_sum(
+extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ A_s_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void jvp_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_A_rows_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ dot_A_s_A_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[iB * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void jvp_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ dot_s_at,
+    const storage_t* __restrict__ dot_A_rows_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ A_s_at, storage_t* __restrict__ dot_A_s_A_prev_at,
     storage_t* __restrict__ dot_A_s_s_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2])
-                * compute_t(dot_s_at[iB * H + iH2]);
+        compute_t A_s_total = 0;
+        compute_t dot_A_s_A_prev_total = 0;
+        compute_t dot_A_s_s_total = 0;
+        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
+            const compute_t A_prev = compute_t(A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t s = compute_t(s_at[iB * H + iH2]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[(((t % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t dot_s = compute_t(dot_s_at[iB * H + iH2]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            A_s_total += A_prev * s;
+            dot_A_s_A_prev_total += dot_A_prev * s;
+            dot_A_s_s_total += A_prev * dot_s;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_A_s_s_at[iB * H + iH] = storage_t(total);
+        block_sum(A_s_total, dot_A_s_A_prev_total, dot_A_s_s_total);
+        const compute_t A_s = A_s_total;
+        const compute_t dot_A_s_A_prev = dot_A_s_A_prev_total;
+        const compute_t dot_A_s_s = dot_A_s_s_total;
+        if (threadIdx.x == 0) {
+            A_s_at[iB * H + iH] = storage_t(A_s);
+            dot_A_s_A_prev_at[iB * H + iH] = storage_t(dot_A_s_A_prev);
+            dot_A_s_s_at[iB * H + iH] = storage_t(dot_A_s_s);
+        }
+    }
+}
+
+extern "C" __global__ void jvp_step_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_A_s_A_prev_at, const storage_t* __restrict__ dot_A_s_s_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ gamma_at,
+    const storage_t* __restrict__ beta_at, const storage_t* __restrict__ dot_gamma_at,
+    const storage_t* __restrict__ dot_beta_at, storage_t* __restrict__ h_arg_at,
+    storage_t* __restrict__ dot_h_arg_at, storage_t* __restrict__ h_arg_centred2_at,
+    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ h_again_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t sum_h_arg2_total = 0;
+        compute_t sum_dot_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_A_s_A_prev = compute_t(dot_A_s_A_prev_at[iB * H + iH]);
+            const compute_t dot_A_s_s = compute_t(dot_A_s_s_at[iB * H + iH]);
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
+            const compute_t h_arg = a + A_s;
+            const compute_t dot_h_arg = dot_a + dot_A_s;
+            h_arg_at[iB * H + iH] = storage_t(h_arg);
+            dot_h_arg_at[iB * H + iH] = storage_t(dot_h_arg);
+            sum_h_arg2_total += h_arg;
+            sum_dot_h_arg_total += dot_h_arg;
+        }
+        block_sum(sum_h_arg2_total, sum_dot_h_arg_total);
+        const compute_t sum_h_arg2 = sum_h_arg2_total;
+        const compute_t sum_dot_h_arg = sum_dot_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_mean = sum_dot_h_arg / H_;
+        compute_t h_arg_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred2 = h_arg - sum_h_arg2 / H_;
+            h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
+            h_arg_squared_total += h_arg_centred2 * h_arg_centred2;
+        }
+        block_sum(h_arg_squared_total);
+        const compute_t h_arg_squared = h_arg_squared_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        compute_t dot_h_arg_dot_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg_centred2 = compute_t(h_arg_centred2_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred2 / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_layer_norm_at[iB * H + iH] = storage_t(h_layer_norm);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[iB * H + iH] = storage_t(h_again);
+            dot_h_arg_dot_total += h_layer_norm * dot_h_arg;
+        }
+        block_sum(dot_h_arg_dot_total);
+        const compute_t dot_h_arg_dot = dot_h_arg_dot_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_share = dot_h_arg_dot / H_;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[iB * H + iH]);
+            const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
+            const compute_t dot_beta = compute_t(dot_beta_at[iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
+                h_arg_std;
+            const compute_t dot_h_pre = gamma * dot_h_layer_norm + dot_gamma * h_layer_norm + dot_beta;
+            const compute_t dot_h = compute_t((h) > (0)) * dot_h_pre;
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t dot_h_again = dot_h;
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            dot_h_again_at[iB * H + iH] = storage_t(dot_h_again);
+        }
     }
 }
 
 __device__ inline void jvp_step2_point(
-    const compute_t dot_A_s_A_prev, const compute_t dot_A_s_s, const compute_t a, const compute_t A_s,
-    const compute_t dot_a, compute_t& h_arg, compute_t& dot_h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
-    h_arg = a + A_s;
-    dot_h_arg = dot_a + dot_A_s;
-}
-
-extern "C" __global__ void jvp_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_A_s_A_prev_at, const storage_t* __restrict__ dot_A_s_s_at,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
-    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ h_arg_at,
-    storage_t* __restrict__ dot_h_arg_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg, dot_h_arg;
-        jvp_step2_point(
-            compute_t(dot_A_s_A_prev_at[iB * H + iH]),
-            compute_t(dot_A_s_s_at[iB * H + iH]),
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            compute_t(dot_a_at[iB * H + iH]),
-            h_arg, dot_h_arg);
-        h_arg_at[iB * H + iH] = storage_t(h_arg);
-        dot_h_arg_at[iB * H + iH] = storage_t(dot_h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void jvp_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_h_arg2_at[iB] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void jvp_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_h_arg_at, storage_t* __restrict__ sum_dot_h_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_h_arg_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_dot_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg2, const compute_t H_, compute_t& h_arg_centred2)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred2 = h_arg - sum_h_arg2 / H_;
-}
-
-extern "C" __global__ void jvp_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg2_at,
-    storage_t* __restrict__ h_arg_centred2_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg_centred2;
-        jvp_step3_point(
-            compute_t(h_arg_at[iB * H + iH]),
-            compute_t(sum_h_arg2_at[iB]),
-            compute_t(H),
-            h_arg_centred2);
-        h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void jvp_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred2_at, storage_t* __restrict__ h_arg_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_centred2_at[iB * H + iH])
-                * compute_t(h_arg_centred2_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, const compute_t sum_dot_h_arg, compute_t& h_arg_std,
-    compute_t& dot_h_arg_mean)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-    dot_h_arg_mean = sum_dot_h_arg / H_;
-}
-
-extern "C" __global__ void jvp_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_squared_at, const storage_t* __restrict__ sum_dot_h_arg_at,
-    storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ dot_h_arg_mean_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t h_arg_std, dot_h_arg_mean;
-        jvp_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_h_arg_at[iB]),
-            h_arg_std, dot_h_arg_mean);
-        h_arg_std_at[iB] = storage_t(h_arg_std);
-        dot_h_arg_mean_at[iB] = storage_t(dot_h_arg_mean);
-    }
-}
-
-__device__ inline void jvp_step5_point(
-    const compute_t h_arg_centred2, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_layer_norm = h_arg_centred2 / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" __global__ void jvp_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred2_at, const storage_t* __restrict__ h_arg_std_at,
-    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
-    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ h_again_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_layer_norm, h, h_again;
-        jvp_step5_point(
-            compute_t(h_arg_centred2_at[iB * H + iH]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h_layer_norm, h, h_again);
-        h_layer_norm_at[iB * H + iH] = storage_t(h_layer_norm);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[iB * H + iH] = storage_t(h_again);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void jvp_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_at,
-    storage_t* __restrict__ dot_h_arg_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_layer_norm_at[iB * H + iH])
-                * compute_t(dot_h_arg_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_arg_dot_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step6_point(
-    const compute_t dot_h_arg_dot, const compute_t H_, compute_t& dot_h_arg_share)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    dot_h_arg_share = dot_h_arg_dot / H_;
-}
-
-extern "C" __global__ void jvp_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_h_arg_dot_at, storage_t* __restrict__ dot_h_arg_share_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t dot_h_arg_share;
-        jvp_step6_point(
-            compute_t(dot_h_arg_dot_at[iB]),
-            compute_t(H),
-            dot_h_arg_share);
-        dot_h_arg_share_at[iB] = storage_t(dot_h_arg_share);
-    }
-}
-
-__device__ inline void jvp_step7_point(
-    const compute_t dot_h_arg, const compute_t dot_h_arg_mean, const compute_t h_layer_norm,
-    const compute_t dot_h_arg_share, const compute_t h_arg_std, const compute_t dot_gamma,
-    const compute_t dot_beta, const compute_t gamma, const compute_t h, compute_t& dot_h,
-    compute_t& dot_h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) / h_arg_std;
-    const compute_t dot_h_pre = h_layer_norm * dot_gamma + dot_beta + gamma * dot_h_layer_norm;
-    dot_h = compute_t((h) > (0)) * dot_h_pre;
-    // A = lam * A[t-1] + eta * outer(h, h)
-    dot_h_again = dot_h;
-}
-
-extern "C" __global__ void jvp_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_h_arg_at, const storage_t* __restrict__ dot_h_arg_mean_at,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
-    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ dot_gamma_at,
-    const storage_t* __restrict__ dot_beta_at, const storage_t* __restrict__ gamma_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_h_again_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_h, dot_h_again;
-        jvp_step7_point(
-            compute_t(dot_h_arg_at[iB * H + iH]),
-            compute_t(dot_h_arg_mean_at[iB]),
-            compute_t(h_layer_norm_at[iB * H + iH]),
-            compute_t(dot_h_arg_share_at[iB]),
-            compute_t(h_arg_std_at[iB]),
-            compute_t(dot_gamma_at[iH]),
-            compute_t(dot_beta_at[iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            dot_h, dot_h_again);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-        dot_h_again_at[iB * H + iH] = storage_t(dot_h_again);
-    }
-}
-
-__device__ inline void jvp_step8_point(
     const compute_t h, const compute_t h_again, const compute_t dot_h, const compute_t dot_h_again,
     const compute_t lam, const compute_t A_prev, const compute_t eta, const compute_t dot_A_prev,
     compute_t& A, compute_t& dot_A)
@@ -1446,7 +887,7 @@ __device__ inline void jvp_step8_point(
     dot_A = lam * dot_A_prev + eta * dot_h_h_again;
 }
 
-extern "C" __global__ void jvp_step8(
+extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_again_at,
@@ -1458,7 +899,7 @@ extern "C" __global__ void jvp_step8(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t A, dot_A;
-        jvp_step8_point(
+        jvp_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[iB * H + iH2]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -1542,333 +983,149 @@ extern "C" __global__ void hvp_forward_step(
     }
 }
 
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_forward_step_sum(
+extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ A_s_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[(t * B + iB) * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) A_s_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_A_rows_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ dot_A_s_A_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(s_at[(t * B + iB) * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_rows_at, const storage_t* __restrict__ dot_s_at,
+    const storage_t* __restrict__ dot_A_rows_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ A_s_at, storage_t* __restrict__ dot_A_s_A_prev_at,
     storage_t* __restrict__ dot_A_s_s_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2])
-                * compute_t(dot_s_at[(t * B + iB) * H + iH2]);
+        compute_t A_s_total = 0;
+        compute_t dot_A_s_A_prev_total = 0;
+        compute_t dot_A_s_s_total = 0;
+        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
+            const compute_t A_prev = compute_t(A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
+            const compute_t s = compute_t(s_at[(t * B + iB) * H + iH2]);
+            const compute_t dot_A_prev = compute_t(dot_A_rows_at[((t * B + iB) * H + iH) * H + iH2]);
+            const compute_t dot_s = compute_t(dot_s_at[(t * B + iB) * H + iH2]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            A_s_total += A_prev * s;
+            dot_A_s_A_prev_total += dot_A_prev * s;
+            dot_A_s_s_total += A_prev * dot_s;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_A_s_s_at[iB * H + iH] = storage_t(total);
+        block_sum(A_s_total, dot_A_s_A_prev_total, dot_A_s_s_total);
+        const compute_t A_s = A_s_total;
+        const compute_t dot_A_s_A_prev = dot_A_s_A_prev_total;
+        const compute_t dot_A_s_s = dot_A_s_s_total;
+        if (threadIdx.x == 0) {
+            A_s_at[iB * H + iH] = storage_t(A_s);
+            dot_A_s_A_prev_at[iB * H + iH] = storage_t(dot_A_s_A_prev);
+            dot_A_s_s_at[iB * H + iH] = storage_t(dot_A_s_s);
+        }
+    }
+}
+
+extern "C" __global__ void hvp_forward_step_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ dot_A_s_A_prev_at, const storage_t* __restrict__ dot_A_s_s_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ gamma_at,
+    const storage_t* __restrict__ beta_at, const storage_t* __restrict__ dot_gamma_at,
+    const storage_t* __restrict__ dot_beta_at, storage_t* __restrict__ h_arg_at,
+    storage_t* __restrict__ dot_h_arg_at, storage_t* __restrict__ h_arg_centred2_at,
+    storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ dot_h_arg_mean_at,
+    storage_t* __restrict__ dot_h_arg_std_at, storage_t* __restrict__ h_layer_norm_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ h_again_at,
+    storage_t* __restrict__ dot_h_arg_share_at, storage_t* __restrict__ dot_h_layer_norm_at,
+    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_h_again_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t sum_h_arg2_total = 0;
+        compute_t sum_dot_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_A_s_A_prev = compute_t(dot_A_s_A_prev_at[iB * H + iH]);
+            const compute_t dot_A_s_s = compute_t(dot_A_s_s_at[iB * H + iH]);
+            const compute_t a = compute_t(a_at[iB * H + iH]);
+            const compute_t A_s = compute_t(A_s_at[iB * H + iH]);
+            const compute_t dot_a = compute_t(dot_a_at[iB * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
+            const compute_t h_arg = a + A_s;
+            const compute_t dot_h_arg = dot_a + dot_A_s;
+            h_arg_at[(t * B + iB) * H + iH] = storage_t(h_arg);
+            dot_h_arg_at[(t * B + iB) * H + iH] = storage_t(dot_h_arg);
+            sum_h_arg2_total += h_arg;
+            sum_dot_h_arg_total += dot_h_arg;
+        }
+        block_sum(sum_h_arg2_total, sum_dot_h_arg_total);
+        const compute_t sum_h_arg2 = sum_h_arg2_total;
+        const compute_t sum_dot_h_arg = sum_dot_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_mean = sum_dot_h_arg / H_;
+        if (threadIdx.x == 0) {
+            dot_h_arg_mean_at[t * B + iB] = storage_t(dot_h_arg_mean);
+        }
+        compute_t h_arg_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[(t * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred2 = h_arg - sum_h_arg2 / H_;
+            h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
+            h_arg_squared_total += h_arg_centred2 * h_arg_centred2;
+        }
+        block_sum(h_arg_squared_total);
+        const compute_t h_arg_squared = h_arg_squared_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
+        const compute_t dot_h_arg_std = h_arg_std;
+        if (threadIdx.x == 0) {
+            h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
+            dot_h_arg_std_at[t * B + iB] = storage_t(dot_h_arg_std);
+        }
+        compute_t dot_h_arg_dot_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg_centred2 = compute_t(h_arg_centred2_at[iB * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t beta = compute_t(beta_at[iH]);
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_layer_norm = h_arg_centred2 / h_arg_std;
+            const compute_t h_pre = gamma * h_layer_norm + beta;
+            const compute_t h = larger(h_pre, 0);
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t h_again = h;
+            h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
+            dot_h_arg_dot_total += h_layer_norm * dot_h_arg;
+        }
+        block_sum(dot_h_arg_dot_total);
+        const compute_t dot_h_arg_dot = dot_h_arg_dot_total;
+
+        // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t dot_h_arg_share = dot_h_arg_dot / H_;
+        if (threadIdx.x == 0) {
+            dot_h_arg_share_at[t * B + iB] = storage_t(dot_h_arg_share);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
+            const compute_t dot_beta = compute_t(dot_beta_at[iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) /
+                dot_h_arg_std;
+            const compute_t dot_h_pre = gamma * dot_h_layer_norm + dot_gamma * h_layer_norm + dot_beta;
+            const compute_t dot_h = compute_t((h) > (0)) * dot_h_pre;
+            // A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t dot_h_again = dot_h;
+            dot_h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            dot_h_again_at[(t * B + iB) * H + iH] = storage_t(dot_h_again);
+        }
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t dot_A_s_A_prev, const compute_t dot_A_s_s, const compute_t a, const compute_t A_s,
-    const compute_t dot_a, compute_t& h_arg, compute_t& dot_h_arg)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t dot_A_s = dot_A_s_A_prev + dot_A_s_s;
-    h_arg = a + A_s;
-    dot_h_arg = dot_a + dot_A_s;
-}
-
-extern "C" __global__ void hvp_forward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_A_s_A_prev_at, const storage_t* __restrict__ dot_A_s_s_at,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ A_s_at,
-    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ h_arg_at,
-    storage_t* __restrict__ dot_h_arg_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg, dot_h_arg;
-        hvp_forward_step2_point(
-            compute_t(dot_A_s_A_prev_at[iB * H + iH]),
-            compute_t(dot_A_s_s_at[iB * H + iH]),
-            compute_t(a_at[iB * H + iH]),
-            compute_t(A_s_at[iB * H + iH]),
-            compute_t(dot_a_at[iB * H + iH]),
-            h_arg, dot_h_arg);
-        h_arg_at[(t * B + iB) * H + iH] = storage_t(h_arg);
-        dot_h_arg_at[(t * B + iB) * H + iH] = storage_t(dot_h_arg);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_forward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_h_arg2_at[iB] = storage_t(total);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_forward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_h_arg_at, storage_t* __restrict__ sum_dot_h_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_dot_h_arg_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step3_point(
-    const compute_t h_arg, const compute_t sum_h_arg2, const compute_t H_, compute_t& h_arg_centred2)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_centred2 = h_arg - sum_h_arg2 / H_;
-}
-
-extern "C" __global__ void hvp_forward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg2_at,
-    storage_t* __restrict__ h_arg_centred2_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_arg_centred2;
-        hvp_forward_step3_point(
-            compute_t(h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(sum_h_arg2_at[iB]),
-            compute_t(H),
-            h_arg_centred2);
-        h_arg_centred2_at[iB * H + iH] = storage_t(h_arg_centred2);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_forward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred2_at, storage_t* __restrict__ h_arg_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_centred2_at[iB * H + iH])
-                * compute_t(h_arg_centred2_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_arg_squared_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step4_point(
-    const compute_t h_arg_squared, const compute_t H_, const compute_t sum_dot_h_arg, compute_t& h_arg_std,
-    compute_t& dot_h_arg_mean, compute_t& dot_h_arg_std)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_arg_std = sqrt(h_arg_squared / H_ + compute_t(1e-05));
-    dot_h_arg_mean = sum_dot_h_arg / H_;
-    dot_h_arg_std = h_arg_std;
-}
-
-extern "C" __global__ void hvp_forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_squared_at, const storage_t* __restrict__ sum_dot_h_arg_at,
-    storage_t* __restrict__ h_arg_std_at, storage_t* __restrict__ dot_h_arg_mean_at,
-    storage_t* __restrict__ dot_h_arg_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t h_arg_std, dot_h_arg_mean, dot_h_arg_std;
-        hvp_forward_step4_point(
-            compute_t(h_arg_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_h_arg_at[iB]),
-            h_arg_std, dot_h_arg_mean, dot_h_arg_std);
-        h_arg_std_at[t * B + iB] = storage_t(h_arg_std);
-        dot_h_arg_mean_at[t * B + iB] = storage_t(dot_h_arg_mean);
-        dot_h_arg_std_at[t * B + iB] = storage_t(dot_h_arg_std);
-    }
-}
-
-__device__ inline void hvp_forward_step5_point(
-    const compute_t h_arg_centred2, const compute_t h_arg_std, const compute_t gamma, const compute_t beta,
-    compute_t& h_layer_norm, compute_t& h, compute_t& h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    h_layer_norm = h_arg_centred2 / h_arg_std;
-    const compute_t h_pre = gamma * h_layer_norm + beta;
-    h = larger(h_pre, 0);
-    // A = lam * A[t-1] + eta * outer(h, h)
-    h_again = h;
-}
-
-extern "C" __global__ void hvp_forward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_centred2_at, const storage_t* __restrict__ h_arg_std_at,
-    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ beta_at,
-    storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ h_again_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h_layer_norm, h, h_again;
-        hvp_forward_step5_point(
-            compute_t(h_arg_centred2_at[iB * H + iH]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            compute_t(gamma_at[iH]),
-            compute_t(beta_at[iH]),
-            h_layer_norm, h, h_again);
-        h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(h_layer_norm);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        h_again_at[(t * B + iB) * H + iH] = storage_t(h_again);
-    }
-}
-
-// h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_forward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_at,
-    storage_t* __restrict__ dot_h_arg_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
-                * compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_arg_dot_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step6_point(
-    const compute_t dot_h_arg_dot, const compute_t H_, compute_t& dot_h_arg_share)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    dot_h_arg_share = dot_h_arg_dot / H_;
-}
-
-extern "C" __global__ void hvp_forward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_h_arg_dot_at, storage_t* __restrict__ dot_h_arg_share_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t dot_h_arg_share;
-        hvp_forward_step6_point(
-            compute_t(dot_h_arg_dot_at[iB]),
-            compute_t(H),
-            dot_h_arg_share);
-        dot_h_arg_share_at[t * B + iB] = storage_t(dot_h_arg_share);
-    }
-}
-
-__device__ inline void hvp_forward_step7_point(
-    const compute_t dot_h_arg, const compute_t dot_h_arg_mean, const compute_t h_layer_norm,
-    const compute_t dot_h_arg_share, const compute_t dot_h_arg_std, const compute_t dot_gamma,
-    const compute_t dot_beta, const compute_t gamma, const compute_t h, compute_t& dot_h_layer_norm,
-    compute_t& dot_h, compute_t& dot_h_again)
-{
-    // h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    dot_h_layer_norm = (dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) / dot_h_arg_std;
-    const compute_t dot_h_pre = h_layer_norm * dot_gamma + dot_beta + gamma * dot_h_layer_norm;
-    dot_h = compute_t((h) > (0)) * dot_h_pre;
-    // A = lam * A[t-1] + eta * outer(h, h)
-    dot_h_again = dot_h;
-}
-
-extern "C" __global__ void hvp_forward_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_h_arg_at, const storage_t* __restrict__ dot_h_arg_mean_at,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
-    const storage_t* __restrict__ dot_h_arg_std_at, const storage_t* __restrict__ dot_gamma_at,
-    const storage_t* __restrict__ dot_beta_at, const storage_t* __restrict__ gamma_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_layer_norm_at,
-    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_h_again_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_h_layer_norm, dot_h, dot_h_again;
-        hvp_forward_step7_point(
-            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_mean_at[t * B + iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_share_at[t * B + iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            compute_t(dot_gamma_at[iH]),
-            compute_t(dot_beta_at[iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            dot_h_layer_norm, dot_h, dot_h_again);
-        dot_h_layer_norm_at[(t * B + iB) * H + iH] = storage_t(dot_h_layer_norm);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-        dot_h_again_at[(t * B + iB) * H + iH] = storage_t(dot_h_again);
-    }
-}
-
-__device__ inline void hvp_forward_step8_point(
     const compute_t h, const compute_t h_again, const compute_t dot_h, const compute_t dot_h_again,
     const compute_t lam, const compute_t A_prev, const compute_t eta, const compute_t dot_A_prev,
     compute_t& A, compute_t& dot_A)
@@ -1880,7 +1137,7 @@ __device__ inline void hvp_forward_step8_point(
     dot_A = lam * dot_A_prev + eta * dot_h_h_again;
 }
 
-extern "C" __global__ void hvp_forward_step8(
+extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_again_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_again_at,
@@ -1892,7 +1149,7 @@ extern "C" __global__ void hvp_forward_step8(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t A, dot_A;
-        hvp_forward_step8_point(
+        hvp_forward_step2_point(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(h_again_at[(t * B + iB) * H + iH2]),
             compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]),
@@ -1907,81 +1164,74 @@ extern "C" __global__ void hvp_forward_step8(
     }
 }
 
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_before_sum(
+extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, storage_t* __restrict__ sum_h_arg_at)
+    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ dot_h_arg_std_at,
+    storage_t* __restrict__ h_arg_standard_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_arg_at[(iT * B + iB) * H + iH]);
+        compute_t sum_h_arg_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            sum_h_arg_total += h_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_h_arg_at[iT * B + iB] = storage_t(total);
+        block_sum(sum_h_arg_total);
+        const compute_t sum_h_arg = sum_h_arg_total;
+
+        const compute_t H_ = compute_t(H);
+        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[iT * B + iB]);
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t h_arg = compute_t(h_arg_at[(iT * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
+            const compute_t h_arg_standard = h_arg_centred / (H_ * dot_h_arg_std);
+            h_arg_standard_at[(iT * B + iB) * H + iH] = storage_t(h_arg_standard);
+        }
     }
 }
 
-__device__ inline void hvp_backward_before_point(
-    const compute_t h_arg, const compute_t sum_h_arg, const compute_t H_, const compute_t dot_h_arg_std,
-    compute_t& h_arg_standard)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t h_arg_centred = h_arg - sum_h_arg / H_;
-    h_arg_standard = h_arg_centred / (H_ * dot_h_arg_std);
-}
-
-extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_arg_at, const storage_t* __restrict__ sum_h_arg_at,
-    const storage_t* __restrict__ dot_h_arg_std_at, storage_t* __restrict__ h_arg_standard_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t h_arg_standard;
-        hvp_backward_before_point(
-            compute_t(h_arg_at[(iT * B + iB) * H + iH]),
-            compute_t(sum_h_arg_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_h_arg_std_at[iT * B + iB]),
-            h_arg_standard);
-        h_arg_standard_at[(iT * B + iB) * H + iH] = storage_t(h_arg_standard);
-    }
-}
-
-__device__ inline void hvp_backward_step_point(
-    const compute_t d_dot_A_next, const compute_t eta, const compute_t d_A_next, compute_t& d_dot_h_h_again,
-    compute_t& d_h_h_again)
-{
-    // through A = lam * A[t-1] + eta * outer(h, h)
-    d_dot_h_h_again = d_dot_A_next * eta;
-    d_h_h_again = eta * d_A_next;
-}
-
-extern "C" __global__ void hvp_backward_step(
+extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_A_prev_rows_at, const storage_t* __restrict__ d_A_prev_rows_at,
-    storage_t* __restrict__ d_dot_h_h_again_at, storage_t* __restrict__ d_h_h_again_at)
+    const storage_t* __restrict__ h_again_at, const storage_t* __restrict__ dot_h_again_at,
+    storage_t* __restrict__ d_dot_h_h_again_at, storage_t* __restrict__ d_h_h_again_at,
+    storage_t* __restrict__ d_dot_h_dot_h_h_again_at, storage_t* __restrict__ d_h_h_h_again_at,
+    storage_t* __restrict__ d_h_dot_h_h_again_at)
 {
-    const int64 count = B * H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H / H;
-        const int64 iH = n / H % H;
-        const int64 iH2 = n % H;
-        compute_t d_dot_h_h_again, d_h_h_again;
-        hvp_backward_step_point(
-            compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
-            compute_t(0.5),
-            compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]),
-            d_dot_h_h_again, d_h_h_again);
-        d_dot_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_dot_h_h_again);
-        d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
+        const int64 iB = n / H;
+        const int64 iH = n % H;
+        const compute_t eta = compute_t(0.5);
+        compute_t d_dot_h_dot_h_h_again_total = 0;
+        compute_t d_h_h_h_again_total = 0;
+        compute_t d_h_dot_h_h_again_total = 0;
+        for (int64 iH2 = threadIdx.x; iH2 < H; iH2 += blockDim.x) {
+            const compute_t d_dot_A_next = compute_t(d_dot_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H +
+                iH2]);
+            const compute_t d_A_next = compute_t(d_A_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * H + iH2]);
+            const compute_t h_again = compute_t(h_again_at[(t * B + iB) * H + iH2]);
+            const compute_t dot_h_again = compute_t(dot_h_again_at[(t * B + iB) * H + iH2]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_dot_h_h_again = d_dot_A_next * eta;
+            const compute_t d_h_h_again = eta * d_A_next;
+            d_dot_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_dot_h_h_again);
+            d_h_h_again_at[(iB * H + iH) * H + iH2] = storage_t(d_h_h_again);
+            d_dot_h_dot_h_h_again_total += d_dot_h_h_again * h_again;
+            d_h_h_h_again_total += d_h_h_again * h_again;
+            d_h_dot_h_h_again_total += d_dot_h_h_again * dot_h_again;
+        }
+        block_sum(d_dot_h_dot_h_h_again_total, d_h_h_h_again_total, d_h_dot_h_h_again_total);
+        const compute_t d_dot_h_dot_h_h_again = d_dot_h_dot_h_h_again_total;
+        const compute_t d_h_h_h_again = d_h_h_h_again_total;
+        const compute_t d_h_dot_h_h_again = d_h_dot_h_h_again_total;
+        if (threadIdx.x == 0) {
+            d_dot_h_dot_h_h_again_at[iB * H + iH] = storage_t(d_dot_h_dot_h_h_again);
+            d_h_h_h_again_at[iB * H + iH] = storage_t(d_h_h_h_again);
+            d_h_dot_h_h_again_at[iB * H + iH] = storage_t(d_h_dot_h_h_again);
+        }
     }
 }
 
@@ -2000,7 +1250,7 @@ extern "C" __global__ void hvp_backward_step_sum(
             total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
                 * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -2020,7 +1270,7 @@ extern "C" __global__ void hvp_backward_step_sum2(
             total += compute_t(d_h_h_again_at[(iB * H + iH2) * H + iH])
                 * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH2]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_h_again_h_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
@@ -2040,94 +1290,12 @@ extern "C" __global__ void hvp_backward_step_sum3(
             total += compute_t(d_dot_h_h_again_at[(iB * H + iH2) * H + iH])
                 * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH2]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_h_again_dot_h_h_again_at[iB * H + iH] = storage_t(total);
     }
 }
 
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" __global__ void hvp_backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_h_again_at, const storage_t* __restrict__ h_again_at,
-    storage_t* __restrict__ d_dot_h_dot_h_h_again_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_h_dot_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" __global__ void hvp_backward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_h_again_at, const storage_t* __restrict__ h_again_at,
-    storage_t* __restrict__ d_h_h_h_again_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(h_again_at[(t * B + iB) * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_h_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-// through A = lam * A[t-1] + eta * outer(h, h)
-extern "C" __global__ void hvp_backward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_h_again_at, const storage_t* __restrict__ dot_h_again_at,
-    storage_t* __restrict__ d_h_dot_h_h_again_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH2 = k;
-            total += compute_t(d_dot_h_h_again_at[(iB * H + iH) * H + iH2])
-                * compute_t(dot_h_again_at[(t * B + iB) * H + iH2]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_h_dot_h_h_again_at[iB * H + iH] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_again_h_h_again, const compute_t d_h_again_dot_h_h_again, const compute_t dy,
-    const compute_t d_dot_h_next, const compute_t d_dot_h_again, const compute_t d_dot_h_dot_h_h_again,
-    const compute_t d_h_next, const compute_t d_h_h_h_again, const compute_t d_h_dot_h_h_again,
-    const compute_t h, const compute_t gamma, const compute_t dot_h_arg, const compute_t dot_h_arg_mean,
-    const compute_t h_layer_norm, const compute_t dot_h_arg_share, const compute_t dot_h_arg_std,
-    compute_t& d_dot_h_pre, compute_t& d_h_pre, compute_t& d_dot_h_layer_norm,
-    compute_t& d_dot_h_layer_norm_by_dot_h_arg_std)
-{
-    // through A = lam * A[t-1] + eta * outer(h, h)
-    const compute_t d_h_again = d_h_again_h_h_again + d_h_again_dot_h_h_again;
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t d_dot_h = dy + d_dot_h_next + d_dot_h_again + d_dot_h_dot_h_h_again;
-    const compute_t d_h = d_h_next + d_h_h_h_again + d_h_dot_h_h_again + d_h_again;
-    const compute_t s1 = compute_t((h) > (0));
-    d_dot_h_pre = d_dot_h * s1;
-    d_h_pre = d_h * s1;
-    d_dot_h_layer_norm = gamma * d_dot_h_pre;
-    d_dot_h_layer_norm_by_dot_h_arg_std = -(dot_h_arg - dot_h_arg_mean - h_layer_norm * dot_h_arg_share) *
-        d_dot_h_layer_norm / square(dot_h_arg_std);
-}
-
-extern "C" __global__ void hvp_backward_step2(
+extern "C" __global__ void hvp_backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_again_h_h_again_at,
     const storage_t* __restrict__ d_h_again_dot_h_h_again_at, const storage_t* __restrict__ dy_at,
@@ -2137,214 +1305,107 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ gamma_at,
     const storage_t* __restrict__ dot_h_arg_at, const storage_t* __restrict__ dot_h_arg_mean_at,
     const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
-    const storage_t* __restrict__ dot_h_arg_std_at, storage_t* __restrict__ d_dot_h_pre_at,
-    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_dot_h_layer_norm_at,
-    storage_t* __restrict__ d_dot_h_layer_norm_by_dot_h_arg_std_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std;
-        hvp_backward_step2_point(
-            compute_t(d_h_again_h_h_again_at[iB * H + iH]),
-            compute_t(d_h_again_dot_h_h_again_at[iB * H + iH]),
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_dot_h_again_at[iB * H + iH]),
-            compute_t(d_dot_h_dot_h_h_again_at[iB * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_h_h_h_again_at[iB * H + iH]),
-            compute_t(d_h_dot_h_h_again_at[iB * H + iH]),
-            compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_mean_at[t * B + iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_arg_share_at[t * B + iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std);
-        d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_dot_h_layer_norm_at[iB * H + iH] = storage_t(d_dot_h_layer_norm);
-        d_dot_h_layer_norm_by_dot_h_arg_std_at[iB * H + iH] = storage_t(d_dot_h_layer_norm_by_dot_h_arg_std);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_layer_norm_by_dot_h_arg_std_at,
-    storage_t* __restrict__ d_dot_h_arg_std_at)
+    const storage_t* __restrict__ dot_h_arg_std_at, const storage_t* __restrict__ dot_gamma_at,
+    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ h_arg_standard_at,
+    storage_t* __restrict__ d_dot_h_pre_at, storage_t* __restrict__ d_h_pre_at,
+    storage_t* __restrict__ d_dot_h_layer_norm_at, storage_t* __restrict__ d_h_layer_norm_at,
+    storage_t* __restrict__ d_dot_h_arg_at, storage_t* __restrict__ d_h_arg_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_h_layer_norm_by_dot_h_arg_std_at[iB * H + iH]);
+        const compute_t dot_h_arg_mean = compute_t(dot_h_arg_mean_at[t * B + iB]);
+        const compute_t dot_h_arg_share = compute_t(dot_h_arg_share_at[t * B + iB]);
+        const compute_t dot_h_arg_std = compute_t(dot_h_arg_std_at[t * B + iB]);
+        compute_t d_dot_h_arg_std_total = 0;
+        compute_t d_dot_h_arg_share_dot_h_layer_norm_total = 0;
+        compute_t d_dot_h_arg_mean_dot_h_layer_norm_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_h_again_h_h_again = compute_t(d_h_again_h_h_again_at[iB * H + iH]);
+            const compute_t d_h_again_dot_h_h_again = compute_t(d_h_again_dot_h_h_again_at[iB * H + iH]);
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_dot_h_again = compute_t(d_dot_h_again_at[iB * H + iH]);
+            const compute_t d_dot_h_dot_h_h_again = compute_t(d_dot_h_dot_h_h_again_at[iB * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_h_h_h_again = compute_t(d_h_h_h_again_at[iB * H + iH]);
+            const compute_t d_h_dot_h_h_again = compute_t(d_h_dot_h_h_again_at[iB * H + iH]);
+            const compute_t h = compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through A = lam * A[t-1] + eta * outer(h, h)
+            const compute_t d_h_again = d_h_again_h_h_again + d_h_again_dot_h_h_again;
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_dot_h = dy + d_dot_h_next + d_dot_h_again + d_dot_h_dot_h_h_again;
+            const compute_t d_h = d_h_next + d_h_h_h_again + d_h_dot_h_h_again + d_h_again;
+            const compute_t s1 = compute_t((h) > (0));
+            const compute_t d_dot_h_pre = d_dot_h * s1;
+            const compute_t d_h_pre = d_h * s1;
+            const compute_t d_dot_h_layer_norm = gamma * d_dot_h_pre;
+            const compute_t d_dot_h_layer_norm_by_dot_h_arg_std = -(dot_h_arg - dot_h_arg_mean - h_layer_norm *
+                dot_h_arg_share) * d_dot_h_layer_norm / square(dot_h_arg_std);
+            d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_dot_h_layer_norm_at[iB * H + iH] = storage_t(d_dot_h_layer_norm);
+            d_dot_h_arg_std_total += d_dot_h_layer_norm_by_dot_h_arg_std;
+            d_dot_h_arg_share_dot_h_layer_norm_total += d_dot_h_layer_norm * h_layer_norm;
+            d_dot_h_arg_mean_dot_h_layer_norm_total += d_dot_h_layer_norm;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_h_arg_std_at[iB] = storage_t(total);
+        block_sum(d_dot_h_arg_std_total, d_dot_h_arg_share_dot_h_layer_norm_total,
+            d_dot_h_arg_mean_dot_h_layer_norm_total);
+        const compute_t d_dot_h_arg_std = d_dot_h_arg_std_total;
+        const compute_t d_dot_h_arg_share_dot_h_layer_norm = d_dot_h_arg_share_dot_h_layer_norm_total;
+        const compute_t d_dot_h_arg_mean_dot_h_layer_norm = d_dot_h_arg_mean_dot_h_layer_norm_total;
+
+        const compute_t H_ = compute_t(H);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t s3 = 1 / dot_h_arg_std;
+        const compute_t d_dot_h_arg_share = -d_dot_h_arg_share_dot_h_layer_norm * s3;
+        const compute_t d_dot_h_arg_dot = d_dot_h_arg_share / H_;
+        const compute_t d_dot_h_arg_mean = -d_dot_h_arg_mean_dot_h_layer_norm * s3;
+        const compute_t d_sum_dot_h_arg = d_dot_h_arg_mean / H_;
+        compute_t sum_d_h_layer_norm_total = 0;
+        compute_t d_h_layer_norm_dot_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_h_arg = compute_t(dot_h_arg_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_h_layer_norm = compute_t(d_dot_h_layer_norm_at[iB * H + iH]);
+            const compute_t d_h_pre = compute_t(d_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t gamma = compute_t(gamma_at[iH]);
+            const compute_t d_dot_h_pre = compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma = compute_t(dot_gamma_at[iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t s2 = d_dot_h_layer_norm / dot_h_arg_std;
+            const compute_t d_h_layer_norm = gamma * d_h_pre + dot_h_arg * d_dot_h_arg_dot - dot_h_arg_share * s2 +
+                dot_gamma * d_dot_h_pre;
+            const compute_t d_dot_h_arg = h_layer_norm * d_dot_h_arg_dot + d_sum_dot_h_arg + s2;
+            d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
+            d_dot_h_arg_at[iB * H + iH] = storage_t(d_dot_h_arg);
+            sum_d_h_layer_norm_total += d_h_layer_norm;
+            d_h_layer_norm_dot_total += h_layer_norm * d_h_layer_norm;
+        }
+        block_sum(sum_d_h_layer_norm_total, d_h_layer_norm_dot_total);
+        const compute_t sum_d_h_layer_norm = sum_d_h_layer_norm_total;
+        const compute_t d_h_layer_norm_dot = d_h_layer_norm_dot_total;
+
+        const compute_t h_arg_std = compute_t(h_arg_std_at[t * B + iB]);
+        // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+        const compute_t d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
+        const compute_t d_h_layer_norm_share = d_h_layer_norm_dot / H_;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_h_layer_norm = compute_t(d_h_layer_norm_at[iB * H + iH]);
+            const compute_t h_layer_norm = compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
+            const compute_t h_arg_standard = compute_t(h_arg_standard_at[(t * B + iB) * H + iH]);
+            // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
+            const compute_t d_h_arg = (d_h_layer_norm - h_layer_norm * d_h_layer_norm_share - d_h_layer_norm_mean) /
+                h_arg_std + h_arg_standard * d_dot_h_arg_std;
+            d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
+        }
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_layer_norm_at, const storage_t* __restrict__ h_layer_norm_at,
-    storage_t* __restrict__ d_dot_h_arg_share_dot_h_layer_norm_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_h_layer_norm_at[iB * H + iH])
-                * compute_t(h_layer_norm_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_h_arg_share_dot_h_layer_norm_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_layer_norm_at,
-    storage_t* __restrict__ d_dot_h_arg_mean_dot_h_layer_norm_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_h_layer_norm_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_h_arg_mean_dot_h_layer_norm_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step3_point(
-    const compute_t d_dot_h_arg_share_dot_h_layer_norm, const compute_t dot_h_arg_std, const compute_t H_,
-    const compute_t d_dot_h_arg_mean_dot_h_layer_norm, compute_t& d_dot_h_arg_dot,
-    compute_t& d_sum_dot_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t s1 = 1 / dot_h_arg_std;
-    const compute_t d_dot_h_arg_share = -d_dot_h_arg_share_dot_h_layer_norm * s1;
-    d_dot_h_arg_dot = d_dot_h_arg_share / H_;
-    const compute_t d_dot_h_arg_mean = -d_dot_h_arg_mean_dot_h_layer_norm * s1;
-    d_sum_dot_h_arg = d_dot_h_arg_mean / H_;
-}
-
-extern "C" __global__ void hvp_backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_arg_share_dot_h_layer_norm_at,
-    const storage_t* __restrict__ dot_h_arg_std_at,
-    const storage_t* __restrict__ d_dot_h_arg_mean_dot_h_layer_norm_at,
-    storage_t* __restrict__ d_dot_h_arg_dot_at, storage_t* __restrict__ d_sum_dot_h_arg_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_dot_h_arg_dot, d_sum_dot_h_arg;
-        hvp_backward_step3_point(
-            compute_t(d_dot_h_arg_share_dot_h_layer_norm_at[iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            compute_t(H),
-            compute_t(d_dot_h_arg_mean_dot_h_layer_norm_at[iB]),
-            d_dot_h_arg_dot, d_sum_dot_h_arg);
-        d_dot_h_arg_dot_at[iB] = storage_t(d_dot_h_arg_dot);
-        d_sum_dot_h_arg_at[iB] = storage_t(d_sum_dot_h_arg);
-    }
-}
-
-__device__ inline void hvp_backward_step4_point(
-    const compute_t d_dot_h_arg_dot, const compute_t dot_h_arg, const compute_t d_dot_h_layer_norm,
-    const compute_t dot_h_arg_share, const compute_t dot_h_arg_std, const compute_t d_h_pre,
-    const compute_t gamma, const compute_t d_dot_h_pre, const compute_t dot_gamma,
-    const compute_t d_sum_dot_h_arg, const compute_t h_layer_norm, compute_t& d_h_layer_norm,
-    compute_t& d_dot_h_arg)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    const compute_t s1 = d_dot_h_layer_norm / dot_h_arg_std;
-    d_h_layer_norm = d_dot_h_arg_dot * dot_h_arg - dot_h_arg_share * s1 + d_h_pre * gamma + d_dot_h_pre * dot_gamma;
-    d_dot_h_arg = d_dot_h_arg_dot * h_layer_norm + d_sum_dot_h_arg + s1;
-}
-
-extern "C" __global__ void hvp_backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_arg_dot_at, const storage_t* __restrict__ dot_h_arg_at,
-    const storage_t* __restrict__ d_dot_h_layer_norm_at, const storage_t* __restrict__ dot_h_arg_share_at,
-    const storage_t* __restrict__ dot_h_arg_std_at, const storage_t* __restrict__ d_h_pre_at,
-    const storage_t* __restrict__ gamma_at, const storage_t* __restrict__ d_dot_h_pre_at,
-    const storage_t* __restrict__ dot_gamma_at, const storage_t* __restrict__ d_sum_dot_h_arg_at,
-    const storage_t* __restrict__ h_layer_norm_at, storage_t* __restrict__ d_h_layer_norm_at,
-    storage_t* __restrict__ d_dot_h_arg_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_h_layer_norm, d_dot_h_arg;
-        hvp_backward_step4_point(
-            compute_t(d_dot_h_arg_dot_at[iB]),
-            compute_t(dot_h_arg_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_layer_norm_at[iB * H + iH]),
-            compute_t(dot_h_arg_share_at[t * B + iB]),
-            compute_t(dot_h_arg_std_at[t * B + iB]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_at[iH]),
-            compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_at[iH]),
-            compute_t(d_sum_dot_h_arg_at[iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            d_h_layer_norm, d_dot_h_arg);
-        d_h_layer_norm_at[iB * H + iH] = storage_t(d_h_layer_norm);
-        d_dot_h_arg_at[iB * H + iH] = storage_t(d_dot_h_arg);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_layer_norm_at, storage_t* __restrict__ sum_d_h_layer_norm_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_h_layer_norm_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_d_h_layer_norm_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_at,
-    storage_t* __restrict__ d_h_layer_norm_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(h_layer_norm_at[(t * B + iB) * H + iH])
-                * compute_t(d_h_layer_norm_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_h_layer_norm_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum12(
+extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ A_rows_at,
     storage_t* __restrict__ d_dot_s_at)
@@ -2358,13 +1419,13 @@ extern "C" __global__ void hvp_backward_step_sum12(
             total += compute_t(d_dot_h_arg_at[iB * H + iH2])
                 * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_s_at[iB * H + iH] = storage_t(total);
     }
 }
 
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum13(
+extern "C" __global__ void hvp_backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ dot_A_rows_at,
     storage_t* __restrict__ d_s_dot_A_s_A_prev_at)
@@ -2378,86 +1439,13 @@ extern "C" __global__ void hvp_backward_step_sum13(
             total += compute_t(d_dot_h_arg_at[iB * H + iH2])
                 * compute_t(dot_A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_s_dot_A_s_A_prev_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step5_point(
-    const compute_t sum_d_h_layer_norm, const compute_t H_, const compute_t d_h_layer_norm_dot,
-    compute_t& d_h_layer_norm_mean, compute_t& d_h_layer_norm_share)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_layer_norm_mean = sum_d_h_layer_norm / H_;
-    d_h_layer_norm_share = d_h_layer_norm_dot / H_;
-}
-
-extern "C" __global__ void hvp_backward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_d_h_layer_norm_at,
-    const storage_t* __restrict__ d_h_layer_norm_dot_at, storage_t* __restrict__ d_h_layer_norm_mean_at,
-    storage_t* __restrict__ d_h_layer_norm_share_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_h_layer_norm_mean, d_h_layer_norm_share;
-        hvp_backward_step5_point(
-            compute_t(sum_d_h_layer_norm_at[iB]),
-            compute_t(H),
-            compute_t(d_h_layer_norm_dot_at[iB]),
-            d_h_layer_norm_mean, d_h_layer_norm_share);
-        d_h_layer_norm_mean_at[iB] = storage_t(d_h_layer_norm_mean);
-        d_h_layer_norm_share_at[iB] = storage_t(d_h_layer_norm_share);
-    }
-}
-
-__device__ inline void hvp_backward_step6_point(
-    const compute_t d_h_layer_norm, const compute_t d_h_layer_norm_mean, const compute_t h_layer_norm,
-    const compute_t d_h_layer_norm_share, const compute_t h_arg_std, const compute_t h_arg_standard,
-    const compute_t d_dot_h_arg_std, const compute_t d_dot_s, const compute_t s,
-    const compute_t d_dot_h_arg, compute_t& d_h_arg, compute_t& d_dot_a)
-{
-    // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-    d_h_arg = (d_h_layer_norm - d_h_layer_norm_mean - h_layer_norm * d_h_layer_norm_share) / h_arg_std +
-        h_arg_standard * d_dot_h_arg_std;
-    // through a = W @ h[t-1] + C @ x
-    d_dot_a = d_dot_s * compute_t((s) > (0)) + d_dot_h_arg;
-}
-
-extern "C" __global__ void hvp_backward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_mean_at,
-    const storage_t* __restrict__ h_layer_norm_at, const storage_t* __restrict__ d_h_layer_norm_share_at,
-    const storage_t* __restrict__ h_arg_std_at, const storage_t* __restrict__ h_arg_standard_at,
-    const storage_t* __restrict__ d_dot_h_arg_std_at, const storage_t* __restrict__ d_dot_s_at,
-    const storage_t* __restrict__ s_at, const storage_t* __restrict__ d_dot_h_arg_at,
-    storage_t* __restrict__ d_h_arg_at, storage_t* __restrict__ d_a_to_d_dot_a_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_h_arg, d_dot_a;
-        hvp_backward_step6_point(
-            compute_t(d_h_layer_norm_at[iB * H + iH]),
-            compute_t(d_h_layer_norm_mean_at[iB]),
-            compute_t(h_layer_norm_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_layer_norm_share_at[iB]),
-            compute_t(h_arg_std_at[t * B + iB]),
-            compute_t(h_arg_standard_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_arg_std_at[iB]),
-            compute_t(d_dot_s_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_arg_at[iB * H + iH]),
-            d_h_arg, d_dot_a);
-        d_h_arg_at[iB * H + iH] = storage_t(d_h_arg);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-    }
-}
-
 // through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-extern "C" __global__ void hvp_backward_step_sum14(
+extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ A_rows_at,
     storage_t* __restrict__ d_s_A_s_at)
@@ -2471,43 +1459,50 @@ extern "C" __global__ void hvp_backward_step_sum14(
             total += compute_t(d_h_arg_at[iB * H + iH2])
                 * compute_t(A_rows_at[((t * B + iB) * H + iH2) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_s_A_s_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step7_point(
-    const compute_t d_s_A_s, const compute_t d_s_dot_A_s_A_prev, const compute_t s, const compute_t d_h_arg,
-    compute_t& d_a)
+__device__ inline void hvp_backward_step_point(
+    const compute_t d_dot_s, const compute_t s, const compute_t d_dot_h_arg, const compute_t d_s_A_s,
+    const compute_t d_s_dot_A_s_A_prev, const compute_t d_h_arg, compute_t& d_dot_a, compute_t& d_a)
 {
+    // through a = W @ h[t-1] + C @ x
+    const compute_t s1 = compute_t((s) > (0));
+    d_dot_a = d_dot_s * s1 + d_dot_h_arg;
     // through s = relu(a)
     const compute_t d_s = d_s_A_s + d_s_dot_A_s_A_prev;
     // through a = W @ h[t-1] + C @ x
-    d_a = compute_t((s) > (0)) * d_s + d_h_arg;
+    d_a = d_h_arg + d_s * s1;
 }
 
-extern "C" __global__ void hvp_backward_step7(
+extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_A_s_at, const storage_t* __restrict__ d_s_dot_A_s_A_prev_at,
-    const storage_t* __restrict__ s_at, const storage_t* __restrict__ d_h_arg_at,
+    const storage_t* __restrict__ d_dot_s_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ d_s_A_s_at,
+    const storage_t* __restrict__ d_s_dot_A_s_A_prev_at, const storage_t* __restrict__ d_h_arg_at,
     storage_t* __restrict__ d_a_to_d_dot_a_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t d_a;
-        hvp_backward_step7_point(
+        compute_t d_dot_a, d_a;
+        hvp_backward_step_point(
+            compute_t(d_dot_s_at[iB * H + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(d_dot_h_arg_at[iB * H + iH]),
             compute_t(d_s_A_s_at[iB * H + iH]),
             compute_t(d_s_dot_A_s_A_prev_at[iB * H + iH]),
-            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
-            d_a);
+            d_dot_a, d_a);
+        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
         d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
-__device__ inline void hvp_backward_step8_point(
+__device__ inline void hvp_backward_step2_point(
     const compute_t d_h_arg, const compute_t s, const compute_t d_dot_h_arg, const compute_t dot_s,
     const compute_t d_A_next, const compute_t lam, const compute_t d_dot_A_next, compute_t& d_A_prev,
     compute_t& d_dot_A_prev)
@@ -2516,7 +1511,7 @@ __device__ inline void hvp_backward_step8_point(
     d_dot_A_prev = s * d_dot_h_arg + lam * d_dot_A_next;
 }
 
-extern "C" __global__ void hvp_backward_step8(
+extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_arg_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ dot_s_at,
@@ -2528,7 +1523,7 @@ extern "C" __global__ void hvp_backward_step8(
         const int64 iH = n / H % H;
         const int64 iH2 = n % H;
         compute_t d_A_prev, d_dot_A_prev;
-        hvp_backward_step8_point(
+        hvp_backward_step2_point(
             compute_t(d_h_arg_at[iB * H + iH]),
             compute_t(s_at[(t * B + iB) * H + iH2]),
             compute_t(d_dot_h_arg_at[iB * H + iH]),

@@ -207,9 +207,7 @@ def train_passes(size, dtype):
     s = cp.empty((T, B, H), dtype)
     A_s = cp.empty((B, H), dtype)
     h_arg = cp.empty((B, H), dtype)
-    sum_h_arg = cp.empty((B,), dtype)
     h_arg_centred = cp.empty((B, H), dtype)
-    h_arg_squared = cp.empty((B,), dtype)
     h_arg_std = cp.empty((T, B), dtype)
     h_layer_norm = cp.empty((T, B, H), dtype)
     h_again = cp.empty((T, B, H), dtype)
@@ -221,32 +219,12 @@ def train_passes(size, dtype):
         "forward_step_sum", "rows", B * H, H,
         A_rows, s, A_s,
     )
+    forward_step_rows = kernel(
+        "forward_step_rows", "rows", B, H,
+        a, A_s, gamma, beta, h_arg, h_arg_centred, h_arg_std, h_layer_norm, h_rows, h_again,
+    )
     forward_step2 = kernel(
-        "forward_step2", "each", B * H, 1,
-        a, A_s, h_arg,
-    )
-    forward_step_sum2 = kernel(
-        "forward_step_sum2", "rows", B, H,
-        h_arg, sum_h_arg,
-    )
-    forward_step3 = kernel(
-        "forward_step3", "each", B * H, 1,
-        h_arg, sum_h_arg, h_arg_centred,
-    )
-    forward_step_sum3 = kernel(
-        "forward_step_sum3", "rows", B, H,
-        h_arg_centred, h_arg_squared,
-    )
-    forward_step4 = kernel(
-        "forward_step4", "each", B, 1,
-        h_arg_squared, h_arg_std,
-    )
-    forward_step5 = kernel(
-        "forward_step5", "each", B * H, 1,
-        h_arg_centred, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
-    )
-    forward_step6 = kernel(
-        "forward_step6", "each", B * H * H, 1,
+        "forward_step2", "each", B * H * H, 1,
         h_rows, h_again, A_rows,
     )
 
@@ -271,15 +249,8 @@ def train_passes(size, dtype):
             forward_step(t)
             # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             forward_step_sum(t)
+            forward_step_rows(t)
             forward_step2(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            forward_step_sum2(t)
-            forward_step3(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            forward_step_sum3(t)
-            forward_step4(t)
-            forward_step5(t)
-            forward_step6(t)
 
     def after():
         pass
@@ -297,10 +268,6 @@ def train_passes(size, dtype):
     d_h_h_h_again = cp.empty((B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_h_layer_norm = cp.empty((B, H), dtype)
-    sum_d_h_layer_norm = cp.empty((B,), dtype)
-    d_h_layer_norm_mean = cp.empty((B,), dtype)
-    d_h_layer_norm_dot = cp.empty((B,), dtype)
-    d_h_layer_norm_share = cp.empty((B,), dtype)
     d_h_arg = cp.empty((B, H), dtype)
     d_s = cp.empty((B, H), dtype)
     d_a = cp.empty((T, B, H), dtype)
@@ -309,48 +276,29 @@ def train_passes(size, dtype):
     d_C = cp.empty((H, I), dtype)
     d_gamma = cp.empty((H,), dtype)
     d_beta = cp.empty((H,), dtype)
-    backward_step = kernel(
-        "backward_step", "each", B * H * H, 1,
-        d_A_prev_rows, d_h_h_again,
+    backward_step_rows = kernel(
+        "backward_step_rows", "rows", B * H, H,
+        d_A_prev_rows, h_again, d_h_h_again, d_h_h_h_again,
     )
     backward_step_sum = kernel(
         "backward_step_sum", "rows", B * H, H,
         d_h_h_again, h_rows, d_h_again,
     )
+    backward_step_rows2 = kernel(
+        "backward_step_rows2", "rows", B, H,
+        dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, h_layer_norm, h_arg_std, d_h_pre,
+        d_h_layer_norm, d_h_arg,
+    )
     backward_step_sum2 = kernel(
         "backward_step_sum2", "rows", B * H, H,
-        d_h_h_again, h_again, d_h_h_h_again,
-    )
-    backward_step2 = kernel(
-        "backward_step2", "each", B * H, 1,
-        dy, d_h_prev_rows, d_h_again, d_h_h_h_again, h_rows, gamma, d_h_pre, d_h_layer_norm,
-    )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", "rows", B, H,
-        d_h_layer_norm, sum_d_h_layer_norm,
-    )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", "rows", B, H,
-        h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
-    )
-    backward_step3 = kernel(
-        "backward_step3", "each", B, 1,
-        sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
-    )
-    backward_step4 = kernel(
-        "backward_step4", "each", B * H, 1,
-        d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share, h_arg_std, d_h_arg,
-    )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", "rows", B * H, H,
         d_h_arg, A_rows, d_s,
     )
-    backward_step5 = kernel(
-        "backward_step5", "each", B * H, 1,
+    backward_step = kernel(
+        "backward_step", "each", B * H, 1,
         d_s, s, d_h_arg, d_a,
     )
-    backward_step6 = kernel(
-        "backward_step6", "each", B * H * H, 1,
+    backward_step2 = kernel(
+        "backward_step2", "each", B * H * H, 1,
         d_h_arg, s, d_A_prev_rows,
     )
     backward_after_sum = kernel(
@@ -371,24 +319,16 @@ def train_passes(size, dtype):
 
     def loop():
         for t in reversed(range(T)):
-            backward_step(t)
+            backward_step_rows(t)
             # through A = lam * A[t-1] + eta * outer(h, h)
             backward_step_sum(t)
-            # through A = lam * A[t-1] + eta * outer(h, h)
+            backward_step_rows2(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             backward_step_sum2(t)
-            backward_step2(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            backward_step_sum3(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            backward_step_sum4(t)
-            backward_step3(t)
-            backward_step4(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            backward_step_sum5(t)
-            backward_step5(t)
+            backward_step(t)
             # through a = W @ h[t-1] + C @ x
             product(d_a[t], W, d_h_prev_rows[t % 2])
-            backward_step6(t)
+            backward_step2(t)
 
     def after():
         # through a = W @ h[t-1] + C @ x
@@ -434,10 +374,7 @@ def infer_passes(size, dtype):
     s = cp.empty((B, H), dtype)
     A_s = cp.empty((B, H), dtype)
     h_arg = cp.empty((B, H), dtype)
-    sum_h_arg = cp.empty((B,), dtype)
     h_arg_centred = cp.empty((B, H), dtype)
-    h_arg_squared = cp.empty((B,), dtype)
-    h_arg_std = cp.empty((B,), dtype)
     h_again = cp.empty((B, H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
@@ -447,32 +384,12 @@ def infer_passes(size, dtype):
         "infer_step_sum", "rows", B * H, H,
         A_rows, s, A_s,
     )
+    infer_step_rows = kernel(
+        "infer_step_rows", "rows", B, H,
+        a, A_s, gamma, beta, h_arg, h_arg_centred, h_rows, h_again,
+    )
     infer_step2 = kernel(
-        "infer_step2", "each", B * H, 1,
-        a, A_s, h_arg,
-    )
-    infer_step_sum2 = kernel(
-        "infer_step_sum2", "rows", B, H,
-        h_arg, sum_h_arg,
-    )
-    infer_step3 = kernel(
-        "infer_step3", "each", B * H, 1,
-        h_arg, sum_h_arg, h_arg_centred,
-    )
-    infer_step_sum3 = kernel(
-        "infer_step_sum3", "rows", B, H,
-        h_arg_centred, h_arg_squared,
-    )
-    infer_step4 = kernel(
-        "infer_step4", "each", B, 1,
-        h_arg_squared, h_arg_std,
-    )
-    infer_step5 = kernel(
-        "infer_step5", "each", B * H, 1,
-        h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
-    )
-    infer_step6 = kernel(
-        "infer_step6", "each", B * H * H, 1,
+        "infer_step2", "each", B * H * H, 1,
         h_rows, h_again, A_rows,
     )
 
@@ -497,15 +414,8 @@ def infer_passes(size, dtype):
             infer_step(t)
             # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             infer_step_sum(t)
+            infer_step_rows(t)
             infer_step2(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            infer_step_sum2(t)
-            infer_step3(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            infer_step_sum3(t)
-            infer_step4(t)
-            infer_step5(t)
-            infer_step6(t)
 
     def after():
         pass
@@ -535,10 +445,7 @@ def step_passes(size, dtype):
     s = cp.empty((B, H), dtype)
     A_s = cp.empty((B, H), dtype)
     h_arg = cp.empty((B, H), dtype)
-    sum_h_arg = cp.empty((B,), dtype)
     h_arg_centred = cp.empty((B, H), dtype)
-    h_arg_squared = cp.empty((B,), dtype)
-    h_arg_std = cp.empty((B,), dtype)
     h_again = cp.empty((B, H), dtype)
     step_step = kernel(
         "step_step", "each", B * H, 1,
@@ -548,32 +455,12 @@ def step_passes(size, dtype):
         "step_step_sum", "rows", B * H, H,
         A_rows, s, A_s,
     )
+    step_step_rows = kernel(
+        "step_step_rows", "rows", B, H,
+        a, A_s, gamma, beta, h_arg, h_arg_centred, h_rows, h_again,
+    )
     step_step2 = kernel(
-        "step_step2", "each", B * H, 1,
-        a, A_s, h_arg,
-    )
-    step_step_sum2 = kernel(
-        "step_step_sum2", "rows", B, H,
-        h_arg, sum_h_arg,
-    )
-    step_step3 = kernel(
-        "step_step3", "each", B * H, 1,
-        h_arg, sum_h_arg, h_arg_centred,
-    )
-    step_step_sum3 = kernel(
-        "step_step_sum3", "rows", B, H,
-        h_arg_centred, h_arg_squared,
-    )
-    step_step4 = kernel(
-        "step_step4", "each", B, 1,
-        h_arg_squared, h_arg_std,
-    )
-    step_step5 = kernel(
-        "step_step5", "each", B * H, 1,
-        h_arg_centred, h_arg_std, gamma, beta, h_rows, h_again,
-    )
-    step_step6 = kernel(
-        "step_step6", "each", B * H * H, 1,
+        "step_step2", "each", B * H * H, 1,
         h_rows, h_again, A_rows,
     )
 
@@ -597,15 +484,8 @@ def step_passes(size, dtype):
             step_step(t)
             # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             step_step_sum(t)
+            step_step_rows(t)
             step_step2(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            step_step_sum2(t)
-            step_step3(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            step_step_sum3(t)
-            step_step4(t)
-            step_step5(t)
-            step_step6(t)
 
     def after():
         pass
@@ -653,15 +533,8 @@ def jvp_passes(size, dtype):
     dot_A_s_s = cp.empty((B, H), dtype)
     h_arg = cp.empty((B, H), dtype)
     dot_h_arg = cp.empty((B, H), dtype)
-    sum_h_arg2 = cp.empty((B,), dtype)
     h_arg_centred2 = cp.empty((B, H), dtype)
-    h_arg_squared = cp.empty((B,), dtype)
-    h_arg_std = cp.empty((B,), dtype)
     h_layer_norm = cp.empty((B, H), dtype)
-    sum_dot_h_arg = cp.empty((B,), dtype)
-    dot_h_arg_mean = cp.empty((B,), dtype)
-    dot_h_arg_dot = cp.empty((B,), dtype)
-    dot_h_arg_share = cp.empty((B,), dtype)
     h_again = cp.empty((B, H), dtype)
     dot_h_again = cp.empty((B, H), dtype)
     jvp_before = kernel(
@@ -672,61 +545,17 @@ def jvp_passes(size, dtype):
         "jvp_step", "each", B * H, 1,
         W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", "rows", B * H, H,
-        A_rows, s, A_s,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", "rows", B * H, H,
+        A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
     )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", "rows", B * H, H,
-        dot_A_rows, s, dot_A_s_A_prev,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", "rows", B * H, H,
-        A_rows, dot_s, dot_A_s_s,
+    jvp_step_rows2 = kernel(
+        "jvp_step_rows2", "rows", B, H,
+        dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, gamma, beta, dot_gamma, dot_beta, h_arg, dot_h_arg,
+        h_arg_centred2, h_layer_norm, h_rows, h_again, dot_h_rows, dot_h_again,
     )
     jvp_step2 = kernel(
-        "jvp_step2", "each", B * H, 1,
-        dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
-    )
-    jvp_step_sum4 = kernel(
-        "jvp_step_sum4", "rows", B, H,
-        h_arg, sum_h_arg2,
-    )
-    jvp_step_sum5 = kernel(
-        "jvp_step_sum5", "rows", B, H,
-        dot_h_arg, sum_dot_h_arg,
-    )
-    jvp_step3 = kernel(
-        "jvp_step3", "each", B * H, 1,
-        h_arg, sum_h_arg2, h_arg_centred2,
-    )
-    jvp_step_sum6 = kernel(
-        "jvp_step_sum6", "rows", B, H,
-        h_arg_centred2, h_arg_squared,
-    )
-    jvp_step4 = kernel(
-        "jvp_step4", "each", B, 1,
-        h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean,
-    )
-    jvp_step5 = kernel(
-        "jvp_step5", "each", B * H, 1,
-        h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
-    )
-    jvp_step_sum7 = kernel(
-        "jvp_step_sum7", "rows", B, H,
-        h_layer_norm, dot_h_arg, dot_h_arg_dot,
-    )
-    jvp_step6 = kernel(
-        "jvp_step6", "each", B, 1,
-        dot_h_arg_dot, dot_h_arg_share,
-    )
-    jvp_step7 = kernel(
-        "jvp_step7", "each", B * H, 1,
-        dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, h_arg_std, dot_gamma, dot_beta, gamma,
-        h_rows, dot_h_rows, dot_h_again,
-    )
-    jvp_step8 = kernel(
-        "jvp_step8", "each", B * H * H, 1,
+        "jvp_step2", "each", B * H * H, 1,
         h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
@@ -763,27 +592,9 @@ def jvp_passes(size, dtype):
             # a = W @ h[t-1] + C @ x
             product(dot_h_rows[t], W_T, dot_W_h_h_prev)
             jvp_step(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            jvp_step_sum(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            jvp_step_sum2(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            jvp_step_sum3(t)
+            jvp_step_rows(t)
+            jvp_step_rows2(t)
             jvp_step2(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            jvp_step_sum4(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            jvp_step_sum5(t)
-            jvp_step3(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            jvp_step_sum6(t)
-            jvp_step4(t)
-            jvp_step5(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            jvp_step_sum7(t)
-            jvp_step6(t)
-            jvp_step7(t)
-            jvp_step8(t)
 
     def after():
         pass
@@ -832,14 +643,10 @@ def hvp_passes(size, dtype):
     dot_A_s_s = cp.empty((B, H), dtype)
     h_arg = cp.empty((T, B, H), dtype)
     dot_h_arg = cp.empty((T, B, H), dtype)
-    sum_h_arg2 = cp.empty((B,), dtype)
     h_arg_centred2 = cp.empty((B, H), dtype)
-    h_arg_squared = cp.empty((B,), dtype)
     h_arg_std = cp.empty((T, B), dtype)
     h_layer_norm = cp.empty((T, B, H), dtype)
-    sum_dot_h_arg = cp.empty((B,), dtype)
     dot_h_arg_mean = cp.empty((T, B), dtype)
-    dot_h_arg_dot = cp.empty((B,), dtype)
     dot_h_arg_share = cp.empty((T, B), dtype)
     dot_h_arg_std = cp.empty((T, B), dtype)
     dot_h_layer_norm = cp.empty((T, B, H), dtype)
@@ -853,61 +660,18 @@ def hvp_passes(size, dtype):
         "hvp_forward_step", "each", B * H, 1,
         W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", "rows", B * H, H,
-        A_rows, s, A_s,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", "rows", B * H, H,
+        A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
     )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", "rows", B * H, H,
-        dot_A_rows, s, dot_A_s_A_prev,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", "rows", B * H, H,
-        A_rows, dot_s, dot_A_s_s,
+    hvp_forward_step_rows2 = kernel(
+        "hvp_forward_step_rows2", "rows", B, H,
+        dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, gamma, beta, dot_gamma, dot_beta, h_arg, dot_h_arg,
+        h_arg_centred2, h_arg_std, dot_h_arg_mean, dot_h_arg_std, h_layer_norm, h_rows, h_again,
+        dot_h_arg_share, dot_h_layer_norm, dot_h_rows, dot_h_again,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", "each", B * H, 1,
-        dot_A_s_A_prev, dot_A_s_s, a, A_s, dot_a, h_arg, dot_h_arg,
-    )
-    hvp_forward_step_sum4 = kernel(
-        "hvp_forward_step_sum4", "rows", B, H,
-        h_arg, sum_h_arg2,
-    )
-    hvp_forward_step_sum5 = kernel(
-        "hvp_forward_step_sum5", "rows", B, H,
-        dot_h_arg, sum_dot_h_arg,
-    )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", "each", B * H, 1,
-        h_arg, sum_h_arg2, h_arg_centred2,
-    )
-    hvp_forward_step_sum6 = kernel(
-        "hvp_forward_step_sum6", "rows", B, H,
-        h_arg_centred2, h_arg_squared,
-    )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", "each", B, 1,
-        h_arg_squared, sum_dot_h_arg, h_arg_std, dot_h_arg_mean, dot_h_arg_std,
-    )
-    hvp_forward_step5 = kernel(
-        "hvp_forward_step5", "each", B * H, 1,
-        h_arg_centred2, h_arg_std, gamma, beta, h_layer_norm, h_rows, h_again,
-    )
-    hvp_forward_step_sum7 = kernel(
-        "hvp_forward_step_sum7", "rows", B, H,
-        h_layer_norm, dot_h_arg, dot_h_arg_dot,
-    )
-    hvp_forward_step6 = kernel(
-        "hvp_forward_step6", "each", B, 1,
-        dot_h_arg_dot, dot_h_arg_share,
-    )
-    hvp_forward_step7 = kernel(
-        "hvp_forward_step7", "each", B * H, 1,
-        dot_h_arg, dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, dot_gamma, dot_beta, gamma,
-        h_rows, dot_h_layer_norm, dot_h_rows, dot_h_again,
-    )
-    hvp_forward_step8 = kernel(
-        "hvp_forward_step8", "each", B * H * H, 1,
+        "hvp_forward_step2", "each", B * H * H, 1,
         h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
@@ -944,27 +708,9 @@ def hvp_passes(size, dtype):
             # a = W @ h[t-1] + C @ x
             product(dot_h_rows[t], W_T, dot_W_h_h_prev)
             hvp_forward_step(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_forward_step_sum(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_forward_step_sum2(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_forward_step_sum3(t)
+            hvp_forward_step_rows(t)
+            hvp_forward_step_rows2(t)
             hvp_forward_step2(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_forward_step_sum4(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_forward_step_sum5(t)
-            hvp_forward_step3(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_forward_step_sum6(t)
-            hvp_forward_step4(t)
-            hvp_forward_step5(t)
-            # h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_forward_step_sum7(t)
-            hvp_forward_step6(t)
-            hvp_forward_step7(t)
-            hvp_forward_step8(t)
 
     def after():
         pass
@@ -980,7 +726,6 @@ def hvp_passes(size, dtype):
     d_A_prev_rows = cp.empty((2, B, H, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_A_prev_rows = cp.empty((2, B, H, H), dtype)
-    sum_h_arg = cp.empty((T, B), dtype)
     h_arg_standard = cp.empty((T, B, H), dtype)
     d_dot_h_h_again = cp.empty((B, H, H), dtype)
     d_h_h_again = cp.empty((B, H, H), dtype)
@@ -993,18 +738,8 @@ def hvp_passes(size, dtype):
     d_dot_h_pre = cp.empty((T, B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_dot_h_layer_norm = cp.empty((B, H), dtype)
-    d_dot_h_layer_norm_by_dot_h_arg_std = cp.empty((B, H), dtype)
-    d_dot_h_arg_std = cp.empty((B,), dtype)
-    d_dot_h_arg_share_dot_h_layer_norm = cp.empty((B,), dtype)
-    d_dot_h_arg_dot = cp.empty((B,), dtype)
-    d_dot_h_arg_mean_dot_h_layer_norm = cp.empty((B,), dtype)
-    d_sum_dot_h_arg = cp.empty((B,), dtype)
     d_h_layer_norm = cp.empty((B, H), dtype)
     d_dot_h_arg = cp.empty((B, H), dtype)
-    sum_d_h_layer_norm = cp.empty((B,), dtype)
-    d_h_layer_norm_mean = cp.empty((B,), dtype)
-    d_h_layer_norm_dot = cp.empty((B,), dtype)
-    d_h_layer_norm_share = cp.empty((B,), dtype)
     d_h_arg = cp.empty((B, H), dtype)
     d_dot_s = cp.empty((B, H), dtype)
     d_s_A_s = cp.empty((B, H), dtype)
@@ -1021,17 +756,14 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     d_C = cp.empty((H, I), dtype)
     d_gamma = cp.empty((H,), dtype)
-    hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", "rows", T * B, H,
-        h_arg, sum_h_arg,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", "rows", T * B, H,
+        h_arg, dot_h_arg_std, h_arg_standard,
     )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B * H, 1,
-        h_arg, sum_h_arg, dot_h_arg_std, h_arg_standard,
-    )
-    hvp_backward_step = kernel(
-        "hvp_backward_step", "each", B * H * H, 1,
-        d_dot_A_prev_rows, d_A_prev_rows, d_dot_h_h_again, d_h_h_again,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B * H, H,
+        d_dot_A_prev_rows, d_A_prev_rows, h_again, dot_h_again, d_dot_h_h_again, d_h_h_again,
+        d_dot_h_dot_h_h_again, d_h_h_h_again, d_h_dot_h_h_again,
     )
     hvp_backward_step_sum = kernel(
         "hvp_backward_step_sum", "rows", B * H, H,
@@ -1045,82 +777,31 @@ def hvp_passes(size, dtype):
         "hvp_backward_step_sum3", "rows", B * H, H,
         d_dot_h_h_again, dot_h_rows, d_h_again_dot_h_h_again,
     )
+    hvp_backward_step_rows2 = kernel(
+        "hvp_backward_step_rows2", "rows", B, H,
+        d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows, d_dot_h_again,
+        d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows, gamma, dot_h_arg,
+        dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, dot_gamma, h_arg_std, h_arg_standard,
+        d_dot_h_pre, d_h_pre, d_dot_h_layer_norm, d_h_layer_norm, d_dot_h_arg, d_h_arg,
+    )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B * H, H,
-        d_dot_h_h_again, h_again, d_dot_h_dot_h_h_again,
+        d_dot_h_arg, A_rows, d_dot_s,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", "rows", B * H, H,
-        d_h_h_again, h_again, d_h_h_h_again,
+        d_dot_h_arg, dot_A_rows, d_s_dot_A_s_A_prev,
     )
     hvp_backward_step_sum6 = kernel(
         "hvp_backward_step_sum6", "rows", B * H, H,
-        d_dot_h_h_again, dot_h_again, d_h_dot_h_h_again,
-    )
-    hvp_backward_step2 = kernel(
-        "hvp_backward_step2", "each", B * H, 1,
-        d_h_again_h_h_again, d_h_again_dot_h_h_again, dy, d_dot_h_prev_rows, d_dot_h_again,
-        d_dot_h_dot_h_h_again, d_h_prev_rows, d_h_h_h_again, d_h_dot_h_h_again, h_rows, gamma, dot_h_arg,
-        dot_h_arg_mean, h_layer_norm, dot_h_arg_share, dot_h_arg_std, d_dot_h_pre, d_h_pre,
-        d_dot_h_layer_norm, d_dot_h_layer_norm_by_dot_h_arg_std,
-    )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", "rows", B, H,
-        d_dot_h_layer_norm_by_dot_h_arg_std, d_dot_h_arg_std,
-    )
-    hvp_backward_step_sum8 = kernel(
-        "hvp_backward_step_sum8", "rows", B, H,
-        d_dot_h_layer_norm, h_layer_norm, d_dot_h_arg_share_dot_h_layer_norm,
-    )
-    hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", "rows", B, H,
-        d_dot_h_layer_norm, d_dot_h_arg_mean_dot_h_layer_norm,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", "each", B, 1,
-        d_dot_h_arg_share_dot_h_layer_norm, dot_h_arg_std, d_dot_h_arg_mean_dot_h_layer_norm,
-        d_dot_h_arg_dot, d_sum_dot_h_arg,
-    )
-    hvp_backward_step4 = kernel(
-        "hvp_backward_step4", "each", B * H, 1,
-        d_dot_h_arg_dot, dot_h_arg, d_dot_h_layer_norm, dot_h_arg_share, dot_h_arg_std, d_h_pre, gamma,
-        d_dot_h_pre, dot_gamma, d_sum_dot_h_arg, h_layer_norm, d_h_layer_norm, d_dot_h_arg,
-    )
-    hvp_backward_step_sum10 = kernel(
-        "hvp_backward_step_sum10", "rows", B, H,
-        d_h_layer_norm, sum_d_h_layer_norm,
-    )
-    hvp_backward_step_sum11 = kernel(
-        "hvp_backward_step_sum11", "rows", B, H,
-        h_layer_norm, d_h_layer_norm, d_h_layer_norm_dot,
-    )
-    hvp_backward_step_sum12 = kernel(
-        "hvp_backward_step_sum12", "rows", B * H, H,
-        d_dot_h_arg, A_rows, d_dot_s,
-    )
-    hvp_backward_step_sum13 = kernel(
-        "hvp_backward_step_sum13", "rows", B * H, H,
-        d_dot_h_arg, dot_A_rows, d_s_dot_A_s_A_prev,
-    )
-    hvp_backward_step5 = kernel(
-        "hvp_backward_step5", "each", B, 1,
-        sum_d_h_layer_norm, d_h_layer_norm_dot, d_h_layer_norm_mean, d_h_layer_norm_share,
-    )
-    hvp_backward_step6 = kernel(
-        "hvp_backward_step6", "each", B * H, 1,
-        d_h_layer_norm, d_h_layer_norm_mean, h_layer_norm, d_h_layer_norm_share, h_arg_std, h_arg_standard,
-        d_dot_h_arg_std, d_dot_s, s, d_dot_h_arg, d_h_arg, d_a_to_d_dot_a,
-    )
-    hvp_backward_step_sum14 = kernel(
-        "hvp_backward_step_sum14", "rows", B * H, H,
         d_h_arg, A_rows, d_s_A_s,
     )
-    hvp_backward_step7 = kernel(
-        "hvp_backward_step7", "each", B * H, 1,
-        d_s_A_s, d_s_dot_A_s_A_prev, s, d_h_arg, d_a_to_d_dot_a,
+    hvp_backward_step = kernel(
+        "hvp_backward_step", "each", B * H, 1,
+        d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_a_to_d_dot_a,
     )
-    hvp_backward_step8 = kernel(
-        "hvp_backward_step8", "each", B * H * H, 1,
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H * H, 1,
         d_h_arg, s, d_dot_h_arg, dot_s, d_A_prev_rows, d_dot_A_prev_rows,
     )
     hvp_backward_after_sum = kernel(
@@ -1154,52 +835,30 @@ def hvp_passes(size, dtype):
         d_dot_A_prev_rows[T % 2] = dstate["A"]
 
     def before():
-        # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-        hvp_backward_before_sum()
-        hvp_backward_before()
+        hvp_backward_before_rows()
 
     def loop():
         for t in reversed(range(T)):
-            hvp_backward_step(t)
+            hvp_backward_step_rows(t)
             # through A = lam * A[t-1] + eta * outer(h, h)
             hvp_backward_step_sum(t)
             # through A = lam * A[t-1] + eta * outer(h, h)
             hvp_backward_step_sum2(t)
             # through A = lam * A[t-1] + eta * outer(h, h)
             hvp_backward_step_sum3(t)
-            # through A = lam * A[t-1] + eta * outer(h, h)
+            hvp_backward_step_rows2(t)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             hvp_backward_step_sum4(t)
-            # through A = lam * A[t-1] + eta * outer(h, h)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             hvp_backward_step_sum5(t)
-            # through A = lam * A[t-1] + eta * outer(h, h)
+            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
             hvp_backward_step_sum6(t)
-            hvp_backward_step2(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum7(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum8(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum9(t)
-            hvp_backward_step3(t)
-            hvp_backward_step4(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum10(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum11(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum12(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum13(t)
-            hvp_backward_step5(t)
-            hvp_backward_step6(t)
-            # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
-            hvp_backward_step_sum14(t)
+            hvp_backward_step(t)
             # through a = W @ h[t-1] + C @ x
             product(d_a_to_d_dot_a[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
-            hvp_backward_step7(t)
             # d_a, d_dot_a side by side
             product(d_a_to_d_dot_a[t], W_to_dot_W2, d_h_prev_rows[t % 2])
-            hvp_backward_step8(t)
+            hvp_backward_step2(t)
 
     def after():
         # d_a, d_dot_a side by side

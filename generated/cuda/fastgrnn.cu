@@ -38,17 +38,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
@@ -216,7 +223,7 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_h_at[(iT * B + iB) * H + iH])
                 * compute_t(n_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_sigmoid_nu_at[0] = storage_t(total);
     }
 }
@@ -261,7 +268,7 @@ extern "C" __global__ void backward_after_sum2(
             const int64 iH = k % H;
             total += compute_t(d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_sigmoid_zeta_at[0] = storage_t(total);
     }
 }
@@ -826,7 +833,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             total += compute_t(d_dot_h_at[(iT * B + iB) * H + iH])
                 * compute_t(n_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_sigmoid_nu_at[0] = storage_t(total);
     }
 }
@@ -846,7 +853,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             total += compute_t(d_h_prev_rows_at[((iT + 1) * B + iB) * H + iH])
                 * compute_t(n_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_sigmoid_nu_h_at[0] = storage_t(total);
     }
 }
@@ -866,7 +873,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             total += compute_t(d_dot_h_at[(iT * B + iB) * H + iH])
                 * compute_t(dot_n_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_sigmoid_nu_dot_h_at[0] = storage_t(total);
     }
 }
@@ -926,7 +933,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
             const int64 iH = k % H;
             total += compute_t(d_dot_h_by_dot_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_sigmoid_zeta_at[0] = storage_t(total);
     }
 }
@@ -944,7 +951,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             const int64 iH = k % H;
             total += compute_t(d_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_sigmoid_zeta_h_at[0] = storage_t(total);
     }
 }
@@ -963,7 +970,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
             const int64 iH = k % H;
             total += compute_t(d_dot_h_by_sigmoid_zeta_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_sigmoid_zeta_dot_h_at[0] = storage_t(total);
     }
 }

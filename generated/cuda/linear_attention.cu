@@ -40,17 +40,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
@@ -196,7 +203,7 @@ extern "C" __global__ void forward_after_sum(
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -216,7 +223,7 @@ extern "C" __global__ void forward_after_sum2(
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -246,79 +253,37 @@ extern "C" __global__ void forward_after(
     }
 }
 
-// through y = (S @ q) / dot(z, q)
-extern "C" __global__ void backward_before_sum(
+extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_q_at,
-    storage_t* __restrict__ d_z_q_y_at)
+    const storage_t* __restrict__ z_q_at, storage_t* __restrict__ d_z_q_at, storage_t* __restrict__ d_S_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_q_at[(iT * B + iB) * H + iH]);
+        const compute_t z_q = compute_t(z_q_at[iT * B + iB]);
+        compute_t d_z_q_y_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ q) / dot(z, q)
+            const compute_t d_S_q = dy / z_q;
+            d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+            d_z_q_y_total += dy * S_q;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_z_q_y_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(d_z_q_y_total);
+        const compute_t d_z_q_y = d_z_q_y_total;
 
-__device__ inline void backward_before_point(
-    const compute_t d_z_q_y, const compute_t z_q, compute_t& d_z_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    d_z_q = -d_z_q_y / square(z_q);
-}
-
-extern "C" __global__ void backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_z_q_y_at, const storage_t* __restrict__ z_q_at,
-    storage_t* __restrict__ d_z_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_z_q;
-        backward_before_point(
-            compute_t(d_z_q_y_at[iT * B + iB]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_z_q);
-        d_z_q_at[iT * B + iB] = storage_t(d_z_q);
-    }
-}
-
-__device__ inline void backward_before2_point(
-    const compute_t dy, const compute_t z_q, compute_t& d_S_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    d_S_q = dy / z_q;
-}
-
-extern "C" __global__ void backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ z_q_at,
-    storage_t* __restrict__ d_S_q_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_S_q;
-        backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_S_q);
-        d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+        // through y = (S @ q) / dot(z, q)
+        const compute_t d_z_q = -d_z_q_y / square(z_q);
+        if (threadIdx.x == 0) {
+            d_z_q_at[iT * B + iB] = storage_t(d_z_q);
+        }
     }
 }
 
 // through y = (S @ q) / dot(z, q)
-extern "C" __global__ void backward_before_sum2(
+extern "C" __global__ void backward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_S_q_at, const storage_t* __restrict__ S_rows_at,
     storage_t* __restrict__ d_q_S_q_at)
@@ -333,12 +298,12 @@ extern "C" __global__ void backward_before_sum2(
             total += compute_t(d_S_q_at[(iT * B + iB) * H + iH])
                 * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_q_S_q_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
-__device__ inline void backward_before3_point(
+__device__ inline void backward_before_point(
     const compute_t d_q_S_q, const compute_t d_z_q, const compute_t z, const compute_t elu_W_q_x,
     compute_t& d_W_q_x)
 {
@@ -347,7 +312,7 @@ __device__ inline void backward_before3_point(
     d_W_q_x = choose(compute_t((elu_W_q_x) > (0)), 1, elu_W_q_x + 1) * d_q;
 }
 
-extern "C" __global__ void backward_before3(
+extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_q_S_q_at, const storage_t* __restrict__ d_z_q_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ elu_W_q_x_at,
@@ -359,7 +324,7 @@ extern "C" __global__ void backward_before3(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_W_q_x;
-        backward_before3_point(
+        backward_before_point(
             compute_t(d_q_S_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -449,7 +414,7 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(k_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -470,7 +435,7 @@ extern "C" __global__ void backward_after_sum2(
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -663,7 +628,7 @@ extern "C" __global__ void infer_after_sum(
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -683,7 +648,7 @@ extern "C" __global__ void infer_after_sum2(
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -847,7 +812,7 @@ extern "C" __global__ void step_after_sum(
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -867,7 +832,7 @@ extern "C" __global__ void step_after_sum2(
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1079,212 +1044,111 @@ extern "C" __global__ void jvp_sequence2(
     }
 }
 
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void jvp_after_sum(
+extern "C" __global__ void jvp_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_elu_W_q_x_at,
+    storage_t* __restrict__ z_q_at, storage_t* __restrict__ dot_z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t z_q_total = 0;
+        compute_t dot_z_q_z_total = 0;
+        compute_t dot_z_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_elu_W_q_x = compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            z_q_total += z * q;
+            dot_z_q_z_total += dot_z * q;
+            dot_z_q_q_total += z * dot_elu_W_q_x;
+        }
+        block_sum(z_q_total, dot_z_q_z_total, dot_z_q_q_total);
+        const compute_t z_q = z_q_total;
+        const compute_t dot_z_q_z = dot_z_q_z_total;
+        const compute_t dot_z_q_q = dot_z_q_q_total;
+        if (threadIdx.x == 0) {
+            z_q_at[iT * B + iB] = storage_t(z_q);
+        }
+
+        // y = (S @ q) / dot(z, q)
+        const compute_t dot_z_q = dot_z_q_z + dot_z_q_q;
+        if (threadIdx.x == 0) {
+            dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
+        }
+    }
+}
+
+extern "C" __global__ void jvp_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ S_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void jvp_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_S_q_S_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void jvp_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_elu_W_q_x_at,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_elu_W_q_x_at,
+    storage_t* __restrict__ S_q_at, storage_t* __restrict__ dot_S_q_S_at,
     storage_t* __restrict__ dot_S_q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
+        compute_t S_q_total = 0;
+        compute_t dot_S_q_S_total = 0;
+        compute_t dot_S_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_elu_W_q_x = compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            S_q_total += S * q;
+            dot_S_q_S_total += dot_S * q;
+            dot_S_q_q_total += S * dot_elu_W_q_x;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void jvp_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ z_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        block_sum(S_q_total, dot_S_q_S_total, dot_S_q_q_total);
+        const compute_t S_q = S_q_total;
+        const compute_t dot_S_q_S = dot_S_q_S_total;
+        const compute_t dot_S_q_q = dot_S_q_q_total;
+        if (threadIdx.x == 0) {
+            S_q_at[(iT * B + iB) * H + iH] = storage_t(S_q);
+            dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_S);
+            dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void jvp_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_z_q_z_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void jvp_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_elu_W_q_x_at,
-    storage_t* __restrict__ dot_z_q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_elu_W_q_x_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
 __device__ inline void jvp_after_point(
     const compute_t dot_S_q_S, const compute_t dot_S_q_q, const compute_t S_q, const compute_t z_q,
-    compute_t& dot_S_q, compute_t& y)
+    const compute_t dot_z_q, compute_t& y, compute_t& dot_y)
 {
     // y = (S @ q) / dot(z, q)
-    dot_S_q = dot_S_q_S + dot_S_q_q;
-    y = S_q / z_q;
+    const compute_t dot_S_q = dot_S_q_S + dot_S_q_q;
+    const compute_t s1 = 1 / z_q;
+    y = S_q * s1;
+    dot_y = dot_S_q * s1 - S_q * dot_z_q / square(z_q);
 }
 
 extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ dot_S_q_S_at, const storage_t* __restrict__ dot_S_q_q_at,
     const storage_t* __restrict__ S_q_at, const storage_t* __restrict__ z_q_at,
-    storage_t* __restrict__ dot_S_q_at, storage_t* __restrict__ y_at)
+    const storage_t* __restrict__ dot_z_q_at, storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t dot_S_q, y;
+        compute_t y, dot_y;
         jvp_after_point(
             compute_t(dot_S_q_S_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_q_q_at[(iT * B + iB) * H + iH]),
             compute_t(S_q_at[(iT * B + iB) * H + iH]),
             compute_t(z_q_at[iT * B + iB]),
-            dot_S_q, y);
-        dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q);
-        y_at[(iT * B + iB) * H + iH] = storage_t(y);
-    }
-}
-
-__device__ inline void jvp_after2_point(
-    const compute_t dot_z_q_z, const compute_t dot_z_q_q, compute_t& dot_z_q)
-{
-    // y = (S @ q) / dot(z, q)
-    dot_z_q = dot_z_q_z + dot_z_q_q;
-}
-
-extern "C" __global__ void jvp_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_z_q_z_at, const storage_t* __restrict__ dot_z_q_q_at,
-    storage_t* __restrict__ dot_z_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t dot_z_q;
-        jvp_after2_point(
-            compute_t(dot_z_q_z_at[iT * B + iB]),
-            compute_t(dot_z_q_q_at[iT * B + iB]),
-            dot_z_q);
-        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
-    }
-}
-
-__device__ inline void jvp_after3_point(
-    const compute_t dot_S_q, const compute_t dot_z_q, const compute_t S_q, const compute_t z_q,
-    compute_t& dot_y)
-{
-    // y = (S @ q) / dot(z, q)
-    dot_y = dot_S_q / z_q - dot_z_q * S_q / square(z_q);
-}
-
-extern "C" __global__ void jvp_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_S_q_at, const storage_t* __restrict__ dot_z_q_at,
-    const storage_t* __restrict__ S_q_at, const storage_t* __restrict__ z_q_at,
-    storage_t* __restrict__ dot_y_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t dot_y;
-        jvp_after3_point(
-            compute_t(dot_S_q_at[(iT * B + iB) * H + iH]),
             compute_t(dot_z_q_at[iT * B + iB]),
-            compute_t(S_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_q_at[iT * B + iB]),
-            dot_y);
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
         dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
     }
 }
@@ -1480,126 +1344,77 @@ extern "C" __global__ void hvp_forward_sequence2(
     }
 }
 
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_forward_after_sum(
+extern "C" __global__ void hvp_forward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ z_q_at, storage_t* __restrict__ dot_z_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t z_q_total = 0;
+        compute_t dot_z_q_z_total = 0;
+        compute_t dot_z_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            z_q_total += z * q;
+            dot_z_q_z_total += dot_z * q;
+            dot_z_q_q_total += z * dot_q;
+        }
+        block_sum(z_q_total, dot_z_q_z_total, dot_z_q_q_total);
+        const compute_t z_q = z_q_total;
+        const compute_t dot_z_q_z = dot_z_q_z_total;
+        const compute_t dot_z_q_q = dot_z_q_q_total;
+        if (threadIdx.x == 0) {
+            z_q_at[iT * B + iB] = storage_t(z_q);
+        }
+
+        // y = (S @ q) / dot(z, q)
+        const compute_t dot_z_q = dot_z_q_z + dot_z_q_q;
+        if (threadIdx.x == 0) {
+            dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
+        }
+    }
+}
+
+extern "C" __global__ void hvp_forward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ S_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_forward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_S_q_S_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_forward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_q_at,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ S_q_at, storage_t* __restrict__ dot_S_q_S_at,
     storage_t* __restrict__ dot_S_q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        compute_t S_q_total = 0;
+        compute_t dot_S_q_S_total = 0;
+        compute_t dot_S_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // y = (S @ q) / dot(z, q)
+            S_q_total += S * q;
+            dot_S_q_S_total += dot_S * q;
+            dot_S_q_q_total += S * dot_q;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_forward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ z_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        block_sum(S_q_total, dot_S_q_S_total, dot_S_q_q_total);
+        const compute_t S_q = S_q_total;
+        const compute_t dot_S_q_S = dot_S_q_S_total;
+        const compute_t dot_S_q_q = dot_S_q_q_total;
+        if (threadIdx.x == 0) {
+            S_q_at[(iT * B + iB) * H + iH] = storage_t(S_q);
+            dot_S_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_S);
+            dot_S_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_q_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_forward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_z_q_z_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_forward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_q_at,
-    storage_t* __restrict__ dot_z_q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -1629,133 +1444,51 @@ extern "C" __global__ void hvp_forward_after(
     }
 }
 
-__device__ inline void hvp_forward_after2_point(
-    const compute_t dot_z_q_z, const compute_t dot_z_q_q, compute_t& dot_z_q)
-{
-    // y = (S @ q) / dot(z, q)
-    dot_z_q = dot_z_q_z + dot_z_q_q;
-}
-
-extern "C" __global__ void hvp_forward_after2(
+extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_z_q_z_at, const storage_t* __restrict__ dot_z_q_q_at,
-    storage_t* __restrict__ dot_z_q_at)
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_q_at,
+    const storage_t* __restrict__ z_q_at, const storage_t* __restrict__ dot_S_q_at,
+    const storage_t* __restrict__ dot_z_q_at, storage_t* __restrict__ d_dot_z_q_at,
+    storage_t* __restrict__ d_dot_S_q_at, storage_t* __restrict__ d_S_q_at, storage_t* __restrict__ d_z_q_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t dot_z_q;
-        hvp_forward_after2_point(
-            compute_t(dot_z_q_z_at[iT * B + iB]),
-            compute_t(dot_z_q_q_at[iT * B + iB]),
-            dot_z_q);
-        dot_z_q_at[iT * B + iB] = storage_t(dot_z_q);
+        const compute_t dot_z_q = compute_t(dot_z_q_at[iT * B + iB]);
+        const compute_t z_q = compute_t(z_q_at[iT * B + iB]);
+        compute_t d_dot_z_q_dot_y_total = 0;
+        compute_t d_z_q_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_S_q = compute_t(dot_S_q_at[(iT * B + iB) * H + iH]);
+            const compute_t S_q = compute_t(S_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ q) / dot(z, q)
+            const compute_t s1 = 1 / square(z_q);
+            const compute_t d_dot_y_by_z_q = dy * (2 * S_q * dot_z_q / pow(z_q, compute_t(3)) - dot_S_q * s1);
+            const compute_t d_dot_S_q = dy / z_q;
+            const compute_t d_S_q = -dy * dot_z_q * s1;
+            d_dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_q);
+            d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
+            d_dot_z_q_dot_y_total += dy * S_q;
+            d_z_q_total += d_dot_y_by_z_q;
+        }
+        block_sum(d_dot_z_q_dot_y_total, d_z_q_total);
+        const compute_t d_dot_z_q_dot_y = d_dot_z_q_dot_y_total;
+        const compute_t d_z_q = d_z_q_total;
+        if (threadIdx.x == 0) {
+            d_z_q_at[iT * B + iB] = storage_t(d_z_q);
+        }
+
+        // through y = (S @ q) / dot(z, q)
+        const compute_t d_dot_z_q = -d_dot_z_q_dot_y / square(z_q);
+        if (threadIdx.x == 0) {
+            d_dot_z_q_at[iT * B + iB] = storage_t(d_dot_z_q);
+        }
     }
 }
 
 // through y = (S @ q) / dot(z, q)
 extern "C" __global__ void hvp_backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_q_at,
-    storage_t* __restrict__ d_dot_z_q_dot_y_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_q_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_z_q_dot_y_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_z_q_dot_y, const compute_t z_q, compute_t& d_dot_z_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    d_dot_z_q = -d_dot_z_q_dot_y / square(z_q);
-}
-
-extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_z_q_dot_y_at, const storage_t* __restrict__ z_q_at,
-    storage_t* __restrict__ d_dot_z_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_z_q;
-        hvp_backward_before_point(
-            compute_t(d_dot_z_q_dot_y_at[iT * B + iB]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_dot_z_q);
-        d_dot_z_q_at[iT * B + iB] = storage_t(d_dot_z_q);
-    }
-}
-
-__device__ inline void hvp_backward_before2_point(
-    const compute_t dy, const compute_t dot_S_q, const compute_t dot_z_q, const compute_t S_q,
-    const compute_t z_q, compute_t& d_dot_y_by_z_q, compute_t& d_dot_S_q, compute_t& d_S_q)
-{
-    // through y = (S @ q) / dot(z, q)
-    const compute_t s1 = 1 / square(z_q);
-    d_dot_y_by_z_q = dy * (2 * dot_z_q * S_q / pow(z_q, compute_t(3)) - dot_S_q * s1);
-    d_dot_S_q = dy / z_q;
-    d_S_q = -dy * dot_z_q * s1;
-}
-
-extern "C" __global__ void hvp_backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_S_q_at,
-    const storage_t* __restrict__ dot_z_q_at, const storage_t* __restrict__ S_q_at,
-    const storage_t* __restrict__ z_q_at, storage_t* __restrict__ d_dot_y_by_z_q_at,
-    storage_t* __restrict__ d_dot_S_q_at, storage_t* __restrict__ d_S_q_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_dot_y_by_z_q, d_dot_S_q, d_S_q;
-        hvp_backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_q_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z_q_at[iT * B + iB]),
-            compute_t(S_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_q_at[iT * B + iB]),
-            d_dot_y_by_z_q, d_dot_S_q, d_S_q);
-        d_dot_y_by_z_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_y_by_z_q);
-        d_dot_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_q);
-        d_S_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_q);
-    }
-}
-
-// through y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_backward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_y_by_z_q_at, storage_t* __restrict__ d_z_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_y_by_z_q_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_z_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_q_at, const storage_t* __restrict__ S_rows_at,
     storage_t* __restrict__ d_dot_q_dot_S_q_q_at)
@@ -1770,13 +1503,13 @@ extern "C" __global__ void hvp_backward_before_sum3(
             total += compute_t(d_dot_S_q_at[(iT * B + iB) * H + iH])
                 * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_q_dot_S_q_q_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
 // through y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_backward_before_sum4(
+extern "C" __global__ void hvp_backward_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_S_q_at, const storage_t* __restrict__ S_rows_at,
     storage_t* __restrict__ d_q_S_q_at)
@@ -1791,13 +1524,13 @@ extern "C" __global__ void hvp_backward_before_sum4(
             total += compute_t(d_S_q_at[(iT * B + iB) * H + iH])
                 * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_q_S_q_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
 // through y = (S @ q) / dot(z, q)
-extern "C" __global__ void hvp_backward_before_sum5(
+extern "C" __global__ void hvp_backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_q_at, const storage_t* __restrict__ dot_S_rows_at,
     storage_t* __restrict__ d_q_dot_S_q_S_at)
@@ -1812,12 +1545,12 @@ extern "C" __global__ void hvp_backward_before_sum5(
             total += compute_t(d_dot_S_q_at[(iT * B + iB) * H + iH])
                 * compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_q_dot_S_q_S_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_before3_point(
+__device__ inline void hvp_backward_before_point(
     const compute_t d_dot_q_dot_S_q_q, const compute_t d_dot_z_q, const compute_t z,
     const compute_t d_q_S_q, const compute_t d_q_dot_S_q_S, const compute_t d_z_q, const compute_t dot_z,
     const compute_t dot_W_q_x, const compute_t elu_W_q_x, compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
@@ -1832,7 +1565,7 @@ __device__ inline void hvp_backward_before3_point(
     d_W_q_x = d_elu_W_q_x * s2;
 }
 
-extern "C" __global__ void hvp_backward_before3(
+extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_q_dot_S_q_q_at, const storage_t* __restrict__ d_dot_z_q_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ d_q_S_q_at,
@@ -1847,7 +1580,7 @@ extern "C" __global__ void hvp_backward_before3(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_dot_W_q_x, d_W_q_x;
-        hvp_backward_before3_point(
+        hvp_backward_before_point(
             compute_t(d_dot_q_dot_S_q_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_z_q_at[iT * B + iB]),
             compute_t(z_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -1957,69 +1690,6 @@ extern "C" __global__ void hvp_backward_sequence2(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_dot_v_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_v_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ d_v_dot_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_k_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
     storage_t* __restrict__ d_dot_k_dot_v_k_at)
 {
@@ -2033,13 +1703,13 @@ extern "C" __global__ void hvp_backward_after_sum4(
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
 // through S = S[t-1] + outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum5(
+extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
     storage_t* __restrict__ d_k_v_k_at)
@@ -2054,13 +1724,13 @@ extern "C" __global__ void hvp_backward_after_sum5(
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
 // through S = S[t-1] + outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum6(
+extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_v_at,
     storage_t* __restrict__ d_k_dot_v_k_at)
@@ -2075,38 +1745,12 @@ extern "C" __global__ void hvp_backward_after_sum6(
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
-{
-    // through v = W_v @ x
-    d_v = d_v_v_k + d_v_dot_v_k;
-}
-
-extern "C" __global__ void hvp_backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_v;
-        hvp_backward_after_point(
-            compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
-            compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
-            d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
-    }
-}
-
-__device__ inline void hvp_backward_after2_point(
     const compute_t d_dot_k_dot_v_k, const compute_t d_dot_z, const compute_t d_k_v_k,
     const compute_t d_k_dot_v_k, const compute_t d_z, const compute_t dot_W_k_x, const compute_t elu_W_k_x,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
@@ -2121,7 +1765,7 @@ __device__ inline void hvp_backward_after2_point(
     d_W_k_x = d_elu_W_k_x * s2;
 }
 
-extern "C" __global__ void hvp_backward_after2(
+extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_k_dot_v_k_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_k_dot_v_k_at,
@@ -2134,7 +1778,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_dot_W_k_x, d_W_k_x;
-        hvp_backward_after2_point(
+        hvp_backward_after_point(
             compute_t(d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_z_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
@@ -2145,6 +1789,68 @@ extern "C" __global__ void hvp_backward_after2(
             d_dot_W_k_x, d_W_k_x);
         d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
         d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+    }
+}
+
+extern "C" __global__ void hvp_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ d_dot_v_at, storage_t* __restrict__ d_v_v_k_at,
+    storage_t* __restrict__ d_v_dot_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_v_total = 0;
+        compute_t d_v_v_k_total = 0;
+        compute_t d_v_dot_v_k_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
+            // through S = S[t-1] + outer(v, k)
+            d_dot_v_total += d_dot_S * k_;
+            d_v_v_k_total += d_S * k_;
+            d_v_dot_v_k_total += d_dot_S * dot_k;
+        }
+        block_sum(d_dot_v_total, d_v_v_k_total, d_v_dot_v_k_total);
+        const compute_t d_dot_v = d_dot_v_total;
+        const compute_t d_v_v_k = d_v_v_k_total;
+        const compute_t d_v_dot_v_k = d_v_dot_v_k_total;
+        if (threadIdx.x == 0) {
+            d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+            d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
+            d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
+        }
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_k + d_v_dot_v_k;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v;
+        hvp_backward_after2_point(
+            compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 

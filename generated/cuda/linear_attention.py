@@ -270,7 +270,6 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_z_prev_rows = cp.empty((2, B, K), dtype)
-    d_z_q_y = cp.empty((T, B), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_S_q = cp.empty((T, B, H), dtype)
     d_q_S_q = cp.empty((T, B, K), dtype)
@@ -287,24 +286,16 @@ def train_passes(size, dtype):
     d_W_q = cp.empty((K, I), dtype)
     d_W_k = cp.empty((K, I), dtype)
     d_W_v = cp.empty((H, I), dtype)
+    backward_before_rows = kernel(
+        "backward_before_rows", "rows", T * B, H,
+        dy, S_q, z_q, d_z_q, d_S_q,
+    )
     backward_before_sum = kernel(
-        "backward_before_sum", "rows", T * B, H,
-        dy, S_q, d_z_q_y,
-    )
-    backward_before = kernel(
-        "backward_before", "each", T * B, 1,
-        d_z_q_y, z_q, d_z_q,
-    )
-    backward_before2 = kernel(
-        "backward_before2", "each", T * B * H, 1,
-        dy, z_q, d_S_q,
-    )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", "rows", T * B * K, H,
+        "backward_before_sum", "rows", T * B * K, H,
         d_S_q, S_rows, d_q_S_q,
     )
-    backward_before3 = kernel(
-        "backward_before3", "each", T * B * K, 1,
+    backward_before = kernel(
+        "backward_before", "each", T * B * K, 1,
         d_q_S_q, d_z_q, z_rows, elu_W_q_x, d_W_q_x,
     )
     backward_sequence = kernel(
@@ -341,13 +332,10 @@ def train_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        backward_before_rows()
         # through y = (S @ q) / dot(z, q)
         backward_before_sum()
         backward_before()
-        backward_before2()
-        # through y = (S @ q) / dot(z, q)
-        backward_before_sum2()
-        backward_before3()
         # through q = elu(W_q @ x) + 1
         product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
@@ -578,10 +566,7 @@ def jvp_passes(size, dtype):
     S_q = cp.empty((T, B, H), dtype)
     dot_S_q_S = cp.empty((T, B, H), dtype)
     dot_S_q_q = cp.empty((T, B, H), dtype)
-    dot_S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
-    dot_z_q_z = cp.empty((T, B), dtype)
-    dot_z_q_q = cp.empty((T, B), dtype)
     dot_z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
     dot_y = cp.empty((T, B, H), dtype)
@@ -605,41 +590,17 @@ def jvp_passes(size, dtype):
         "jvp_sequence2", "each", B * K, 1,
         z_rows, k, dot_z_rows, dot_elu_W_k_x,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", "rows", T * B * H, K,
-        S_rows, q, S_q,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", "rows", T * B, K,
+        z_rows, q, dot_z_rows, dot_elu_W_q_x, z_q, dot_z_q,
     )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", "rows", T * B * H, K,
-        dot_S_rows, q, dot_S_q_S,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", "rows", T * B * H, K,
-        S_rows, dot_elu_W_q_x, dot_S_q_q,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", "rows", T * B, K,
-        z_rows, q, z_q,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", "rows", T * B, K,
-        dot_z_rows, q, dot_z_q_z,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", "rows", T * B, K,
-        z_rows, dot_elu_W_q_x, dot_z_q_q,
+    jvp_after_rows2 = kernel(
+        "jvp_after_rows2", "rows", T * B * H, K,
+        S_rows, q, dot_S_rows, dot_elu_W_q_x, S_q, dot_S_q_S, dot_S_q_q,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
-        dot_S_q_S, dot_S_q_q, S_q, z_q, dot_S_q, y,
-    )
-    jvp_after2 = kernel(
-        "jvp_after2", "each", T * B, 1,
-        dot_z_q_z, dot_z_q_q, dot_z_q,
-    )
-    jvp_after3 = kernel(
-        "jvp_after3", "each", T * B * H, 1,
-        dot_S_q, dot_z_q, S_q, z_q, dot_y,
+        dot_S_q_S, dot_S_q_q, S_q, z_q, dot_z_q, y, dot_y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -679,21 +640,9 @@ def jvp_passes(size, dtype):
         jvp_sequence2()
 
     def after():
-        # y = (S @ q) / dot(z, q)
-        jvp_after_sum()
-        # y = (S @ q) / dot(z, q)
-        jvp_after_sum2()
-        # y = (S @ q) / dot(z, q)
-        jvp_after_sum3()
-        # y = (S @ q) / dot(z, q)
-        jvp_after_sum4()
-        # y = (S @ q) / dot(z, q)
-        jvp_after_sum5()
-        # y = (S @ q) / dot(z, q)
-        jvp_after_sum6()
+        jvp_after_rows()
+        jvp_after_rows2()
         jvp_after()
-        jvp_after2()
-        jvp_after3()
 
     def results():
         last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
@@ -740,8 +689,6 @@ def hvp_passes(size, dtype):
     dot_S_q_q = cp.empty((T, B, H), dtype)
     dot_S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
-    dot_z_q_z = cp.empty((T, B), dtype)
-    dot_z_q_q = cp.empty((T, B), dtype)
     dot_z_q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
@@ -764,37 +711,17 @@ def hvp_passes(size, dtype):
         "hvp_forward_sequence2", "each", B * K, 1,
         z_rows, k, dot_z_rows, dot_k,
     )
-    hvp_forward_after_sum = kernel(
-        "hvp_forward_after_sum", "rows", T * B * H, K,
-        S_rows, q, S_q,
+    hvp_forward_after_rows = kernel(
+        "hvp_forward_after_rows", "rows", T * B, K,
+        z_rows, q, dot_z_rows, dot_q, z_q, dot_z_q,
     )
-    hvp_forward_after_sum2 = kernel(
-        "hvp_forward_after_sum2", "rows", T * B * H, K,
-        dot_S_rows, q, dot_S_q_S,
-    )
-    hvp_forward_after_sum3 = kernel(
-        "hvp_forward_after_sum3", "rows", T * B * H, K,
-        S_rows, dot_q, dot_S_q_q,
-    )
-    hvp_forward_after_sum4 = kernel(
-        "hvp_forward_after_sum4", "rows", T * B, K,
-        z_rows, q, z_q,
-    )
-    hvp_forward_after_sum5 = kernel(
-        "hvp_forward_after_sum5", "rows", T * B, K,
-        dot_z_rows, q, dot_z_q_z,
-    )
-    hvp_forward_after_sum6 = kernel(
-        "hvp_forward_after_sum6", "rows", T * B, K,
-        z_rows, dot_q, dot_z_q_q,
+    hvp_forward_after_rows2 = kernel(
+        "hvp_forward_after_rows2", "rows", T * B * H, K,
+        S_rows, q, dot_S_rows, dot_q, S_q, dot_S_q_S, dot_S_q_q,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
         dot_S_q_S, dot_S_q_q, dot_S_q,
-    )
-    hvp_forward_after2 = kernel(
-        "hvp_forward_after2", "each", T * B, 1,
-        dot_z_q_z, dot_z_q_q, dot_z_q,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -834,20 +761,9 @@ def hvp_passes(size, dtype):
         hvp_forward_sequence2()
 
     def after():
-        # y = (S @ q) / dot(z, q)
-        hvp_forward_after_sum()
-        # y = (S @ q) / dot(z, q)
-        hvp_forward_after_sum2()
-        # y = (S @ q) / dot(z, q)
-        hvp_forward_after_sum3()
-        # y = (S @ q) / dot(z, q)
-        hvp_forward_after_sum4()
-        # y = (S @ q) / dot(z, q)
-        hvp_forward_after_sum5()
-        # y = (S @ q) / dot(z, q)
-        hvp_forward_after_sum6()
+        hvp_forward_after_rows()
+        hvp_forward_after_rows2()
         hvp_forward_after()
-        hvp_forward_after2()
 
     def results():
         pass
@@ -859,9 +775,7 @@ def hvp_passes(size, dtype):
     d_z_prev_rows = cp.empty((2, B, K), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, K), dtype)
-    d_dot_z_q_dot_y = cp.empty((T, B), dtype)
     d_dot_z_q = cp.empty((T, B), dtype)
-    d_dot_y_by_z_q = cp.empty((T, B, H), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_dot_S_q = cp.empty((T, B, H), dtype)
     d_S_q = cp.empty((T, B, H), dtype)
@@ -895,36 +809,24 @@ def hvp_passes(size, dtype):
     d_W_q = cp.empty((K, I), dtype)
     d_W_k = cp.empty((K, I), dtype)
     d_W_v = cp.empty((H, I), dtype)
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", "rows", T * B, H,
+        dy, S_q, z_q, dot_S_q, dot_z_q, d_dot_z_q, d_dot_S_q, d_S_q, d_z_q,
+    )
     hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", "rows", T * B, H,
-        dy, S_q, d_dot_z_q_dot_y,
-    )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B, 1,
-        d_dot_z_q_dot_y, z_q, d_dot_z_q,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", "each", T * B * H, 1,
-        dy, dot_S_q, dot_z_q, S_q, z_q, d_dot_y_by_z_q, d_dot_S_q, d_S_q,
+        "hvp_backward_before_sum", "rows", T * B * K, H,
+        d_dot_S_q, S_rows, d_dot_q_dot_S_q_q,
     )
     hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", "rows", T * B, H,
-        d_dot_y_by_z_q, d_z_q,
+        "hvp_backward_before_sum2", "rows", T * B * K, H,
+        d_S_q, S_rows, d_q_S_q,
     )
     hvp_backward_before_sum3 = kernel(
         "hvp_backward_before_sum3", "rows", T * B * K, H,
-        d_dot_S_q, S_rows, d_dot_q_dot_S_q_q,
-    )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", "rows", T * B * K, H,
-        d_S_q, S_rows, d_q_S_q,
-    )
-    hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", "rows", T * B * K, H,
         d_dot_S_q, dot_S_rows, d_q_dot_S_q_S,
     )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", "each", T * B * K, 1,
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * K, 1,
         d_dot_q_dot_S_q_q, d_dot_z_q, z_rows, d_q_S_q, d_q_dot_S_q_S, d_z_q, dot_z_rows, dot_W_q_x,
         elu_W_q_x, d_dot_W_q_x, d_W_q_x,
     )
@@ -937,36 +839,28 @@ def hvp_passes(size, dtype):
         d_dot_S_prev_rows, d_dot_S_q, q, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", "rows", T * B * H, K,
-        d_dot_S, k, d_dot_v,
-    )
-    hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", "rows", T * B * H, K,
-        d_S, k, d_v_v_k,
-    )
-    hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", "rows", T * B * H, K,
-        d_dot_S, dot_k, d_v_dot_v_k,
-    )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", "rows", T * B * K, H,
+        "hvp_backward_after_sum", "rows", T * B * K, H,
         d_dot_S, W_q_x_to_dot_v_W_v, d_dot_k_dot_v_k,
     )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", "rows", T * B * K, H,
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B * K, H,
         d_S, W_q_x_to_dot_v_W_v, d_k_v_k,
     )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", "rows", T * B * K, H,
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B * K, H,
         d_dot_S, dot_v, d_k_dot_v_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", "each", T * B * H, 1,
-        d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after", "each", T * B * K, 1,
+        d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", "rows", T * B * H, K,
+        d_dot_S, k, d_S, dot_k, d_dot_v, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", "each", T * B * K, 1,
-        d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after2", "each", T * B * H, 1,
+        d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
@@ -990,19 +884,14 @@ def hvp_passes(size, dtype):
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        hvp_backward_before_rows()
         # through y = (S @ q) / dot(z, q)
         hvp_backward_before_sum()
-        hvp_backward_before()
-        hvp_backward_before2()
         # through y = (S @ q) / dot(z, q)
         hvp_backward_before_sum2()
         # through y = (S @ q) / dot(z, q)
         hvp_backward_before_sum3()
-        # through y = (S @ q) / dot(z, q)
-        hvp_backward_before_sum4()
-        # through y = (S @ q) / dot(z, q)
-        hvp_backward_before_sum5()
-        hvp_backward_before3()
+        hvp_backward_before()
         # through q = elu(W_q @ x) + 1
         product(d_W_q_x.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
         # through q = elu(W_q @ x) + 1
@@ -1019,26 +908,11 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum2()
         # through S = S[t-1] + outer(v, k)
         hvp_backward_after_sum3()
-        # through S = S[t-1] + outer(v, k)
-        hvp_backward_after_sum4()
-        # through S = S[t-1] + outer(v, k)
-        hvp_backward_after_sum5()
-        # through S = S[t-1] + outer(v, k)
-        hvp_backward_after_sum6()
-        # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
         # through q = elu(W_q @ x) + 1
         product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q_W_q_x)
         # through q = elu(W_q @ x) + 1
         product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
-        # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
         hvp_backward_after()
-        # through v = W_v @ x
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
-        hvp_backward_after2()
-        # d_W_k_x, d_dot_W_k_x, d_v side by side
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
         # through k = elu(W_k @ x) + 1
         product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = elu(W_k @ x) + 1
@@ -1047,6 +921,16 @@ def hvp_passes(size, dtype):
             dot_x.reshape(-1, I),
             d_W_k_dot_W_k_x_x,
         )
+        hvp_backward_after_rows()
+        # through v = W_v @ x
+        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
+        # through v = W_v @ x
+        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+        hvp_backward_after2()
+        # through v = W_v @ x
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
+        # d_W_k_x, d_dot_W_k_x, d_v side by side
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -41,17 +41,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
@@ -95,7 +102,7 @@ extern "C" __global__ void forward_before_sum(
             total += compute_t(W_z_at[(iN * S + iS) * I + iI])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -116,7 +123,7 @@ extern "C" __global__ void forward_step_sum(
             total += compute_t(U_z_at[(iN * S + iS) * H + iH])
                 * compute_t(h_rows_at[(t * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -227,7 +234,7 @@ extern "C" __global__ void forward_step_sum2(
             total += compute_t(W_h_at[(iH * N + iN) * S + iS])
                 * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
     }
 }
@@ -245,7 +252,7 @@ extern "C" __global__ void forward_step_sum3(
             const int64 iN = k;
             total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -323,110 +330,58 @@ extern "C" __global__ void backward_step_sum(
     }
 }
 
-// through y = o * tanh(c)
-extern "C" __global__ void backward_step_sum2(
+extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_y_at, const storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ d_o_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_y_at[(iB * N + iN) * S + iS])
-                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_o_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step3_point(
-    const compute_t d_y, const compute_t o, const compute_t d_c_next, const compute_t tanh_c,
-    const compute_t i, const compute_t z, const compute_t f, compute_t& d_c, compute_t& d_z_pre,
-    compute_t& d_c_prev)
-{
-    // through y = o * tanh(c)
-    const compute_t d_tanh_c = d_y * o;
-    // through c = f * c[t-1] + i * z
-    d_c = d_c_next + (1 - square(tanh_c)) * d_tanh_c;
-    // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-    const compute_t d_z = i * d_c;
-    d_z_pre = (1 - square(z)) * d_z;
-    d_c_prev = f * d_c;
-}
-
-extern "C" __global__ void backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_y_at, const storage_t* __restrict__ o_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ tanh_c_at,
+    const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ z_at,
-    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_z_pre_at)
-{
-    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t d_c, d_z_pre, d_c_prev;
-        backward_step3_point(
-            compute_t(d_y_at[(iB * N + iN) * S + iS]),
-            compute_t(o_at[(t * B + iB) * N + iN]),
-            compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
-            compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(i_at[(t * B + iB) * N + iN]),
-            compute_t(z_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(f_at[(t * B + iB) * N + iN]),
-            d_c, d_z_pre, d_c_prev);
-        d_c_at[(iB * N + iN) * S + iS] = storage_t(d_c);
-        d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
-        d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ d_f_at)
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
+    storage_t* __restrict__ d_o_at, storage_t* __restrict__ d_z_pre_at, storage_t* __restrict__ d_f_at,
+    storage_t* __restrict__ d_i_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+        const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
+        compute_t d_o_total = 0;
+        compute_t d_f_total = 0;
+        compute_t d_i_total = 0;
+        for (int64 iS = threadIdx.x; iS < S; iS += blockDim.x) {
+            const compute_t d_y = compute_t(d_y_at[(iB * N + iN) * S + iS]);
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            // through y = o * tanh(c)
+            const compute_t d_tanh_c = d_y * o;
+            // through c = f * c[t-1] + i * z
+            const compute_t d_c = (1 - square(tanh_c)) * d_tanh_c + d_c_next;
+            // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            const compute_t d_z = i * d_c;
+            const compute_t d_z_pre = (1 - square(z)) * d_z;
+            const compute_t d_c_prev = f * d_c;
+            d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
+            d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
+            d_o_total += d_y * tanh_c;
+            d_f_total += d_c * c_prev;
+            d_i_total += d_c * z;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_f_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ z_at, storage_t* __restrict__ d_i_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
+        block_sum(d_o_total, d_f_total, d_i_total);
+        const compute_t d_o = d_o_total;
+        const compute_t d_f = d_f_total;
+        const compute_t d_i = d_i_total;
+        if (threadIdx.x == 0) {
+            d_o_at[iB * N + iN] = storage_t(d_o);
+            d_f_at[iB * N + iN] = storage_t(d_f);
+            d_i_at[iB * N + iN] = storage_t(d_i);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_i_at[iB * N + iN] = storage_t(total);
     }
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void backward_step_sum5(
+extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ U_z_at,
     storage_t* __restrict__ d_h_prev_z_sum2_at)
@@ -441,12 +396,12 @@ extern "C" __global__ void backward_step_sum5(
             total += compute_t(d_z_pre_at[((t * B + iB) * N + iN) * S + iS])
                 * compute_t(U_z_at[(iN * S + iS) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_h_prev_z_sum2_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void backward_step4_point(
+__device__ inline void backward_step3_point(
     const compute_t d_o, const compute_t o, const compute_t d_f, const compute_t f, const compute_t d_i,
     const compute_t i, compute_t& d_o_pre, compute_t& d_f_pre, compute_t& d_i_pre)
 {
@@ -458,7 +413,7 @@ __device__ inline void backward_step4_point(
     d_i_pre = d_i * i * (1 - i);
 }
 
-extern "C" __global__ void backward_step4(
+extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_o_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ d_f_at, const storage_t* __restrict__ f_at,
@@ -470,7 +425,7 @@ extern "C" __global__ void backward_step4(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t d_o_pre, d_f_pre, d_i_pre;
-        backward_step4_point(
+        backward_step3_point(
             compute_t(d_o_at[iB * N + iN]),
             compute_t(o_at[(t * B + iB) * N + iN]),
             compute_t(d_f_at[iB * N + iN]),
@@ -484,13 +439,13 @@ extern "C" __global__ void backward_step4(
     }
 }
 
-__device__ inline void backward_step5_point(
+__device__ inline void backward_step4_point(
     const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
 {
     d_h_prev = d_h_prev_U_i_h + d_h_prev_z_sum2;
 }
 
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_h_prev_U_i_h_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
     storage_t* __restrict__ d_h_prev_rows_at)
@@ -500,7 +455,7 @@ extern "C" __global__ void backward_step5(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_h_prev;
-        backward_step5_point(
+        backward_step4_point(
             compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             d_h_prev);
@@ -525,7 +480,7 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
                 * compute_t(W_z_at[(iN * S + iS) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_x_z_sum_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -673,7 +628,7 @@ extern "C" __global__ void infer_before_sum(
             total += compute_t(W_z_at[(iN * S + iS) * I + iI])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -694,7 +649,7 @@ extern "C" __global__ void infer_step_sum(
             total += compute_t(U_z_at[(iN * S + iS) * H + iH])
                 * compute_t(h_rows_at[(t * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -801,7 +756,7 @@ extern "C" __global__ void infer_step_sum2(
             total += compute_t(W_h_at[(iH * N + iN) * S + iS])
                 * compute_t(y_at[(iB * N + iN) * S + iS]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
     }
 }
@@ -819,7 +774,7 @@ extern "C" __global__ void infer_step_sum3(
             const int64 iN = k;
             total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -845,7 +800,7 @@ extern "C" __global__ void step_before_sum(
             total += compute_t(W_z_at[(iN * S + iS) * I + iI])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -866,7 +821,7 @@ extern "C" __global__ void step_step_sum(
             total += compute_t(U_z_at[(iN * S + iS) * H + iH])
                 * compute_t(h_rows_at[(t * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
@@ -975,7 +930,7 @@ extern "C" __global__ void step_step_sum2(
             total += compute_t(W_h_at[(iH * N + iN) * S + iS])
                 * compute_t(y_at[(iB * N + iN) * S + iS]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
     }
 }
@@ -993,7 +948,7 @@ extern "C" __global__ void step_step_sum3(
             const int64 iN = k;
             total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -1001,72 +956,6 @@ extern "C" __global__ void step_step_sum3(
 #endif  // SYMRNN_STEP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void jvp_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ z_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
-        const int64 iT = n / S / N / B;
-        const int64 iB = n / S / N % B;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void jvp_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_W_z_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_z_sum_W_z_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
-        const int64 iT = n / S / N / B;
-        const int64 iB = n / S / N % B;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(dot_W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void jvp_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_z_sum_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
-        const int64 iT = n / S / N / B;
-        const int64 iB = n / S / N % B;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
 
 __device__ inline void jvp_before_point(
     const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
@@ -1107,6 +996,43 @@ extern "C" __global__ void jvp_before(
     }
 }
 
+extern "C" __global__ void jvp_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ dot_W_z_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ z_sum_at, storage_t* __restrict__ dot_z_sum_W_z_at,
+    storage_t* __restrict__ dot_z_sum_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t z_sum_total = 0;
+        compute_t dot_z_sum_W_z_total = 0;
+        compute_t dot_z_sum_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t W_z = compute_t(W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_W_z = compute_t(dot_W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum_total += W_z * x;
+            dot_z_sum_W_z_total += dot_W_z * x;
+            dot_z_sum_x_total += W_z * dot_x;
+        }
+        block_sum(z_sum_total, dot_z_sum_W_z_total, dot_z_sum_x_total);
+        const compute_t z_sum = z_sum_total;
+        const compute_t dot_z_sum_W_z = dot_z_sum_W_z_total;
+        const compute_t dot_z_sum_x = dot_z_sum_x_total;
+        if (threadIdx.x == 0) {
+            z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z_sum);
+            dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_W_z);
+            dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_x);
+        }
+    }
+}
+
 __device__ inline void jvp_before2_point(
     const compute_t dot_z_sum_W_z, const compute_t dot_z_sum_x, compute_t& dot_z_sum)
 {
@@ -1131,69 +1057,6 @@ extern "C" __global__ void jvp_before2(
             compute_t(dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS]),
             dot_z_sum);
         dot_z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void jvp_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ z_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void jvp_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_U_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_z_sum2_U_z_at)
-{
-    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void jvp_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_z_sum2_h_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -1274,6 +1137,42 @@ extern "C" __global__ void jvp_step(
     }
 }
 
+extern "C" __global__ void jvp_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_U_z_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ z_sum2_at, storage_t* __restrict__ dot_z_sum2_U_z_at,
+    storage_t* __restrict__ dot_z_sum2_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t z_sum2_total = 0;
+        compute_t dot_z_sum2_U_z_total = 0;
+        compute_t dot_z_sum2_h_prev_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t U_z = compute_t(U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_z = compute_t(dot_U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum2_total += U_z * h_prev;
+            dot_z_sum2_U_z_total += dot_U_z * h_prev;
+            dot_z_sum2_h_prev_total += U_z * dot_h_prev;
+        }
+        block_sum(z_sum2_total, dot_z_sum2_U_z_total, dot_z_sum2_h_prev_total);
+        const compute_t z_sum2 = z_sum2_total;
+        const compute_t dot_z_sum2_U_z = dot_z_sum2_U_z_total;
+        const compute_t dot_z_sum2_h_prev = dot_z_sum2_h_prev_total;
+        if (threadIdx.x == 0) {
+            z_sum2_at[(iB * N + iN) * S + iS] = storage_t(z_sum2);
+            dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_U_z);
+            dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_h_prev);
+        }
+    }
+}
+
 __device__ inline void jvp_step2_point(
     const compute_t dot_z_sum2_U_z, const compute_t dot_z_sum2_h_prev, const compute_t z_sum,
     const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
@@ -1338,200 +1237,75 @@ extern "C" __global__ void jvp_step2(
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" __global__ void jvp_step_sum4(
+extern "C" __global__ void jvp_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ y_at,
-    storage_t* __restrict__ h_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
-        const int64 iB = n / N / H;
-        const int64 iH = n / N % H;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[(iB * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" __global__ void jvp_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_W_h_at, const storage_t* __restrict__ y_at,
-    storage_t* __restrict__ dot_h_sum_W_h_at)
-{
-    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
-        const int64 iB = n / N / H;
-        const int64 iH = n / N % H;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(dot_W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[(iB * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" __global__ void jvp_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ dot_y_at,
+    const storage_t* __restrict__ dot_W_h_at, const storage_t* __restrict__ dot_y_at,
+    storage_t* __restrict__ h_sum_at, storage_t* __restrict__ dot_h_sum_W_h_at,
     storage_t* __restrict__ dot_h_sum_y_at)
 {
     for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
         const int64 iB = n / N / H;
         const int64 iH = n / N % H;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(dot_y_at[(iB * N + iN) * S + iS]);
+        compute_t h_sum_total = 0;
+        compute_t dot_h_sum_W_h_total = 0;
+        compute_t dot_h_sum_y_total = 0;
+        for (int64 iS = threadIdx.x; iS < S; iS += blockDim.x) {
+            const compute_t W_h = compute_t(W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t y = compute_t(y_at[(iB * N + iN) * S + iS]);
+            const compute_t dot_W_h = compute_t(dot_W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t dot_y = compute_t(dot_y_at[(iB * N + iN) * S + iS]);
+            // h = sum(sum(W_h * y))
+            h_sum_total += W_h * y;
+            dot_h_sum_W_h_total += dot_W_h * y;
+            dot_h_sum_y_total += W_h * dot_y;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(total);
+        block_sum(h_sum_total, dot_h_sum_W_h_total, dot_h_sum_y_total);
+        const compute_t h_sum = h_sum_total;
+        const compute_t dot_h_sum_W_h = dot_h_sum_W_h_total;
+        const compute_t dot_h_sum_y = dot_h_sum_y_total;
+        if (threadIdx.x == 0) {
+            h_sum_at[(iB * H + iH) * N + iN] = storage_t(h_sum);
+            dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_W_h);
+            dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_y);
+        }
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" __global__ void jvp_step_sum7(
+extern "C" __global__ void jvp_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ h_sum_at, storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ h_sum_at, const storage_t* __restrict__ dot_h_sum_W_h_at,
+    const storage_t* __restrict__ dot_h_sum_y_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        compute_t h_total = 0;
+        compute_t dot_h_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_h_sum_W_h = compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]);
+            const compute_t dot_h_sum_y = compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]);
+            const compute_t h_sum = compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+            // h = sum(sum(W_h * y))
+            const compute_t dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
+            h_total += h_sum;
+            dot_h_total += dot_h_sum;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step3_point(
-    const compute_t dot_h_sum_W_h, const compute_t dot_h_sum_y, compute_t& dot_h_sum)
-{
-    // h = sum(sum(W_h * y))
-    dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
-}
-
-extern "C" __global__ void jvp_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_h_sum_W_h_at, const storage_t* __restrict__ dot_h_sum_y_at,
-    storage_t* __restrict__ dot_h_sum_at)
-{
-    const int64 count = B * H * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N / H;
-        const int64 iH = n / N % H;
-        const int64 iN = n % N;
-        compute_t dot_h_sum;
-        jvp_step3_point(
-            compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]),
-            compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]),
-            dot_h_sum);
-        dot_h_sum_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" __global__ void jvp_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_h_sum_at, storage_t* __restrict__ dot_h_rows_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dot_h_sum_at[(iB * H + iH) * N + iN]);
+        block_sum(h_total, dot_h_total);
+        const compute_t h = h_total;
+        const compute_t dot_h = dot_h_total;
+        if (threadIdx.x == 0) {
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
     }
 }
 
 #endif  // SYMRNN_JVP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ z_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
-        const int64 iT = n / S / N / B;
-        const int64 iB = n / S / N % B;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_W_z_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_z_sum_W_z_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
-        const int64 iT = n / S / N / B;
-        const int64 iB = n / S / N % B;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(dot_W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_forward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_z_sum_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
-        const int64 iT = n / S / N / B;
-        const int64 iB = n / S / N % B;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(W_z_at[(iN * S + iS) * I + iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(total);
-    }
-}
 
 __device__ inline void hvp_forward_before_point(
     const compute_t dot_W_i_x_W_i, const compute_t dot_W_i_x_x, const compute_t dot_W_f_x_W_f,
@@ -1572,6 +1346,43 @@ extern "C" __global__ void hvp_forward_before(
     }
 }
 
+extern "C" __global__ void hvp_forward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ W_z_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ dot_W_z_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ z_sum_at, storage_t* __restrict__ dot_z_sum_W_z_at,
+    storage_t* __restrict__ dot_z_sum_x_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * N * S; n += gridDim.x) {
+        const int64 iT = n / S / N / B;
+        const int64 iB = n / S / N % B;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t z_sum_total = 0;
+        compute_t dot_z_sum_W_z_total = 0;
+        compute_t dot_z_sum_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t W_z = compute_t(W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_W_z = compute_t(dot_W_z_at[(iN * S + iS) * I + iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum_total += W_z * x;
+            dot_z_sum_W_z_total += dot_W_z * x;
+            dot_z_sum_x_total += W_z * dot_x;
+        }
+        block_sum(z_sum_total, dot_z_sum_W_z_total, dot_z_sum_x_total);
+        const compute_t z_sum = z_sum_total;
+        const compute_t dot_z_sum_W_z = dot_z_sum_W_z_total;
+        const compute_t dot_z_sum_x = dot_z_sum_x_total;
+        if (threadIdx.x == 0) {
+            z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(z_sum);
+            dot_z_sum_W_z_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_W_z);
+            dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum_x);
+        }
+    }
+}
+
 __device__ inline void hvp_forward_before2_point(
     const compute_t dot_z_sum_W_z, const compute_t dot_z_sum_x, compute_t& dot_z_sum)
 {
@@ -1596,69 +1407,6 @@ extern "C" __global__ void hvp_forward_before2(
             compute_t(dot_z_sum_x_at[((iT * B + iB) * N + iN) * S + iS]),
             dot_z_sum);
         dot_z_sum_at[((iT * B + iB) * N + iN) * S + iS] = storage_t(dot_z_sum);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_forward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ z_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_sum2_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_U_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_z_sum2_U_z_at)
-{
-    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(h_rows_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(total);
-    }
-}
-
-// z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_z_sum2_h_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(U_z_at[(iN * S + iS) * H + iH])
-                * compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(total);
     }
 }
 
@@ -1744,6 +1492,42 @@ extern "C" __global__ void hvp_forward_step(
     }
 }
 
+extern "C" __global__ void hvp_forward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
+    const storage_t* __restrict__ U_z_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_U_z_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ z_sum2_at, storage_t* __restrict__ dot_z_sum2_U_z_at,
+    storage_t* __restrict__ dot_z_sum2_h_prev_at)
+{
+    for (int64 n = blockIdx.x; n < B * N * S; n += gridDim.x) {
+        const int64 iB = n / S / N;
+        const int64 iN = n / S % N;
+        const int64 iS = n % S;
+        compute_t z_sum2_total = 0;
+        compute_t dot_z_sum2_U_z_total = 0;
+        compute_t dot_z_sum2_h_prev_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t U_z = compute_t(U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_z = compute_t(dot_U_z_at[(iN * S + iS) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            // z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            z_sum2_total += U_z * h_prev;
+            dot_z_sum2_U_z_total += dot_U_z * h_prev;
+            dot_z_sum2_h_prev_total += U_z * dot_h_prev;
+        }
+        block_sum(z_sum2_total, dot_z_sum2_U_z_total, dot_z_sum2_h_prev_total);
+        const compute_t z_sum2 = z_sum2_total;
+        const compute_t dot_z_sum2_U_z = dot_z_sum2_U_z_total;
+        const compute_t dot_z_sum2_h_prev = dot_z_sum2_h_prev_total;
+        if (threadIdx.x == 0) {
+            z_sum2_at[(iB * N + iN) * S + iS] = storage_t(z_sum2);
+            dot_z_sum2_U_z_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_U_z);
+            dot_z_sum2_h_prev_at[(iB * N + iN) * S + iS] = storage_t(dot_z_sum2_h_prev);
+        }
+    }
+}
+
 __device__ inline void hvp_forward_step2_point(
     const compute_t dot_z_sum2_U_z, const compute_t dot_z_sum2_h_prev, const compute_t z_sum,
     const compute_t z_sum2, const compute_t b_z, const compute_t dot_z_sum, const compute_t dot_b_z,
@@ -1816,128 +1600,69 @@ extern "C" __global__ void hvp_forward_step2(
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" __global__ void hvp_forward_step_sum4(
+extern "C" __global__ void hvp_forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ y_at,
-    storage_t* __restrict__ h_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
-        const int64 iB = n / N / H;
-        const int64 iH = n / N % H;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_sum_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" __global__ void hvp_forward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_W_h_at, const storage_t* __restrict__ y_at,
-    storage_t* __restrict__ dot_h_sum_W_h_at)
-{
-    for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
-        const int64 iB = n / N / H;
-        const int64 iH = n / N % H;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(dot_W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(total);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" __global__ void hvp_forward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_h_at, const storage_t* __restrict__ dot_y_at,
+    const storage_t* __restrict__ dot_W_h_at, const storage_t* __restrict__ dot_y_at,
+    storage_t* __restrict__ h_sum_at, storage_t* __restrict__ dot_h_sum_W_h_at,
     storage_t* __restrict__ dot_h_sum_y_at)
 {
     for (int64 n = blockIdx.x; n < B * H * N; n += gridDim.x) {
         const int64 iB = n / N / H;
         const int64 iH = n / N % H;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(W_h_at[(iH * N + iN) * S + iS])
-                * compute_t(dot_y_at[((t * B + iB) * N + iN) * S + iS]);
+        compute_t h_sum_total = 0;
+        compute_t dot_h_sum_W_h_total = 0;
+        compute_t dot_h_sum_y_total = 0;
+        for (int64 iS = threadIdx.x; iS < S; iS += blockDim.x) {
+            const compute_t W_h = compute_t(W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t y = compute_t(y_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_W_h = compute_t(dot_W_h_at[(iH * N + iN) * S + iS]);
+            const compute_t dot_y = compute_t(dot_y_at[((t * B + iB) * N + iN) * S + iS]);
+            // h = sum(sum(W_h * y))
+            h_sum_total += W_h * y;
+            dot_h_sum_W_h_total += dot_W_h * y;
+            dot_h_sum_y_total += W_h * dot_y;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(total);
+        block_sum(h_sum_total, dot_h_sum_W_h_total, dot_h_sum_y_total);
+        const compute_t h_sum = h_sum_total;
+        const compute_t dot_h_sum_W_h = dot_h_sum_W_h_total;
+        const compute_t dot_h_sum_y = dot_h_sum_y_total;
+        if (threadIdx.x == 0) {
+            h_sum_at[(iB * H + iH) * N + iN] = storage_t(h_sum);
+            dot_h_sum_W_h_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_W_h);
+            dot_h_sum_y_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum_y);
+        }
     }
 }
 
-// h = sum(sum(W_h * y))
-extern "C" __global__ void hvp_forward_step_sum7(
+extern "C" __global__ void hvp_forward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ h_sum_at, storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ h_sum_at, const storage_t* __restrict__ dot_h_sum_W_h_at,
+    const storage_t* __restrict__ dot_h_sum_y_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+        compute_t h_total = 0;
+        compute_t dot_h_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_h_sum_W_h = compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]);
+            const compute_t dot_h_sum_y = compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]);
+            const compute_t h_sum = compute_t(h_sum_at[(iB * H + iH) * N + iN]);
+            // h = sum(sum(W_h * y))
+            const compute_t dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
+            h_total += h_sum;
+            dot_h_total += dot_h_sum;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step3_point(
-    const compute_t dot_h_sum_W_h, const compute_t dot_h_sum_y, compute_t& dot_h_sum)
-{
-    // h = sum(sum(W_h * y))
-    dot_h_sum = dot_h_sum_W_h + dot_h_sum_y;
-}
-
-extern "C" __global__ void hvp_forward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_h_sum_W_h_at, const storage_t* __restrict__ dot_h_sum_y_at,
-    storage_t* __restrict__ dot_h_sum_at)
-{
-    const int64 count = B * H * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N / H;
-        const int64 iH = n / N % H;
-        const int64 iN = n % N;
-        compute_t dot_h_sum;
-        hvp_forward_step3_point(
-            compute_t(dot_h_sum_W_h_at[(iB * H + iH) * N + iN]),
-            compute_t(dot_h_sum_y_at[(iB * H + iH) * N + iN]),
-            dot_h_sum);
-        dot_h_sum_at[(iB * H + iH) * N + iN] = storage_t(dot_h_sum);
-    }
-}
-
-// h = sum(sum(W_h * y))
-extern "C" __global__ void hvp_forward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ dot_h_sum_at, storage_t* __restrict__ dot_h_rows_at)
-{
-    for (int64 n = blockIdx.x; n < B * H; n += gridDim.x) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dot_h_sum_at[(iB * H + iH) * N + iN]);
+        block_sum(h_total, dot_h_total);
+        const compute_t h = h_total;
+        const compute_t dot_h = dot_h_total;
+        if (threadIdx.x == 0) {
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(total);
     }
 }
 
@@ -2066,260 +1791,113 @@ extern "C" __global__ void hvp_backward_step_sum3(
     }
 }
 
-// through y = o * tanh(c)
-extern "C" __global__ void hvp_backward_step_sum4(
+extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ d_dot_o_at)
+    const storage_t* __restrict__ dot_tanh_c_at, const storage_t* __restrict__ d_y_h_sum_at,
+    const storage_t* __restrict__ d_y_dot_h_sum_W_h_at, const storage_t* __restrict__ o_at,
+    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_o_at,
+    storage_t* __restrict__ d_dot_c_prev_rows_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_z_pre_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ d_dot_o_at, storage_t* __restrict__ d_o_dot_y_at,
+    storage_t* __restrict__ d_dot_z_pre_at, storage_t* __restrict__ d_z_pre_at,
+    storage_t* __restrict__ d_o_y_at, storage_t* __restrict__ d_dot_f_at, storage_t* __restrict__ d_f_c_at,
+    storage_t* __restrict__ d_f_dot_c_at, storage_t* __restrict__ d_dot_i_at,
+    storage_t* __restrict__ d_i_c_at, storage_t* __restrict__ d_i_dot_c_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_dot_y_at[(iB * N + iN) * S + iS])
-                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+        const compute_t o = compute_t(o_at[(t * B + iB) * N + iN]);
+        const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * N + iN]);
+        const compute_t i = compute_t(i_at[(t * B + iB) * N + iN]);
+        const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * N + iN]);
+        const compute_t f = compute_t(f_at[(t * B + iB) * N + iN]);
+        const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * N + iN]);
+        compute_t d_dot_o_total = 0;
+        compute_t d_o_dot_y_total = 0;
+        compute_t d_o_y_total = 0;
+        compute_t d_dot_f_total = 0;
+        compute_t d_f_c_total = 0;
+        compute_t d_f_dot_c_total = 0;
+        compute_t d_dot_i_total = 0;
+        compute_t d_i_c_total = 0;
+        compute_t d_i_dot_c_total = 0;
+        for (int64 iS = threadIdx.x; iS < S; iS += blockDim.x) {
+            const compute_t d_y_h_sum = compute_t(d_y_h_sum_at[(iB * N + iN) * S + iS]);
+            const compute_t d_y_dot_h_sum_W_h = compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]);
+            const compute_t d_dot_y = compute_t(d_dot_y_at[(iB * N + iN) * S + iS]);
+            const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]);
+            const compute_t tanh_c = compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S +
+                iS]);
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_z_pre = compute_t(dot_z_pre_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t z = compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_tanh_c = compute_t(dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t c_prev = compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]);
+            const compute_t dot_z = compute_t(dot_z_at[((t * B + iB) * N + iN) * S + iS]);
+            // through y = o * tanh(c)
+            const compute_t d_y = d_y_h_sum + d_y_dot_h_sum_W_h;
+            const compute_t d_dot_tanh_c = d_dot_y * o;
+            const compute_t d_tanh_c = d_dot_y * dot_o - 2 * tanh_c * dot_c * d_dot_tanh_c + o * d_y;
+            // through c = f * c[t-1] + i * z
+            const compute_t s1 = 1 - square(tanh_c);
+            const compute_t d_dot_c = d_dot_c_next + d_dot_tanh_c * s1;
+            const compute_t d_c = d_c_next + d_tanh_c * s1;
+            // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
+            const compute_t d_dot_z = i * d_dot_c;
+            const compute_t d_z = i * d_c - 2 * dot_z_pre * z * d_dot_z + dot_i * d_dot_c;
+            const compute_t s2 = 1 - square(z);
+            const compute_t d_dot_z_pre = d_dot_z * s2;
+            const compute_t d_z_pre = d_z * s2;
+            const compute_t d_c_prev = f * d_c + dot_f * d_dot_c;
+            const compute_t d_dot_c_prev = f * d_dot_c;
+            d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_dot_z_pre);
+            d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
+            d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
+            d_dot_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_dot_c_prev);
+            d_dot_o_total += d_dot_y * tanh_c;
+            d_o_dot_y_total += d_dot_y * dot_tanh_c;
+            d_o_y_total += d_y * tanh_c;
+            d_dot_f_total += d_dot_c * c_prev;
+            d_f_c_total += d_c * c_prev;
+            d_f_dot_c_total += d_dot_c * dot_c_prev;
+            d_dot_i_total += d_dot_c * z;
+            d_i_c_total += d_c * z;
+            d_i_dot_c_total += d_dot_c * dot_z;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_o_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through y = o * tanh(c)
-extern "C" __global__ void hvp_backward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ dot_tanh_c_at,
-    storage_t* __restrict__ d_o_dot_y_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_dot_y_at[(iB * N + iN) * S + iS])
-                * compute_t(dot_tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
+        block_sum(d_dot_o_total, d_o_dot_y_total, d_o_y_total, d_dot_f_total, d_f_c_total, d_f_dot_c_total,
+            d_dot_i_total, d_i_c_total, d_i_dot_c_total);
+        const compute_t d_dot_o = d_dot_o_total;
+        const compute_t d_o_dot_y = d_o_dot_y_total;
+        const compute_t d_o_y = d_o_y_total;
+        const compute_t d_dot_f = d_dot_f_total;
+        const compute_t d_f_c = d_f_c_total;
+        const compute_t d_f_dot_c = d_f_dot_c_total;
+        const compute_t d_dot_i = d_dot_i_total;
+        const compute_t d_i_c = d_i_c_total;
+        const compute_t d_i_dot_c = d_i_dot_c_total;
+        if (threadIdx.x == 0) {
+            d_dot_o_at[iB * N + iN] = storage_t(d_dot_o);
+            d_o_dot_y_at[iB * N + iN] = storage_t(d_o_dot_y);
+            d_o_y_at[iB * N + iN] = storage_t(d_o_y);
+            d_dot_f_at[iB * N + iN] = storage_t(d_dot_f);
+            d_f_c_at[iB * N + iN] = storage_t(d_f_c);
+            d_f_dot_c_at[iB * N + iN] = storage_t(d_f_dot_c);
+            d_dot_i_at[iB * N + iN] = storage_t(d_dot_i);
+            d_i_c_at[iB * N + iN] = storage_t(d_i_c);
+            d_i_dot_c_at[iB * N + iN] = storage_t(d_i_dot_c);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_o_dot_y_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step3_point(
-    const compute_t d_y_h_sum, const compute_t d_y_dot_h_sum_W_h, const compute_t d_dot_y,
-    const compute_t o, const compute_t dot_c, const compute_t tanh_c, const compute_t dot_o,
-    const compute_t d_dot_c_next, const compute_t d_c_next, const compute_t i, const compute_t dot_z_pre,
-    const compute_t z, const compute_t dot_i, const compute_t f, const compute_t dot_f, compute_t& d_y,
-    compute_t& d_dot_c, compute_t& d_c, compute_t& d_dot_z_pre, compute_t& d_z_pre, compute_t& d_c_prev,
-    compute_t& d_dot_c_prev)
-{
-    // through y = o * tanh(c)
-    d_y = d_y_h_sum + d_y_dot_h_sum_W_h;
-    const compute_t d_dot_tanh_c = d_dot_y * o;
-    const compute_t d_tanh_c = d_dot_y * dot_o + o * d_y - 2 * dot_c * tanh_c * d_dot_tanh_c;
-    // through c = f * c[t-1] + i * z
-    const compute_t s1 = 1 - square(tanh_c);
-    d_dot_c = d_dot_c_next + d_dot_tanh_c * s1;
-    d_c = d_c_next + d_tanh_c * s1;
-    // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-    const compute_t d_dot_z = i * d_dot_c;
-    const compute_t d_z = i * d_c - 2 * dot_z_pre * z * d_dot_z + dot_i * d_dot_c;
-    const compute_t s2 = 1 - square(z);
-    d_dot_z_pre = d_dot_z * s2;
-    d_z_pre = d_z * s2;
-    d_c_prev = f * d_c + dot_f * d_dot_c;
-    d_dot_c_prev = f * d_dot_c;
-}
-
-extern "C" __global__ void hvp_backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_y_h_sum_at, const storage_t* __restrict__ d_y_dot_h_sum_W_h_at,
-    const storage_t* __restrict__ d_dot_y_at, const storage_t* __restrict__ o_at,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ tanh_c_at,
-    const storage_t* __restrict__ dot_o_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ z_at,
-    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_y_at,
-    storage_t* __restrict__ d_dot_c_at, storage_t* __restrict__ d_c_at,
-    storage_t* __restrict__ d_dot_z_pre_at, storage_t* __restrict__ d_z_pre_at)
-{
-    const int64 count = B * N * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / S / N;
-        const int64 iN = n / S % N;
-        const int64 iS = n % S;
-        compute_t d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev;
-        hvp_backward_step3_point(
-            compute_t(d_y_h_sum_at[(iB * N + iN) * S + iS]),
-            compute_t(d_y_dot_h_sum_W_h_at[(iB * N + iN) * S + iS]),
-            compute_t(d_dot_y_at[(iB * N + iN) * S + iS]),
-            compute_t(o_at[(t * B + iB) * N + iN]),
-            compute_t(dot_c_rows_at[(((t + 1) * B + iB) * N + iN) * S + iS]),
-            compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(dot_o_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
-            compute_t(d_c_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * S + iS]),
-            compute_t(i_at[(t * B + iB) * N + iN]),
-            compute_t(dot_z_pre_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(z_at[((t * B + iB) * N + iN) * S + iS]),
-            compute_t(dot_i_at[(t * B + iB) * N + iN]),
-            compute_t(f_at[(t * B + iB) * N + iN]),
-            compute_t(dot_f_at[(t * B + iB) * N + iN]),
-            d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
-        d_y_at[(iB * N + iN) * S + iS] = storage_t(d_y);
-        d_dot_c_at[(iB * N + iN) * S + iS] = storage_t(d_dot_c);
-        d_c_at[(iB * N + iN) * S + iS] = storage_t(d_c);
-        d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_dot_z_pre);
-        d_z_pre_at[((t * B + iB) * N + iN) * S + iS] = storage_t(d_z_pre);
-        d_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_c_prev);
-        d_dot_c_prev_rows_at[(((t % 2) * B + iB) * N + iN) * S + iS] = storage_t(d_dot_c_prev);
-    }
-}
-
-// through y = o * tanh(c)
-extern "C" __global__ void hvp_backward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_y_at, const storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ d_o_y_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_y_at[(iB * N + iN) * S + iS])
-                * compute_t(tanh_c_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_o_y_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void hvp_backward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ d_dot_f_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_f_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void hvp_backward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ d_f_c_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(c_rows_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_f_c_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void hvp_backward_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ dot_c_rows_at,
-    storage_t* __restrict__ d_f_dot_c_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(dot_c_rows_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_f_dot_c_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void hvp_backward_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ d_dot_i_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_i_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void hvp_backward_step_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ d_i_c_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_c_at[(iB * N + iN) * S + iS])
-                * compute_t(z_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_i_c_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through c = f * c[t-1] + i * z
-extern "C" __global__ void hvp_backward_step_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ d_i_dot_c_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < S; k += blockDim.x) {
-            const int64 iS = k;
-            total += compute_t(d_dot_c_at[(iB * N + iN) * S + iS])
-                * compute_t(dot_z_at[((t * B + iB) * N + iN) * S + iS]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_i_dot_c_at[iB * N + iN] = storage_t(total);
     }
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_backward_step_sum13(
+extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_z_pre_at, const storage_t* __restrict__ U_z_at,
     storage_t* __restrict__ d_h_prev_z_sum2_at)
@@ -2334,13 +1912,13 @@ extern "C" __global__ void hvp_backward_step_sum13(
             total += compute_t(d_z_pre_at[((t * B + iB) * N + iN) * S + iS])
                 * compute_t(U_z_at[(iN * S + iS) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_h_prev_z_sum2_at[iB * H + iH] = storage_t(total);
     }
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_backward_step_sum14(
+extern "C" __global__ void hvp_backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_dot_z_pre_at, const storage_t* __restrict__ dot_U_z_at,
     storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at)
@@ -2355,13 +1933,13 @@ extern "C" __global__ void hvp_backward_step_sum14(
             total += compute_t(d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS])
                 * compute_t(dot_U_z_at[(iN * S + iS) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_h_prev_dot_z_sum2_U_z_at[iB * H + iH] = storage_t(total);
     }
 }
 
 // through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-extern "C" __global__ void hvp_backward_step_sum15(
+extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_dot_z_pre_at, const storage_t* __restrict__ U_z_at,
     storage_t* __restrict__ d_dot_h_prev_dot_z_sum2_h_prev_at)
@@ -2376,12 +1954,12 @@ extern "C" __global__ void hvp_backward_step_sum15(
             total += compute_t(d_dot_z_pre_at[((t * B + iB) * N + iN) * S + iS])
                 * compute_t(U_z_at[(iN * S + iS) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_h_prev_dot_z_sum2_h_prev_at[iB * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step4_point(
+__device__ inline void hvp_backward_step3_point(
     const compute_t d_dot_o, const compute_t dot_o_pre, const compute_t o, const compute_t d_o_y,
     const compute_t d_o_dot_y, const compute_t d_dot_f, const compute_t dot_f_pre, const compute_t f,
     const compute_t d_f_c, const compute_t d_f_dot_c, const compute_t d_dot_i, const compute_t dot_i_pre,
@@ -2409,7 +1987,7 @@ __device__ inline void hvp_backward_step4_point(
     d_i_pre = d_i * s6;
 }
 
-extern "C" __global__ void hvp_backward_step4(
+extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_dot_o_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ d_o_y_at,
@@ -2425,7 +2003,7 @@ extern "C" __global__ void hvp_backward_step4(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre;
-        hvp_backward_step4_point(
+        hvp_backward_step3_point(
             compute_t(d_dot_o_at[iB * N + iN]),
             compute_t(dot_o_pre_at[(t * B + iB) * N + iN]),
             compute_t(o_at[(t * B + iB) * N + iN]),
@@ -2451,7 +2029,7 @@ extern "C" __global__ void hvp_backward_step4(
     }
 }
 
-__device__ inline void hvp_backward_step5_point(
+__device__ inline void hvp_backward_step4_point(
     const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2,
     const compute_t d_h_prev_dot_z_sum2_U_z, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
@@ -2462,7 +2040,7 @@ __device__ inline void hvp_backward_step5_point(
         d_dot_h_prev_dot_z_sum2_h_prev;
 }
 
-extern "C" __global__ void hvp_backward_step5(
+extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
     const storage_t* __restrict__ d_h_prev_U_i_h_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
     const storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at, const storage_t* __restrict__ parts2_at,
@@ -2475,7 +2053,7 @@ extern "C" __global__ void hvp_backward_step5(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
-        hvp_backward_step5_point(
+        hvp_backward_step4_point(
             compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             compute_t(d_h_prev_dot_z_sum2_U_z_at[iB * H + iH]),
@@ -2506,7 +2084,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             total += compute_t(d_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
                 * compute_t(W_z_at[(iN * S + iS) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_x_z_sum_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -2528,7 +2106,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             total += compute_t(d_dot_z_pre_at[((iT * B + iB) * N + iN) * S + iS])
                 * compute_t(dot_W_z_at[(iN * S + iS) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_x_dot_z_sum_W_z_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }

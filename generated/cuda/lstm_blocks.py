@@ -334,7 +334,6 @@ def train_passes(size, dtype):
     d_h = cp.empty((B, H), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
     d_y = cp.empty((B, N, S), dtype)
-    d_c = cp.empty((B, N, S), dtype)
     d_z_pre = cp.empty((T, B, N, S), dtype)
     d_o = cp.empty((B, N), dtype)
     d_i_pre_to_d_o_pre = cp.empty((T, B, 3 * N), dtype)
@@ -364,32 +363,20 @@ def train_passes(size, dtype):
         "backward_step_sum", "columns", B * N * S, H,
         d_h_sum, W_h, d_y,
     )
+    backward_step_rows = kernel(
+        "backward_step_rows", "rows", B * N, S,
+        d_y, tanh_c, o, d_c_prev_rows, i, z, f, c_rows, d_o, d_z_pre, d_f, d_i,
+    )
     backward_step_sum2 = kernel(
-        "backward_step_sum2", "rows", B * N, S,
-        d_y, tanh_c, d_o,
-    )
-    backward_step3 = kernel(
-        "backward_step3", "each", B * N * S, 1,
-        d_y, o, d_c_prev_rows, tanh_c, i, z, f, d_c, d_z_pre,
-    )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", "rows", B * N, S,
-        d_c, c_rows, d_f,
-    )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", "rows", B * N, S,
-        d_c, z, d_i,
-    )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", "rows", B * H, N * S,
+        "backward_step_sum2", "rows", B * H, N * S,
         d_z_pre, U_z, d_h_prev_z_sum2,
     )
-    backward_step4 = kernel(
-        "backward_step4", "each", B * N, 1,
+    backward_step3 = kernel(
+        "backward_step3", "each", B * N, 1,
         d_o, o, d_f, f, d_i, i, d_i_pre_to_d_o_pre,
     )
-    backward_step5 = kernel(
-        "backward_step5", "each", B * H, 1,
+    backward_step4 = kernel(
+        "backward_step4", "each", B * H, 1,
         d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_rows,
     )
     backward_after_sum = kernel(
@@ -442,19 +429,13 @@ def train_passes(size, dtype):
             backward_step2(t)
             # through h = sum(sum(W_h * y))
             backward_step_sum(t)
-            # through y = o * tanh(c)
+            backward_step_rows(t)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             backward_step_sum2(t)
             backward_step3(t)
-            # through c = f * c[t-1] + i * z
-            backward_step_sum3(t)
-            # through c = f * c[t-1] + i * z
-            backward_step_sum4(t)
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            backward_step_sum5(t)
-            backward_step4(t)
             # d_i_pre, d_f_pre, d_o_pre side by side
             product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_U_i_h)
-            backward_step5(t)
+            backward_step4(t)
 
     def after():
         # d_i_pre, d_f_pre, d_o_pre side by side
@@ -785,72 +766,39 @@ def jvp_passes(size, dtype):
     h_sum = cp.empty((B, H, N), dtype)
     dot_h_sum_W_h = cp.empty((B, H, N), dtype)
     dot_h_sum_y = cp.empty((B, H, N), dtype)
-    dot_h_sum = cp.empty((B, H, N), dtype)
-    jvp_before_sum = kernel(
-        "jvp_before_sum", "rows", T * B * N * S, I,
-        W_z, x, z_sum,
-    )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", "rows", T * B * N * S, I,
-        dot_W_z, x, dot_z_sum_W_z,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", "rows", T * B * N * S, I,
-        W_z, dot_x, dot_z_sum_x,
-    )
     jvp_before = kernel(
         "jvp_before", "each", T * B * N, 1,
         W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
+    jvp_before_rows = kernel(
+        "jvp_before_rows", "rows", T * B * N * S, I,
+        W_z, x, dot_W_z, dot_x, z_sum, dot_z_sum_W_z, dot_z_sum_x,
+    )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * N * S, 1,
         dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
-    )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", "rows", B * N * S, H,
-        U_z, h_rows, z_sum2,
-    )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", "rows", B * N * S, H,
-        dot_U_z, h_rows, dot_z_sum2_U_z,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", "rows", B * N * S, H,
-        U_z, dot_h_rows, dot_z_sum2_h_prev,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * N, 1,
         U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
         dot_b_f, b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
     )
+    jvp_step_rows = kernel(
+        "jvp_step_rows", "rows", B * N * S, H,
+        U_z, h_rows, dot_U_z, dot_h_rows, z_sum2, dot_z_sum2_U_z, dot_z_sum2_h_prev,
+    )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * N * S, 1,
         dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f, c_rows, i, dot_f,
         dot_c_rows, dot_i, o, dot_o, y, dot_y,
     )
-    jvp_step_sum4 = kernel(
-        "jvp_step_sum4", "rows", B * H * N, S,
-        W_h, y, h_sum,
+    jvp_step_rows2 = kernel(
+        "jvp_step_rows2", "rows", B * H * N, S,
+        W_h, y, dot_W_h, dot_y, h_sum, dot_h_sum_W_h, dot_h_sum_y,
     )
-    jvp_step_sum5 = kernel(
-        "jvp_step_sum5", "rows", B * H * N, S,
-        dot_W_h, y, dot_h_sum_W_h,
-    )
-    jvp_step_sum6 = kernel(
-        "jvp_step_sum6", "rows", B * H * N, S,
-        W_h, dot_y, dot_h_sum_y,
-    )
-    jvp_step_sum7 = kernel(
-        "jvp_step_sum7", "rows", B * H, N,
-        h_sum, h_rows,
-    )
-    jvp_step3 = kernel(
-        "jvp_step3", "each", B * H * N, 1,
-        dot_h_sum_W_h, dot_h_sum_y, dot_h_sum,
-    )
-    jvp_step_sum8 = kernel(
-        "jvp_step_sum8", "rows", B * H, N,
-        dot_h_sum, dot_h_rows,
+    jvp_step_rows3 = kernel(
+        "jvp_step_rows3", "rows", B * H, N,
+        h_sum, dot_h_sum_W_h, dot_h_sum_y, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -910,13 +858,8 @@ def jvp_passes(size, dtype):
         product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
         # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
         product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
-        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-        jvp_before_sum()
-        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-        jvp_before_sum2()
-        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-        jvp_before_sum3()
         jvp_before()
+        jvp_before_rows()
         jvp_before2()
 
     def loop():
@@ -925,25 +868,11 @@ def jvp_passes(size, dtype):
             product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
             # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
             product(dot_h_rows[t], U_i_to_U_o, parts)
-            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            jvp_step_sum(t)
-            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            jvp_step_sum2(t)
-            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            jvp_step_sum3(t)
             jvp_step(t)
+            jvp_step_rows(t)
             jvp_step2(t)
-            # h = sum(sum(W_h * y))
-            jvp_step_sum4(t)
-            # h = sum(sum(W_h * y))
-            jvp_step_sum5(t)
-            # h = sum(sum(W_h * y))
-            jvp_step_sum6(t)
-            # h = sum(sum(W_h * y))
-            jvp_step_sum7(t)
-            jvp_step3(t)
-            # h = sum(sum(W_h * y))
-            jvp_step_sum8(t)
+            jvp_step_rows2(t)
+            jvp_step_rows3(t)
 
     def after():
         pass
@@ -1030,72 +959,39 @@ def hvp_passes(size, dtype):
     h_sum = cp.empty((B, H, N), dtype)
     dot_h_sum_W_h = cp.empty((B, H, N), dtype)
     dot_h_sum_y = cp.empty((B, H, N), dtype)
-    dot_h_sum = cp.empty((B, H, N), dtype)
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", "rows", T * B * N * S, I,
-        W_z, x, z_sum,
-    )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", "rows", T * B * N * S, I,
-        dot_W_z, x, dot_z_sum_W_z,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", "rows", T * B * N * S, I,
-        W_z, dot_x, dot_z_sum_x,
-    )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * N, 1,
         W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", "rows", T * B * N * S, I,
+        W_z, x, dot_W_z, dot_x, z_sum, dot_z_sum_W_z, dot_z_sum_x,
+    )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * N * S, 1,
         dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
-    )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", "rows", B * N * S, H,
-        U_z, h_rows, z_sum2,
-    )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", "rows", B * N * S, H,
-        dot_U_z, h_rows, dot_z_sum2_U_z,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", "rows", B * N * S, H,
-        U_z, dot_h_rows, dot_z_sum2_h_prev,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * N, 1,
         U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
         dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
     )
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", "rows", B * N * S, H,
+        U_z, h_rows, dot_U_z, dot_h_rows, z_sum2, dot_z_sum2_U_z, dot_z_sum2_h_prev,
+    )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * N * S, 1,
         dot_z_sum2_U_z, dot_z_sum2_h_prev, z_sum, z_sum2, b_z, dot_z_sum, dot_b_z, f, c_rows, i, dot_f,
         dot_c_rows, dot_i, o, dot_o, dot_z_pre, z, dot_z, tanh_c, dot_tanh_c, y, dot_y,
     )
-    hvp_forward_step_sum4 = kernel(
-        "hvp_forward_step_sum4", "rows", B * H * N, S,
-        W_h, y, h_sum,
+    hvp_forward_step_rows2 = kernel(
+        "hvp_forward_step_rows2", "rows", B * H * N, S,
+        W_h, y, dot_W_h, dot_y, h_sum, dot_h_sum_W_h, dot_h_sum_y,
     )
-    hvp_forward_step_sum5 = kernel(
-        "hvp_forward_step_sum5", "rows", B * H * N, S,
-        dot_W_h, y, dot_h_sum_W_h,
-    )
-    hvp_forward_step_sum6 = kernel(
-        "hvp_forward_step_sum6", "rows", B * H * N, S,
-        W_h, dot_y, dot_h_sum_y,
-    )
-    hvp_forward_step_sum7 = kernel(
-        "hvp_forward_step_sum7", "rows", B * H, N,
-        h_sum, h_rows,
-    )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", "each", B * H * N, 1,
-        dot_h_sum_W_h, dot_h_sum_y, dot_h_sum,
-    )
-    hvp_forward_step_sum8 = kernel(
-        "hvp_forward_step_sum8", "rows", B * H, N,
-        dot_h_sum, dot_h_rows,
+    hvp_forward_step_rows3 = kernel(
+        "hvp_forward_step_rows3", "rows", B * H, N,
+        h_sum, dot_h_sum_W_h, dot_h_sum_y, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1155,13 +1051,8 @@ def hvp_passes(size, dtype):
         product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
         # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
         product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
-        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-        hvp_forward_before_sum()
-        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-        hvp_forward_before_sum2()
-        # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-        hvp_forward_before_sum3()
         hvp_forward_before()
+        hvp_forward_before_rows()
         hvp_forward_before2()
 
     def loop():
@@ -1170,25 +1061,11 @@ def hvp_passes(size, dtype):
             product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
             # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
             product(dot_h_rows[t], U_i_to_U_o, parts)
-            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            hvp_forward_step_sum(t)
-            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            hvp_forward_step_sum2(t)
-            # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            hvp_forward_step_sum3(t)
             hvp_forward_step(t)
+            hvp_forward_step_rows(t)
             hvp_forward_step2(t)
-            # h = sum(sum(W_h * y))
-            hvp_forward_step_sum4(t)
-            # h = sum(sum(W_h * y))
-            hvp_forward_step_sum5(t)
-            # h = sum(sum(W_h * y))
-            hvp_forward_step_sum6(t)
-            # h = sum(sum(W_h * y))
-            hvp_forward_step_sum7(t)
-            hvp_forward_step3(t)
-            # h = sum(sum(W_h * y))
-            hvp_forward_step_sum8(t)
+            hvp_forward_step_rows2(t)
+            hvp_forward_step_rows3(t)
 
     def after():
         pass
@@ -1210,9 +1087,6 @@ def hvp_passes(size, dtype):
     d_dot_y = cp.empty((B, N, S), dtype)
     d_y_h_sum = cp.empty((B, N, S), dtype)
     d_y_dot_h_sum_W_h = cp.empty((B, N, S), dtype)
-    d_y = cp.empty((B, N, S), dtype)
-    d_dot_c = cp.empty((B, N, S), dtype)
-    d_c = cp.empty((B, N, S), dtype)
     d_dot_z_pre = cp.empty((T, B, N, S), dtype)
     d_z_pre = cp.empty((T, B, N, S), dtype)
     d_dot_o = cp.empty((B, N), dtype)
@@ -1287,66 +1161,31 @@ def hvp_passes(size, dtype):
         "hvp_backward_step_sum3", "columns", B * N * S, H,
         d_dot_h_sum, dot_W_h, d_y_dot_h_sum_W_h,
     )
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B * N, S,
+        d_dot_y, tanh_c, dot_tanh_c, d_y_h_sum, d_y_dot_h_sum_W_h, o, dot_c_rows, dot_o, d_dot_c_prev_rows,
+        d_c_prev_rows, i, dot_z_pre, z, dot_i, f, dot_f, c_rows, dot_z, d_dot_o, d_o_dot_y, d_dot_z_pre,
+        d_z_pre, d_o_y, d_dot_f, d_f_c, d_f_dot_c, d_dot_i, d_i_c, d_i_dot_c,
+    )
     hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", "rows", B * N, S,
-        d_dot_y, tanh_c, d_dot_o,
-    )
-    hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", "rows", B * N, S,
-        d_dot_y, dot_tanh_c, d_o_dot_y,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", "each", B * N * S, 1,
-        d_y_h_sum, d_y_dot_h_sum_W_h, d_dot_y, o, dot_c_rows, tanh_c, dot_o, d_dot_c_prev_rows,
-        d_c_prev_rows, i, dot_z_pre, z, dot_i, f, dot_f, d_y, d_dot_c, d_c, d_dot_z_pre, d_z_pre,
-    )
-    hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", "rows", B * N, S,
-        d_y, tanh_c, d_o_y,
-    )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", "rows", B * N, S,
-        d_dot_c, c_rows, d_dot_f,
-    )
-    hvp_backward_step_sum8 = kernel(
-        "hvp_backward_step_sum8", "rows", B * N, S,
-        d_c, c_rows, d_f_c,
-    )
-    hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", "rows", B * N, S,
-        d_dot_c, dot_c_rows, d_f_dot_c,
-    )
-    hvp_backward_step_sum10 = kernel(
-        "hvp_backward_step_sum10", "rows", B * N, S,
-        d_dot_c, z, d_dot_i,
-    )
-    hvp_backward_step_sum11 = kernel(
-        "hvp_backward_step_sum11", "rows", B * N, S,
-        d_c, z, d_i_c,
-    )
-    hvp_backward_step_sum12 = kernel(
-        "hvp_backward_step_sum12", "rows", B * N, S,
-        d_dot_c, dot_z, d_i_dot_c,
-    )
-    hvp_backward_step_sum13 = kernel(
-        "hvp_backward_step_sum13", "rows", B * H, N * S,
+        "hvp_backward_step_sum4", "rows", B * H, N * S,
         d_z_pre, U_z, d_h_prev_z_sum2,
     )
-    hvp_backward_step_sum14 = kernel(
-        "hvp_backward_step_sum14", "rows", B * H, N * S,
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B * H, N * S,
         d_dot_z_pre, dot_U_z, d_h_prev_dot_z_sum2_U_z,
     )
-    hvp_backward_step_sum15 = kernel(
-        "hvp_backward_step_sum15", "rows", B * H, N * S,
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B * H, N * S,
         d_dot_z_pre, U_z, d_dot_h_prev_dot_z_sum2_h_prev,
     )
-    hvp_backward_step4 = kernel(
-        "hvp_backward_step4", "each", B * N, 1,
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * N, 1,
         d_dot_o, dot_o_pre, o, d_o_y, d_o_dot_y, d_dot_f, dot_f_pre, f, d_f_c, d_f_dot_c, d_dot_i,
         dot_i_pre, i, d_i_c, d_i_dot_c, d_i_pre_to_d_dot_o_pre,
     )
-    hvp_backward_step5 = kernel(
-        "hvp_backward_step5", "each", B * H, 1,
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * H, 1,
         d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, parts2, parts3, parts4,
         d_dot_h_prev_dot_z_sum2_h_prev, d_h_prev_rows, d_dot_h_prev_rows,
     )
@@ -1449,32 +1288,14 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum2(t)
             # through h = sum(sum(W_h * y))
             hvp_backward_step_sum3(t)
-            # through y = o * tanh(c)
+            hvp_backward_step_rows(t)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             hvp_backward_step_sum4(t)
-            # through y = o * tanh(c)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             hvp_backward_step_sum5(t)
-            hvp_backward_step3(t)
-            # through y = o * tanh(c)
+            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             hvp_backward_step_sum6(t)
-            # through c = f * c[t-1] + i * z
-            hvp_backward_step_sum7(t)
-            # through c = f * c[t-1] + i * z
-            hvp_backward_step_sum8(t)
-            # through c = f * c[t-1] + i * z
-            hvp_backward_step_sum9(t)
-            # through c = f * c[t-1] + i * z
-            hvp_backward_step_sum10(t)
-            # through c = f * c[t-1] + i * z
-            hvp_backward_step_sum11(t)
-            # through c = f * c[t-1] + i * z
-            hvp_backward_step_sum12(t)
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            hvp_backward_step_sum13(t)
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            hvp_backward_step_sum14(t)
-            # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
-            hvp_backward_step_sum15(t)
-            hvp_backward_step4(t)
+            hvp_backward_step3(t)
             # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
             product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_U_i_h)
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
@@ -1483,7 +1304,7 @@ def hvp_passes(size, dtype):
             product(d_i_pre_to_d_dot_o_pre[t][:, 3 * N:4 * N], U_f, parts3[:, H:2 * H])
             # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
             product(d_i_pre_to_d_dot_o_pre[t][:, 5 * N:6 * N], U_o, parts4[:, H:2 * H])
-            hvp_backward_step5(t)
+            hvp_backward_step4(t)
 
     def after():
         # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side

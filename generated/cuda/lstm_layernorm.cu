@@ -54,17 +54,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
@@ -91,253 +98,90 @@ __device__ inline compute_t column_sum(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-// m_w = mean(w)
-extern "C" __global__ void forward_before_sum(
+extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, storage_t* __restrict__ sum_w_at)
+    const storage_t* __restrict__ w_at, storage_t* __restrict__ m_w_at, storage_t* __restrict__ s_w_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        compute_t sum_w_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(sum_w_total);
+        const compute_t sum_w = sum_w_total;
 
-__device__ inline void forward_before_point(
-    const compute_t sum_w, const compute_t H_, compute_t& m_w)
-{
-    // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H_;
-}
-
-extern "C" __global__ void forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_w_at, storage_t* __restrict__ m_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t m_w;
-        forward_before_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            m_w);
-        m_w_at[iT * B + iB] = storage_t(m_w);
-    }
-}
-
-__device__ inline void forward_before2_point(
-    const compute_t w, const compute_t m_w, compute_t& s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-}
-
-extern "C" __global__ void forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    storage_t* __restrict__ s_w_sum_arg_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_w_sum_arg;
-        forward_before2_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_arg_at, storage_t* __restrict__ s_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t m_w = compute_t(0.25) * sum_w / H_;
+        if (threadIdx.x == 0) {
+            m_w_at[iT * B + iB] = storage_t(m_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_w_sum_at[iT * B + iB] = storage_t(total);
+        compute_t s_w_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            s_w_sum_total += s_w_sum_arg;
+        }
+        block_sum(s_w_sum_total);
+        const compute_t s_w_sum = s_w_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
+        const compute_t s_w = sqrt(s_w_pre);
+        if (threadIdx.x == 0) {
+            s_w_at[iT * B + iB] = storage_t(s_w);
+        }
     }
 }
 
-__device__ inline void forward_before3_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
-    s_w = sqrt(s_w_pre);
-}
-
-extern "C" __global__ void forward_before3(
+extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_at, storage_t* __restrict__ s_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t s_w;
-        forward_before3_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_w);
-        s_w_at[iT * B + iB] = storage_t(s_w);
-    }
-}
-
-// m_u = mean(u)
-extern "C" __global__ void forward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, storage_t* __restrict__ sum_u_at)
+    const storage_t* __restrict__ u_at, storage_t* __restrict__ m_u_at, storage_t* __restrict__ s_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        compute_t sum_u_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_u_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_u_total);
+        const compute_t sum_u = sum_u_total;
 
-__device__ inline void forward_step_point(
-    const compute_t sum_u, const compute_t H_, compute_t& m_u)
-{
-    // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H_;
-}
-
-extern "C" __global__ void forward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_u_at, storage_t* __restrict__ m_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t m_u;
-        forward_step_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            m_u);
-        m_u_at[t * B + iB] = storage_t(m_u);
-    }
-}
-
-__device__ inline void forward_step2_point(
-    const compute_t u, const compute_t m_u, compute_t& s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-}
-
-extern "C" __global__ void forward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    storage_t* __restrict__ s_u_sum_arg_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_u_sum_arg;
-        forward_step2_point(
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_arg_at, storage_t* __restrict__ s_u_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        if (threadIdx.x == 0) {
+            m_u_at[t * B + iB] = storage_t(m_u);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_u_sum_at[iB] = storage_t(total);
+        compute_t s_u_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        block_sum(s_u_sum_total);
+        const compute_t s_u_sum = s_u_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        if (threadIdx.x == 0) {
+            s_u_at[t * B + iB] = storage_t(s_u);
+        }
     }
 }
 
-__device__ inline void forward_step3_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
-    s_u = sqrt(s_u_pre);
-}
-
-extern "C" __global__ void forward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_at, storage_t* __restrict__ s_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t s_u;
-        forward_step3_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_u);
-        s_u_at[t * B + iB] = storage_t(s_u);
-    }
-}
-
-__device__ inline void forward_step4_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t gamma_wf, const compute_t w_f, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t b_f, const compute_t gamma_wg, const compute_t w_g,
-    const compute_t gamma_ug, const compute_t u_g, const compute_t b_g, const compute_t gamma_wo,
-    const compute_t w_o, const compute_t gamma_uo, const compute_t u_o, const compute_t b_o,
-    const compute_t c_prev, compute_t& i, compute_t& f, compute_t& g, compute_t& o, compute_t& c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = 1 / s_w;
-    const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
-    i = sigmoid(i_pre);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
-    f = sigmoid(f_pre);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
-    g = tanh(g_pre);
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
-    o = sigmoid(o_pre);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-}
-
-extern "C" __global__ void forward_step4(
+extern "C" __global__ void forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
@@ -348,651 +192,288 @@ extern "C" __global__ void forward_step4(
     const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t i, f, g, o, c;
-        forward_step4_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            i, f, g, o, c);
-        i_at[(t * B + iB) * H + iH] = storage_t(i);
-        f_at[(t * B + iB) * H + iH] = storage_t(f);
-        g_at[(t * B + iB) * H + iH] = storage_t(g);
-        o_at[(t * B + iB) * H + iH] = storage_t(o);
-        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ sum_c_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_c_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_step5_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H_;
-}
-
-extern "C" __global__ void forward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ sum_c_at,
-    storage_t* __restrict__ c_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t c_centred;
-        forward_step5_point(
-            compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iB]),
-            compute_t(H),
-            c_centred);
-        c_centred_at[iB * H + iH] = storage_t(c_centred);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void forward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred_at, storage_t* __restrict__ c_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_centred_at[iB * H + iH])
-                * compute_t(c_centred_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) c_squared_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_step6_point(
-    const compute_t c_squared, const compute_t H_, compute_t& c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" __global__ void forward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_squared_at, storage_t* __restrict__ c_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t c_std;
-        forward_step6_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            c_std);
-        c_std_at[t * B + iB] = storage_t(c_std);
-    }
-}
-
-__device__ inline void forward_step7_point(
-    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    layer_norm_c = c_centred / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" __global__ void forward_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred_at, const storage_t* __restrict__ c_std_at,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ layer_norm_c_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
+    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ c_centred_at,
+    storage_t* __restrict__ c_std_at, storage_t* __restrict__ layer_norm_c_at,
     storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
 {
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t layer_norm_c, h_tanh, h;
-        forward_step7_point(
-            compute_t(c_centred_at[iB * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            layer_norm_c, h_tanh, h);
-        layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
-        h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        compute_t sum_c_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            i_at[(t * B + iB) * H + iH] = storage_t(i);
+            f_at[(t * B + iB) * H + iH] = storage_t(f);
+            g_at[(t * B + iB) * H + iH] = storage_t(g);
+            o_at[(t * B + iB) * H + iH] = storage_t(o);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
+        }
+        block_sum(sum_c_total);
+        const compute_t sum_c = sum_c_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t c_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c = compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred_at[iB * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
+        }
+        block_sum(c_squared_total);
+        const compute_t c_squared = c_squared_total;
+
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        if (threadIdx.x == 0) {
+            c_std_at[t * B + iB] = storage_t(c_std);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c_centred = compute_t(c_centred_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
-__device__ inline void backward_step_point(
-    const compute_t dy, const compute_t d_h_next, const compute_t o, const compute_t h_tanh,
-    const compute_t gamma_c, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
-    const compute_t s_u, compute_t& d_h_pre, compute_t& d_layer_norm_c, compute_t& d_o_pre,
-    compute_t& d_o_pre_by_s_u)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t d_h = dy + d_h_next;
-    const compute_t d_h_tanh = o * d_h;
-    d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
-    d_layer_norm_c = gamma_c * d_h_pre;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t d_o = h_tanh * d_h;
-    d_o_pre = o * (1 - o) * d_o;
-    d_o_pre_by_s_u = -gamma_uo * (u_o - m_u) * d_o_pre / square(s_u);
-}
-
-extern "C" __global__ void backward_step(
+extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ h_tanh_at,
     const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ gamma_uo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    const storage_t* __restrict__ s_u_at, storage_t* __restrict__ d_h_pre_at,
-    storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ d_o_pre_at,
-    storage_t* __restrict__ d_o_pre_by_s_u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u;
-        backward_step_point(
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            d_h_pre, d_layer_norm_c, d_o_pre, d_o_pre_by_s_u);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
-        d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
-        d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void backward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ sum_d_layer_norm_c_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_layer_norm_c_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_d_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ d_layer_norm_c_at,
-    storage_t* __restrict__ d_layer_norm_c_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
-                * compute_t(d_layer_norm_c_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_layer_norm_c_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_by_s_u_at, storage_t* __restrict__ d_s_u_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_by_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ gamma_uo_at,
-    storage_t* __restrict__ d_m_u_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uo_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step2_point(
-    const compute_t sum_d_layer_norm_c, const compute_t H_, const compute_t d_layer_norm_c_dot,
-    compute_t& d_layer_norm_c_mean, compute_t& d_layer_norm_c_share)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
-    d_layer_norm_c_share = d_layer_norm_c_dot / H_;
-}
-
-extern "C" __global__ void backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_d_layer_norm_c_at,
-    const storage_t* __restrict__ d_layer_norm_c_dot_at, storage_t* __restrict__ d_layer_norm_c_mean_at,
-    storage_t* __restrict__ d_layer_norm_c_share_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_layer_norm_c_mean, d_layer_norm_c_share;
-        backward_step2_point(
-            compute_t(sum_d_layer_norm_c_at[iB]),
-            compute_t(H),
-            compute_t(d_layer_norm_c_dot_at[iB]),
-            d_layer_norm_c_mean, d_layer_norm_c_share);
-        d_layer_norm_c_mean_at[iB] = storage_t(d_layer_norm_c_mean);
-        d_layer_norm_c_share_at[iB] = storage_t(d_layer_norm_c_share);
-    }
-}
-
-__device__ inline void backward_step3_point(
-    const compute_t d_c_next, const compute_t d_layer_norm_c, const compute_t d_layer_norm_c_mean,
-    const compute_t layer_norm_c, const compute_t d_layer_norm_c_share, const compute_t c_std,
-    const compute_t i, const compute_t g, const compute_t c_prev, const compute_t f,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug, const compute_t u_g,
-    compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre, compute_t& d_i_pre_by_s_u,
-    compute_t& d_f_pre_by_s_u, compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
-{
-    // through c = f * c[t-1] + i * g
-    const compute_t d_c = d_c_next + (d_layer_norm_c - d_layer_norm_c_mean - layer_norm_c * d_layer_norm_c_share) /
-        c_std;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t d_g = i * d_c;
-    d_g_pre = (1 - square(g)) * d_g;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t d_f = c_prev * d_c;
-    d_f_pre = f * (1 - f) * d_f;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t d_i = g * d_c;
-    d_i_pre = i * (1 - i) * d_i;
-    const compute_t s1 = 1 / square(s_u);
-    d_i_pre_by_s_u = -gamma_ui * (u_i - m_u) * d_i_pre * s1;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s1;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s1;
-    d_c_prev = f * d_c;
-}
-
-extern "C" __global__ void backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ d_layer_norm_c_at,
-    const storage_t* __restrict__ d_layer_norm_c_mean_at, const storage_t* __restrict__ layer_norm_c_at,
-    const storage_t* __restrict__ d_layer_norm_c_share_at, const storage_t* __restrict__ c_std_at,
+    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ layer_norm_c_at,
+    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_std_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ gamma_ug_at,
-    storage_t* __restrict__ d_g_pre_at, storage_t* __restrict__ d_f_pre_at,
-    storage_t* __restrict__ d_i_pre_at, storage_t* __restrict__ d_i_pre_by_s_u_at,
-    storage_t* __restrict__ d_f_pre_by_s_u_at, storage_t* __restrict__ d_g_pre_by_s_u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev;
-        backward_step3_point(
-            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_at[iB * H + iH]),
-            compute_t(d_layer_norm_c_mean_at[iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_share_at[iB]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev);
-        d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
-        d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
-        d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
-        d_i_pre_by_s_u_at[iB * H + iH] = storage_t(d_i_pre_by_s_u);
-        d_f_pre_by_s_u_at[iB * H + iH] = storage_t(d_f_pre_by_s_u);
-        d_g_pre_by_s_u_at[iB * H + iH] = storage_t(d_g_pre_by_s_u);
-        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void backward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_by_s_u_at, storage_t* __restrict__ d_s_u_i_pre_at)
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ gamma_uf_at,
+    const storage_t* __restrict__ gamma_ug_at, storage_t* __restrict__ d_h_pre_at,
+    storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ d_o_pre_at,
+    storage_t* __restrict__ d_m_u_o_pre_at, storage_t* __restrict__ d_g_pre_at,
+    storage_t* __restrict__ d_f_pre_at, storage_t* __restrict__ d_i_pre_at,
+    storage_t* __restrict__ d_m_u_i_pre_at, storage_t* __restrict__ d_m_u_f_pre_at,
+    storage_t* __restrict__ d_m_u_g_pre_at, storage_t* __restrict__ d_s_u_sum_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_by_s_u_at[iB * H + iH]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        compute_t sum_d_layer_norm_c_total = 0;
+        compute_t d_layer_norm_c_dot_total = 0;
+        compute_t d_s_u_o_pre_total = 0;
+        compute_t d_m_u_o_pre_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t d_h = dy + d_h_next;
+            const compute_t d_h_tanh = o * d_h;
+            const compute_t d_h_pre = (1 - square(h_tanh)) * d_h_tanh;
+            const compute_t d_layer_norm_c = gamma_c * d_h_pre;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o = h_tanh * d_h;
+            const compute_t d_o_pre = o * (1 - o) * d_o;
+            const compute_t d_o_pre_by_s_u = -gamma_uo * (u_o - m_u) * d_o_pre / square(s_u);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
+            d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
+            sum_d_layer_norm_c_total += d_layer_norm_c;
+            d_layer_norm_c_dot_total += layer_norm_c * d_layer_norm_c;
+            d_s_u_o_pre_total += d_o_pre_by_s_u;
+            d_m_u_o_pre_total += d_o_pre * gamma_uo;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void backward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_by_s_u_at, storage_t* __restrict__ d_s_u_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_by_s_u_at[iB * H + iH]);
+        block_sum(sum_d_layer_norm_c_total, d_layer_norm_c_dot_total, d_s_u_o_pre_total, d_m_u_o_pre_total);
+        const compute_t sum_d_layer_norm_c = sum_d_layer_norm_c_total;
+        const compute_t d_layer_norm_c_dot = d_layer_norm_c_dot_total;
+        const compute_t d_s_u_o_pre = d_s_u_o_pre_total;
+        const compute_t d_m_u_o_pre = d_m_u_o_pre_total;
+        if (threadIdx.x == 0) {
+            d_m_u_o_pre_at[iB] = storage_t(d_m_u_o_pre);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_f_pre_at[iB] = storage_t(total);
-    }
-}
 
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void backward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_by_s_u_at, storage_t* __restrict__ d_s_u_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_by_s_u_at[iB * H + iH]);
+        const compute_t H_ = compute_t(H);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+        const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
+        compute_t d_s_u_i_pre_total = 0;
+        compute_t d_s_u_f_pre_total = 0;
+        compute_t d_s_u_g_pre_total = 0;
+        compute_t d_m_u_i_pre_total = 0;
+        compute_t d_m_u_f_pre_total = 0;
+        compute_t d_m_u_g_pre_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_layer_norm_c = compute_t(d_layer_norm_c_at[iB * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            // through c = f * c[t-1] + i * g
+            const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
+                c_std + d_c_next;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g = i * d_c;
+            const compute_t d_g_pre = (1 - square(g)) * d_g;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f = c_prev * d_c;
+            const compute_t d_f_pre = f * (1 - f) * d_f;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t d_i = g * d_c;
+            const compute_t d_i_pre = i * (1 - i) * d_i;
+            const compute_t s1 = 1 / square(s_u);
+            const compute_t d_i_pre_by_s_u = -(u_i - m_u) * gamma_ui * d_i_pre * s1;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s1;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s1;
+            const compute_t d_c_prev = f * d_c;
+            d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
+            d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
+            d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
+            d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+            d_s_u_i_pre_total += d_i_pre_by_s_u;
+            d_s_u_f_pre_total += d_f_pre_by_s_u;
+            d_s_u_g_pre_total += d_g_pre_by_s_u;
+            d_m_u_i_pre_total += d_i_pre * gamma_ui;
+            d_m_u_f_pre_total += d_f_pre * gamma_uf;
+            d_m_u_g_pre_total += d_g_pre * gamma_ug;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void backward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
-    storage_t* __restrict__ d_m_u_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ui_at[iH]);
+        block_sum(d_s_u_i_pre_total, d_s_u_f_pre_total, d_s_u_g_pre_total, d_m_u_i_pre_total, d_m_u_f_pre_total,
+            d_m_u_g_pre_total);
+        const compute_t d_s_u_i_pre = d_s_u_i_pre_total;
+        const compute_t d_s_u_f_pre = d_s_u_f_pre_total;
+        const compute_t d_s_u_g_pre = d_s_u_g_pre_total;
+        const compute_t d_m_u_i_pre = d_m_u_i_pre_total;
+        const compute_t d_m_u_f_pre = d_m_u_f_pre_total;
+        const compute_t d_m_u_g_pre = d_m_u_g_pre_total;
+        if (threadIdx.x == 0) {
+            d_m_u_i_pre_at[iB] = storage_t(d_m_u_i_pre);
+            d_m_u_f_pre_at[iB] = storage_t(d_m_u_f_pre);
+            d_m_u_g_pre_at[iB] = storage_t(d_m_u_g_pre);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_i_pre_at[iB] = storage_t(total);
-    }
-}
 
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void backward_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
-    storage_t* __restrict__ d_m_u_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uf_at[iH]);
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t d_s_u = d_s_u_o_pre + d_s_u_i_pre + d_s_u_f_pre + d_s_u_g_pre;
+        const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
+        const compute_t d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
+        if (threadIdx.x == 0) {
+            d_s_u_sum_at[iB] = storage_t(d_s_u_sum);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_f_pre_at[iB] = storage_t(total);
     }
 }
 
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void backward_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
-    storage_t* __restrict__ d_m_u_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ug_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step4_point(
-    const compute_t d_s_u_i_pre, const compute_t d_s_u_f_pre, const compute_t d_s_u_g_pre,
-    const compute_t d_s_u_o_pre, const compute_t s_u, const compute_t H_, compute_t& d_s_u_sum)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t d_s_u = d_s_u_i_pre + d_s_u_f_pre + d_s_u_g_pre + d_s_u_o_pre;
-    const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
-    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
-}
-
-extern "C" __global__ void backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_u_i_pre_at, const storage_t* __restrict__ d_s_u_f_pre_at,
-    const storage_t* __restrict__ d_s_u_g_pre_at, const storage_t* __restrict__ d_s_u_o_pre_at,
-    const storage_t* __restrict__ s_u_at, storage_t* __restrict__ d_s_u_sum_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_s_u_sum;
-        backward_step4_point(
-            compute_t(d_s_u_i_pre_at[iB]),
-            compute_t(d_s_u_f_pre_at[iB]),
-            compute_t(d_s_u_g_pre_at[iB]),
-            compute_t(d_s_u_o_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(H),
-            d_s_u_sum);
-        d_s_u_sum_at[iB] = storage_t(d_s_u_sum);
-    }
-}
-
-__device__ inline void backward_step5_point(
-    const compute_t d_s_u_sum, const compute_t u, const compute_t m_u, compute_t& d_s_u_sum_arg,
-    compute_t& d_s_u_sum_arg_by_m_u)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    d_s_u_sum_arg = d_s_u_sum;
-    d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
-}
-
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_u_sum_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ m_u_at, storage_t* __restrict__ d_s_u_sum_arg_at,
-    storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_s_u_sum_arg, d_s_u_sum_arg_by_m_u;
-        backward_step5_point(
-            compute_t(d_s_u_sum_at[iB]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            d_s_u_sum_arg, d_s_u_sum_arg_by_m_u);
-        d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
-        d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg_by_m_u);
-    }
-}
-
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void backward_step_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at, storage_t* __restrict__ d_m_u_s_u_sum_arg_at)
+    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ d_m_u_i_pre_at,
+    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ d_m_u_f_pre_at,
+    const storage_t* __restrict__ d_m_u_g_pre_at, const storage_t* __restrict__ d_m_u_o_pre_at,
+    storage_t* __restrict__ d_s_u_sum_arg_at, storage_t* __restrict__ d_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH]);
+        const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        compute_t d_m_u_s_u_sum_arg_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t d_s_u_sum_arg = d_s_u_sum;
+            const compute_t d_s_u_sum_arg_by_m_u = (2 * m_u - 2 * u) * d_s_u_sum_arg;
+            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_s_u_sum_arg_at[iB] = storage_t(total);
+        block_sum(d_m_u_s_u_sum_arg_total);
+        const compute_t d_m_u_s_u_sum_arg = d_m_u_s_u_sum_arg_total;
+
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_at[iB]);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_at[iB]);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_at[iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_u = mean(u)
+        const compute_t s1 = 1 / s_u;
+        const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 -
+            d_m_u_o_pre * s1;
+        const compute_t d_sum_u = compute_t(0.25) * d_m_u / H_;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through u = concat(u_i, u_f, u_g, u_o)
+            const compute_t d_u = (2 * u - 2 * m_u) * d_s_u_sum_arg + d_sum_u;
+            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+        }
     }
 }
 
-__device__ inline void backward_step6_point(
-    const compute_t d_m_u_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t s_u,
-    const compute_t d_m_u_f_pre, const compute_t d_m_u_g_pre, const compute_t d_m_u_o_pre,
-    const compute_t H_, compute_t& d_sum_u)
-{
-    // through m_u = mean(u)
-    const compute_t s1 = 1 / s_u;
-    const compute_t d_m_u = d_m_u_s_u_sum_arg - d_m_u_i_pre * s1 - d_m_u_f_pre * s1 - d_m_u_g_pre * s1 - d_m_u_o_pre
-        * s1;
-    d_sum_u = compute_t(0.25) * d_m_u / H_;
-}
-
-extern "C" __global__ void backward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_m_u_s_u_sum_arg_at, const storage_t* __restrict__ d_m_u_i_pre_at,
-    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ d_m_u_f_pre_at,
-    const storage_t* __restrict__ d_m_u_g_pre_at, const storage_t* __restrict__ d_m_u_o_pre_at,
-    storage_t* __restrict__ d_sum_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_sum_u;
-        backward_step6_point(
-            compute_t(d_m_u_s_u_sum_arg_at[iB]),
-            compute_t(d_m_u_i_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(d_m_u_f_pre_at[iB]),
-            compute_t(d_m_u_g_pre_at[iB]),
-            compute_t(d_m_u_o_pre_at[iB]),
-            compute_t(H),
-            d_sum_u);
-        d_sum_u_at[iB] = storage_t(d_sum_u);
-    }
-}
-
-__device__ inline void backward_step7_point(
-    const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t u, const compute_t m_u,
-    compute_t& d_u)
-{
-    // through u = concat(u_i, u_f, u_g, u_o)
-    d_u = d_sum_u + d_s_u_sum_arg * (2 * u - 2 * m_u);
-}
-
-extern "C" __global__ void backward_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sum_u_at, const storage_t* __restrict__ d_s_u_sum_arg_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at, storage_t* __restrict__ d_u_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_u;
-        backward_step7_point(
-            compute_t(d_sum_u_at[iB]),
-            compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            d_u);
-        d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
-    }
-}
-
-__device__ inline void backward_step8_point(
+__device__ inline void backward_step_point(
     const compute_t d_u_o_u, const compute_t d_o_pre, const compute_t gamma_uo, const compute_t s_u,
     const compute_t d_u_g_u, const compute_t d_g_pre, const compute_t gamma_ug, const compute_t d_u_f_u,
     const compute_t d_f_pre, const compute_t gamma_uf, const compute_t d_u_i_u, const compute_t d_i_pre,
@@ -1009,7 +490,7 @@ __device__ inline void backward_step8_point(
     d_u_i = d_u_i_u + d_i_pre * gamma_ui * s1;
 }
 
-extern "C" __global__ void backward_step8(
+extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_u_at, const storage_t* __restrict__ d_o_pre_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ s_u_at,
@@ -1023,7 +504,7 @@ extern "C" __global__ void backward_step8(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_u_o, d_u_g, d_u_f, d_u_i;
-        backward_step8_point(
+        backward_step_point(
             compute_t(d_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
@@ -1045,88 +526,8 @@ extern "C" __global__ void backward_step8(
     }
 }
 
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
-    storage_t* __restrict__ d_m_w_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wi_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
-    storage_t* __restrict__ d_m_w_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wf_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
-    storage_t* __restrict__ d_m_w_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wg_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ gamma_wo_at,
-    storage_t* __restrict__ d_m_w_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wo_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void backward_after_sum5(
+extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ layer_norm_c_at,
     storage_t* __restrict__ d_gamma_c_at)
@@ -1148,330 +549,174 @@ extern "C" __global__ void backward_after_sum5(
     }
 }
 
-__device__ inline void backward_after_point(
-    const compute_t d_i_pre, const compute_t gamma_wi, const compute_t w_i, const compute_t m_w,
-    const compute_t s_w, const compute_t d_f_pre, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t d_g_pre, const compute_t gamma_wg, const compute_t w_g, const compute_t d_o_pre,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t u_i, const compute_t m_u,
-    const compute_t s_u, const compute_t u_f, const compute_t u_g, const compute_t u_o,
-    compute_t& d_i_pre_by_s_w, compute_t& d_f_pre_by_s_w, compute_t& d_g_pre_by_s_w,
-    compute_t& d_o_pre_by_s_w, compute_t& d_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui,
-    compute_t& d_f_pre_by_gamma_wf, compute_t& d_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg,
-    compute_t& d_g_pre_by_gamma_ug, compute_t& d_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo)
-{
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / square(s_w);
-    const compute_t s2 = d_i_pre * (w_i - m_w);
-    d_i_pre_by_s_w = -gamma_wi * s1 * s2;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s3 = (w_f - m_w) * d_f_pre;
-    d_f_pre_by_s_w = -gamma_wf * s1 * s3;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s4 = (w_g - m_w) * d_g_pre;
-    d_g_pre_by_s_w = -gamma_wg * s1 * s4;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s5 = (w_o - m_w) * d_o_pre;
-    d_o_pre_by_s_w = -gamma_wo * s1 * s5;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s6 = 1 / s_w;
-    d_i_pre_by_gamma_wi = s2 * s6;
-    const compute_t s7 = 1 / s_u;
-    d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u) * s7;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_gamma_wf = s3 * s6;
-    d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u) * s7;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_gamma_wg = s4 * s6;
-    d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u) * s7;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    d_o_pre_by_gamma_wo = s5 * s6;
-    d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u) * s7;
-}
-
-extern "C" __global__ void backward_after(
+extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
+    const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
+    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
+    const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ gamma_wo_at,
     const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ d_f_pre_at,
-    const storage_t* __restrict__ gamma_wf_at, const storage_t* __restrict__ d_g_pre_at,
-    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ d_o_pre_at,
-    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    storage_t* __restrict__ d_i_pre_by_s_w_at, storage_t* __restrict__ d_f_pre_by_s_w_at,
-    storage_t* __restrict__ d_g_pre_by_s_w_at, storage_t* __restrict__ d_o_pre_by_s_w_at,
+    storage_t* __restrict__ d_m_w_i_pre_at, storage_t* __restrict__ d_m_w_f_pre_at,
+    storage_t* __restrict__ d_m_w_g_pre_at, storage_t* __restrict__ d_m_w_o_pre_at,
     storage_t* __restrict__ d_i_pre_by_gamma_wi_at, storage_t* __restrict__ d_i_pre_by_gamma_ui_at,
     storage_t* __restrict__ d_f_pre_by_gamma_wf_at, storage_t* __restrict__ d_f_pre_by_gamma_uf_at,
     storage_t* __restrict__ d_g_pre_by_gamma_wg_at, storage_t* __restrict__ d_g_pre_by_gamma_ug_at,
-    storage_t* __restrict__ d_o_pre_by_gamma_wo_at, storage_t* __restrict__ d_o_pre_by_gamma_uo_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo;
-        backward_after_point(
-            compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_f_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(d_g_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[iT * B + iB]),
-            compute_t(s_u_at[iT * B + iB]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo);
-        d_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_s_w);
-        d_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_s_w);
-        d_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_s_w);
-        d_o_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_s_w);
-        d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
-        d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
-        d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
-        d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
-        d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
-        d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
-        d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
-        d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void backward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_by_s_w_at, storage_t* __restrict__ d_s_w_i_pre_at)
+    storage_t* __restrict__ d_o_pre_by_gamma_wo_at, storage_t* __restrict__ d_o_pre_by_gamma_uo_at,
+    storage_t* __restrict__ d_s_w_sum_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_by_s_w_at[(iT * B + iB) * H + iH]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
+        compute_t d_m_w_i_pre_total = 0;
+        compute_t d_m_w_f_pre_total = 0;
+        compute_t d_m_w_g_pre_total = 0;
+        compute_t d_m_w_o_pre_total = 0;
+        compute_t d_s_w_i_pre_total = 0;
+        compute_t d_s_w_f_pre_total = 0;
+        compute_t d_s_w_g_pre_total = 0;
+        compute_t d_s_w_o_pre_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_i_pre = compute_t(d_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t d_f_pre = compute_t(d_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t d_g_pre = compute_t(d_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t d_o_pre = compute_t(d_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_i = compute_t(u_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_f = compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_g = compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_o = compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / square(s_w);
+            const compute_t s2 = d_i_pre * (w_i - m_w);
+            const compute_t d_i_pre_by_s_w = -gamma_wi * s1 * s2;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s3 = d_f_pre * (w_f - m_w);
+            const compute_t d_f_pre_by_s_w = -gamma_wf * s1 * s3;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s4 = d_g_pre * (w_g - m_w);
+            const compute_t d_g_pre_by_s_w = -gamma_wg * s1 * s4;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s5 = d_o_pre * (w_o - m_w);
+            const compute_t d_o_pre_by_s_w = -gamma_wo * s1 * s5;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s6 = 1 / s_w;
+            const compute_t d_i_pre_by_gamma_wi = s2 * s6;
+            const compute_t s7 = 1 / s_u;
+            const compute_t d_i_pre_by_gamma_ui = d_i_pre * (u_i - m_u) * s7;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_gamma_wf = s3 * s6;
+            const compute_t d_f_pre_by_gamma_uf = d_f_pre * (u_f - m_u) * s7;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_gamma_wg = s4 * s6;
+            const compute_t d_g_pre_by_gamma_ug = d_g_pre * (u_g - m_u) * s7;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o_pre_by_gamma_wo = s5 * s6;
+            const compute_t d_o_pre_by_gamma_uo = d_o_pre * (u_o - m_u) * s7;
+            d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
+            d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
+            d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
+            d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
+            d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
+            d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
+            d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
+            d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
+            d_m_w_i_pre_total += d_i_pre * gamma_wi;
+            d_m_w_f_pre_total += d_f_pre * gamma_wf;
+            d_m_w_g_pre_total += d_g_pre * gamma_wg;
+            d_m_w_o_pre_total += d_o_pre * gamma_wo;
+            d_s_w_i_pre_total += d_i_pre_by_s_w;
+            d_s_w_f_pre_total += d_f_pre_by_s_w;
+            d_s_w_g_pre_total += d_g_pre_by_s_w;
+            d_s_w_o_pre_total += d_o_pre_by_s_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void backward_after_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_by_s_w_at, storage_t* __restrict__ d_s_w_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_by_s_w_at[(iT * B + iB) * H + iH]);
+        block_sum(d_m_w_i_pre_total, d_m_w_f_pre_total, d_m_w_g_pre_total, d_m_w_o_pre_total, d_s_w_i_pre_total,
+            d_s_w_f_pre_total, d_s_w_g_pre_total, d_s_w_o_pre_total);
+        const compute_t d_m_w_i_pre = d_m_w_i_pre_total;
+        const compute_t d_m_w_f_pre = d_m_w_f_pre_total;
+        const compute_t d_m_w_g_pre = d_m_w_g_pre_total;
+        const compute_t d_m_w_o_pre = d_m_w_o_pre_total;
+        const compute_t d_s_w_i_pre = d_s_w_i_pre_total;
+        const compute_t d_s_w_f_pre = d_s_w_f_pre_total;
+        const compute_t d_s_w_g_pre = d_s_w_g_pre_total;
+        const compute_t d_s_w_o_pre = d_s_w_o_pre_total;
+        if (threadIdx.x == 0) {
+            d_m_w_i_pre_at[iT * B + iB] = storage_t(d_m_w_i_pre);
+            d_m_w_f_pre_at[iT * B + iB] = storage_t(d_m_w_f_pre);
+            d_m_w_g_pre_at[iT * B + iB] = storage_t(d_m_w_g_pre);
+            d_m_w_o_pre_at[iT * B + iB] = storage_t(d_m_w_o_pre);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
 
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void backward_after_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_by_s_w_at, storage_t* __restrict__ d_s_w_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_by_s_w_at[(iT * B + iB) * H + iH]);
+        const compute_t H_ = compute_t(H);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t d_s_w = d_s_w_i_pre + d_s_w_f_pre + d_s_w_g_pre + d_s_w_o_pre;
+        const compute_t d_s_w_pre = compute_t(0.5) * d_s_w / s_w;
+        const compute_t d_s_w_sum = compute_t(0.25) * d_s_w_pre / H_;
+        if (threadIdx.x == 0) {
+            d_s_w_sum_at[iT * B + iB] = storage_t(d_s_w_sum);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_g_pre_at[iT * B + iB] = storage_t(total);
     }
 }
 
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void backward_after_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_by_s_w_at, storage_t* __restrict__ d_s_w_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_after2_point(
-    const compute_t d_s_w_i_pre, const compute_t d_s_w_f_pre, const compute_t d_s_w_g_pre,
-    const compute_t d_s_w_o_pre, const compute_t s_w, const compute_t H_, compute_t& d_s_w_sum)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t d_s_w = d_s_w_i_pre + d_s_w_f_pre + d_s_w_g_pre + d_s_w_o_pre;
-    const compute_t d_s_w_pre = compute_t(0.5) * d_s_w / s_w;
-    d_s_w_sum = compute_t(0.25) * d_s_w_pre / H_;
-}
-
-extern "C" __global__ void backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_w_i_pre_at, const storage_t* __restrict__ d_s_w_f_pre_at,
-    const storage_t* __restrict__ d_s_w_g_pre_at, const storage_t* __restrict__ d_s_w_o_pre_at,
-    const storage_t* __restrict__ s_w_at, storage_t* __restrict__ d_s_w_sum_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_s_w_sum;
-        backward_after2_point(
-            compute_t(d_s_w_i_pre_at[iT * B + iB]),
-            compute_t(d_s_w_f_pre_at[iT * B + iB]),
-            compute_t(d_s_w_g_pre_at[iT * B + iB]),
-            compute_t(d_s_w_o_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(H),
-            d_s_w_sum);
-        d_s_w_sum_at[iT * B + iB] = storage_t(d_s_w_sum);
-    }
-}
-
-__device__ inline void backward_after3_point(
-    const compute_t d_s_w_sum, const compute_t w, const compute_t m_w, compute_t& d_s_w_sum_arg,
-    compute_t& d_s_w_sum_arg_by_m_w)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    d_s_w_sum_arg = d_s_w_sum;
-    d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
-}
-
-extern "C" __global__ void backward_after3(
+extern "C" __global__ void backward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_s_w_sum_at, const storage_t* __restrict__ w_at,
-    const storage_t* __restrict__ m_w_at, storage_t* __restrict__ d_s_w_sum_arg_at,
-    storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_s_w_sum_arg, d_s_w_sum_arg_by_m_w;
-        backward_after3_point(
-            compute_t(d_s_w_sum_at[iT * B + iB]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            d_s_w_sum_arg, d_s_w_sum_arg_by_m_w);
-        d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
-        d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg_by_m_w);
-    }
-}
-
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void backward_after_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at, storage_t* __restrict__ d_m_w_s_w_sum_arg_at)
+    const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ d_m_w_i_pre_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ d_m_w_f_pre_at,
+    const storage_t* __restrict__ d_m_w_g_pre_at, const storage_t* __restrict__ d_m_w_o_pre_at,
+    storage_t* __restrict__ d_s_w_sum_arg_at, storage_t* __restrict__ d_w_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        compute_t d_m_w_s_w_sum_arg_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t d_s_w_sum_arg = d_s_w_sum;
+            const compute_t d_s_w_sum_arg_by_m_w = (2 * m_w - 2 * w) * d_s_w_sum_arg;
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
+        block_sum(d_m_w_s_w_sum_arg_total);
+        const compute_t d_m_w_s_w_sum_arg = d_m_w_s_w_sum_arg_total;
+
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_at[iT * B + iB]);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_at[iT * B + iB]);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_at[iT * B + iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_w = mean(w)
+        const compute_t s1 = 1 / s_w;
+        const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 -
+            d_m_w_o_pre * s1;
+        const compute_t d_sum_w = compute_t(0.25) * d_m_w / H_;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through w = concat(w_i, w_f, w_g, w_o)
+            const compute_t d_w = (2 * w - 2 * m_w) * d_s_w_sum_arg + d_sum_w;
+            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+        }
     }
 }
 
-__device__ inline void backward_after4_point(
-    const compute_t d_m_w_s_w_sum_arg, const compute_t d_m_w_i_pre, const compute_t s_w,
-    const compute_t d_m_w_f_pre, const compute_t d_m_w_g_pre, const compute_t d_m_w_o_pre,
-    const compute_t H_, compute_t& d_sum_w)
-{
-    // through m_w = mean(w)
-    const compute_t s1 = 1 / s_w;
-    const compute_t d_m_w = d_m_w_s_w_sum_arg - d_m_w_i_pre * s1 - d_m_w_f_pre * s1 - d_m_w_g_pre * s1 - d_m_w_o_pre
-        * s1;
-    d_sum_w = compute_t(0.25) * d_m_w / H_;
-}
-
-extern "C" __global__ void backward_after4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_m_w_s_w_sum_arg_at, const storage_t* __restrict__ d_m_w_i_pre_at,
-    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ d_m_w_f_pre_at,
-    const storage_t* __restrict__ d_m_w_g_pre_at, const storage_t* __restrict__ d_m_w_o_pre_at,
-    storage_t* __restrict__ d_sum_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_sum_w;
-        backward_after4_point(
-            compute_t(d_m_w_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_m_w_i_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_m_w_f_pre_at[iT * B + iB]),
-            compute_t(d_m_w_g_pre_at[iT * B + iB]),
-            compute_t(d_m_w_o_pre_at[iT * B + iB]),
-            compute_t(H),
-            d_sum_w);
-        d_sum_w_at[iT * B + iB] = storage_t(d_sum_w);
-    }
-}
-
-__device__ inline void backward_after5_point(
-    const compute_t d_sum_w, const compute_t d_s_w_sum_arg, const compute_t w, const compute_t m_w,
-    compute_t& d_w)
-{
-    // through w = concat(w_i, w_f, w_g, w_o)
-    d_w = d_sum_w + d_s_w_sum_arg * (2 * w - 2 * m_w);
-}
-
-extern "C" __global__ void backward_after5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_sum_w_at, const storage_t* __restrict__ d_s_w_sum_arg_at,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at, storage_t* __restrict__ d_w_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_w;
-        backward_after5_point(
-            compute_t(d_sum_w_at[iT * B + iB]),
-            compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            d_w);
-        d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
-    }
-}
-
-__device__ inline void backward_after6_point(
+__device__ inline void backward_after_point(
     const compute_t d_w_o_w, const compute_t d_o_pre, const compute_t gamma_wo, const compute_t s_w,
     const compute_t d_w_g_w, const compute_t d_g_pre, const compute_t gamma_wg, const compute_t d_w_f_w,
     const compute_t d_f_pre, const compute_t gamma_wf, const compute_t d_w_i_w, const compute_t d_i_pre,
@@ -1488,7 +733,7 @@ __device__ inline void backward_after6_point(
     d_w_i = d_w_i_w + d_i_pre * gamma_wi * s1;
 }
 
-extern "C" __global__ void backward_after6(
+extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_w_at, const storage_t* __restrict__ d_o_pre_at,
     const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ s_w_at,
@@ -1503,7 +748,7 @@ extern "C" __global__ void backward_after6(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t d_w_o, d_w_g, d_w_f, d_w_i;
-        backward_after6_point(
+        backward_after_point(
             compute_t(d_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wo_at[iH]),
@@ -1529,253 +774,90 @@ extern "C" __global__ void backward_after6(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-// m_w = mean(w)
-extern "C" __global__ void infer_before_sum(
+extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, storage_t* __restrict__ sum_w_at)
+    const storage_t* __restrict__ w_at, storage_t* __restrict__ m_w_at, storage_t* __restrict__ s_w_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        compute_t sum_w_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(sum_w_total);
+        const compute_t sum_w = sum_w_total;
 
-__device__ inline void infer_before_point(
-    const compute_t sum_w, const compute_t H_, compute_t& m_w)
-{
-    // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H_;
-}
-
-extern "C" __global__ void infer_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_w_at, storage_t* __restrict__ m_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t m_w;
-        infer_before_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            m_w);
-        m_w_at[iT * B + iB] = storage_t(m_w);
-    }
-}
-
-__device__ inline void infer_before2_point(
-    const compute_t w, const compute_t m_w, compute_t& s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-}
-
-extern "C" __global__ void infer_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    storage_t* __restrict__ s_w_sum_arg_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_w_sum_arg;
-        infer_before2_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void infer_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_arg_at, storage_t* __restrict__ s_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t m_w = compute_t(0.25) * sum_w / H_;
+        if (threadIdx.x == 0) {
+            m_w_at[iT * B + iB] = storage_t(m_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_w_sum_at[iT * B + iB] = storage_t(total);
+        compute_t s_w_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            s_w_sum_total += s_w_sum_arg;
+        }
+        block_sum(s_w_sum_total);
+        const compute_t s_w_sum = s_w_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
+        const compute_t s_w = sqrt(s_w_pre);
+        if (threadIdx.x == 0) {
+            s_w_at[iT * B + iB] = storage_t(s_w);
+        }
     }
 }
 
-__device__ inline void infer_before3_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
-    s_w = sqrt(s_w_pre);
-}
-
-extern "C" __global__ void infer_before3(
+extern "C" __global__ void infer_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_at, storage_t* __restrict__ s_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t s_w;
-        infer_before3_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_w);
-        s_w_at[iT * B + iB] = storage_t(s_w);
-    }
-}
-
-// m_u = mean(u)
-extern "C" __global__ void infer_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, storage_t* __restrict__ sum_u_at)
+    const storage_t* __restrict__ u_at, storage_t* __restrict__ m_u_at, storage_t* __restrict__ s_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(u_at[iB * (4 * H) + iHHHH]);
+        compute_t sum_u_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_u_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_u_total);
+        const compute_t sum_u = sum_u_total;
 
-__device__ inline void infer_step_point(
-    const compute_t sum_u, const compute_t H_, compute_t& m_u)
-{
-    // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H_;
-}
-
-extern "C" __global__ void infer_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_u_at, storage_t* __restrict__ m_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t m_u;
-        infer_step_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            m_u);
-        m_u_at[iB] = storage_t(m_u);
-    }
-}
-
-__device__ inline void infer_step2_point(
-    const compute_t u, const compute_t m_u, compute_t& s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-}
-
-extern "C" __global__ void infer_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    storage_t* __restrict__ s_u_sum_arg_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_u_sum_arg;
-        infer_step2_point(
-            compute_t(u_at[iB * (4 * H) + iHHHH]),
-            compute_t(m_u_at[iB]),
-            s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void infer_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_arg_at, storage_t* __restrict__ s_u_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        if (threadIdx.x == 0) {
+            m_u_at[iB] = storage_t(m_u);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_u_sum_at[iB] = storage_t(total);
+        compute_t s_u_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        block_sum(s_u_sum_total);
+        const compute_t s_u_sum = s_u_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        if (threadIdx.x == 0) {
+            s_u_at[iB] = storage_t(s_u);
+        }
     }
 }
 
-__device__ inline void infer_step3_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
-    s_u = sqrt(s_u_pre);
-}
-
-extern "C" __global__ void infer_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_at, storage_t* __restrict__ s_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t s_u;
-        infer_step3_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_u);
-        s_u_at[iB] = storage_t(s_u);
-    }
-}
-
-__device__ inline void infer_step4_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t gamma_wf, const compute_t w_f, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t b_f, const compute_t gamma_wg, const compute_t w_g,
-    const compute_t gamma_ug, const compute_t u_g, const compute_t b_g, const compute_t gamma_wo,
-    const compute_t w_o, const compute_t gamma_uo, const compute_t u_o, const compute_t b_o,
-    const compute_t c_prev, compute_t& o, compute_t& c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = 1 / s_w;
-    const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
-    const compute_t i = sigmoid(i_pre);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
-    const compute_t f = sigmoid(f_pre);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
-    const compute_t g = tanh(g_pre);
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
-    o = sigmoid(o_pre);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-}
-
-extern "C" __global__ void infer_step4(
+extern "C" __global__ void infer_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
@@ -1786,159 +868,89 @@ extern "C" __global__ void infer_step4(
     const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ o_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t o, c;
-        infer_step4_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[iB * (4 * H) + iH]),
-            compute_t(m_u_at[iB]),
-            compute_t(s_u_at[iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[iB * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
-            o, c);
-        o_at[iB * H + iH] = storage_t(o);
-        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void infer_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ sum_c_at)
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
+    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ c_centred_at, storage_t* __restrict__ h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        compute_t sum_c_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            o_at[iB * H + iH] = storage_t(o);
+            c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_c_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_c_total);
+        const compute_t sum_c = sum_c_total;
 
-__device__ inline void infer_step5_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H_;
-}
-
-extern "C" __global__ void infer_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ sum_c_at,
-    storage_t* __restrict__ c_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t c_centred;
-        infer_step5_point(
-            compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iB]),
-            compute_t(H),
-            c_centred);
-        c_centred_at[iB * H + iH] = storage_t(c_centred);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void infer_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred_at, storage_t* __restrict__ c_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_centred_at[iB * H + iH])
-                * compute_t(c_centred_at[iB * H + iH]);
+        const compute_t H_ = compute_t(H);
+        compute_t c_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c = compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred_at[iB * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) c_squared_at[iB] = storage_t(total);
-    }
-}
+        block_sum(c_squared_total);
+        const compute_t c_squared = c_squared_total;
 
-__device__ inline void infer_step6_point(
-    const compute_t c_squared, const compute_t H_, compute_t& c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" __global__ void infer_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_squared_at, storage_t* __restrict__ c_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t c_std;
-        infer_step6_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            c_std);
-        c_std_at[iB] = storage_t(c_std);
-    }
-}
-
-__device__ inline void infer_step7_point(
-    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t layer_norm_c = c_centred / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    const compute_t h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" __global__ void infer_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred_at, const storage_t* __restrict__ c_std_at,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ h_rows_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h;
-        infer_step7_point(
-            compute_t(c_centred_at[iB * H + iH]),
-            compute_t(c_std_at[iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[iB * H + iH]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c_centred = compute_t(c_centred_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
@@ -1946,253 +958,90 @@ extern "C" __global__ void infer_step7(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-// m_w = mean(w)
-extern "C" __global__ void step_before_sum(
+extern "C" __global__ void step_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, storage_t* __restrict__ sum_w_at)
+    const storage_t* __restrict__ w_at, storage_t* __restrict__ m_w_at, storage_t* __restrict__ s_w_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        compute_t sum_w_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(sum_w_total);
+        const compute_t sum_w = sum_w_total;
 
-__device__ inline void step_before_point(
-    const compute_t sum_w, const compute_t H_, compute_t& m_w)
-{
-    // m_w = mean(w)
-    m_w = compute_t(0.25) * sum_w / H_;
-}
-
-extern "C" __global__ void step_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_w_at, storage_t* __restrict__ m_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t m_w;
-        step_before_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            m_w);
-        m_w_at[iT * B + iB] = storage_t(m_w);
-    }
-}
-
-__device__ inline void step_before2_point(
-    const compute_t w, const compute_t m_w, compute_t& s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-}
-
-extern "C" __global__ void step_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    storage_t* __restrict__ s_w_sum_arg_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_w_sum_arg;
-        step_before2_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void step_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_arg_at, storage_t* __restrict__ s_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t m_w = compute_t(0.25) * sum_w / H_;
+        if (threadIdx.x == 0) {
+            m_w_at[iT * B + iB] = storage_t(m_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_w_sum_at[iT * B + iB] = storage_t(total);
+        compute_t s_w_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            s_w_sum_total += s_w_sum_arg;
+        }
+        block_sum(s_w_sum_total);
+        const compute_t s_w_sum = s_w_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
+        const compute_t s_w = sqrt(s_w_pre);
+        if (threadIdx.x == 0) {
+            s_w_at[iT * B + iB] = storage_t(s_w);
+        }
     }
 }
 
-__device__ inline void step_before3_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, compute_t& s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s_w_pre = compute_t(0.25) * s_w_sum / H_ + eps;
-    s_w = sqrt(s_w_pre);
-}
-
-extern "C" __global__ void step_before3(
+extern "C" __global__ void step_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_at, storage_t* __restrict__ s_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t s_w;
-        step_before3_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_w);
-        s_w_at[iT * B + iB] = storage_t(s_w);
-    }
-}
-
-// m_u = mean(u)
-extern "C" __global__ void step_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, storage_t* __restrict__ sum_u_at)
+    const storage_t* __restrict__ u_at, storage_t* __restrict__ m_u_at, storage_t* __restrict__ s_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(u_at[iB * (4 * H) + iHHHH]);
+        compute_t sum_u_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_u_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_u_total);
+        const compute_t sum_u = sum_u_total;
 
-__device__ inline void step_step_point(
-    const compute_t sum_u, const compute_t H_, compute_t& m_u)
-{
-    // m_u = mean(u)
-    m_u = compute_t(0.25) * sum_u / H_;
-}
-
-extern "C" __global__ void step_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_u_at, storage_t* __restrict__ m_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t m_u;
-        step_step_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            m_u);
-        m_u_at[iB] = storage_t(m_u);
-    }
-}
-
-__device__ inline void step_step2_point(
-    const compute_t u, const compute_t m_u, compute_t& s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-}
-
-extern "C" __global__ void step_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    storage_t* __restrict__ s_u_sum_arg_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_u_sum_arg;
-        step_step2_point(
-            compute_t(u_at[iB * (4 * H) + iHHHH]),
-            compute_t(m_u_at[iB]),
-            s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void step_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_arg_at, storage_t* __restrict__ s_u_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        if (threadIdx.x == 0) {
+            m_u_at[iB] = storage_t(m_u);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_u_sum_at[iB] = storage_t(total);
+        compute_t s_u_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        block_sum(s_u_sum_total);
+        const compute_t s_u_sum = s_u_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        if (threadIdx.x == 0) {
+            s_u_at[iB] = storage_t(s_u);
+        }
     }
 }
 
-__device__ inline void step_step3_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, compute_t& s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
-    s_u = sqrt(s_u_pre);
-}
-
-extern "C" __global__ void step_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_at, storage_t* __restrict__ s_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t s_u;
-        step_step3_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            s_u);
-        s_u_at[iB] = storage_t(s_u);
-    }
-}
-
-__device__ inline void step_step4_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t gamma_wf, const compute_t w_f, const compute_t gamma_uf,
-    const compute_t u_f, const compute_t b_f, const compute_t gamma_wg, const compute_t w_g,
-    const compute_t gamma_ug, const compute_t u_g, const compute_t b_g, const compute_t gamma_wo,
-    const compute_t w_o, const compute_t gamma_uo, const compute_t u_o, const compute_t b_o,
-    const compute_t c_prev, compute_t& o, compute_t& c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = 1 / s_w;
-    const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
-    const compute_t i = sigmoid(i_pre);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
-    const compute_t f = sigmoid(f_pre);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
-    const compute_t g = tanh(g_pre);
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
-    o = sigmoid(o_pre);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-}
-
-extern "C" __global__ void step_step4(
+extern "C" __global__ void step_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_i_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
@@ -2206,183 +1055,95 @@ extern "C" __global__ void step_step4(
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
     const storage_t* __restrict__ w_o_at, const storage_t* __restrict__ gamma_uo_at,
     const storage_t* __restrict__ u_o_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ o_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t o, c;
-        step_step4_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_i_at[(t * B + iB) * H + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_i_at[iB * H + iH]),
-            compute_t(m_u_at[iB]),
-            compute_t(s_u_at[iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_f_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_f_at[iB * H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_g_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_g_at[iB * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_o_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_o_at[iB * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
-            o, c);
-        o_at[iB * H + iH] = storage_t(o);
-        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void step_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ sum_c_at)
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
+    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ c_centred_at, storage_t* __restrict__ h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        compute_t sum_c_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_i_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_i_at[iB * H + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_f_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_f_at[iB * H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_g_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_g_at[iB * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_o_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_o_at[iB * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            o_at[iB * H + iH] = storage_t(o);
+            c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_c_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_c_total);
+        const compute_t sum_c = sum_c_total;
 
-__device__ inline void step_step5_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, compute_t& c_centred)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred = c - sum_c / H_;
-}
-
-extern "C" __global__ void step_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ sum_c_at,
-    storage_t* __restrict__ c_centred_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t c_centred;
-        step_step5_point(
-            compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iB]),
-            compute_t(H),
-            c_centred);
-        c_centred_at[iB * H + iH] = storage_t(c_centred);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void step_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred_at, storage_t* __restrict__ c_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_centred_at[iB * H + iH])
-                * compute_t(c_centred_at[iB * H + iH]);
+        const compute_t H_ = compute_t(H);
+        compute_t c_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c = compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            c_centred_at[iB * H + iH] = storage_t(c_centred);
+            c_squared_total += c_centred * c_centred;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) c_squared_at[iB] = storage_t(total);
-    }
-}
+        block_sum(c_squared_total);
+        const compute_t c_squared = c_squared_total;
 
-__device__ inline void step_step6_point(
-    const compute_t c_squared, const compute_t H_, compute_t& c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-}
-
-extern "C" __global__ void step_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_squared_at, storage_t* __restrict__ c_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t c_std;
-        step_step6_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            c_std);
-        c_std_at[iB] = storage_t(c_std);
-    }
-}
-
-__device__ inline void step_step7_point(
-    const compute_t c_centred, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t layer_norm_c = c_centred / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    const compute_t h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" __global__ void step_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred_at, const storage_t* __restrict__ c_std_at,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ h_rows_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h;
-        step_step7_point(
-            compute_t(c_centred_at[iB * H + iH]),
-            compute_t(c_std_at[iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[iB * H + iH]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c_centred = compute_t(c_centred_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
 #endif  // SYMRNN_STEP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
-
-// m_w = mean(w)
-extern "C" __global__ void jvp_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, storage_t* __restrict__ sum_w_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
 
 __device__ inline void jvp_before_point(
     const compute_t dot_w_i_W_i, const compute_t dot_w_i_x, const compute_t dot_w_f_W_f,
@@ -2428,767 +1189,440 @@ extern "C" __global__ void jvp_before(
     }
 }
 
-// m_w = mean(w)
-extern "C" __global__ void jvp_before_sum2(
+extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_w_at, storage_t* __restrict__ dot_sum_w_at)
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ dot_w_at,
+    storage_t* __restrict__ m_w_at, storage_t* __restrict__ dot_m_w_at, storage_t* __restrict__ s_w_at,
+    storage_t* __restrict__ dot_s_w_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        compute_t sum_w_total = 0;
+        compute_t dot_sum_w_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+            dot_sum_w_total += dot_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(sum_w_total, dot_sum_w_total);
+        const compute_t sum_w = sum_w_total;
+        const compute_t dot_sum_w = dot_sum_w_total;
 
-__device__ inline void jvp_before2_point(
-    const compute_t sum_w, const compute_t H_, const compute_t dot_sum_w, compute_t& m_w, compute_t& dot_m_w)
-{
-    // m_w = mean(w)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_w = sum_w * s1;
-    dot_m_w = dot_sum_w * s1;
-}
-
-extern "C" __global__ void jvp_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_w_at, const storage_t* __restrict__ dot_sum_w_at,
-    storage_t* __restrict__ m_w_at, storage_t* __restrict__ dot_m_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t m_w, dot_m_w;
-        jvp_before2_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_sum_w_at[iT * B + iB]),
-            m_w, dot_m_w);
-        m_w_at[iT * B + iB] = storage_t(m_w);
-        dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
-    }
-}
-
-__device__ inline void jvp_before3_point(
-    const compute_t w, const compute_t m_w, const compute_t dot_w, const compute_t dot_m_w,
-    compute_t& s_w_sum_arg, compute_t& dot_s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-    const compute_t s1 = 2 * m_w - 2 * w;
-    dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    storage_t* __restrict__ s_w_sum_arg_at, storage_t* __restrict__ dot_s_w_sum_arg_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_w_sum_arg, dot_s_w_sum_arg;
-        jvp_before3_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            s_w_sum_arg, dot_s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-        dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(dot_s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void jvp_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_arg_at, storage_t* __restrict__ s_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t s2 = compute_t(0.25) / H_;
+        const compute_t m_w = sum_w * s2;
+        const compute_t dot_m_w = dot_sum_w * s2;
+        if (threadIdx.x == 0) {
+            m_w_at[iT * B + iB] = storage_t(m_w);
+            dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void jvp_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_s_w_sum_arg_at, storage_t* __restrict__ dot_s_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+        compute_t s_w_sum_total = 0;
+        compute_t dot_s_w_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            const compute_t s1 = 2 * m_w - 2 * w;
+            const compute_t dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
+            s_w_sum_total += s_w_sum_arg;
+            dot_s_w_sum_total += dot_s_w_sum_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_s_w_sum_at[iT * B + iB] = storage_t(total);
+        block_sum(s_w_sum_total, dot_s_w_sum_total);
+        const compute_t s_w_sum = s_w_sum_total;
+        const compute_t dot_s_w_sum = dot_s_w_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s3 = compute_t(0.25) / H_;
+        const compute_t s_w_pre = eps + s_w_sum * s3;
+        const compute_t dot_s_w_pre = dot_s_w_sum * s3;
+        const compute_t s_w = sqrt(s_w_pre);
+        const compute_t dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
+        if (threadIdx.x == 0) {
+            s_w_at[iT * B + iB] = storage_t(s_w);
+            dot_s_w_at[iT * B + iB] = storage_t(dot_s_w);
+        }
     }
 }
 
-__device__ inline void jvp_before4_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_w_sum,
-    compute_t& s_w, compute_t& dot_s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_w_pre = s_w_sum * s1 + eps;
-    const compute_t dot_s_w_pre = dot_s_w_sum * s1;
-    s_w = sqrt(s_w_pre);
-    dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
-}
-
-extern "C" __global__ void jvp_before4(
+extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_at, const storage_t* __restrict__ dot_s_w_sum_at,
-    storage_t* __restrict__ s_w_at, storage_t* __restrict__ dot_s_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t s_w, dot_s_w;
-        jvp_before4_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_w_sum_at[iT * B + iB]),
-            s_w, dot_s_w);
-        s_w_at[iT * B + iB] = storage_t(s_w);
-        dot_s_w_at[iT * B + iB] = storage_t(dot_s_w);
-    }
-}
-
-// m_u = mean(u)
-extern "C" __global__ void jvp_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, storage_t* __restrict__ sum_u_at)
+    const storage_t* __restrict__ u_at, storage_t* __restrict__ m_u_at, storage_t* __restrict__ s_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(u_at[iB * (4 * H) + iHHHH]);
+        compute_t sum_u_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_u_at[iB] = storage_t(total);
+        block_sum(sum_u_total);
+        const compute_t sum_u = sum_u_total;
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        if (threadIdx.x == 0) {
+            m_u_at[iB] = storage_t(m_u);
+        }
+        compute_t s_u_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        block_sum(s_u_sum_total);
+        const compute_t s_u_sum = s_u_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        if (threadIdx.x == 0) {
+            s_u_at[iB] = storage_t(s_u);
+        }
     }
 }
 
-__device__ inline void jvp_step_point(
-    const compute_t dot_u_i_U_i, const compute_t dot_u_i_h_prev, const compute_t dot_u_f_U_f,
-    const compute_t dot_u_f_h_prev, const compute_t dot_u_g_U_g, const compute_t dot_u_g_h_prev,
-    const compute_t dot_u_o_U_o, const compute_t dot_u_o_h_prev, compute_t& dot_u_i, compute_t& dot_u_f,
-    compute_t& dot_u_g, compute_t& dot_u_o)
-{
-    // u_i = U_i @ h[t-1]
-    dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
-    // u_f = U_f @ h[t-1]
-    dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
-    // u_g = U_g @ h[t-1]
-    dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
-    // u_o = U_o @ h[t-1]
-    dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
-}
-
-extern "C" __global__ void jvp_step(
+extern "C" __global__ void jvp_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at, const storage_t* __restrict__ parts_at,
-    storage_t* __restrict__ dot_u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
-        jvp_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            dot_u_i, dot_u_f, dot_u_g, dot_u_o);
-        dot_u_at[iB * (4 * H) + iH] = storage_t(dot_u_i);
-        dot_u_at[iB * (4 * H) + H + iH] = storage_t(dot_u_f);
-        dot_u_at[iB * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
-        dot_u_at[iB * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
-    }
-}
-
-// m_u = mean(u)
-extern "C" __global__ void jvp_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_u_at, storage_t* __restrict__ dot_sum_u_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_sum_u_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step2_point(
-    const compute_t sum_u, const compute_t H_, const compute_t dot_sum_u, compute_t& m_u, compute_t& dot_m_u)
-{
-    // m_u = mean(u)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_u = sum_u * s1;
-    dot_m_u = dot_sum_u * s1;
-}
-
-extern "C" __global__ void jvp_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_u_at, const storage_t* __restrict__ dot_sum_u_at,
-    storage_t* __restrict__ m_u_at, storage_t* __restrict__ dot_m_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t m_u, dot_m_u;
-        jvp_step2_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            compute_t(dot_sum_u_at[iB]),
-            m_u, dot_m_u);
-        m_u_at[iB] = storage_t(m_u);
-        dot_m_u_at[iB] = storage_t(dot_m_u);
-    }
-}
-
-__device__ inline void jvp_step3_point(
-    const compute_t u, const compute_t m_u, const compute_t dot_u, const compute_t dot_m_u,
-    compute_t& s_u_sum_arg, compute_t& dot_s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-    const compute_t s1 = 2 * m_u - 2 * u;
-    dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
-}
-
-extern "C" __global__ void jvp_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    storage_t* __restrict__ s_u_sum_arg_at, storage_t* __restrict__ dot_s_u_sum_arg_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_u_sum_arg, dot_s_u_sum_arg;
-        jvp_step3_point(
-            compute_t(u_at[iB * (4 * H) + iHHHH]),
-            compute_t(m_u_at[iB]),
-            compute_t(dot_u_at[iB * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[iB]),
-            s_u_sum_arg, dot_s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-        dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(dot_s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void jvp_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_arg_at, storage_t* __restrict__ s_u_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void jvp_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_s_u_sum_arg_at, storage_t* __restrict__ dot_s_u_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step4_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_u_sum,
-    compute_t& s_u, compute_t& dot_s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_u_pre = s_u_sum * s1 + eps;
-    const compute_t dot_s_u_pre = dot_s_u_sum * s1;
-    s_u = sqrt(s_u_pre);
-    dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
-}
-
-extern "C" __global__ void jvp_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_at, const storage_t* __restrict__ dot_s_u_sum_at,
-    storage_t* __restrict__ s_u_at, storage_t* __restrict__ dot_s_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t s_u, dot_s_u;
-        jvp_step4_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_u_sum_at[iB]),
-            s_u, dot_s_u);
-        s_u_at[iB] = storage_t(s_u);
-        dot_s_u_at[iB] = storage_t(dot_s_u);
-    }
-}
-
-__device__ inline void jvp_step5_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t dot_gamma_wi, const compute_t dot_w_i, const compute_t dot_m_w,
-    const compute_t dot_s_w, const compute_t dot_gamma_ui, const compute_t dot_u_i, const compute_t dot_m_u,
-    const compute_t dot_s_u, const compute_t dot_b_i, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t b_f, const compute_t dot_gamma_wf,
-    const compute_t dot_w_f, const compute_t dot_gamma_uf, const compute_t dot_u_f, const compute_t dot_b_f,
-    const compute_t gamma_wg, const compute_t w_g, const compute_t gamma_ug, const compute_t u_g,
-    const compute_t b_g, const compute_t dot_gamma_wg, const compute_t dot_w_g,
-    const compute_t dot_gamma_ug, const compute_t dot_u_g, const compute_t dot_b_g,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t gamma_uo, const compute_t u_o,
-    const compute_t b_o, const compute_t dot_gamma_wo, const compute_t dot_w_o,
-    const compute_t dot_gamma_uo, const compute_t dot_u_o, const compute_t dot_b_o, const compute_t c_prev,
-    const compute_t dot_c_prev, compute_t& o, compute_t& dot_o, compute_t& c, compute_t& dot_c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = u_i - m_u;
-    const compute_t s3 = s1 * s2;
-    const compute_t s4 = 1 / s_w;
-    const compute_t s5 = w_i - m_w;
-    const compute_t s6 = s4 * s5;
-    const compute_t i_pre = gamma_wi * s6 + gamma_ui * s3 + b_i;
-    const compute_t s7 = gamma_ui * s1;
-    const compute_t s8 = gamma_wi * s4;
-    const compute_t s9 = dot_s_u / square(s_u);
-    const compute_t s10 = dot_s_w / square(s_w);
-    const compute_t dot_i_pre = dot_gamma_wi * s6 - gamma_wi * s5 * s10 - gamma_ui * s2 * s9 + dot_w_i * s8 -
-        dot_m_w * s8 + dot_gamma_ui * s3 + dot_u_i * s7 - dot_m_u * s7 + dot_b_i;
-    const compute_t i = sigmoid(i_pre);
-    const compute_t dot_i = dot_i_pre * i * (1 - i);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s11 = u_f - m_u;
-    const compute_t s12 = s1 * s11;
-    const compute_t s13 = w_f - m_w;
-    const compute_t s14 = s4 * s13;
-    const compute_t f_pre = gamma_wf * s14 + gamma_uf * s12 + b_f;
-    const compute_t s15 = gamma_uf * s1;
-    const compute_t s16 = gamma_wf * s4;
-    const compute_t dot_f_pre = dot_gamma_wf * s14 - dot_m_w * s16 - dot_m_u * s15 - gamma_wf * s10 * s13 - gamma_uf
-        * s9 * s11 + dot_w_f * s16 + dot_gamma_uf * s12 + dot_u_f * s15 + dot_b_f;
-    const compute_t f = sigmoid(f_pre);
-    const compute_t dot_f = dot_f_pre * f * (1 - f);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s17 = u_g - m_u;
-    const compute_t s18 = s1 * s17;
-    const compute_t s19 = w_g - m_w;
-    const compute_t s20 = s4 * s19;
-    const compute_t g_pre = gamma_wg * s20 + gamma_ug * s18 + b_g;
-    const compute_t s21 = gamma_ug * s1;
-    const compute_t s22 = gamma_wg * s4;
-    const compute_t dot_g_pre = dot_gamma_wg * s20 - dot_m_w * s22 - dot_m_u * s21 - gamma_wg * s10 * s19 - gamma_ug
-        * s9 * s17 + dot_w_g * s22 + dot_gamma_ug * s18 + dot_u_g * s21 + dot_b_g;
-    const compute_t g = tanh(g_pre);
-    const compute_t dot_g = dot_g_pre * (1 - square(g));
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s23 = u_o - m_u;
-    const compute_t s24 = s1 * s23;
-    const compute_t s25 = w_o - m_w;
-    const compute_t s26 = s4 * s25;
-    const compute_t o_pre = gamma_wo * s26 + gamma_uo * s24 + b_o;
-    const compute_t s27 = gamma_uo * s1;
-    const compute_t s28 = gamma_wo * s4;
-    const compute_t dot_o_pre = dot_gamma_wo * s26 - dot_m_w * s28 - dot_m_u * s27 - gamma_wo * s10 * s25 - gamma_uo
-        * s9 * s23 + dot_w_o * s28 + dot_gamma_uo * s24 + dot_u_o * s27 + dot_b_o;
-    o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
-}
-
-extern "C" __global__ void jvp_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_gamma_wi_at,
-    const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    const storage_t* __restrict__ dot_s_w_at, const storage_t* __restrict__ dot_gamma_ui_at,
-    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    const storage_t* __restrict__ dot_s_u_at, const storage_t* __restrict__ dot_b_i_at,
-    const storage_t* __restrict__ gamma_wf_at, const storage_t* __restrict__ gamma_uf_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_gamma_wf_at,
-    const storage_t* __restrict__ dot_gamma_uf_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ gamma_wf_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
-    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_gamma_wg_at,
-    const storage_t* __restrict__ dot_gamma_ug_at, const storage_t* __restrict__ dot_b_g_at,
-    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ gamma_uo_at,
-    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_gamma_wo_at,
-    const storage_t* __restrict__ dot_gamma_uo_at, const storage_t* __restrict__ dot_b_o_at,
-    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ o_at,
-    storage_t* __restrict__ dot_o_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t o, dot_o, c, dot_c;
-        jvp_step5_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[iB * (4 * H) + iH]),
-            compute_t(m_u_at[iB]),
-            compute_t(s_u_at[iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(dot_gamma_wi_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_w_at[t * B + iB]),
-            compute_t(dot_s_w_at[t * B + iB]),
-            compute_t(dot_gamma_ui_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + iH]),
-            compute_t(dot_m_u_at[iB]),
-            compute_t(dot_s_u_at[iB]),
-            compute_t(dot_b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[iB * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(dot_gamma_wf_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_gamma_uf_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(dot_gamma_wg_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_gamma_ug_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(dot_b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_b_o_at[iH]),
-            compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
-            compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
-            o, dot_o, c, dot_c);
-        o_at[iB * H + iH] = storage_t(o);
-        dot_o_at[iB * H + iH] = storage_t(dot_o);
-        c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
-        dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void jvp_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ sum_c2_at)
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
+    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
+    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ dot_u_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ g_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ c_centred2_at, storage_t* __restrict__ c_std_at,
+    storage_t* __restrict__ layer_norm_c_at, storage_t* __restrict__ h_tanh_at,
+    storage_t* __restrict__ h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        compute_t sum_c2_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            // u_i = U_i @ h[t-1]
+            const compute_t dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
+            // u_f = U_f @ h[t-1]
+            const compute_t dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
+            // u_g = U_g @ h[t-1]
+            const compute_t dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
+            // u_o = U_o @ h[t-1]
+            const compute_t dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            dot_u_at[iB * (4 * H) + iH] = storage_t(dot_u_i);
+            dot_u_at[iB * (4 * H) + H + iH] = storage_t(dot_u_f);
+            dot_u_at[iB * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
+            dot_u_at[iB * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
+            i_at[iB * H + iH] = storage_t(i);
+            f_at[iB * H + iH] = storage_t(f);
+            g_at[iB * H + iH] = storage_t(g);
+            o_at[iB * H + iH] = storage_t(o);
+            c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c2_total += c;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_c2_at[iB] = storage_t(total);
+        block_sum(sum_c2_total);
+        const compute_t sum_c2 = sum_c2_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t c_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c = compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred2 = c - sum_c2 / H_;
+            c_centred2_at[iB * H + iH] = storage_t(c_centred2);
+            c_squared_total += c_centred2 * c_centred2;
+        }
+        block_sum(c_squared_total);
+        const compute_t c_squared = c_squared_total;
+
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        if (threadIdx.x == 0) {
+            c_std_at[iB] = storage_t(c_std);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c_centred2 = compute_t(c_centred2_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred2 / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            layer_norm_c_at[iB * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[iB * H + iH] = storage_t(h_tanh);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void jvp_step_sum6(
+extern "C" __global__ void jvp_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ sum_dot_c_at)
+    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
+    storage_t* __restrict__ dot_m_u_at, storage_t* __restrict__ dot_s_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        compute_t dot_sum_u_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            dot_sum_u_total += dot_u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_dot_c_at[iB] = storage_t(total);
+        block_sum(dot_sum_u_total);
+        const compute_t dot_sum_u = dot_sum_u_total;
+
+        const compute_t H_ = compute_t(H);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        // m_u = mean(u)
+        const compute_t dot_m_u = compute_t(0.25) * dot_sum_u / H_;
+        if (threadIdx.x == 0) {
+            dot_m_u_at[iB] = storage_t(dot_m_u);
+        }
+        compute_t dot_s_u_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[iB * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[iB * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s1 = 2 * m_u - 2 * u;
+            const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
+            dot_s_u_sum_total += dot_s_u_sum_arg;
+        }
+        block_sum(dot_s_u_sum_total);
+        const compute_t dot_s_u_sum = dot_s_u_sum_total;
+
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t dot_s_u_pre = compute_t(0.25) * dot_s_u_sum / H_;
+        const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
+        if (threadIdx.x == 0) {
+            dot_s_u_at[iB] = storage_t(dot_s_u);
+        }
     }
 }
 
-__device__ inline void jvp_step6_point(
-    const compute_t c, const compute_t sum_c2, const compute_t H_, compute_t& c_centred2)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred2 = c - sum_c2 / H_;
-}
-
-extern "C" __global__ void jvp_step6(
+extern "C" __global__ void jvp_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ sum_c2_at,
-    storage_t* __restrict__ c_centred2_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t c_centred2;
-        jvp_step6_point(
-            compute_t(c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(sum_c2_at[iB]),
-            compute_t(H),
-            c_centred2);
-        c_centred2_at[iB * H + iH] = storage_t(c_centred2);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void jvp_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred2_at, storage_t* __restrict__ c_squared_at)
+    const storage_t* __restrict__ dot_gamma_wi_at, const storage_t* __restrict__ dot_w_at,
+    const storage_t* __restrict__ dot_m_w_at, const storage_t* __restrict__ dot_s_w_at,
+    const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_u_at,
+    const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ gamma_wi_at,
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ gamma_ui_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_gamma_wf_at, const storage_t* __restrict__ dot_gamma_uf_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ gamma_wf_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_gamma_wg_at, const storage_t* __restrict__ dot_gamma_ug_at,
+    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ gamma_wg_at,
+    const storage_t* __restrict__ gamma_ug_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ dot_gamma_wo_at, const storage_t* __restrict__ dot_gamma_uo_at,
+    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ gamma_wo_at,
+    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ o_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ c_std_at,
+    const storage_t* __restrict__ dot_gamma_c_at, const storage_t* __restrict__ dot_beta_c_at,
+    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ h_tanh_at,
+    storage_t* __restrict__ dot_o_at, storage_t* __restrict__ dot_h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_centred2_at[iB * H + iH])
-                * compute_t(c_centred2_at[iB * H + iH]);
+        const compute_t dot_m_w = compute_t(dot_m_w_at[t * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[iB]);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[iB]);
+        compute_t sum_dot_c_total = 0;
+        compute_t dot_c_dot_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_gamma_wi = compute_t(dot_gamma_wi_at[iH]);
+            const compute_t dot_w_i = compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_gamma_ui = compute_t(dot_gamma_ui_at[iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[iB * (4 * H) + iH]);
+            const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t i = compute_t(i_at[iB * H + iH]);
+            const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
+            const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_gamma_uf = compute_t(dot_gamma_uf_at[iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t f = compute_t(f_at[iB * H + iH]);
+            const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
+            const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t g = compute_t(g_at[iB * H + iH]);
+            const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
+            const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[iB * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = gamma_ui * s1;
+            const compute_t s3 = 1 / s_w;
+            const compute_t s4 = gamma_wi * s3;
+            const compute_t s5 = u_i - m_u;
+            const compute_t s6 = w_i - m_w;
+            const compute_t s7 = dot_s_u / square(s_u);
+            const compute_t s8 = dot_s_w / square(s_w);
+            const compute_t dot_i_pre = dot_gamma_wi * s3 * s6 + dot_w_i * s4 - dot_m_w * s4 + dot_gamma_ui * s1 *
+                s5 + dot_u_i * s2 - dot_m_u * s2 + dot_b_i - gamma_wi * s6 * s8 - gamma_ui * s5 * s7;
+            const compute_t dot_i = i * (1 - i) * dot_i_pre;
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s9 = gamma_uf * s1;
+            const compute_t s10 = gamma_wf * s3;
+            const compute_t s11 = u_f - m_u;
+            const compute_t s12 = w_f - m_w;
+            const compute_t dot_f_pre = dot_gamma_wf * s3 * s12 - dot_m_w * s10 - dot_m_u * s9 + dot_w_f * s10 +
+                dot_gamma_uf * s1 * s11 + dot_u_f * s9 + dot_b_f - gamma_wf * s8 * s12 - gamma_uf * s7 * s11;
+            const compute_t dot_f = f * (1 - f) * dot_f_pre;
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s13 = gamma_ug * s1;
+            const compute_t s14 = gamma_wg * s3;
+            const compute_t s15 = u_g - m_u;
+            const compute_t s16 = w_g - m_w;
+            const compute_t dot_g_pre = dot_gamma_wg * s3 * s16 - dot_m_w * s14 - dot_m_u * s13 + dot_w_g * s14 +
+                dot_gamma_ug * s1 * s15 + dot_u_g * s13 + dot_b_g - gamma_wg * s8 * s16 - gamma_ug * s7 * s15;
+            const compute_t dot_g = (1 - square(g)) * dot_g_pre;
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s17 = gamma_uo * s1;
+            const compute_t s18 = gamma_wo * s3;
+            const compute_t s19 = u_o - m_u;
+            const compute_t s20 = w_o - m_w;
+            const compute_t dot_o_pre = dot_gamma_wo * s3 * s20 - dot_m_w * s18 - dot_m_u * s17 + dot_w_o * s18 +
+                dot_gamma_uo * s1 * s19 + dot_u_o * s17 + dot_b_o - gamma_wo * s8 * s20 - gamma_uo * s7 * s19;
+            const compute_t dot_o = o * (1 - o) * dot_o_pre;
+            // c = f * c[t-1] + i * g
+            const compute_t dot_c = i * dot_g + f * dot_c_prev + g * dot_i + c_prev * dot_f;
+            dot_o_at[iB * H + iH] = storage_t(dot_o);
+            dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_dot_c_total += dot_c;
+            dot_c_dot_total += layer_norm_c * dot_c;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) c_squared_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_dot_c_total, dot_c_dot_total);
+        const compute_t sum_dot_c = sum_dot_c_total;
+        const compute_t dot_c_dot = dot_c_dot_total;
 
-__device__ inline void jvp_step7_point(
-    const compute_t c_squared, const compute_t H_, const compute_t sum_dot_c, compute_t& c_std,
-    compute_t& dot_c_mean)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-    dot_c_mean = sum_dot_c / H_;
-}
-
-extern "C" __global__ void jvp_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_squared_at, const storage_t* __restrict__ sum_dot_c_at,
-    storage_t* __restrict__ c_std_at, storage_t* __restrict__ dot_c_mean_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t c_std, dot_c_mean;
-        jvp_step7_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_c_at[iB]),
-            c_std, dot_c_mean);
-        c_std_at[iB] = storage_t(c_std);
-        dot_c_mean_at[iB] = storage_t(dot_c_mean);
-    }
-}
-
-__device__ inline void jvp_step8_point(
-    const compute_t c_centred2, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    layer_norm_c = c_centred2 / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" __global__ void jvp_step8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred2_at, const storage_t* __restrict__ c_std_at,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ layer_norm_c_at,
-    storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t layer_norm_c, h_tanh, h;
-        jvp_step8_point(
-            compute_t(c_centred2_at[iB * H + iH]),
-            compute_t(c_std_at[iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[iB * H + iH]),
-            layer_norm_c, h_tanh, h);
-        layer_norm_c_at[iB * H + iH] = storage_t(layer_norm_c);
-        h_tanh_at[iB * H + iH] = storage_t(h_tanh);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void jvp_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_rows_at,
-    storage_t* __restrict__ dot_c_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(layer_norm_c_at[iB * H + iH])
-                * compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+        const compute_t H_ = compute_t(H);
+        const compute_t c_std = compute_t(c_std_at[iB]);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t dot_c_mean = sum_dot_c / H_;
+        const compute_t dot_c_share = dot_c_dot / H_;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_c = compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[iB * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[iB * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[iB * H + iH]);
+            const compute_t o = compute_t(o_at[iB * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / c_std;
+            const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
+            const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
+            const compute_t dot_h = o * dot_h_tanh + h_tanh * dot_o;
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_c_dot_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step9_point(
-    const compute_t dot_c_dot, const compute_t H_, compute_t& dot_c_share)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    dot_c_share = dot_c_dot / H_;
-}
-
-extern "C" __global__ void jvp_step9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_c_dot_at, storage_t* __restrict__ dot_c_share_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t dot_c_share;
-        jvp_step9_point(
-            compute_t(dot_c_dot_at[iB]),
-            compute_t(H),
-            dot_c_share);
-        dot_c_share_at[iB] = storage_t(dot_c_share);
-    }
-}
-
-__device__ inline void jvp_step10_point(
-    const compute_t dot_c, const compute_t dot_c_mean, const compute_t layer_norm_c,
-    const compute_t dot_c_share, const compute_t c_std, const compute_t dot_gamma_c,
-    const compute_t dot_beta_c, const compute_t gamma_c, const compute_t h_tanh, const compute_t dot_o,
-    const compute_t o, compute_t& dot_h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / c_std;
-    const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
-    const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
-    dot_h = h_tanh * dot_o + o * dot_h_tanh;
-}
-
-extern "C" __global__ void jvp_step10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_c_mean_at,
-    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_share_at,
-    const storage_t* __restrict__ c_std_at, const storage_t* __restrict__ dot_gamma_c_at,
-    const storage_t* __restrict__ dot_beta_c_at, const storage_t* __restrict__ gamma_c_at,
-    const storage_t* __restrict__ h_tanh_at, const storage_t* __restrict__ dot_o_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ dot_h_rows_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_h;
-        jvp_step10_point(
-            compute_t(dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_c_mean_at[iB]),
-            compute_t(layer_norm_c_at[iB * H + iH]),
-            compute_t(dot_c_share_at[iB]),
-            compute_t(c_std_at[iB]),
-            compute_t(dot_gamma_c_at[iH]),
-            compute_t(dot_beta_c_at[iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(h_tanh_at[iB * H + iH]),
-            compute_t(dot_o_at[iB * H + iH]),
-            compute_t(o_at[iB * H + iH]),
-            dot_h);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
 #endif  // SYMRNN_JVP
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
-
-// m_w = mean(w)
-extern "C" __global__ void hvp_forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, storage_t* __restrict__ sum_w_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
 
 __device__ inline void hvp_forward_before_point(
     const compute_t dot_w_i_W_i, const compute_t dot_w_i_x, const compute_t dot_w_f_W_f,
@@ -3234,863 +1668,493 @@ extern "C" __global__ void hvp_forward_before(
     }
 }
 
-// m_w = mean(w)
-extern "C" __global__ void hvp_forward_before_sum2(
+extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_w_at, storage_t* __restrict__ dot_sum_w_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_sum_w_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_before2_point(
-    const compute_t sum_w, const compute_t H_, const compute_t dot_sum_w, compute_t& m_w, compute_t& dot_m_w)
-{
-    // m_w = mean(w)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_w = sum_w * s1;
-    dot_m_w = dot_sum_w * s1;
-}
-
-extern "C" __global__ void hvp_forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_w_at, const storage_t* __restrict__ dot_sum_w_at,
-    storage_t* __restrict__ m_w_at, storage_t* __restrict__ dot_m_w_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t m_w, dot_m_w;
-        hvp_forward_before2_point(
-            compute_t(sum_w_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_sum_w_at[iT * B + iB]),
-            m_w, dot_m_w);
-        m_w_at[iT * B + iB] = storage_t(m_w);
-        dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
-    }
-}
-
-__device__ inline void hvp_forward_before3_point(
-    const compute_t w, const compute_t m_w, const compute_t dot_w, const compute_t dot_m_w,
-    compute_t& s_w_sum_arg, compute_t& dot_s_w_sum_arg)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    s_w_sum_arg = square((w - m_w));
-    const compute_t s1 = 2 * m_w - 2 * w;
-    dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
-}
-
-extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    storage_t* __restrict__ s_w_sum_arg_at, storage_t* __restrict__ dot_s_w_sum_arg_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_w_sum_arg, dot_s_w_sum_arg;
-        hvp_forward_before3_point(
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            s_w_sum_arg, dot_s_w_sum_arg);
-        s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(s_w_sum_arg);
-        dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(dot_s_w_sum_arg);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void hvp_forward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_arg_at, storage_t* __restrict__ s_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void hvp_forward_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_s_w_sum_arg_at, storage_t* __restrict__ dot_s_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_s_w_sum_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_before4_point(
-    const compute_t s_w_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_w_sum,
-    compute_t& dot_s_w_pre, compute_t& s_w, compute_t& dot_s_w)
-{
-    // s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_w_pre = s_w_sum * s1 + eps;
-    dot_s_w_pre = dot_s_w_sum * s1;
-    s_w = sqrt(s_w_pre);
-    dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
-}
-
-extern "C" __global__ void hvp_forward_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_w_sum_at, const storage_t* __restrict__ dot_s_w_sum_at,
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ dot_w_at,
+    storage_t* __restrict__ m_w_at, storage_t* __restrict__ dot_m_w_at,
     storage_t* __restrict__ dot_s_w_pre_at, storage_t* __restrict__ s_w_at,
     storage_t* __restrict__ dot_s_w_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t dot_s_w_pre, s_w, dot_s_w;
-        hvp_forward_before4_point(
-            compute_t(s_w_sum_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_w_sum_at[iT * B + iB]),
-            dot_s_w_pre, s_w, dot_s_w);
-        dot_s_w_pre_at[iT * B + iB] = storage_t(dot_s_w_pre);
-        s_w_at[iT * B + iB] = storage_t(s_w);
-        dot_s_w_at[iT * B + iB] = storage_t(dot_s_w);
+        compute_t sum_w_total = 0;
+        compute_t dot_sum_w_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // m_w = mean(w)
+            sum_w_total += w;
+            dot_sum_w_total += dot_w;
+        }
+        block_sum(sum_w_total, dot_sum_w_total);
+        const compute_t sum_w = sum_w_total;
+        const compute_t dot_sum_w = dot_sum_w_total;
+
+        const compute_t H_ = compute_t(H);
+        // m_w = mean(w)
+        const compute_t s2 = compute_t(0.25) / H_;
+        const compute_t m_w = sum_w * s2;
+        const compute_t dot_m_w = dot_sum_w * s2;
+        if (threadIdx.x == 0) {
+            m_w_at[iT * B + iB] = storage_t(m_w);
+            dot_m_w_at[iT * B + iB] = storage_t(dot_m_w);
+        }
+        compute_t s_w_sum_total = 0;
+        compute_t dot_s_w_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t s_w_sum_arg = square((w - m_w));
+            const compute_t s1 = 2 * m_w - 2 * w;
+            const compute_t dot_s_w_sum_arg = dot_m_w * s1 - dot_w * s1;
+            s_w_sum_total += s_w_sum_arg;
+            dot_s_w_sum_total += dot_s_w_sum_arg;
+        }
+        block_sum(s_w_sum_total, dot_s_w_sum_total);
+        const compute_t s_w_sum = s_w_sum_total;
+        const compute_t dot_s_w_sum = dot_s_w_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t s3 = compute_t(0.25) / H_;
+        const compute_t s_w_pre = eps + s_w_sum * s3;
+        const compute_t dot_s_w_pre = dot_s_w_sum * s3;
+        const compute_t s_w = sqrt(s_w_pre);
+        const compute_t dot_s_w = compute_t(0.5) * dot_s_w_pre / s_w;
+        if (threadIdx.x == 0) {
+            dot_s_w_pre_at[iT * B + iB] = storage_t(dot_s_w_pre);
+            s_w_at[iT * B + iB] = storage_t(s_w);
+            dot_s_w_at[iT * B + iB] = storage_t(dot_s_w);
+        }
     }
 }
 
-// m_u = mean(u)
-extern "C" __global__ void hvp_forward_step_sum(
+extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, storage_t* __restrict__ sum_u_at)
+    const storage_t* __restrict__ u_at, storage_t* __restrict__ m_u_at, storage_t* __restrict__ s_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+        compute_t sum_u_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            sum_u_total += u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_u_at[iB] = storage_t(total);
+        block_sum(sum_u_total);
+        const compute_t sum_u = sum_u_total;
+
+        const compute_t H_ = compute_t(H);
+        // m_u = mean(u)
+        const compute_t m_u = compute_t(0.25) * sum_u / H_;
+        if (threadIdx.x == 0) {
+            m_u_at[t * B + iB] = storage_t(m_u);
+        }
+        compute_t s_u_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s_u_sum_arg = square((u - m_u));
+            s_u_sum_total += s_u_sum_arg;
+        }
+        block_sum(s_u_sum_total);
+        const compute_t s_u_sum = s_u_sum_total;
+
+        const compute_t eps = compute_t(1e-5);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t s_u_pre = compute_t(0.25) * s_u_sum / H_ + eps;
+        const compute_t s_u = sqrt(s_u_pre);
+        if (threadIdx.x == 0) {
+            s_u_at[t * B + iB] = storage_t(s_u);
+        }
     }
 }
 
-__device__ inline void hvp_forward_step_point(
-    const compute_t dot_u_i_U_i, const compute_t dot_u_i_h_prev, const compute_t dot_u_f_U_f,
-    const compute_t dot_u_f_h_prev, const compute_t dot_u_g_U_g, const compute_t dot_u_g_h_prev,
-    const compute_t dot_u_o_U_o, const compute_t dot_u_o_h_prev, compute_t& dot_u_i, compute_t& dot_u_f,
-    compute_t& dot_u_g, compute_t& dot_u_o)
-{
-    // u_i = U_i @ h[t-1]
-    dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
-    // u_f = U_f @ h[t-1]
-    dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
-    // u_g = U_g @ h[t-1]
-    dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
-    // u_o = U_o @ h[t-1]
-    dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
-}
-
-extern "C" __global__ void hvp_forward_step(
+extern "C" __global__ void hvp_forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at, const storage_t* __restrict__ parts_at,
-    storage_t* __restrict__ dot_u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
-        hvp_forward_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            dot_u_i, dot_u_f, dot_u_g, dot_u_o);
-        dot_u_at[(t * B + iB) * (4 * H) + iH] = storage_t(dot_u_i);
-        dot_u_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(dot_u_f);
-        dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
-        dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
-    }
-}
-
-// m_u = mean(u)
-extern "C" __global__ void hvp_forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_u_at, storage_t* __restrict__ dot_sum_u_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_sum_u_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step2_point(
-    const compute_t sum_u, const compute_t H_, const compute_t dot_sum_u, compute_t& m_u, compute_t& dot_m_u)
-{
-    // m_u = mean(u)
-    const compute_t s1 = compute_t(0.25) / H_;
-    m_u = sum_u * s1;
-    dot_m_u = dot_sum_u * s1;
-}
-
-extern "C" __global__ void hvp_forward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_u_at, const storage_t* __restrict__ dot_sum_u_at,
-    storage_t* __restrict__ m_u_at, storage_t* __restrict__ dot_m_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t m_u, dot_m_u;
-        hvp_forward_step2_point(
-            compute_t(sum_u_at[iB]),
-            compute_t(H),
-            compute_t(dot_sum_u_at[iB]),
-            m_u, dot_m_u);
-        m_u_at[t * B + iB] = storage_t(m_u);
-        dot_m_u_at[t * B + iB] = storage_t(dot_m_u);
-    }
-}
-
-__device__ inline void hvp_forward_step3_point(
-    const compute_t u, const compute_t m_u, const compute_t dot_u, const compute_t dot_m_u,
-    compute_t& s_u_sum_arg, compute_t& dot_s_u_sum_arg)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    s_u_sum_arg = square((u - m_u));
-    const compute_t s1 = 2 * m_u - 2 * u;
-    dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
-}
-
-extern "C" __global__ void hvp_forward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    storage_t* __restrict__ s_u_sum_arg_at, storage_t* __restrict__ dot_s_u_sum_arg_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t s_u_sum_arg, dot_s_u_sum_arg;
-        hvp_forward_step3_point(
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            s_u_sum_arg, dot_s_u_sum_arg);
-        s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(s_u_sum_arg);
-        dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(dot_s_u_sum_arg);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_arg_at, storage_t* __restrict__ s_u_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-// s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_s_u_sum_arg_at, storage_t* __restrict__ dot_s_u_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_s_u_sum_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step4_point(
-    const compute_t s_u_sum, const compute_t H_, const compute_t eps, const compute_t dot_s_u_sum,
-    compute_t& dot_s_u_pre, compute_t& s_u, compute_t& dot_s_u)
-{
-    // s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t s1 = compute_t(0.25) / H_;
-    const compute_t s_u_pre = s_u_sum * s1 + eps;
-    dot_s_u_pre = dot_s_u_sum * s1;
-    s_u = sqrt(s_u_pre);
-    dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
-}
-
-extern "C" __global__ void hvp_forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ s_u_sum_at, const storage_t* __restrict__ dot_s_u_sum_at,
-    storage_t* __restrict__ dot_s_u_pre_at, storage_t* __restrict__ s_u_at,
-    storage_t* __restrict__ dot_s_u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t dot_s_u_pre, s_u, dot_s_u;
-        hvp_forward_step4_point(
-            compute_t(s_u_sum_at[iB]),
-            compute_t(H),
-            compute_t(1e-5),
-            compute_t(dot_s_u_sum_at[iB]),
-            dot_s_u_pre, s_u, dot_s_u);
-        dot_s_u_pre_at[t * B + iB] = storage_t(dot_s_u_pre);
-        s_u_at[t * B + iB] = storage_t(s_u);
-        dot_s_u_at[t * B + iB] = storage_t(dot_s_u);
-    }
-}
-
-__device__ inline void hvp_forward_step5_point(
-    const compute_t gamma_wi, const compute_t w_i, const compute_t m_w, const compute_t s_w,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t b_i, const compute_t dot_gamma_wi, const compute_t dot_w_i, const compute_t dot_m_w,
-    const compute_t dot_s_w, const compute_t dot_gamma_ui, const compute_t dot_u_i, const compute_t dot_m_u,
-    const compute_t dot_s_u, const compute_t dot_b_i, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t b_f, const compute_t dot_gamma_wf,
-    const compute_t dot_w_f, const compute_t dot_gamma_uf, const compute_t dot_u_f, const compute_t dot_b_f,
-    const compute_t gamma_wg, const compute_t w_g, const compute_t gamma_ug, const compute_t u_g,
-    const compute_t b_g, const compute_t dot_gamma_wg, const compute_t dot_w_g,
-    const compute_t dot_gamma_ug, const compute_t dot_u_g, const compute_t dot_b_g,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t gamma_uo, const compute_t u_o,
-    const compute_t b_o, const compute_t dot_gamma_wo, const compute_t dot_w_o,
-    const compute_t dot_gamma_uo, const compute_t dot_u_o, const compute_t dot_b_o, const compute_t c_prev,
-    const compute_t dot_c_prev, compute_t& dot_i_pre, compute_t& i, compute_t& dot_i, compute_t& dot_f_pre,
-    compute_t& f, compute_t& dot_f, compute_t& dot_g_pre, compute_t& g, compute_t& dot_g,
-    compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c, compute_t& dot_c)
-{
-    // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = 1 / s_u;
-    const compute_t s2 = u_i - m_u;
-    const compute_t s3 = s1 * s2;
-    const compute_t s4 = 1 / s_w;
-    const compute_t s5 = w_i - m_w;
-    const compute_t s6 = s4 * s5;
-    const compute_t i_pre = gamma_wi * s6 + gamma_ui * s3 + b_i;
-    const compute_t s7 = gamma_ui * s1;
-    const compute_t s8 = gamma_wi * s4;
-    const compute_t s9 = dot_s_u / square(s_u);
-    const compute_t s10 = dot_s_w / square(s_w);
-    dot_i_pre = dot_gamma_wi * s6 - gamma_wi * s5 * s10 - gamma_ui * s2 * s9 + dot_w_i * s8 - dot_m_w * s8 +
-        dot_gamma_ui * s3 + dot_u_i * s7 - dot_m_u * s7 + dot_b_i;
-    i = sigmoid(i_pre);
-    dot_i = dot_i_pre * i * (1 - i);
-    // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s11 = u_f - m_u;
-    const compute_t s12 = s1 * s11;
-    const compute_t s13 = w_f - m_w;
-    const compute_t s14 = s4 * s13;
-    const compute_t f_pre = gamma_wf * s14 + gamma_uf * s12 + b_f;
-    const compute_t s15 = gamma_uf * s1;
-    const compute_t s16 = gamma_wf * s4;
-    dot_f_pre = dot_gamma_wf * s14 - dot_m_w * s16 - dot_m_u * s15 - gamma_wf * s10 * s13 - gamma_uf * s9 * s11 +
-        dot_w_f * s16 + dot_gamma_uf * s12 + dot_u_f * s15 + dot_b_f;
-    f = sigmoid(f_pre);
-    dot_f = dot_f_pre * f * (1 - f);
-    // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s17 = u_g - m_u;
-    const compute_t s18 = s1 * s17;
-    const compute_t s19 = w_g - m_w;
-    const compute_t s20 = s4 * s19;
-    const compute_t g_pre = gamma_wg * s20 + gamma_ug * s18 + b_g;
-    const compute_t s21 = gamma_ug * s1;
-    const compute_t s22 = gamma_wg * s4;
-    dot_g_pre = dot_gamma_wg * s20 - dot_m_w * s22 - dot_m_u * s21 - gamma_wg * s10 * s19 - gamma_ug * s9 * s17 +
-        dot_w_g * s22 + dot_gamma_ug * s18 + dot_u_g * s21 + dot_b_g;
-    g = tanh(g_pre);
-    dot_g = dot_g_pre * (1 - square(g));
-    // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s23 = u_o - m_u;
-    const compute_t s24 = s1 * s23;
-    const compute_t s25 = w_o - m_w;
-    const compute_t s26 = s4 * s25;
-    const compute_t o_pre = gamma_wo * s26 + gamma_uo * s24 + b_o;
-    const compute_t s27 = gamma_uo * s1;
-    const compute_t s28 = gamma_wo * s4;
-    dot_o_pre = dot_gamma_wo * s26 - dot_m_w * s28 - dot_m_u * s27 - gamma_wo * s10 * s25 - gamma_uo * s9 * s23 +
-        dot_w_o * s28 + dot_gamma_uo * s24 + dot_u_o * s27 + dot_b_o;
-    o = sigmoid(o_pre);
-    dot_o = dot_o_pre * o * (1 - o);
-    // c = f * c[t-1] + i * g
-    c = c_prev * f + i * g;
-    dot_c = c_prev * dot_f + dot_c_prev * f + i * dot_g + dot_i * g;
-}
-
-extern "C" __global__ void hvp_forward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_gamma_wi_at,
-    const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    const storage_t* __restrict__ dot_s_w_at, const storage_t* __restrict__ dot_gamma_ui_at,
-    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    const storage_t* __restrict__ dot_s_u_at, const storage_t* __restrict__ dot_b_i_at,
-    const storage_t* __restrict__ gamma_wf_at, const storage_t* __restrict__ gamma_uf_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_gamma_wf_at,
-    const storage_t* __restrict__ dot_gamma_uf_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ gamma_wf_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
-    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_gamma_wg_at,
-    const storage_t* __restrict__ dot_gamma_ug_at, const storage_t* __restrict__ dot_b_g_at,
-    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ gamma_uo_at,
-    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_gamma_wo_at,
-    const storage_t* __restrict__ dot_gamma_uo_at, const storage_t* __restrict__ dot_b_o_at,
-    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at,
-    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at,
-    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
-    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c;
-        hvp_forward_step5_point(
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[t * B + iB]),
-            compute_t(s_w_at[t * B + iB]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(b_i_at[iH]),
-            compute_t(dot_gamma_wi_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_w_at[t * B + iB]),
-            compute_t(dot_s_w_at[t * B + iB]),
-            compute_t(dot_gamma_ui_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            compute_t(dot_s_u_at[t * B + iB]),
-            compute_t(dot_b_i_at[iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(b_f_at[iH]),
-            compute_t(dot_gamma_wf_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_gamma_uf_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_b_f_at[iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(b_g_at[iH]),
-            compute_t(dot_gamma_wg_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_gamma_ug_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_b_g_at[iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(b_o_at[iH]),
-            compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_b_o_at[iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c);
-        dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
-        i_at[(t * B + iB) * H + iH] = storage_t(i);
-        dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
-        dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
-        f_at[(t * B + iB) * H + iH] = storage_t(f);
-        dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
-        g_at[(t * B + iB) * H + iH] = storage_t(g);
-        dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
-        dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
-        o_at[(t * B + iB) * H + iH] = storage_t(o);
-        dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
-        c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
-        dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_forward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ sum_c2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_c2_at[iB] = storage_t(total);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_forward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ sum_dot_c_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_dot_c_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step6_point(
-    const compute_t c, const compute_t sum_c2, const compute_t H_, compute_t& c_centred2)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_centred2 = c - sum_c2 / H_;
-}
-
-extern "C" __global__ void hvp_forward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ sum_c2_at,
-    storage_t* __restrict__ c_centred2_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t c_centred2;
-        hvp_forward_step6_point(
-            compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(sum_c2_at[iB]),
-            compute_t(H),
-            c_centred2);
-        c_centred2_at[iB * H + iH] = storage_t(c_centred2);
-    }
-}
-
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_forward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred2_at, storage_t* __restrict__ c_squared_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_centred2_at[iB * H + iH])
-                * compute_t(c_centred2_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) c_squared_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step7_point(
-    const compute_t c_squared, const compute_t H_, const compute_t sum_dot_c, compute_t& c_std,
-    compute_t& dot_c_mean, compute_t& dot_c_std)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    c_std = sqrt(c_squared / H_ + compute_t(1e-05));
-    dot_c_mean = sum_dot_c / H_;
-    dot_c_std = c_std;
-}
-
-extern "C" __global__ void hvp_forward_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_squared_at, const storage_t* __restrict__ sum_dot_c_at,
-    storage_t* __restrict__ c_std_at, storage_t* __restrict__ dot_c_mean_at,
-    storage_t* __restrict__ dot_c_std_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t c_std, dot_c_mean, dot_c_std;
-        hvp_forward_step7_point(
-            compute_t(c_squared_at[iB]),
-            compute_t(H),
-            compute_t(sum_dot_c_at[iB]),
-            c_std, dot_c_mean, dot_c_std);
-        c_std_at[t * B + iB] = storage_t(c_std);
-        dot_c_mean_at[t * B + iB] = storage_t(dot_c_mean);
-        dot_c_std_at[t * B + iB] = storage_t(dot_c_std);
-    }
-}
-
-__device__ inline void hvp_forward_step8_point(
-    const compute_t c_centred2, const compute_t c_std, const compute_t gamma_c, const compute_t beta_c,
-    const compute_t o, compute_t& layer_norm_c, compute_t& h_tanh, compute_t& h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    layer_norm_c = c_centred2 / c_std;
-    const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
-    h_tanh = tanh(h_pre);
-    h = o * h_tanh;
-}
-
-extern "C" __global__ void hvp_forward_step8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_centred2_at, const storage_t* __restrict__ c_std_at,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ layer_norm_c_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
+    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
+    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ dot_u_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ g_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ c_centred2_at, storage_t* __restrict__ c_std_at,
+    storage_t* __restrict__ dot_c_std_at, storage_t* __restrict__ layer_norm_c_at,
     storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
 {
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t layer_norm_c, h_tanh, h;
-        hvp_forward_step8_point(
-            compute_t(c_centred2_at[iB * H + iH]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(beta_c_at[iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            layer_norm_c, h_tanh, h);
-        layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
-        h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        compute_t sum_c2_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t b_i = compute_t(b_i_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t b_f = compute_t(b_f_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t b_g = compute_t(b_g_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t b_o = compute_t(b_o_at[iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            // u_i = U_i @ h[t-1]
+            const compute_t dot_u_i = dot_u_i_U_i + dot_u_i_h_prev;
+            // u_f = U_f @ h[t-1]
+            const compute_t dot_u_f = dot_u_f_U_f + dot_u_f_h_prev;
+            // u_g = U_g @ h[t-1]
+            const compute_t dot_u_g = dot_u_g_U_g + dot_u_g_h_prev;
+            // u_o = U_o @ h[t-1]
+            const compute_t dot_u_o = dot_u_o_U_o + dot_u_o_h_prev;
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = 1 / s_w;
+            const compute_t i_pre = gamma_wi * (w_i - m_w) * s2 + gamma_ui * (u_i - m_u) * s1 + b_i;
+            const compute_t i = sigmoid(i_pre);
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t f_pre = (w_f - m_w) * gamma_wf * s2 + (u_f - m_u) * gamma_uf * s1 + b_f;
+            const compute_t f = sigmoid(f_pre);
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t g_pre = (w_g - m_w) * gamma_wg * s2 + (u_g - m_u) * gamma_ug * s1 + b_g;
+            const compute_t g = tanh(g_pre);
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t o_pre = (w_o - m_w) * gamma_wo * s2 + (u_o - m_u) * gamma_uo * s1 + b_o;
+            const compute_t o = sigmoid(o_pre);
+            // c = f * c[t-1] + i * g
+            const compute_t c = c_prev * f + i * g;
+            dot_u_at[(t * B + iB) * (4 * H) + iH] = storage_t(dot_u_i);
+            dot_u_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(dot_u_f);
+            dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(dot_u_g);
+            dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(dot_u_o);
+            i_at[(t * B + iB) * H + iH] = storage_t(i);
+            f_at[(t * B + iB) * H + iH] = storage_t(f);
+            g_at[(t * B + iB) * H + iH] = storage_t(g);
+            o_at[(t * B + iB) * H + iH] = storage_t(o);
+            c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c2_total += c;
+        }
+        block_sum(sum_c2_total);
+        const compute_t sum_c2 = sum_c2_total;
+
+        const compute_t H_ = compute_t(H);
+        compute_t c_squared_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c = compute_t(c_rows_at[((t + 1) * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred2 = c - sum_c2 / H_;
+            c_centred2_at[iB * H + iH] = storage_t(c_centred2);
+            c_squared_total += c_centred2 * c_centred2;
+        }
+        block_sum(c_squared_total);
+        const compute_t c_squared = c_squared_total;
+
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t c_std = sqrt(c_squared / H_ + compute_t(1e-05));
+        const compute_t dot_c_std = c_std;
+        if (threadIdx.x == 0) {
+            c_std_at[t * B + iB] = storage_t(c_std);
+            dot_c_std_at[t * B + iB] = storage_t(dot_c_std);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c_centred2 = compute_t(c_centred2_at[iB * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t beta_c = compute_t(beta_c_at[iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t layer_norm_c = c_centred2 / c_std;
+            const compute_t h_pre = gamma_c * layer_norm_c + beta_c;
+            const compute_t h_tanh = tanh(h_pre);
+            const compute_t h = o * h_tanh;
+            layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(layer_norm_c);
+            h_tanh_at[(t * B + iB) * H + iH] = storage_t(h_tanh);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+        }
     }
 }
 
-// h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_forward_step_sum8(
+extern "C" __global__ void hvp_forward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_rows_at,
-    storage_t* __restrict__ dot_c_dot_at)
+    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
+    storage_t* __restrict__ dot_m_u_at, storage_t* __restrict__ dot_s_u_pre_at,
+    storage_t* __restrict__ dot_s_u_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
-                * compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
+        compute_t dot_sum_u_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // m_u = mean(u)
+            dot_sum_u_total += dot_u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_c_dot_at[iB] = storage_t(total);
+        block_sum(dot_sum_u_total);
+        const compute_t dot_sum_u = dot_sum_u_total;
+
+        const compute_t H_ = compute_t(H);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        // m_u = mean(u)
+        const compute_t dot_m_u = compute_t(0.25) * dot_sum_u / H_;
+        if (threadIdx.x == 0) {
+            dot_m_u_at[t * B + iB] = storage_t(dot_m_u);
+        }
+        compute_t dot_s_u_sum_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t s1 = 2 * m_u - 2 * u;
+            const compute_t dot_s_u_sum_arg = dot_m_u * s1 - dot_u * s1;
+            dot_s_u_sum_total += dot_s_u_sum_arg;
+        }
+        block_sum(dot_s_u_sum_total);
+        const compute_t dot_s_u_sum = dot_s_u_sum_total;
+
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        // s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t dot_s_u_pre = compute_t(0.25) * dot_s_u_sum / H_;
+        const compute_t dot_s_u = compute_t(0.5) * dot_s_u_pre / s_u;
+        if (threadIdx.x == 0) {
+            dot_s_u_pre_at[t * B + iB] = storage_t(dot_s_u_pre);
+            dot_s_u_at[t * B + iB] = storage_t(dot_s_u);
+        }
     }
 }
 
-__device__ inline void hvp_forward_step9_point(
-    const compute_t dot_c_dot, const compute_t H_, compute_t& dot_c_share)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    dot_c_share = dot_c_dot / H_;
-}
-
-extern "C" __global__ void hvp_forward_step9(
+extern "C" __global__ void hvp_forward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_c_dot_at, storage_t* __restrict__ dot_c_share_at)
+    const storage_t* __restrict__ dot_gamma_wi_at, const storage_t* __restrict__ dot_w_at,
+    const storage_t* __restrict__ dot_m_w_at, const storage_t* __restrict__ dot_s_w_at,
+    const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_u_at,
+    const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_at,
+    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ gamma_wi_at,
+    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ gamma_ui_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ dot_gamma_wf_at, const storage_t* __restrict__ dot_gamma_uf_at,
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ gamma_wf_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ dot_gamma_wg_at, const storage_t* __restrict__ dot_gamma_ug_at,
+    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ gamma_wg_at,
+    const storage_t* __restrict__ gamma_ug_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ dot_gamma_wo_at, const storage_t* __restrict__ dot_gamma_uo_at,
+    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ gamma_wo_at,
+    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ o_at,
+    storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_std_at,
+    const storage_t* __restrict__ dot_gamma_c_at, const storage_t* __restrict__ dot_beta_c_at,
+    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ h_tanh_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ dot_o_at,
+    storage_t* __restrict__ dot_c_mean_at, storage_t* __restrict__ dot_c_share_at,
+    storage_t* __restrict__ dot_layer_norm_c_at, storage_t* __restrict__ dot_h_pre_at,
+    storage_t* __restrict__ dot_h_tanh_at, storage_t* __restrict__ dot_h_rows_at)
 {
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t dot_c_share;
-        hvp_forward_step9_point(
-            compute_t(dot_c_dot_at[iB]),
-            compute_t(H),
-            dot_c_share);
-        dot_c_share_at[t * B + iB] = storage_t(dot_c_share);
+        const compute_t dot_m_w = compute_t(dot_m_w_at[t * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[t * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        compute_t sum_dot_c_total = 0;
+        compute_t dot_c_dot_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_gamma_wi = compute_t(dot_gamma_wi_at[iH]);
+            const compute_t dot_w_i = compute_t(dot_w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_gamma_ui = compute_t(dot_gamma_ui_at[iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
+            const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_gamma_uf = compute_t(dot_gamma_uf_at[iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
+            const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
+            const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = 1 / s_u;
+            const compute_t s2 = gamma_ui * s1;
+            const compute_t s3 = 1 / s_w;
+            const compute_t s4 = gamma_wi * s3;
+            const compute_t s5 = u_i - m_u;
+            const compute_t s6 = w_i - m_w;
+            const compute_t s7 = dot_s_u / square(s_u);
+            const compute_t s8 = dot_s_w / square(s_w);
+            const compute_t dot_i_pre = dot_gamma_wi * s3 * s6 + dot_w_i * s4 - dot_m_w * s4 + dot_gamma_ui * s1 *
+                s5 + dot_u_i * s2 - dot_m_u * s2 + dot_b_i - gamma_wi * s6 * s8 - gamma_ui * s5 * s7;
+            const compute_t dot_i = i * (1 - i) * dot_i_pre;
+            // f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s9 = gamma_uf * s1;
+            const compute_t s10 = gamma_wf * s3;
+            const compute_t s11 = u_f - m_u;
+            const compute_t s12 = w_f - m_w;
+            const compute_t dot_f_pre = dot_gamma_wf * s3 * s12 - dot_m_w * s10 - dot_m_u * s9 + dot_w_f * s10 +
+                dot_gamma_uf * s1 * s11 + dot_u_f * s9 + dot_b_f - gamma_wf * s8 * s12 - gamma_uf * s7 * s11;
+            const compute_t dot_f = f * (1 - f) * dot_f_pre;
+            // g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s13 = gamma_ug * s1;
+            const compute_t s14 = gamma_wg * s3;
+            const compute_t s15 = u_g - m_u;
+            const compute_t s16 = w_g - m_w;
+            const compute_t dot_g_pre = dot_gamma_wg * s3 * s16 - dot_m_w * s14 - dot_m_u * s13 + dot_w_g * s14 +
+                dot_gamma_ug * s1 * s15 + dot_u_g * s13 + dot_b_g - gamma_wg * s8 * s16 - gamma_ug * s7 * s15;
+            const compute_t dot_g = (1 - square(g)) * dot_g_pre;
+            // o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s17 = gamma_uo * s1;
+            const compute_t s18 = gamma_wo * s3;
+            const compute_t s19 = u_o - m_u;
+            const compute_t s20 = w_o - m_w;
+            const compute_t dot_o_pre = dot_gamma_wo * s3 * s20 - dot_m_w * s18 - dot_m_u * s17 + dot_w_o * s18 +
+                dot_gamma_uo * s1 * s19 + dot_u_o * s17 + dot_b_o - gamma_wo * s8 * s20 - gamma_uo * s7 * s19;
+            const compute_t dot_o = o * (1 - o) * dot_o_pre;
+            // c = f * c[t-1] + i * g
+            const compute_t dot_c = i * dot_g + f * dot_c_prev + g * dot_i + c_prev * dot_f;
+            dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(dot_i_pre);
+            dot_i_at[(t * B + iB) * H + iH] = storage_t(dot_i);
+            dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
+            dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
+            dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(dot_g_pre);
+            dot_g_at[(t * B + iB) * H + iH] = storage_t(dot_g);
+            dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(dot_o_pre);
+            dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
+            dot_c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_c);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_dot_c_total += dot_c;
+            dot_c_dot_total += layer_norm_c * dot_c;
+        }
+        block_sum(sum_dot_c_total, dot_c_dot_total);
+        const compute_t sum_dot_c = sum_dot_c_total;
+        const compute_t dot_c_dot = dot_c_dot_total;
+
+        const compute_t H_ = compute_t(H);
+        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t dot_c_mean = sum_dot_c / H_;
+        const compute_t dot_c_share = dot_c_dot / H_;
+        if (threadIdx.x == 0) {
+            dot_c_mean_at[t * B + iB] = storage_t(dot_c_mean);
+            dot_c_share_at[t * B + iB] = storage_t(dot_c_share);
+        }
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t dot_beta_c = compute_t(dot_beta_c_at[iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t dot_layer_norm_c = (dot_c - layer_norm_c * dot_c_share - dot_c_mean) / dot_c_std;
+            const compute_t dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
+            const compute_t dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
+            const compute_t dot_h = o * dot_h_tanh + h_tanh * dot_o;
+            dot_layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
+            dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+            dot_h_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_h_tanh);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+        }
     }
 }
 
-__device__ inline void hvp_forward_step10_point(
-    const compute_t dot_c, const compute_t dot_c_mean, const compute_t layer_norm_c,
-    const compute_t dot_c_share, const compute_t dot_c_std, const compute_t dot_gamma_c,
-    const compute_t dot_beta_c, const compute_t gamma_c, const compute_t h_tanh, const compute_t dot_o,
-    const compute_t o, compute_t& dot_layer_norm_c, compute_t& dot_h_pre, compute_t& dot_h_tanh,
-    compute_t& dot_h)
-{
-    // h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    dot_layer_norm_c = (dot_c - dot_c_mean - layer_norm_c * dot_c_share) / dot_c_std;
-    dot_h_pre = layer_norm_c * dot_gamma_c + dot_beta_c + gamma_c * dot_layer_norm_c;
-    dot_h_tanh = (1 - square(h_tanh)) * dot_h_pre;
-    dot_h = h_tanh * dot_o + o * dot_h_tanh;
-}
-
-extern "C" __global__ void hvp_forward_step10(
+extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_c_mean_at,
-    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ dot_c_share_at,
-    const storage_t* __restrict__ dot_c_std_at, const storage_t* __restrict__ dot_gamma_c_at,
-    const storage_t* __restrict__ dot_beta_c_at, const storage_t* __restrict__ gamma_c_at,
-    const storage_t* __restrict__ h_tanh_at, const storage_t* __restrict__ dot_o_at,
-    const storage_t* __restrict__ o_at, storage_t* __restrict__ dot_layer_norm_c_at,
-    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ dot_h_tanh_at,
-    storage_t* __restrict__ dot_h_rows_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h;
-        hvp_forward_step10_point(
-            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_c_mean_at[t * B + iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_share_at[t * B + iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(dot_gamma_c_at[iH]),
-            compute_t(dot_beta_c_at[iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(dot_o_at[(t * B + iB) * H + iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h);
-        dot_layer_norm_c_at[(t * B + iB) * H + iH] = storage_t(dot_layer_norm_c);
-        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-        dot_h_tanh_at[(t * B + iB) * H + iH] = storage_t(dot_h_tanh);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, storage_t* __restrict__ sum_c_at)
+    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_c_std_at,
+    storage_t* __restrict__ c_standard_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+        compute_t sum_c_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            sum_c_total += c;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_c_at[iT * B + iB] = storage_t(total);
+        block_sum(sum_c_total);
+        const compute_t sum_c = sum_c_total;
+
+        const compute_t H_ = compute_t(H);
+        const compute_t dot_c_std = compute_t(dot_c_std_at[iT * B + iB]);
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t c = compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t c_centred = c - sum_c / H_;
+            const compute_t c_standard = c_centred / (H_ * dot_c_std);
+            c_standard_at[(iT * B + iB) * H + iH] = storage_t(c_standard);
+        }
     }
 }
 
-__device__ inline void hvp_backward_before_point(
-    const compute_t c, const compute_t sum_c, const compute_t H_, const compute_t dot_c_std,
-    compute_t& c_standard)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t c_centred = c - sum_c / H_;
-    c_standard = c_centred / (H_ * dot_c_std);
-}
-
-extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ sum_c_at,
-    const storage_t* __restrict__ dot_c_std_at, storage_t* __restrict__ c_standard_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t c_standard;
-        hvp_backward_before_point(
-            compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(sum_c_at[iT * B + iB]),
-            compute_t(H),
-            compute_t(dot_c_std_at[iT * B + iB]),
-            c_standard);
-        c_standard_at[(iT * B + iB) * H + iH] = storage_t(c_standard);
-    }
-}
-
-__device__ inline void hvp_backward_step_point(
-    const compute_t dy, const compute_t d_dot_h_next, const compute_t o, const compute_t dot_h_pre,
-    const compute_t h_tanh, const compute_t d_h_next, const compute_t dot_o, const compute_t gamma_c,
-    const compute_t dot_c, const compute_t dot_c_mean, const compute_t layer_norm_c,
-    const compute_t dot_c_share, const compute_t dot_c_std, const compute_t dot_o_pre,
-    const compute_t dot_h_tanh, const compute_t gamma_uo, const compute_t u_o, const compute_t m_u,
-    const compute_t s_u, const compute_t dot_gamma_uo, const compute_t dot_u_o, const compute_t dot_m_u,
-    const compute_t dot_s_u, compute_t& d_dot_h_pre, compute_t& d_h_pre, compute_t& d_dot_layer_norm_c,
-    compute_t& d_dot_layer_norm_c_by_dot_c_std, compute_t& d_dot_o_pre, compute_t& d_o_pre,
-    compute_t& d_dot_o_pre_by_dot_s_u, compute_t& d_o_pre_by_s_u, compute_t& d_dot_o_pre_by_s_u,
-    compute_t& d_dot_o_pre_by_m_u)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t d_dot_h = dy + d_dot_h_next;
-    const compute_t d_dot_h_tanh = o * d_dot_h;
-    const compute_t d_h_tanh = o * d_h_next - 2 * dot_h_pre * h_tanh * d_dot_h_tanh + dot_o * d_dot_h;
-    const compute_t s1 = 1 - square(h_tanh);
-    d_dot_h_pre = d_dot_h_tanh * s1;
-    d_h_pre = d_h_tanh * s1;
-    d_dot_layer_norm_c = gamma_c * d_dot_h_pre;
-    d_dot_layer_norm_c_by_dot_c_std = -(dot_c - dot_c_mean - layer_norm_c * dot_c_share) * d_dot_layer_norm_c /
-        square(dot_c_std);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t d_dot_o = h_tanh * d_dot_h;
-    const compute_t s2 = 1 - o;
-    const compute_t d_o = (dot_o_pre * s2 - o * dot_o_pre) * d_dot_o + h_tanh * d_h_next + dot_h_tanh * d_dot_h;
-    const compute_t s3 = o * s2;
-    d_dot_o_pre = d_dot_o * s3;
-    d_o_pre = d_o * s3;
-    const compute_t s4 = u_o - m_u;
-    const compute_t s5 = 1 / square(s_u);
-    const compute_t s6 = gamma_uo * s5;
-    const compute_t s7 = s4 * s6;
-    d_dot_o_pre_by_dot_s_u = -d_dot_o_pre * s7;
-    d_o_pre_by_s_u = -d_o_pre * s7;
-    d_dot_o_pre_by_s_u = (2 * gamma_uo * dot_s_u * s4 / pow(s_u, compute_t(3)) + gamma_uo * dot_m_u * s5 -
-        dot_gamma_uo * s4 * s5 - dot_u_o * s6) * d_dot_o_pre;
-    d_dot_o_pre_by_m_u = (gamma_uo * dot_s_u * s5 - dot_gamma_uo / s_u) * d_dot_o_pre;
-}
-
-extern "C" __global__ void hvp_backward_step(
+extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_h_pre_at,
@@ -4103,1160 +2167,460 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ dot_gamma_uo_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    const storage_t* __restrict__ dot_s_u_at, storage_t* __restrict__ d_dot_h_pre_at,
+    const storage_t* __restrict__ dot_s_u_at, const storage_t* __restrict__ dot_gamma_c_at,
+    storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ gamma_ui_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ gamma_ug_at,
+    const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_gamma_uf_at,
+    const storage_t* __restrict__ dot_gamma_ug_at, storage_t* __restrict__ d_c_prev_rows_at,
+    const storage_t* __restrict__ c_std_at, const storage_t* __restrict__ c_standard_at,
+    const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ dot_s_u_pre_at, storage_t* __restrict__ d_dot_h_pre_at,
     storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_dot_layer_norm_c_at,
-    storage_t* __restrict__ d_dot_layer_norm_c_by_dot_c_std_at, storage_t* __restrict__ d_dot_o_pre_at,
-    storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_dot_o_pre_by_dot_s_u_at,
-    storage_t* __restrict__ d_o_pre_by_s_u_at, storage_t* __restrict__ d_dot_o_pre_by_s_u_at,
-    storage_t* __restrict__ d_dot_o_pre_by_m_u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_dot_h_pre, d_h_pre, d_dot_layer_norm_c, d_dot_layer_norm_c_by_dot_c_std, d_dot_o_pre, d_o_pre,
-            d_dot_o_pre_by_dot_s_u, d_o_pre_by_s_u, d_dot_o_pre_by_s_u, d_dot_o_pre_by_m_u;
-        hvp_backward_step_point(
-            compute_t(dy_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(o_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(dot_o_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(dot_c_mean_at[t * B + iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_share_at[t * B + iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(dot_o_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(dot_gamma_uo_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            compute_t(dot_s_u_at[t * B + iB]),
-            d_dot_h_pre, d_h_pre, d_dot_layer_norm_c, d_dot_layer_norm_c_by_dot_c_std, d_dot_o_pre, d_o_pre,
-            d_dot_o_pre_by_dot_s_u, d_o_pre_by_s_u, d_dot_o_pre_by_s_u, d_dot_o_pre_by_m_u);
-        d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
-        d_dot_layer_norm_c_at[iB * H + iH] = storage_t(d_dot_layer_norm_c);
-        d_dot_layer_norm_c_by_dot_c_std_at[iB * H + iH] = storage_t(d_dot_layer_norm_c_by_dot_c_std);
-        d_dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_o_pre);
-        d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
-        d_dot_o_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_o_pre_by_dot_s_u);
-        d_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_o_pre_by_s_u);
-        d_dot_o_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_o_pre_by_s_u);
-        d_dot_o_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_o_pre_by_m_u);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_layer_norm_c_by_dot_c_std_at, storage_t* __restrict__ d_dot_c_std_at)
+    storage_t* __restrict__ d_dot_o_pre_at, storage_t* __restrict__ d_o_pre_at,
+    storage_t* __restrict__ d_dot_m_u_dot_o_pre_at, storage_t* __restrict__ d_m_u_o_pre_at,
+    storage_t* __restrict__ d_m_u_dot_o_pre_at, storage_t* __restrict__ d_layer_norm_c_at,
+    storage_t* __restrict__ d_dot_c_at, storage_t* __restrict__ d_dot_g_at,
+    storage_t* __restrict__ d_dot_g_pre_at, storage_t* __restrict__ d_dot_f_at,
+    storage_t* __restrict__ d_dot_f_pre_at, storage_t* __restrict__ d_dot_i_at,
+    storage_t* __restrict__ d_dot_i_pre_at, storage_t* __restrict__ d_dot_m_u_dot_i_pre_at,
+    storage_t* __restrict__ d_dot_m_u_dot_f_pre_at, storage_t* __restrict__ d_dot_m_u_dot_g_pre_at,
+    storage_t* __restrict__ d_m_u_dot_i_pre_at, storage_t* __restrict__ d_m_u_dot_f_pre_at,
+    storage_t* __restrict__ d_m_u_dot_g_pre_at, storage_t* __restrict__ d_dot_s_u_sum_at,
+    storage_t* __restrict__ d_g_pre_at, storage_t* __restrict__ d_f_pre_at,
+    storage_t* __restrict__ d_i_pre_at, storage_t* __restrict__ d_m_u_i_pre_at,
+    storage_t* __restrict__ d_m_u_f_pre_at, storage_t* __restrict__ d_m_u_g_pre_at,
+    storage_t* __restrict__ d_s_u_sum_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_layer_norm_c_by_dot_c_std_at[iB * H + iH]);
+        const compute_t dot_c_mean = compute_t(dot_c_mean_at[t * B + iB]);
+        const compute_t dot_c_share = compute_t(dot_c_share_at[t * B + iB]);
+        const compute_t dot_c_std = compute_t(dot_c_std_at[t * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[t * B + iB]);
+        compute_t d_dot_c_std_total = 0;
+        compute_t d_dot_c_share_dot_layer_norm_c_total = 0;
+        compute_t d_dot_c_mean_dot_layer_norm_c_total = 0;
+        compute_t d_dot_s_u_dot_o_pre_total = 0;
+        compute_t d_s_u_o_pre_total = 0;
+        compute_t d_s_u_dot_o_pre_total = 0;
+        compute_t d_dot_m_u_dot_o_pre_total = 0;
+        compute_t d_m_u_o_pre_total = 0;
+        compute_t d_m_u_dot_o_pre_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_h_next = compute_t(d_dot_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t h_tanh = compute_t(h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t d_h_next = compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t dot_o_pre = compute_t(dot_o_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_tanh = compute_t(dot_h_tanh_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
+            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_gamma_uo = compute_t(dot_gamma_uo_at[iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t d_dot_h = dy + d_dot_h_next;
+            const compute_t d_dot_h_tanh = o * d_dot_h;
+            const compute_t d_h_tanh = o * d_h_next - 2 * dot_h_pre * h_tanh * d_dot_h_tanh + dot_o * d_dot_h;
+            const compute_t s1 = 1 - square(h_tanh);
+            const compute_t d_dot_h_pre = d_dot_h_tanh * s1;
+            const compute_t d_h_pre = d_h_tanh * s1;
+            const compute_t d_dot_layer_norm_c = gamma_c * d_dot_h_pre;
+            const compute_t d_dot_layer_norm_c_by_dot_c_std = -(dot_c - dot_c_mean - layer_norm_c * dot_c_share) *
+                d_dot_layer_norm_c / square(dot_c_std);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_dot_o = h_tanh * d_dot_h;
+            const compute_t s2 = 1 - o;
+            const compute_t d_o = (dot_o_pre * s2 - o * dot_o_pre) * d_dot_o + h_tanh * d_h_next + dot_h_tanh * d_dot_h;
+            const compute_t s3 = o * s2;
+            const compute_t d_dot_o_pre = d_dot_o * s3;
+            const compute_t d_o_pre = d_o * s3;
+            const compute_t s4 = u_o - m_u;
+            const compute_t s5 = 1 / square(s_u);
+            const compute_t s6 = gamma_uo * s5;
+            const compute_t s7 = s4 * s6;
+            const compute_t d_dot_o_pre_by_dot_s_u = -d_dot_o_pre * s7;
+            const compute_t d_o_pre_by_s_u = -d_o_pre * s7;
+            const compute_t d_dot_o_pre_by_s_u = (2 * gamma_uo * dot_s_u * s4 / pow(s_u, compute_t(3)) + gamma_uo *
+                dot_m_u * s5 - dot_gamma_uo * s4 * s5 - dot_u_o * s6) * d_dot_o_pre;
+            const compute_t d_dot_o_pre_by_m_u = (gamma_uo * dot_s_u * s5 - dot_gamma_uo / s_u) * d_dot_o_pre;
+            d_dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_h_pre);
+            d_h_pre_at[(t * B + iB) * H + iH] = storage_t(d_h_pre);
+            d_dot_layer_norm_c_at[iB * H + iH] = storage_t(d_dot_layer_norm_c);
+            d_dot_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_o_pre);
+            d_o_pre_at[(t * B + iB) * H + iH] = storage_t(d_o_pre);
+            d_dot_c_std_total += d_dot_layer_norm_c_by_dot_c_std;
+            d_dot_c_share_dot_layer_norm_c_total += d_dot_layer_norm_c * layer_norm_c;
+            d_dot_c_mean_dot_layer_norm_c_total += d_dot_layer_norm_c;
+            d_dot_s_u_dot_o_pre_total += d_dot_o_pre_by_dot_s_u;
+            d_s_u_o_pre_total += d_o_pre_by_s_u;
+            d_s_u_dot_o_pre_total += d_dot_o_pre_by_s_u;
+            d_dot_m_u_dot_o_pre_total += d_dot_o_pre * gamma_uo;
+            d_m_u_o_pre_total += d_o_pre * gamma_uo;
+            d_m_u_dot_o_pre_total += d_dot_o_pre_by_m_u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_c_std_at[iB] = storage_t(total);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_layer_norm_c_at, const storage_t* __restrict__ layer_norm_c_at,
-    storage_t* __restrict__ d_dot_c_share_dot_layer_norm_c_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_layer_norm_c_at[iB * H + iH])
-                * compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+        block_sum(d_dot_c_std_total, d_dot_c_share_dot_layer_norm_c_total, d_dot_c_mean_dot_layer_norm_c_total,
+            d_dot_s_u_dot_o_pre_total, d_s_u_o_pre_total, d_s_u_dot_o_pre_total, d_dot_m_u_dot_o_pre_total,
+            d_m_u_o_pre_total, d_m_u_dot_o_pre_total);
+        const compute_t d_dot_c_std = d_dot_c_std_total;
+        const compute_t d_dot_c_share_dot_layer_norm_c = d_dot_c_share_dot_layer_norm_c_total;
+        const compute_t d_dot_c_mean_dot_layer_norm_c = d_dot_c_mean_dot_layer_norm_c_total;
+        const compute_t d_dot_s_u_dot_o_pre = d_dot_s_u_dot_o_pre_total;
+        const compute_t d_s_u_o_pre = d_s_u_o_pre_total;
+        const compute_t d_s_u_dot_o_pre = d_s_u_dot_o_pre_total;
+        const compute_t d_dot_m_u_dot_o_pre = d_dot_m_u_dot_o_pre_total;
+        const compute_t d_m_u_o_pre = d_m_u_o_pre_total;
+        const compute_t d_m_u_dot_o_pre = d_m_u_dot_o_pre_total;
+        if (threadIdx.x == 0) {
+            d_dot_m_u_dot_o_pre_at[iB] = storage_t(d_dot_m_u_dot_o_pre);
+            d_m_u_o_pre_at[iB] = storage_t(d_m_u_o_pre);
+            d_m_u_dot_o_pre_at[iB] = storage_t(d_m_u_dot_o_pre);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_c_share_dot_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
 
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_layer_norm_c_at,
-    storage_t* __restrict__ d_dot_c_mean_dot_layer_norm_c_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_layer_norm_c_at[iB * H + iH]);
+        const compute_t H_ = compute_t(H);
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t s18 = 1 / dot_c_std;
+        const compute_t d_dot_c_share = -d_dot_c_share_dot_layer_norm_c * s18;
+        const compute_t d_dot_c_dot = d_dot_c_share / H_;
+        const compute_t d_dot_c_mean = -d_dot_c_mean_dot_layer_norm_c * s18;
+        const compute_t d_sum_dot_c = d_dot_c_mean / H_;
+        compute_t sum_d_layer_norm_c_total = 0;
+        compute_t d_layer_norm_c_dot_total = 0;
+        compute_t d_dot_s_u_dot_i_pre_total = 0;
+        compute_t d_dot_s_u_dot_f_pre_total = 0;
+        compute_t d_dot_s_u_dot_g_pre_total = 0;
+        compute_t d_s_u_dot_i_pre_total = 0;
+        compute_t d_s_u_dot_f_pre_total = 0;
+        compute_t d_s_u_dot_g_pre_total = 0;
+        compute_t d_dot_m_u_dot_i_pre_total = 0;
+        compute_t d_dot_m_u_dot_f_pre_total = 0;
+        compute_t d_dot_m_u_dot_g_pre_total = 0;
+        compute_t d_m_u_dot_i_pre_total = 0;
+        compute_t d_m_u_dot_f_pre_total = 0;
+        compute_t d_m_u_dot_g_pre_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_c = compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]);
+            const compute_t d_dot_layer_norm_c = compute_t(d_dot_layer_norm_c_at[iB * H + iH]);
+            const compute_t d_h_pre = compute_t(d_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_c = compute_t(gamma_c_at[iH]);
+            const compute_t d_dot_h_pre = compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_gamma_c = compute_t(dot_gamma_c_at[iH]);
+            const compute_t d_dot_c_next = compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_gamma_ui = compute_t(dot_gamma_ui_at[iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t dot_gamma_uf = compute_t(dot_gamma_uf_at[iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_gamma_ug = compute_t(dot_gamma_ug_at[iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+            const compute_t s8 = d_dot_layer_norm_c / dot_c_std;
+            const compute_t d_layer_norm_c = gamma_c * d_h_pre + dot_c * d_dot_c_dot - dot_c_share * s8 +
+                dot_gamma_c * d_dot_h_pre;
+            // through c = f * c[t-1] + i * g
+            const compute_t d_dot_c = layer_norm_c * d_dot_c_dot + d_dot_c_next + d_sum_dot_c + s8;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g = i * d_dot_c;
+            const compute_t d_dot_g_pre = (1 - square(g)) * d_dot_g;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f = c_prev * d_dot_c;
+            const compute_t d_dot_f_pre = f * (1 - f) * d_dot_f;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t d_dot_i = g * d_dot_c;
+            const compute_t d_dot_i_pre = i * (1 - i) * d_dot_i;
+            const compute_t s9 = u_i - m_u;
+            const compute_t s10 = 1 / square(s_u);
+            const compute_t s11 = gamma_ui * s10;
+            const compute_t d_dot_i_pre_by_dot_s_u = -d_dot_i_pre * s9 * s11;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s12 = u_f - m_u;
+            const compute_t s13 = gamma_uf * s10;
+            const compute_t d_dot_f_pre_by_dot_s_u = -d_dot_f_pre * s12 * s13;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s14 = u_g - m_u;
+            const compute_t s15 = gamma_ug * s10;
+            const compute_t d_dot_g_pre_by_dot_s_u = -d_dot_g_pre * s14 * s15;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s16 = 1 / pow(s_u, compute_t(3));
+            const compute_t d_dot_i_pre_by_s_u = (dot_m_u * gamma_ui * s10 + 2 * dot_s_u * gamma_ui * s9 * s16 -
+                dot_gamma_ui * s9 * s10 - dot_u_i * s11) * d_dot_i_pre;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f_pre_by_s_u = (dot_m_u * gamma_uf * s10 + 2 * dot_s_u * gamma_uf * s12 * s16 -
+                dot_gamma_uf * s10 * s12 - dot_u_f * s13) * d_dot_f_pre;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g_pre_by_s_u = (dot_m_u * gamma_ug * s10 + 2 * dot_s_u * gamma_ug * s14 * s16 -
+                dot_gamma_ug * s10 * s14 - dot_u_g * s15) * d_dot_g_pre;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s17 = 1 / s_u;
+            const compute_t d_dot_i_pre_by_m_u = (dot_s_u * gamma_ui * s10 - dot_gamma_ui * s17) * d_dot_i_pre;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f_pre_by_m_u = (dot_s_u * gamma_uf * s10 - dot_gamma_uf * s17) * d_dot_f_pre;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g_pre_by_m_u = (dot_s_u * gamma_ug * s10 - dot_gamma_ug * s17) * d_dot_g_pre;
+            const compute_t d_dot_c_prev = f * d_dot_c;
+            d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
+            d_dot_c_at[iB * H + iH] = storage_t(d_dot_c);
+            d_dot_g_at[iB * H + iH] = storage_t(d_dot_g);
+            d_dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_g_pre);
+            d_dot_f_at[iB * H + iH] = storage_t(d_dot_f);
+            d_dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_f_pre);
+            d_dot_i_at[iB * H + iH] = storage_t(d_dot_i);
+            d_dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_i_pre);
+            d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
+            sum_d_layer_norm_c_total += d_layer_norm_c;
+            d_layer_norm_c_dot_total += layer_norm_c * d_layer_norm_c;
+            d_dot_s_u_dot_i_pre_total += d_dot_i_pre_by_dot_s_u;
+            d_dot_s_u_dot_f_pre_total += d_dot_f_pre_by_dot_s_u;
+            d_dot_s_u_dot_g_pre_total += d_dot_g_pre_by_dot_s_u;
+            d_s_u_dot_i_pre_total += d_dot_i_pre_by_s_u;
+            d_s_u_dot_f_pre_total += d_dot_f_pre_by_s_u;
+            d_s_u_dot_g_pre_total += d_dot_g_pre_by_s_u;
+            d_dot_m_u_dot_i_pre_total += d_dot_i_pre * gamma_ui;
+            d_dot_m_u_dot_f_pre_total += d_dot_f_pre * gamma_uf;
+            d_dot_m_u_dot_g_pre_total += d_dot_g_pre * gamma_ug;
+            d_m_u_dot_i_pre_total += d_dot_i_pre_by_m_u;
+            d_m_u_dot_f_pre_total += d_dot_f_pre_by_m_u;
+            d_m_u_dot_g_pre_total += d_dot_g_pre_by_m_u;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_c_mean_dot_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_by_dot_s_u_at, storage_t* __restrict__ d_dot_s_u_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_by_dot_s_u_at[iB * H + iH]);
+        block_sum(sum_d_layer_norm_c_total, d_layer_norm_c_dot_total, d_dot_s_u_dot_i_pre_total,
+            d_dot_s_u_dot_f_pre_total, d_dot_s_u_dot_g_pre_total, d_s_u_dot_i_pre_total,
+            d_s_u_dot_f_pre_total, d_s_u_dot_g_pre_total, d_dot_m_u_dot_i_pre_total,
+            d_dot_m_u_dot_f_pre_total, d_dot_m_u_dot_g_pre_total, d_m_u_dot_i_pre_total,
+            d_m_u_dot_f_pre_total, d_m_u_dot_g_pre_total);
+        const compute_t sum_d_layer_norm_c = sum_d_layer_norm_c_total;
+        const compute_t d_layer_norm_c_dot = d_layer_norm_c_dot_total;
+        const compute_t d_dot_s_u_dot_i_pre = d_dot_s_u_dot_i_pre_total;
+        const compute_t d_dot_s_u_dot_f_pre = d_dot_s_u_dot_f_pre_total;
+        const compute_t d_dot_s_u_dot_g_pre = d_dot_s_u_dot_g_pre_total;
+        const compute_t d_s_u_dot_i_pre = d_s_u_dot_i_pre_total;
+        const compute_t d_s_u_dot_f_pre = d_s_u_dot_f_pre_total;
+        const compute_t d_s_u_dot_g_pre = d_s_u_dot_g_pre_total;
+        const compute_t d_dot_m_u_dot_i_pre = d_dot_m_u_dot_i_pre_total;
+        const compute_t d_dot_m_u_dot_f_pre = d_dot_m_u_dot_f_pre_total;
+        const compute_t d_dot_m_u_dot_g_pre = d_dot_m_u_dot_g_pre_total;
+        const compute_t d_m_u_dot_i_pre = d_m_u_dot_i_pre_total;
+        const compute_t d_m_u_dot_f_pre = d_m_u_dot_f_pre_total;
+        const compute_t d_m_u_dot_g_pre = d_m_u_dot_g_pre_total;
+        if (threadIdx.x == 0) {
+            d_dot_m_u_dot_i_pre_at[iB] = storage_t(d_dot_m_u_dot_i_pre);
+            d_dot_m_u_dot_f_pre_at[iB] = storage_t(d_dot_m_u_dot_f_pre);
+            d_dot_m_u_dot_g_pre_at[iB] = storage_t(d_dot_m_u_dot_g_pre);
+            d_m_u_dot_i_pre_at[iB] = storage_t(d_m_u_dot_i_pre);
+            d_m_u_dot_f_pre_at[iB] = storage_t(d_m_u_dot_f_pre);
+            d_m_u_dot_g_pre_at[iB] = storage_t(d_m_u_dot_g_pre);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
 
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_by_s_u_at, storage_t* __restrict__ d_s_u_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_by_s_u_at[iB * H + iH]);
+        const compute_t c_std = compute_t(c_std_at[t * B + iB]);
+        // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
+        const compute_t d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
+        const compute_t d_layer_norm_c_share = d_layer_norm_c_dot / H_;
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t d_dot_s_u = d_dot_s_u_dot_o_pre + d_dot_s_u_dot_i_pre + d_dot_s_u_dot_f_pre +
+            d_dot_s_u_dot_g_pre;
+        const compute_t d_dot_s_u_pre = compute_t(0.5) * d_dot_s_u / s_u;
+        const compute_t d_dot_s_u_sum = compute_t(0.25) * d_dot_s_u_pre / H_;
+        if (threadIdx.x == 0) {
+            d_dot_s_u_sum_at[iB] = storage_t(d_dot_s_u_sum);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_by_s_u_at, storage_t* __restrict__ d_s_u_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_by_s_u_at[iB * H + iH]);
+        compute_t d_s_u_i_pre_total = 0;
+        compute_t d_s_u_f_pre_total = 0;
+        compute_t d_s_u_g_pre_total = 0;
+        compute_t d_m_u_i_pre_total = 0;
+        compute_t d_m_u_f_pre_total = 0;
+        compute_t d_m_u_g_pre_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_c_next = compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
+            const compute_t d_layer_norm_c = compute_t(d_layer_norm_c_at[iB * H + iH]);
+            const compute_t layer_norm_c = compute_t(layer_norm_c_at[(t * B + iB) * H + iH]);
+            const compute_t c_standard = compute_t(c_standard_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_g = compute_t(d_dot_g_at[iB * H + iH]);
+            const compute_t dot_g_pre = compute_t(dot_g_pre_at[(t * B + iB) * H + iH]);
+            const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
+            const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_c = compute_t(d_dot_c_at[iB * H + iH]);
+            const compute_t dot_i = compute_t(dot_i_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_f = compute_t(d_dot_f_at[iB * H + iH]);
+            const compute_t dot_f_pre = compute_t(dot_f_pre_at[(t * B + iB) * H + iH]);
+            const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
+            const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
+            const compute_t d_dot_i = compute_t(d_dot_i_at[iB * H + iH]);
+            const compute_t dot_i_pre = compute_t(dot_i_pre_at[(t * B + iB) * H + iH]);
+            const compute_t dot_g = compute_t(dot_g_at[(t * B + iB) * H + iH]);
+            const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
+            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
+            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
+            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_f = compute_t(dot_f_at[(t * B + iB) * H + iH]);
+            // through c = f * c[t-1] + i * g
+            const compute_t d_c = (d_layer_norm_c - layer_norm_c * d_layer_norm_c_share - d_layer_norm_c_mean) /
+                c_std + d_c_next + c_standard * d_dot_c_std;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g = i * d_c - 2 * g * dot_g_pre * d_dot_g + dot_i * d_dot_c;
+            const compute_t d_g_pre = (1 - square(g)) * d_g;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s19 = 1 - f;
+            const compute_t d_f = c_prev * d_c + (dot_f_pre * s19 - f * dot_f_pre) * d_dot_f + dot_c_prev * d_dot_c;
+            const compute_t d_f_pre = f * d_f * s19;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s20 = 1 - i;
+            const compute_t d_i = (dot_i_pre * s20 - i * dot_i_pre) * d_dot_i + g * d_c + dot_g * d_dot_c;
+            const compute_t d_i_pre = i * d_i * s20;
+            const compute_t s21 = 1 / square(s_u);
+            const compute_t d_i_pre_by_s_u = -(u_i - m_u) * gamma_ui * d_i_pre * s21;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s21;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s21;
+            const compute_t d_c_prev = f * d_c + dot_f * d_dot_c;
+            d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
+            d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
+            d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
+            d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
+            d_s_u_i_pre_total += d_i_pre_by_s_u;
+            d_s_u_f_pre_total += d_f_pre_by_s_u;
+            d_s_u_g_pre_total += d_g_pre_by_s_u;
+            d_m_u_i_pre_total += d_i_pre * gamma_ui;
+            d_m_u_f_pre_total += d_f_pre * gamma_uf;
+            d_m_u_g_pre_total += d_g_pre * gamma_ug;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_at, const storage_t* __restrict__ gamma_uo_at,
-    storage_t* __restrict__ d_dot_m_u_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uo_at[iH]);
+        block_sum(d_s_u_i_pre_total, d_s_u_f_pre_total, d_s_u_g_pre_total, d_m_u_i_pre_total, d_m_u_f_pre_total,
+            d_m_u_g_pre_total);
+        const compute_t d_s_u_i_pre = d_s_u_i_pre_total;
+        const compute_t d_s_u_f_pre = d_s_u_f_pre_total;
+        const compute_t d_s_u_g_pre = d_s_u_g_pre_total;
+        const compute_t d_m_u_i_pre = d_m_u_i_pre_total;
+        const compute_t d_m_u_f_pre = d_m_u_f_pre_total;
+        const compute_t d_m_u_g_pre = d_m_u_g_pre_total;
+        if (threadIdx.x == 0) {
+            d_m_u_i_pre_at[iB] = storage_t(d_m_u_i_pre);
+            d_m_u_f_pre_at[iB] = storage_t(d_m_u_f_pre);
+            d_m_u_g_pre_at[iB] = storage_t(d_m_u_g_pre);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
 
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ gamma_uo_at,
-    storage_t* __restrict__ d_m_u_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uo_at[iH]);
+        const compute_t dot_s_u_pre = compute_t(dot_s_u_pre_at[t * B + iB]);
+        // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+        const compute_t d_s_u = d_s_u_o_pre - compute_t(0.5) * dot_s_u_pre * d_dot_s_u / square(s_u) +
+            d_s_u_dot_o_pre + d_s_u_dot_i_pre + d_s_u_dot_f_pre + d_s_u_dot_g_pre + d_s_u_i_pre + d_s_u_f_pre +
+            d_s_u_g_pre;
+        const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
+        const compute_t d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
+        if (threadIdx.x == 0) {
+            d_s_u_sum_at[iB] = storage_t(d_s_u_sum);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_o_pre_at[iB] = storage_t(total);
     }
 }
 
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_by_m_u_at, storage_t* __restrict__ d_m_u_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_by_m_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_dot_o_pre_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step2_point(
-    const compute_t d_dot_c_share_dot_layer_norm_c, const compute_t dot_c_std, const compute_t H_,
-    const compute_t d_dot_c_mean_dot_layer_norm_c, compute_t& d_dot_c_dot, compute_t& d_sum_dot_c)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t s1 = 1 / dot_c_std;
-    const compute_t d_dot_c_share = -d_dot_c_share_dot_layer_norm_c * s1;
-    d_dot_c_dot = d_dot_c_share / H_;
-    const compute_t d_dot_c_mean = -d_dot_c_mean_dot_layer_norm_c * s1;
-    d_sum_dot_c = d_dot_c_mean / H_;
-}
-
-extern "C" __global__ void hvp_backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_c_share_dot_layer_norm_c_at,
-    const storage_t* __restrict__ dot_c_std_at,
-    const storage_t* __restrict__ d_dot_c_mean_dot_layer_norm_c_at, storage_t* __restrict__ d_dot_c_dot_at,
-    storage_t* __restrict__ d_sum_dot_c_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_dot_c_dot, d_sum_dot_c;
-        hvp_backward_step2_point(
-            compute_t(d_dot_c_share_dot_layer_norm_c_at[iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(H),
-            compute_t(d_dot_c_mean_dot_layer_norm_c_at[iB]),
-            d_dot_c_dot, d_sum_dot_c);
-        d_dot_c_dot_at[iB] = storage_t(d_dot_c_dot);
-        d_sum_dot_c_at[iB] = storage_t(d_sum_dot_c);
-    }
-}
-
-__device__ inline void hvp_backward_step3_point(
-    const compute_t d_dot_c_dot, const compute_t dot_c, const compute_t d_dot_layer_norm_c,
-    const compute_t dot_c_share, const compute_t dot_c_std, const compute_t d_h_pre,
-    const compute_t gamma_c, const compute_t d_dot_h_pre, const compute_t dot_gamma_c,
-    const compute_t d_dot_c_next, const compute_t d_sum_dot_c, const compute_t layer_norm_c,
-    const compute_t i, const compute_t g, const compute_t c_prev, const compute_t f,
-    const compute_t gamma_ui, const compute_t u_i, const compute_t m_u, const compute_t s_u,
-    const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug, const compute_t u_g,
-    const compute_t dot_gamma_ui, const compute_t dot_u_i, const compute_t dot_m_u, const compute_t dot_s_u,
-    const compute_t dot_gamma_uf, const compute_t dot_u_f, const compute_t dot_gamma_ug,
-    const compute_t dot_u_g, compute_t& d_layer_norm_c, compute_t& d_dot_c, compute_t& d_dot_g,
-    compute_t& d_dot_g_pre, compute_t& d_dot_f, compute_t& d_dot_f_pre, compute_t& d_dot_i,
-    compute_t& d_dot_i_pre, compute_t& d_dot_i_pre_by_dot_s_u, compute_t& d_dot_f_pre_by_dot_s_u,
-    compute_t& d_dot_g_pre_by_dot_s_u, compute_t& d_dot_i_pre_by_s_u, compute_t& d_dot_f_pre_by_s_u,
-    compute_t& d_dot_g_pre_by_s_u, compute_t& d_dot_i_pre_by_m_u, compute_t& d_dot_f_pre_by_m_u,
-    compute_t& d_dot_g_pre_by_m_u, compute_t& d_dot_c_prev)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    const compute_t s1 = d_dot_layer_norm_c / dot_c_std;
-    d_layer_norm_c = d_dot_c_dot * dot_c - dot_c_share * s1 + d_h_pre * gamma_c + d_dot_h_pre * dot_gamma_c;
-    // through c = f * c[t-1] + i * g
-    d_dot_c = d_dot_c_dot * layer_norm_c + d_dot_c_next + d_sum_dot_c + s1;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g = i * d_dot_c;
-    d_dot_g_pre = (1 - square(g)) * d_dot_g;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f = c_prev * d_dot_c;
-    d_dot_f_pre = f * (1 - f) * d_dot_f;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    d_dot_i = g * d_dot_c;
-    d_dot_i_pre = i * (1 - i) * d_dot_i;
-    const compute_t s2 = u_i - m_u;
-    const compute_t s3 = 1 / square(s_u);
-    const compute_t s4 = gamma_ui * s3;
-    d_dot_i_pre_by_dot_s_u = -d_dot_i_pre * s2 * s4;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s5 = u_f - m_u;
-    const compute_t s6 = gamma_uf * s3;
-    d_dot_f_pre_by_dot_s_u = -d_dot_f_pre * s5 * s6;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s7 = u_g - m_u;
-    const compute_t s8 = gamma_ug * s3;
-    d_dot_g_pre_by_dot_s_u = -d_dot_g_pre * s7 * s8;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s9 = 1 / pow(s_u, compute_t(3));
-    d_dot_i_pre_by_s_u = (gamma_ui * dot_m_u * s3 + 2 * gamma_ui * dot_s_u * s2 * s9 - dot_gamma_ui * s2 * s3 -
-        dot_u_i * s4) * d_dot_i_pre;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f_pre_by_s_u = (gamma_uf * dot_m_u * s3 + 2 * gamma_uf * dot_s_u * s5 * s9 - dot_gamma_uf * s3 * s5 -
-        dot_u_f * s6) * d_dot_f_pre;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g_pre_by_s_u = (gamma_ug * dot_m_u * s3 + 2 * gamma_ug * dot_s_u * s7 * s9 - dot_gamma_ug * s3 * s7 -
-        dot_u_g * s8) * d_dot_g_pre;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s10 = 1 / s_u;
-    d_dot_i_pre_by_m_u = (gamma_ui * dot_s_u * s3 - dot_gamma_ui * s10) * d_dot_i_pre;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f_pre_by_m_u = (gamma_uf * dot_s_u * s3 - dot_gamma_uf * s10) * d_dot_f_pre;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g_pre_by_m_u = (gamma_ug * dot_s_u * s3 - dot_gamma_ug * s10) * d_dot_g_pre;
-    d_dot_c_prev = f * d_dot_c;
-}
-
-extern "C" __global__ void hvp_backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_c_dot_at, const storage_t* __restrict__ dot_c_rows_at,
-    const storage_t* __restrict__ d_dot_layer_norm_c_at, const storage_t* __restrict__ dot_c_share_at,
-    const storage_t* __restrict__ dot_c_std_at, const storage_t* __restrict__ d_h_pre_at,
-    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ d_dot_h_pre_at,
-    const storage_t* __restrict__ dot_gamma_c_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
-    const storage_t* __restrict__ d_sum_dot_c_at, const storage_t* __restrict__ layer_norm_c_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
-    const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ gamma_ug_at,
-    const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_u_at,
-    const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_at,
-    const storage_t* __restrict__ dot_gamma_uf_at, const storage_t* __restrict__ dot_gamma_ug_at,
-    storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ d_dot_c_at,
-    storage_t* __restrict__ d_dot_g_at, storage_t* __restrict__ d_dot_g_pre_at,
-    storage_t* __restrict__ d_dot_f_at, storage_t* __restrict__ d_dot_f_pre_at,
-    storage_t* __restrict__ d_dot_i_at, storage_t* __restrict__ d_dot_i_pre_at,
-    storage_t* __restrict__ d_dot_i_pre_by_dot_s_u_at, storage_t* __restrict__ d_dot_f_pre_by_dot_s_u_at,
-    storage_t* __restrict__ d_dot_g_pre_by_dot_s_u_at, storage_t* __restrict__ d_dot_i_pre_by_s_u_at,
-    storage_t* __restrict__ d_dot_f_pre_by_s_u_at, storage_t* __restrict__ d_dot_g_pre_by_s_u_at,
-    storage_t* __restrict__ d_dot_i_pre_by_m_u_at, storage_t* __restrict__ d_dot_f_pre_by_m_u_at,
-    storage_t* __restrict__ d_dot_g_pre_by_m_u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
-            d_dot_i_pre_by_dot_s_u, d_dot_f_pre_by_dot_s_u, d_dot_g_pre_by_dot_s_u, d_dot_i_pre_by_s_u,
-            d_dot_f_pre_by_s_u, d_dot_g_pre_by_s_u, d_dot_i_pre_by_m_u, d_dot_f_pre_by_m_u,
-            d_dot_g_pre_by_m_u, d_dot_c_prev;
-        hvp_backward_step3_point(
-            compute_t(d_dot_c_dot_at[iB]),
-            compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
-            compute_t(d_dot_layer_norm_c_at[iB * H + iH]),
-            compute_t(dot_c_share_at[t * B + iB]),
-            compute_t(dot_c_std_at[t * B + iB]),
-            compute_t(d_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_c_at[iH]),
-            compute_t(d_dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_gamma_c_at[iH]),
-            compute_t(d_dot_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_sum_dot_c_at[iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_gamma_ui_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            compute_t(dot_s_u_at[t * B + iB]),
-            compute_t(dot_gamma_uf_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_gamma_ug_at[iH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
-            d_dot_i_pre_by_dot_s_u, d_dot_f_pre_by_dot_s_u, d_dot_g_pre_by_dot_s_u, d_dot_i_pre_by_s_u,
-            d_dot_f_pre_by_s_u, d_dot_g_pre_by_s_u, d_dot_i_pre_by_m_u, d_dot_f_pre_by_m_u,
-            d_dot_g_pre_by_m_u, d_dot_c_prev);
-        d_layer_norm_c_at[iB * H + iH] = storage_t(d_layer_norm_c);
-        d_dot_c_at[iB * H + iH] = storage_t(d_dot_c);
-        d_dot_g_at[iB * H + iH] = storage_t(d_dot_g);
-        d_dot_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_g_pre);
-        d_dot_f_at[iB * H + iH] = storage_t(d_dot_f);
-        d_dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_f_pre);
-        d_dot_i_at[iB * H + iH] = storage_t(d_dot_i);
-        d_dot_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_i_pre);
-        d_dot_i_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_i_pre_by_dot_s_u);
-        d_dot_f_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_f_pre_by_dot_s_u);
-        d_dot_g_pre_by_dot_s_u_at[iB * H + iH] = storage_t(d_dot_g_pre_by_dot_s_u);
-        d_dot_i_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_i_pre_by_s_u);
-        d_dot_f_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_f_pre_by_s_u);
-        d_dot_g_pre_by_s_u_at[iB * H + iH] = storage_t(d_dot_g_pre_by_s_u);
-        d_dot_i_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_i_pre_by_m_u);
-        d_dot_f_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_f_pre_by_m_u);
-        d_dot_g_pre_by_m_u_at[iB * H + iH] = storage_t(d_dot_g_pre_by_m_u);
-        d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_layer_norm_c_at, storage_t* __restrict__ sum_d_layer_norm_c_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_layer_norm_c_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_d_layer_norm_c_at[iB] = storage_t(total);
-    }
-}
-
-// through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_step_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ layer_norm_c_at, const storage_t* __restrict__ d_layer_norm_c_at,
-    storage_t* __restrict__ d_layer_norm_c_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(layer_norm_c_at[(t * B + iB) * H + iH])
-                * compute_t(d_layer_norm_c_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_layer_norm_c_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_step_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_by_dot_s_u_at, storage_t* __restrict__ d_dot_s_u_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_by_dot_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_step_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_by_dot_s_u_at, storage_t* __restrict__ d_dot_s_u_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_by_dot_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_step_sum14(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_by_dot_s_u_at, storage_t* __restrict__ d_dot_s_u_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_by_dot_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_step_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_by_s_u_at, storage_t* __restrict__ d_s_u_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_by_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_step_sum16(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_by_s_u_at, storage_t* __restrict__ d_s_u_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_by_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_step_sum17(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_by_s_u_at, storage_t* __restrict__ d_s_u_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_by_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_step_sum18(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
-    storage_t* __restrict__ d_dot_m_u_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ui_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_step_sum19(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
-    storage_t* __restrict__ d_dot_m_u_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uf_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_step_sum20(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
-    storage_t* __restrict__ d_dot_m_u_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ug_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_step_sum21(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_by_m_u_at, storage_t* __restrict__ d_m_u_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_by_m_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_dot_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_step_sum22(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_by_m_u_at, storage_t* __restrict__ d_m_u_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_by_m_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_dot_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_step_sum23(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_by_m_u_at, storage_t* __restrict__ d_m_u_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_by_m_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_dot_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step4_point(
-    const compute_t sum_d_layer_norm_c, const compute_t H_, const compute_t d_layer_norm_c_dot,
-    const compute_t d_dot_s_u_dot_i_pre, const compute_t d_dot_s_u_dot_f_pre,
-    const compute_t d_dot_s_u_dot_g_pre, const compute_t d_dot_s_u_dot_o_pre, const compute_t s_u,
-    compute_t& d_layer_norm_c_mean, compute_t& d_layer_norm_c_share, compute_t& d_dot_s_u,
-    compute_t& d_dot_s_u_sum)
-{
-    // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-    d_layer_norm_c_mean = sum_d_layer_norm_c / H_;
-    d_layer_norm_c_share = d_layer_norm_c_dot / H_;
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    d_dot_s_u = d_dot_s_u_dot_i_pre + d_dot_s_u_dot_f_pre + d_dot_s_u_dot_g_pre + d_dot_s_u_dot_o_pre;
-    const compute_t d_dot_s_u_pre = compute_t(0.5) * d_dot_s_u / s_u;
-    d_dot_s_u_sum = compute_t(0.25) * d_dot_s_u_pre / H_;
-}
-
-extern "C" __global__ void hvp_backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ sum_d_layer_norm_c_at,
-    const storage_t* __restrict__ d_layer_norm_c_dot_at,
-    const storage_t* __restrict__ d_dot_s_u_dot_i_pre_at,
-    const storage_t* __restrict__ d_dot_s_u_dot_f_pre_at,
-    const storage_t* __restrict__ d_dot_s_u_dot_g_pre_at,
-    const storage_t* __restrict__ d_dot_s_u_dot_o_pre_at, const storage_t* __restrict__ s_u_at,
-    storage_t* __restrict__ d_layer_norm_c_mean_at, storage_t* __restrict__ d_layer_norm_c_share_at,
-    storage_t* __restrict__ d_dot_s_u_at, storage_t* __restrict__ d_dot_s_u_sum_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_layer_norm_c_mean, d_layer_norm_c_share, d_dot_s_u, d_dot_s_u_sum;
-        hvp_backward_step4_point(
-            compute_t(sum_d_layer_norm_c_at[iB]),
-            compute_t(H),
-            compute_t(d_layer_norm_c_dot_at[iB]),
-            compute_t(d_dot_s_u_dot_i_pre_at[iB]),
-            compute_t(d_dot_s_u_dot_f_pre_at[iB]),
-            compute_t(d_dot_s_u_dot_g_pre_at[iB]),
-            compute_t(d_dot_s_u_dot_o_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            d_layer_norm_c_mean, d_layer_norm_c_share, d_dot_s_u, d_dot_s_u_sum);
-        d_layer_norm_c_mean_at[iB] = storage_t(d_layer_norm_c_mean);
-        d_layer_norm_c_share_at[iB] = storage_t(d_layer_norm_c_share);
-        d_dot_s_u_at[iB] = storage_t(d_dot_s_u);
-        d_dot_s_u_sum_at[iB] = storage_t(d_dot_s_u_sum);
-    }
-}
-
-__device__ inline void hvp_backward_step5_point(
-    const compute_t d_c_next, const compute_t d_layer_norm_c, const compute_t d_layer_norm_c_mean,
-    const compute_t layer_norm_c, const compute_t d_layer_norm_c_share, const compute_t c_std,
-    const compute_t c_standard, const compute_t d_dot_c_std, const compute_t d_dot_g,
-    const compute_t dot_g_pre, const compute_t g, const compute_t i, const compute_t d_dot_c,
-    const compute_t dot_i, const compute_t d_dot_f, const compute_t dot_f_pre, const compute_t f,
-    const compute_t c_prev, const compute_t dot_c_prev, const compute_t d_dot_i, const compute_t dot_i_pre,
-    const compute_t dot_g, const compute_t gamma_ui, const compute_t u_i, const compute_t m_u,
-    const compute_t s_u, const compute_t gamma_uf, const compute_t u_f, const compute_t gamma_ug,
-    const compute_t u_g, const compute_t dot_f, compute_t& d_g_pre, compute_t& d_f_pre, compute_t& d_i_pre,
-    compute_t& d_i_pre_by_s_u, compute_t& d_f_pre_by_s_u, compute_t& d_g_pre_by_s_u, compute_t& d_c_prev)
-{
-    // through c = f * c[t-1] + i * g
-    const compute_t d_c = d_c_next + (d_layer_norm_c - d_layer_norm_c_mean - layer_norm_c * d_layer_norm_c_share) /
-        c_std + c_standard * d_dot_c_std;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t d_g = i * d_c - 2 * d_dot_g * dot_g_pre * g + d_dot_c * dot_i;
-    d_g_pre = (1 - square(g)) * d_g;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s1 = 1 - f;
-    const compute_t d_f = d_dot_c * dot_c_prev + d_dot_f * (dot_f_pre * s1 - dot_f_pre * f) + c_prev * d_c;
-    d_f_pre = f * d_f * s1;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s2 = 1 - i;
-    const compute_t d_i = g * d_c + (dot_i_pre * s2 - i * dot_i_pre) * d_dot_i + d_dot_c * dot_g;
-    d_i_pre = i * d_i * s2;
-    const compute_t s3 = 1 / square(s_u);
-    d_i_pre_by_s_u = -gamma_ui * (u_i - m_u) * d_i_pre * s3;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_s_u = -(u_f - m_u) * gamma_uf * d_f_pre * s3;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_s_u = -(u_g - m_u) * gamma_ug * d_g_pre * s3;
-    d_c_prev = d_dot_c * dot_f + f * d_c;
-}
-
-extern "C" __global__ void hvp_backward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ d_layer_norm_c_at,
-    const storage_t* __restrict__ d_layer_norm_c_mean_at, const storage_t* __restrict__ layer_norm_c_at,
-    const storage_t* __restrict__ d_layer_norm_c_share_at, const storage_t* __restrict__ c_std_at,
-    const storage_t* __restrict__ c_standard_at, const storage_t* __restrict__ d_dot_c_std_at,
-    const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ dot_g_pre_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ d_dot_c_at, const storage_t* __restrict__ dot_i_at,
-    const storage_t* __restrict__ d_dot_f_at, const storage_t* __restrict__ dot_f_pre_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ d_dot_i_at,
-    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ gamma_ug_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_g_pre_at,
-    storage_t* __restrict__ d_f_pre_at, storage_t* __restrict__ d_i_pre_at,
-    storage_t* __restrict__ d_i_pre_by_s_u_at, storage_t* __restrict__ d_f_pre_by_s_u_at,
-    storage_t* __restrict__ d_g_pre_by_s_u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev;
-        hvp_backward_step5_point(
-            compute_t(d_c_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_at[iB * H + iH]),
-            compute_t(d_layer_norm_c_mean_at[iB]),
-            compute_t(layer_norm_c_at[(t * B + iB) * H + iH]),
-            compute_t(d_layer_norm_c_share_at[iB]),
-            compute_t(c_std_at[t * B + iB]),
-            compute_t(c_standard_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_c_std_at[iB]),
-            compute_t(d_dot_g_at[iB * H + iH]),
-            compute_t(dot_g_pre_at[(t * B + iB) * H + iH]),
-            compute_t(g_at[(t * B + iB) * H + iH]),
-            compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_c_at[iB * H + iH]),
-            compute_t(dot_i_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_f_at[iB * H + iH]),
-            compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
-            compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_i_at[iB * H + iH]),
-            compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
-            compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_f_at[(t * B + iB) * H + iH]),
-            d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u, d_c_prev);
-        d_g_pre_at[(t * B + iB) * H + iH] = storage_t(d_g_pre);
-        d_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_f_pre);
-        d_i_pre_at[(t * B + iB) * H + iH] = storage_t(d_i_pre);
-        d_i_pre_by_s_u_at[iB * H + iH] = storage_t(d_i_pre_by_s_u);
-        d_f_pre_by_s_u_at[iB * H + iH] = storage_t(d_f_pre_by_s_u);
-        d_g_pre_by_s_u_at[iB * H + iH] = storage_t(d_g_pre_by_s_u);
-        d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_step_sum24(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_by_s_u_at, storage_t* __restrict__ d_s_u_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_by_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_step_sum25(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_by_s_u_at, storage_t* __restrict__ d_s_u_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_by_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_step_sum26(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_by_s_u_at, storage_t* __restrict__ d_s_u_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_by_s_u_at[iB * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_step_sum27(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
-    storage_t* __restrict__ d_m_u_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ui_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_i_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_step_sum28(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
-    storage_t* __restrict__ d_m_u_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_uf_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_f_pre_at[iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_step_sum29(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
-    storage_t* __restrict__ d_m_u_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_at[(t * B + iB) * H + iH])
-                * compute_t(gamma_ug_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_g_pre_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step6_point(
-    const compute_t d_dot_s_u, const compute_t dot_s_u_pre, const compute_t s_u,
-    const compute_t d_s_u_i_pre, const compute_t d_s_u_dot_i_pre, const compute_t d_s_u_f_pre,
-    const compute_t d_s_u_dot_f_pre, const compute_t d_s_u_g_pre, const compute_t d_s_u_dot_g_pre,
-    const compute_t d_s_u_o_pre, const compute_t d_s_u_dot_o_pre, const compute_t H_, compute_t& d_s_u_sum)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    const compute_t d_s_u = d_s_u_i_pre - compute_t(0.5) * d_dot_s_u * dot_s_u_pre / square(s_u) + d_s_u_dot_i_pre +
-        d_s_u_f_pre + d_s_u_dot_f_pre + d_s_u_g_pre + d_s_u_dot_g_pre + d_s_u_o_pre + d_s_u_dot_o_pre;
-    const compute_t d_s_u_pre = compute_t(0.5) * d_s_u / s_u;
-    d_s_u_sum = compute_t(0.25) * d_s_u_pre / H_;
-}
-
-extern "C" __global__ void hvp_backward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_s_u_at, const storage_t* __restrict__ dot_s_u_pre_at,
-    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ d_s_u_i_pre_at,
-    const storage_t* __restrict__ d_s_u_dot_i_pre_at, const storage_t* __restrict__ d_s_u_f_pre_at,
-    const storage_t* __restrict__ d_s_u_dot_f_pre_at, const storage_t* __restrict__ d_s_u_g_pre_at,
-    const storage_t* __restrict__ d_s_u_dot_g_pre_at, const storage_t* __restrict__ d_s_u_o_pre_at,
-    const storage_t* __restrict__ d_s_u_dot_o_pre_at, storage_t* __restrict__ d_s_u_sum_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_s_u_sum;
-        hvp_backward_step6_point(
-            compute_t(d_dot_s_u_at[iB]),
-            compute_t(dot_s_u_pre_at[t * B + iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(d_s_u_i_pre_at[iB]),
-            compute_t(d_s_u_dot_i_pre_at[iB]),
-            compute_t(d_s_u_f_pre_at[iB]),
-            compute_t(d_s_u_dot_f_pre_at[iB]),
-            compute_t(d_s_u_g_pre_at[iB]),
-            compute_t(d_s_u_dot_g_pre_at[iB]),
-            compute_t(d_s_u_o_pre_at[iB]),
-            compute_t(d_s_u_dot_o_pre_at[iB]),
-            compute_t(H),
-            d_s_u_sum);
-        d_s_u_sum_at[iB] = storage_t(d_s_u_sum);
-    }
-}
-
-__device__ inline void hvp_backward_step7_point(
-    const compute_t d_dot_s_u_sum, const compute_t d_s_u_sum, const compute_t u, const compute_t m_u,
-    const compute_t dot_u, const compute_t dot_m_u, compute_t& d_dot_s_u_sum_arg, compute_t& d_s_u_sum_arg,
-    compute_t& d_dot_s_u_sum_arg_by_dot_m_u, compute_t& d_s_u_sum_arg_by_m_u,
-    compute_t& d_dot_s_u_sum_arg_by_m_u)
-{
-    // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-    d_dot_s_u_sum_arg = d_dot_s_u_sum;
-    d_s_u_sum_arg = d_s_u_sum;
-    const compute_t s1 = 2 * m_u - 2 * u;
-    d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * s1;
-    d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * s1;
-    d_dot_s_u_sum_arg_by_m_u = (2 * dot_m_u - 2 * dot_u) * d_dot_s_u_sum_arg;
-}
-
-extern "C" __global__ void hvp_backward_step7(
+extern "C" __global__ void hvp_backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_s_u_sum_at, const storage_t* __restrict__ d_s_u_sum_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    storage_t* __restrict__ d_dot_s_u_sum_arg_at, storage_t* __restrict__ d_s_u_sum_arg_at,
-    storage_t* __restrict__ d_dot_s_u_sum_arg_by_dot_m_u_at,
-    storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at, storage_t* __restrict__ d_dot_s_u_sum_arg_by_m_u_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_dot_s_u_sum_arg, d_s_u_sum_arg, d_dot_s_u_sum_arg_by_dot_m_u, d_s_u_sum_arg_by_m_u,
-            d_dot_s_u_sum_arg_by_m_u;
-        hvp_backward_step7_point(
-            compute_t(d_dot_s_u_sum_at[iB]),
-            compute_t(d_s_u_sum_at[iB]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            d_dot_s_u_sum_arg, d_s_u_sum_arg, d_dot_s_u_sum_arg_by_dot_m_u, d_s_u_sum_arg_by_m_u,
-            d_dot_s_u_sum_arg_by_m_u);
-        d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg);
-        d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
-        d_dot_s_u_sum_arg_by_dot_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg_by_dot_m_u);
-        d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg_by_m_u);
-        d_dot_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg_by_m_u);
-    }
-}
-
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum30(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_s_u_sum_arg_by_dot_m_u_at,
-    storage_t* __restrict__ d_dot_m_u_dot_s_u_sum_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_dot_s_u_sum_arg_by_dot_m_u_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_u_dot_s_u_sum_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum31(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_u_sum_arg_by_m_u_at, storage_t* __restrict__ d_m_u_s_u_sum_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_s_u_sum_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum32(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_s_u_sum_arg_by_m_u_at,
-    storage_t* __restrict__ d_m_u_dot_s_u_sum_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_dot_s_u_sum_arg_by_m_u_at[iB * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_u_dot_s_u_sum_arg_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step8_point(
-    const compute_t d_dot_m_u_dot_s_u_sum_arg, const compute_t d_dot_m_u_dot_i_pre, const compute_t s_u,
-    const compute_t d_dot_m_u_dot_f_pre, const compute_t d_dot_m_u_dot_g_pre,
-    const compute_t d_dot_m_u_dot_o_pre, const compute_t d_m_u_s_u_sum_arg,
-    const compute_t d_m_u_dot_s_u_sum_arg, const compute_t d_m_u_i_pre, const compute_t d_m_u_dot_i_pre,
-    const compute_t d_m_u_f_pre, const compute_t d_m_u_dot_f_pre, const compute_t d_m_u_g_pre,
-    const compute_t d_m_u_dot_g_pre, const compute_t d_m_u_o_pre, const compute_t d_m_u_dot_o_pre,
-    const compute_t H_, compute_t& d_dot_sum_u, compute_t& d_sum_u)
-{
-    // through m_u = mean(u)
-    const compute_t s1 = 1 / s_u;
-    const compute_t d_dot_m_u = d_dot_m_u_dot_s_u_sum_arg - d_dot_m_u_dot_i_pre * s1 - d_dot_m_u_dot_f_pre * s1 -
-        d_dot_m_u_dot_g_pre * s1 - d_dot_m_u_dot_o_pre * s1;
-    const compute_t d_m_u = d_m_u_s_u_sum_arg + d_m_u_dot_s_u_sum_arg - d_m_u_i_pre * s1 + d_m_u_dot_i_pre -
-        d_m_u_f_pre * s1 + d_m_u_dot_f_pre - d_m_u_g_pre * s1 + d_m_u_dot_g_pre - d_m_u_o_pre * s1 + d_m_u_dot_o_pre;
-    const compute_t s2 = compute_t(0.25) / H_;
-    d_dot_sum_u = d_dot_m_u * s2;
-    d_sum_u = d_m_u * s2;
-}
-
-extern "C" __global__ void hvp_backward_step8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_m_u_dot_s_u_sum_arg_at,
     const storage_t* __restrict__ d_dot_m_u_dot_i_pre_at, const storage_t* __restrict__ s_u_at,
     const storage_t* __restrict__ d_dot_m_u_dot_f_pre_at,
     const storage_t* __restrict__ d_dot_m_u_dot_g_pre_at,
-    const storage_t* __restrict__ d_dot_m_u_dot_o_pre_at,
-    const storage_t* __restrict__ d_m_u_s_u_sum_arg_at,
-    const storage_t* __restrict__ d_m_u_dot_s_u_sum_arg_at, const storage_t* __restrict__ d_m_u_i_pre_at,
+    const storage_t* __restrict__ d_dot_m_u_dot_o_pre_at, const storage_t* __restrict__ d_m_u_i_pre_at,
     const storage_t* __restrict__ d_m_u_dot_i_pre_at, const storage_t* __restrict__ d_m_u_f_pre_at,
     const storage_t* __restrict__ d_m_u_dot_f_pre_at, const storage_t* __restrict__ d_m_u_g_pre_at,
     const storage_t* __restrict__ d_m_u_dot_g_pre_at, const storage_t* __restrict__ d_m_u_o_pre_at,
-    const storage_t* __restrict__ d_m_u_dot_o_pre_at, storage_t* __restrict__ d_dot_sum_u_at,
-    storage_t* __restrict__ d_sum_u_at)
+    const storage_t* __restrict__ d_m_u_dot_o_pre_at, storage_t* __restrict__ d_dot_s_u_sum_arg_at,
+    storage_t* __restrict__ d_s_u_sum_arg_at, storage_t* __restrict__ d_dot_u_at,
+    storage_t* __restrict__ d_u_at)
 {
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t d_dot_sum_u, d_sum_u;
-        hvp_backward_step8_point(
-            compute_t(d_dot_m_u_dot_s_u_sum_arg_at[iB]),
-            compute_t(d_dot_m_u_dot_i_pre_at[iB]),
-            compute_t(s_u_at[t * B + iB]),
-            compute_t(d_dot_m_u_dot_f_pre_at[iB]),
-            compute_t(d_dot_m_u_dot_g_pre_at[iB]),
-            compute_t(d_dot_m_u_dot_o_pre_at[iB]),
-            compute_t(d_m_u_s_u_sum_arg_at[iB]),
-            compute_t(d_m_u_dot_s_u_sum_arg_at[iB]),
-            compute_t(d_m_u_i_pre_at[iB]),
-            compute_t(d_m_u_dot_i_pre_at[iB]),
-            compute_t(d_m_u_f_pre_at[iB]),
-            compute_t(d_m_u_dot_f_pre_at[iB]),
-            compute_t(d_m_u_g_pre_at[iB]),
-            compute_t(d_m_u_dot_g_pre_at[iB]),
-            compute_t(d_m_u_o_pre_at[iB]),
-            compute_t(d_m_u_dot_o_pre_at[iB]),
-            compute_t(H),
-            d_dot_sum_u, d_sum_u);
-        d_dot_sum_u_at[iB] = storage_t(d_dot_sum_u);
-        d_sum_u_at[iB] = storage_t(d_sum_u);
+        const compute_t d_dot_s_u_sum = compute_t(d_dot_s_u_sum_at[iB]);
+        const compute_t d_s_u_sum = compute_t(d_s_u_sum_at[iB]);
+        const compute_t m_u = compute_t(m_u_at[t * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[t * B + iB]);
+        compute_t d_dot_m_u_dot_s_u_sum_arg_total = 0;
+        compute_t d_m_u_s_u_sum_arg_total = 0;
+        compute_t d_m_u_dot_s_u_sum_arg_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through s_u = sqrt(mean((u - m_u) ** 2) + eps)
+            const compute_t d_dot_s_u_sum_arg = d_dot_s_u_sum;
+            const compute_t d_s_u_sum_arg = d_s_u_sum;
+            const compute_t s1 = 2 * m_u - 2 * u;
+            const compute_t d_dot_s_u_sum_arg_by_dot_m_u = d_dot_s_u_sum_arg * s1;
+            const compute_t d_s_u_sum_arg_by_m_u = d_s_u_sum_arg * s1;
+            const compute_t d_dot_s_u_sum_arg_by_m_u = (2 * dot_m_u - 2 * dot_u) * d_dot_s_u_sum_arg;
+            d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_s_u_sum_arg);
+            d_s_u_sum_arg_at[iB * (4 * H) + iHHHH] = storage_t(d_s_u_sum_arg);
+            d_dot_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_dot_m_u;
+            d_m_u_s_u_sum_arg_total += d_s_u_sum_arg_by_m_u;
+            d_m_u_dot_s_u_sum_arg_total += d_dot_s_u_sum_arg_by_m_u;
+        }
+        block_sum(d_dot_m_u_dot_s_u_sum_arg_total, d_m_u_s_u_sum_arg_total, d_m_u_dot_s_u_sum_arg_total);
+        const compute_t d_dot_m_u_dot_s_u_sum_arg = d_dot_m_u_dot_s_u_sum_arg_total;
+        const compute_t d_m_u_s_u_sum_arg = d_m_u_s_u_sum_arg_total;
+        const compute_t d_m_u_dot_s_u_sum_arg = d_m_u_dot_s_u_sum_arg_total;
+
+        const compute_t d_dot_m_u_dot_i_pre = compute_t(d_dot_m_u_dot_i_pre_at[iB]);
+        const compute_t s_u = compute_t(s_u_at[t * B + iB]);
+        const compute_t d_dot_m_u_dot_f_pre = compute_t(d_dot_m_u_dot_f_pre_at[iB]);
+        const compute_t d_dot_m_u_dot_g_pre = compute_t(d_dot_m_u_dot_g_pre_at[iB]);
+        const compute_t d_dot_m_u_dot_o_pre = compute_t(d_dot_m_u_dot_o_pre_at[iB]);
+        const compute_t d_m_u_i_pre = compute_t(d_m_u_i_pre_at[iB]);
+        const compute_t d_m_u_dot_i_pre = compute_t(d_m_u_dot_i_pre_at[iB]);
+        const compute_t d_m_u_f_pre = compute_t(d_m_u_f_pre_at[iB]);
+        const compute_t d_m_u_dot_f_pre = compute_t(d_m_u_dot_f_pre_at[iB]);
+        const compute_t d_m_u_g_pre = compute_t(d_m_u_g_pre_at[iB]);
+        const compute_t d_m_u_dot_g_pre = compute_t(d_m_u_dot_g_pre_at[iB]);
+        const compute_t d_m_u_o_pre = compute_t(d_m_u_o_pre_at[iB]);
+        const compute_t d_m_u_dot_o_pre = compute_t(d_m_u_dot_o_pre_at[iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_u = mean(u)
+        const compute_t s3 = 1 / s_u;
+        const compute_t d_dot_m_u = d_dot_m_u_dot_s_u_sum_arg - d_dot_m_u_dot_i_pre * s3 - d_dot_m_u_dot_f_pre * s3
+            - d_dot_m_u_dot_g_pre * s3 - d_dot_m_u_dot_o_pre * s3;
+        const compute_t d_m_u = d_m_u_dot_i_pre - d_m_u_i_pre * s3 - d_m_u_f_pre * s3 + d_m_u_dot_f_pre -
+            d_m_u_g_pre * s3 + d_m_u_dot_g_pre - d_m_u_o_pre * s3 + d_m_u_dot_o_pre + d_m_u_s_u_sum_arg +
+            d_m_u_dot_s_u_sum_arg;
+        const compute_t s4 = compute_t(0.25) / H_;
+        const compute_t d_dot_sum_u = d_dot_m_u * s4;
+        const compute_t d_sum_u = d_m_u * s4;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t d_dot_s_u_sum_arg = compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+            const compute_t u = compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            const compute_t d_s_u_sum_arg = compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]);
+            const compute_t dot_u = compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]);
+            // through u = concat(u_i, u_f, u_g, u_o)
+            const compute_t s2 = 2 * u - 2 * m_u;
+            const compute_t d_dot_u = d_dot_s_u_sum_arg * s2 + d_dot_sum_u;
+            const compute_t d_u = (2 * dot_u - 2 * dot_m_u) * d_dot_s_u_sum_arg + d_s_u_sum_arg * s2 + d_sum_u;
+            d_dot_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_u);
+            d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
+        }
     }
 }
 
-__device__ inline void hvp_backward_step9_point(
-    const compute_t d_dot_sum_u, const compute_t d_dot_s_u_sum_arg, const compute_t u, const compute_t m_u,
-    const compute_t d_sum_u, const compute_t d_s_u_sum_arg, const compute_t dot_u, const compute_t dot_m_u,
-    compute_t& d_dot_u, compute_t& d_u)
-{
-    // through u = concat(u_i, u_f, u_g, u_o)
-    const compute_t s1 = 2 * u - 2 * m_u;
-    d_dot_u = d_dot_sum_u + d_dot_s_u_sum_arg * s1;
-    d_u = d_dot_s_u_sum_arg * (2 * dot_u - 2 * dot_m_u) + d_sum_u + d_s_u_sum_arg * s1;
-}
-
-extern "C" __global__ void hvp_backward_step9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_sum_u_at, const storage_t* __restrict__ d_dot_s_u_sum_arg_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
-    const storage_t* __restrict__ d_sum_u_at, const storage_t* __restrict__ d_s_u_sum_arg_at,
-    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_m_u_at,
-    storage_t* __restrict__ d_dot_u_at, storage_t* __restrict__ d_u_at)
-{
-    const int64 count = B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / (4 * H);
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_dot_u, d_u;
-        hvp_backward_step9_point(
-            compute_t(d_dot_sum_u_at[iB]),
-            compute_t(d_dot_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_u_at[t * B + iB]),
-            compute_t(d_sum_u_at[iB]),
-            compute_t(d_s_u_sum_arg_at[iB * (4 * H) + iHHHH]),
-            compute_t(dot_u_at[(t * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_u_at[t * B + iB]),
-            d_dot_u, d_u);
-        d_dot_u_at[iB * (4 * H) + iHHHH] = storage_t(d_dot_u);
-        d_u_at[iB * (4 * H) + iHHHH] = storage_t(d_u);
-    }
-}
-
-__device__ inline void hvp_backward_step10_point(
+__device__ inline void hvp_backward_step_point(
     const compute_t d_dot_u_o_dot_u, const compute_t d_dot_o_pre, const compute_t gamma_uo,
     const compute_t s_u, const compute_t d_u_o_u, const compute_t d_o_pre, const compute_t dot_gamma_uo,
     const compute_t dot_s_u, const compute_t d_dot_u_g_dot_u, const compute_t d_dot_g_pre,
@@ -5288,7 +2652,7 @@ __device__ inline void hvp_backward_step10_point(
     d_u_i = d_dot_i_pre * (dot_gamma_ui * s1 - gamma_ui * s3) + d_u_i_u + d_i_pre * s6;
 }
 
-extern "C" __global__ void hvp_backward_step10(
+extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_u_at, const storage_t* __restrict__ d_dot_o_pre_at,
     const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ s_u_at,
@@ -5307,7 +2671,7 @@ extern "C" __global__ void hvp_backward_step10(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i;
-        hvp_backward_step10_point(
+        hvp_backward_step_point(
             compute_t(d_dot_u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(d_dot_o_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_uo_at[iH]),
@@ -5346,7 +2710,7 @@ extern "C" __global__ void hvp_backward_step10(
     }
 }
 
-__device__ inline void hvp_backward_step11_point(
+__device__ inline void hvp_backward_step2_point(
     const compute_t d_dot_h_prev_dot_u_i_h_prev, const compute_t d_dot_h_prev_dot_u_f_h_prev,
     const compute_t d_dot_h_prev_dot_u_g_h_prev, const compute_t d_dot_h_prev_dot_u_o_h_prev,
     compute_t& d_dot_h_prev)
@@ -5355,7 +2719,7 @@ __device__ inline void hvp_backward_step11_point(
         d_dot_h_prev_dot_u_o_h_prev;
 }
 
-extern "C" __global__ void hvp_backward_step11(
+extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
     const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
@@ -5366,7 +2730,7 @@ extern "C" __global__ void hvp_backward_step11(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_dot_h_prev;
-        hvp_backward_step11_point(
+        hvp_backward_step2_point(
             compute_t(parts2_at[iB * (2 * H) + H + iH]),
             compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(parts4_at[iB * (2 * H) + H + iH]),
@@ -5376,168 +2740,8 @@ extern "C" __global__ void hvp_backward_step11(
     }
 }
 
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
-    storage_t* __restrict__ d_dot_m_w_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wi_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
-    storage_t* __restrict__ d_dot_m_w_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wf_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
-    storage_t* __restrict__ d_dot_m_w_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wg_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_at, const storage_t* __restrict__ gamma_wo_at,
-    storage_t* __restrict__ d_dot_m_w_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wo_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
-    storage_t* __restrict__ d_m_w_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wi_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
-    storage_t* __restrict__ d_m_w_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wf_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_after_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
-    storage_t* __restrict__ d_m_w_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wg_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_after_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ gamma_wo_at,
-    storage_t* __restrict__ d_m_w_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_at[(iT * B + iB) * H + iH])
-                * compute_t(gamma_wo_at[iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_after_sum9(
+extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ layer_norm_c_at,
     storage_t* __restrict__ d_gamma_c_h_pre_at)
@@ -5560,7 +2764,7 @@ extern "C" __global__ void hvp_backward_after_sum9(
 }
 
 // through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-extern "C" __global__ void hvp_backward_after_sum10(
+extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_layer_norm_c_at,
     storage_t* __restrict__ d_gamma_c_dot_h_pre_at)
@@ -5582,798 +2786,381 @@ extern "C" __global__ void hvp_backward_after_sum10(
     }
 }
 
-__device__ inline void hvp_backward_after_point(
-    const compute_t d_dot_i_pre, const compute_t gamma_wi, const compute_t w_i, const compute_t m_w,
-    const compute_t s_w, const compute_t d_dot_f_pre, const compute_t gamma_wf, const compute_t w_f,
-    const compute_t d_dot_g_pre, const compute_t gamma_wg, const compute_t w_g, const compute_t d_dot_o_pre,
-    const compute_t gamma_wo, const compute_t w_o, const compute_t d_i_pre, const compute_t dot_gamma_wi,
-    const compute_t dot_w_i, const compute_t dot_m_w, const compute_t dot_s_w, const compute_t d_f_pre,
-    const compute_t dot_gamma_wf, const compute_t dot_w_f, const compute_t d_g_pre,
-    const compute_t dot_gamma_wg, const compute_t dot_w_g, const compute_t d_o_pre,
-    const compute_t dot_gamma_wo, const compute_t dot_w_o, const compute_t u_i, const compute_t m_u,
-    const compute_t s_u, const compute_t dot_u_i, const compute_t dot_m_u, const compute_t dot_s_u,
-    const compute_t u_f, const compute_t dot_u_f, const compute_t u_g, const compute_t dot_u_g,
-    const compute_t u_o, const compute_t dot_u_o, compute_t& d_dot_i_pre_by_dot_s_w,
-    compute_t& d_dot_f_pre_by_dot_s_w, compute_t& d_dot_g_pre_by_dot_s_w, compute_t& d_dot_o_pre_by_dot_s_w,
-    compute_t& d_i_pre_by_s_w, compute_t& d_dot_i_pre_by_s_w, compute_t& d_f_pre_by_s_w,
-    compute_t& d_dot_f_pre_by_s_w, compute_t& d_g_pre_by_s_w, compute_t& d_dot_g_pre_by_s_w,
-    compute_t& d_o_pre_by_s_w, compute_t& d_dot_o_pre_by_s_w, compute_t& d_dot_i_pre_by_m_w,
-    compute_t& d_dot_f_pre_by_m_w, compute_t& d_dot_g_pre_by_m_w, compute_t& d_dot_o_pre_by_m_w,
-    compute_t& d_i_pre_by_gamma_wi, compute_t& d_dot_i_pre_by_gamma_wi, compute_t& d_i_pre_by_gamma_ui,
-    compute_t& d_dot_i_pre_by_gamma_ui, compute_t& d_f_pre_by_gamma_wf, compute_t& d_dot_f_pre_by_gamma_wf,
-    compute_t& d_f_pre_by_gamma_uf, compute_t& d_dot_f_pre_by_gamma_uf, compute_t& d_g_pre_by_gamma_wg,
-    compute_t& d_dot_g_pre_by_gamma_wg, compute_t& d_g_pre_by_gamma_ug, compute_t& d_dot_g_pre_by_gamma_ug,
-    compute_t& d_o_pre_by_gamma_wo, compute_t& d_dot_o_pre_by_gamma_wo, compute_t& d_o_pre_by_gamma_uo,
-    compute_t& d_dot_o_pre_by_gamma_uo)
-{
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s1 = w_i - m_w;
-    const compute_t s2 = 1 / square(s_w);
-    const compute_t s3 = gamma_wi * s2;
-    d_dot_i_pre_by_dot_s_w = -d_dot_i_pre * s1 * s3;
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s4 = w_f - m_w;
-    const compute_t s5 = gamma_wf * s2;
-    d_dot_f_pre_by_dot_s_w = -d_dot_f_pre * s4 * s5;
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s6 = w_g - m_w;
-    const compute_t s7 = gamma_wg * s2;
-    d_dot_g_pre_by_dot_s_w = -d_dot_g_pre * s6 * s7;
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s8 = w_o - m_w;
-    const compute_t s9 = gamma_wo * s2;
-    d_dot_o_pre_by_dot_s_w = -d_dot_o_pre * s8 * s9;
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s10 = d_i_pre * s1;
-    d_i_pre_by_s_w = -s3 * s10;
-    const compute_t s11 = s1 * s2;
-    const compute_t s12 = 1 / pow(s_w, compute_t(3));
-    d_dot_i_pre_by_s_w = d_dot_i_pre * (gamma_wi * dot_m_w * s2 + 2 * gamma_wi * dot_s_w * s1 * s12 - dot_gamma_wi *
-        s11 - dot_w_i * s3);
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    const compute_t s13 = d_f_pre * s4;
-    d_f_pre_by_s_w = -s5 * s13;
-    const compute_t s14 = s2 * s4;
-    d_dot_f_pre_by_s_w = d_dot_f_pre * (gamma_wf * dot_m_w * s2 + 2 * gamma_wf * dot_s_w * s4 * s12 - dot_gamma_wf *
-        s14 - dot_w_f * s5);
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    const compute_t s15 = d_g_pre * s6;
-    d_g_pre_by_s_w = -s7 * s15;
-    const compute_t s16 = s2 * s6;
-    d_dot_g_pre_by_s_w = d_dot_g_pre * (gamma_wg * dot_m_w * s2 + 2 * gamma_wg * dot_s_w * s6 * s12 - dot_gamma_wg *
-        s16 - dot_w_g * s7);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    const compute_t s17 = d_o_pre * s8;
-    d_o_pre_by_s_w = -s9 * s17;
-    const compute_t s18 = s2 * s8;
-    d_dot_o_pre_by_s_w = d_dot_o_pre * (gamma_wo * dot_m_w * s2 + 2 * gamma_wo * dot_s_w * s8 * s12 - dot_gamma_wo *
-        s18 - dot_w_o * s9);
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    const compute_t s19 = 1 / s_w;
-    d_dot_i_pre_by_m_w = d_dot_i_pre * (gamma_wi * dot_s_w * s2 - dot_gamma_wi * s19);
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_dot_f_pre_by_m_w = d_dot_f_pre * (gamma_wf * dot_s_w * s2 - dot_gamma_wf * s19);
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_dot_g_pre_by_m_w = d_dot_g_pre * (gamma_wg * dot_s_w * s2 - dot_gamma_wg * s19);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    d_dot_o_pre_by_m_w = d_dot_o_pre * (gamma_wo * dot_s_w * s2 - dot_gamma_wo * s19);
-    // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-    d_i_pre_by_gamma_wi = s10 * s19;
-    const compute_t s20 = dot_m_w * s19;
-    d_dot_i_pre_by_gamma_wi = d_dot_i_pre * (dot_w_i * s19 - dot_s_w * s11 - s20);
-    const compute_t s21 = 1 / s_u;
-    const compute_t s22 = u_i - m_u;
-    d_i_pre_by_gamma_ui = d_i_pre * s21 * s22;
-    const compute_t s23 = dot_m_u * s21;
-    const compute_t s24 = dot_s_u / square(s_u);
-    d_dot_i_pre_by_gamma_ui = d_dot_i_pre * (dot_u_i * s21 - s22 * s24 - s23);
-    // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-    d_f_pre_by_gamma_wf = s13 * s19;
-    d_dot_f_pre_by_gamma_wf = d_dot_f_pre * (dot_w_f * s19 - dot_s_w * s14 - s20);
-    const compute_t s25 = u_f - m_u;
-    d_f_pre_by_gamma_uf = d_f_pre * s21 * s25;
-    d_dot_f_pre_by_gamma_uf = d_dot_f_pre * (dot_u_f * s21 - s23 - s24 * s25);
-    // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-    d_g_pre_by_gamma_wg = s15 * s19;
-    d_dot_g_pre_by_gamma_wg = d_dot_g_pre * (dot_w_g * s19 - dot_s_w * s16 - s20);
-    const compute_t s26 = u_g - m_u;
-    d_g_pre_by_gamma_ug = d_g_pre * s21 * s26;
-    d_dot_g_pre_by_gamma_ug = d_dot_g_pre * (dot_u_g * s21 - s23 - s24 * s26);
-    // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-    d_o_pre_by_gamma_wo = s17 * s19;
-    d_dot_o_pre_by_gamma_wo = d_dot_o_pre * (dot_w_o * s19 - dot_s_w * s18 - s20);
-    const compute_t s27 = u_o - m_u;
-    d_o_pre_by_gamma_uo = d_o_pre * s21 * s27;
-    d_dot_o_pre_by_gamma_uo = d_dot_o_pre * (dot_u_o * s21 - s23 - s24 * s27);
-}
-
-extern "C" __global__ void hvp_backward_after(
+extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
+    const storage_t* __restrict__ d_dot_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
+    const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
+    const storage_t* __restrict__ d_dot_o_pre_at, const storage_t* __restrict__ gamma_wo_at,
+    const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ d_f_pre_at,
+    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ d_o_pre_at,
     const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ d_dot_f_pre_at,
-    const storage_t* __restrict__ gamma_wf_at, const storage_t* __restrict__ d_dot_g_pre_at,
-    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ d_dot_o_pre_at,
-    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ d_i_pre_at,
-    const storage_t* __restrict__ dot_gamma_wi_at, const storage_t* __restrict__ dot_w_at,
-    const storage_t* __restrict__ dot_m_w_at, const storage_t* __restrict__ dot_s_w_at,
-    const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ dot_gamma_wf_at,
-    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ dot_gamma_wg_at,
-    const storage_t* __restrict__ d_o_pre_at, const storage_t* __restrict__ dot_gamma_wo_at,
+    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ dot_gamma_wi_at,
+    const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
+    const storage_t* __restrict__ dot_s_w_at, const storage_t* __restrict__ dot_gamma_wf_at,
+    const storage_t* __restrict__ dot_gamma_wg_at, const storage_t* __restrict__ dot_gamma_wo_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ dot_u_at,
     const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_at,
-    storage_t* __restrict__ d_dot_i_pre_by_dot_s_w_at, storage_t* __restrict__ d_dot_f_pre_by_dot_s_w_at,
-    storage_t* __restrict__ d_dot_g_pre_by_dot_s_w_at, storage_t* __restrict__ d_dot_o_pre_by_dot_s_w_at,
-    storage_t* __restrict__ d_i_pre_by_s_w_at, storage_t* __restrict__ d_dot_i_pre_by_s_w_at,
-    storage_t* __restrict__ d_f_pre_by_s_w_at, storage_t* __restrict__ d_dot_f_pre_by_s_w_at,
-    storage_t* __restrict__ d_g_pre_by_s_w_at, storage_t* __restrict__ d_dot_g_pre_by_s_w_at,
-    storage_t* __restrict__ d_o_pre_by_s_w_at, storage_t* __restrict__ d_dot_o_pre_by_s_w_at,
-    storage_t* __restrict__ d_dot_i_pre_by_m_w_at, storage_t* __restrict__ d_dot_f_pre_by_m_w_at,
-    storage_t* __restrict__ d_dot_g_pre_by_m_w_at, storage_t* __restrict__ d_dot_o_pre_by_m_w_at,
-    storage_t* __restrict__ d_i_pre_by_gamma_wi_at, storage_t* __restrict__ d_dot_i_pre_by_gamma_wi_at,
-    storage_t* __restrict__ d_i_pre_by_gamma_ui_at, storage_t* __restrict__ d_dot_i_pre_by_gamma_ui_at,
-    storage_t* __restrict__ d_f_pre_by_gamma_wf_at, storage_t* __restrict__ d_dot_f_pre_by_gamma_wf_at,
-    storage_t* __restrict__ d_f_pre_by_gamma_uf_at, storage_t* __restrict__ d_dot_f_pre_by_gamma_uf_at,
-    storage_t* __restrict__ d_g_pre_by_gamma_wg_at, storage_t* __restrict__ d_dot_g_pre_by_gamma_wg_at,
-    storage_t* __restrict__ d_g_pre_by_gamma_ug_at, storage_t* __restrict__ d_dot_g_pre_by_gamma_ug_at,
-    storage_t* __restrict__ d_o_pre_by_gamma_wo_at, storage_t* __restrict__ d_dot_o_pre_by_gamma_wo_at,
-    storage_t* __restrict__ d_o_pre_by_gamma_uo_at, storage_t* __restrict__ d_dot_o_pre_by_gamma_uo_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_dot_i_pre_by_dot_s_w, d_dot_f_pre_by_dot_s_w, d_dot_g_pre_by_dot_s_w, d_dot_o_pre_by_dot_s_w,
-            d_i_pre_by_s_w, d_dot_i_pre_by_s_w, d_f_pre_by_s_w, d_dot_f_pre_by_s_w, d_g_pre_by_s_w,
-            d_dot_g_pre_by_s_w, d_o_pre_by_s_w, d_dot_o_pre_by_s_w, d_dot_i_pre_by_m_w, d_dot_f_pre_by_m_w,
-            d_dot_g_pre_by_m_w, d_dot_o_pre_by_m_w, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf,
-            d_f_pre_by_gamma_uf, d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo,
-            d_o_pre_by_gamma_uo, d_dot_o_pre_by_gamma_uo;
-        hvp_backward_after_point(
-            compute_t(d_dot_i_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_dot_f_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wi_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            compute_t(dot_s_w_at[iT * B + iB]),
-            compute_t(d_f_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wf_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(d_g_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wg_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(d_o_pre_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_gamma_wo_at[iH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(m_u_at[iT * B + iB]),
-            compute_t(s_u_at[iT * B + iB]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_m_u_at[iT * B + iB]),
-            compute_t(dot_s_u_at[iT * B + iB]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            d_dot_i_pre_by_dot_s_w, d_dot_f_pre_by_dot_s_w, d_dot_g_pre_by_dot_s_w, d_dot_o_pre_by_dot_s_w,
-            d_i_pre_by_s_w, d_dot_i_pre_by_s_w, d_f_pre_by_s_w, d_dot_f_pre_by_s_w, d_g_pre_by_s_w,
-            d_dot_g_pre_by_s_w, d_o_pre_by_s_w, d_dot_o_pre_by_s_w, d_dot_i_pre_by_m_w, d_dot_f_pre_by_m_w,
-            d_dot_g_pre_by_m_w, d_dot_o_pre_by_m_w, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi,
-            d_i_pre_by_gamma_ui, d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf,
-            d_f_pre_by_gamma_uf, d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg,
-            d_g_pre_by_gamma_ug, d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo,
-            d_o_pre_by_gamma_uo, d_dot_o_pre_by_gamma_uo);
-        d_dot_i_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_dot_s_w);
-        d_dot_f_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_dot_s_w);
-        d_dot_g_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_dot_s_w);
-        d_dot_o_pre_by_dot_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_dot_s_w);
-        d_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_s_w);
-        d_dot_i_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_s_w);
-        d_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_s_w);
-        d_dot_f_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_s_w);
-        d_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_s_w);
-        d_dot_g_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_s_w);
-        d_o_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_s_w);
-        d_dot_o_pre_by_s_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_s_w);
-        d_dot_i_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_m_w);
-        d_dot_f_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_m_w);
-        d_dot_g_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_m_w);
-        d_dot_o_pre_by_m_w_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_m_w);
-        d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
-        d_dot_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_wi);
-        d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
-        d_dot_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_ui);
-        d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
-        d_dot_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_wf);
-        d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
-        d_dot_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_uf);
-        d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
-        d_dot_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_wg);
-        d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
-        d_dot_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_ug);
-        d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
-        d_dot_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_wo);
-        d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
-        d_dot_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_uo);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_after_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_by_dot_s_w_at, storage_t* __restrict__ d_dot_s_w_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_after_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_by_dot_s_w_at, storage_t* __restrict__ d_dot_s_w_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_after_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_by_dot_s_w_at, storage_t* __restrict__ d_dot_s_w_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_after_sum14(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_by_dot_s_w_at, storage_t* __restrict__ d_dot_s_w_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_by_dot_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_s_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_after_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_i_pre_by_s_w_at, storage_t* __restrict__ d_s_w_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_i_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_after_sum16(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_by_s_w_at, storage_t* __restrict__ d_s_w_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_after_sum17(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_f_pre_by_s_w_at, storage_t* __restrict__ d_s_w_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_f_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_after_sum18(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_by_s_w_at, storage_t* __restrict__ d_s_w_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_after_sum19(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_g_pre_by_s_w_at, storage_t* __restrict__ d_s_w_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_g_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_after_sum20(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_by_s_w_at, storage_t* __restrict__ d_s_w_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_after_sum21(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_o_pre_by_s_w_at, storage_t* __restrict__ d_s_w_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_o_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_after_sum22(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_by_s_w_at, storage_t* __restrict__ d_s_w_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_by_s_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_s_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-extern "C" __global__ void hvp_backward_after_sum23(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_i_pre_by_m_w_at, storage_t* __restrict__ d_m_w_dot_i_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_i_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_dot_i_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-extern "C" __global__ void hvp_backward_after_sum24(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_f_pre_by_m_w_at, storage_t* __restrict__ d_m_w_dot_f_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_f_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_dot_f_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-extern "C" __global__ void hvp_backward_after_sum25(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_g_pre_by_m_w_at, storage_t* __restrict__ d_m_w_dot_g_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_g_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_dot_g_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-extern "C" __global__ void hvp_backward_after_sum26(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_pre_by_m_w_at, storage_t* __restrict__ d_m_w_dot_o_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_o_pre_by_m_w_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_dot_o_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after2_point(
-    const compute_t d_dot_s_w_dot_i_pre, const compute_t d_dot_s_w_dot_f_pre,
-    const compute_t d_dot_s_w_dot_g_pre, const compute_t d_dot_s_w_dot_o_pre, const compute_t dot_s_w_pre,
-    const compute_t s_w, const compute_t d_s_w_i_pre, const compute_t d_s_w_dot_i_pre,
-    const compute_t d_s_w_f_pre, const compute_t d_s_w_dot_f_pre, const compute_t d_s_w_g_pre,
-    const compute_t d_s_w_dot_g_pre, const compute_t d_s_w_o_pre, const compute_t d_s_w_dot_o_pre,
-    const compute_t H_, compute_t& d_dot_s_w_sum, compute_t& d_s_w_sum)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    const compute_t d_dot_s_w = d_dot_s_w_dot_i_pre + d_dot_s_w_dot_f_pre + d_dot_s_w_dot_g_pre + d_dot_s_w_dot_o_pre;
-    const compute_t d_s_w = d_s_w_i_pre - compute_t(0.5) * dot_s_w_pre * d_dot_s_w / square(s_w) + d_s_w_dot_i_pre +
-        d_s_w_f_pre + d_s_w_dot_f_pre + d_s_w_g_pre + d_s_w_dot_g_pre + d_s_w_o_pre + d_s_w_dot_o_pre;
-    const compute_t s1 = compute_t(0.5) / s_w;
-    const compute_t d_dot_s_w_pre = d_dot_s_w * s1;
-    const compute_t d_s_w_pre = d_s_w * s1;
-    const compute_t s2 = compute_t(0.25) / H_;
-    d_dot_s_w_sum = d_dot_s_w_pre * s2;
-    d_s_w_sum = d_s_w_pre * s2;
-}
-
-extern "C" __global__ void hvp_backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_s_w_dot_i_pre_at,
-    const storage_t* __restrict__ d_dot_s_w_dot_f_pre_at,
-    const storage_t* __restrict__ d_dot_s_w_dot_g_pre_at,
-    const storage_t* __restrict__ d_dot_s_w_dot_o_pre_at, const storage_t* __restrict__ dot_s_w_pre_at,
-    const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ d_s_w_i_pre_at,
-    const storage_t* __restrict__ d_s_w_dot_i_pre_at, const storage_t* __restrict__ d_s_w_f_pre_at,
-    const storage_t* __restrict__ d_s_w_dot_f_pre_at, const storage_t* __restrict__ d_s_w_g_pre_at,
-    const storage_t* __restrict__ d_s_w_dot_g_pre_at, const storage_t* __restrict__ d_s_w_o_pre_at,
-    const storage_t* __restrict__ d_s_w_dot_o_pre_at, storage_t* __restrict__ d_dot_s_w_sum_at,
+    const storage_t* __restrict__ dot_s_w_pre_at, storage_t* __restrict__ d_dot_m_w_dot_i_pre_at,
+    storage_t* __restrict__ d_dot_m_w_dot_f_pre_at, storage_t* __restrict__ d_dot_m_w_dot_g_pre_at,
+    storage_t* __restrict__ d_dot_m_w_dot_o_pre_at, storage_t* __restrict__ d_m_w_i_pre_at,
+    storage_t* __restrict__ d_m_w_f_pre_at, storage_t* __restrict__ d_m_w_g_pre_at,
+    storage_t* __restrict__ d_m_w_o_pre_at, storage_t* __restrict__ d_i_pre_by_gamma_wi_at,
+    storage_t* __restrict__ d_dot_i_pre_by_gamma_wi_at, storage_t* __restrict__ d_i_pre_by_gamma_ui_at,
+    storage_t* __restrict__ d_dot_i_pre_by_gamma_ui_at, storage_t* __restrict__ d_f_pre_by_gamma_wf_at,
+    storage_t* __restrict__ d_dot_f_pre_by_gamma_wf_at, storage_t* __restrict__ d_f_pre_by_gamma_uf_at,
+    storage_t* __restrict__ d_dot_f_pre_by_gamma_uf_at, storage_t* __restrict__ d_g_pre_by_gamma_wg_at,
+    storage_t* __restrict__ d_dot_g_pre_by_gamma_wg_at, storage_t* __restrict__ d_g_pre_by_gamma_ug_at,
+    storage_t* __restrict__ d_dot_g_pre_by_gamma_ug_at, storage_t* __restrict__ d_o_pre_by_gamma_wo_at,
+    storage_t* __restrict__ d_dot_o_pre_by_gamma_wo_at, storage_t* __restrict__ d_o_pre_by_gamma_uo_at,
+    storage_t* __restrict__ d_dot_o_pre_by_gamma_uo_at, storage_t* __restrict__ d_m_w_dot_i_pre_at,
+    storage_t* __restrict__ d_m_w_dot_f_pre_at, storage_t* __restrict__ d_m_w_dot_g_pre_at,
+    storage_t* __restrict__ d_m_w_dot_o_pre_at, storage_t* __restrict__ d_dot_s_w_sum_at,
     storage_t* __restrict__ d_s_w_sum_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t d_dot_s_w_sum, d_s_w_sum;
-        hvp_backward_after2_point(
-            compute_t(d_dot_s_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(d_dot_s_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_dot_s_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_dot_s_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(dot_s_w_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_s_w_i_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(d_s_w_f_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_s_w_g_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_s_w_o_pre_at[iT * B + iB]),
-            compute_t(d_s_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(H),
-            d_dot_s_w_sum, d_s_w_sum);
-        d_dot_s_w_sum_at[iT * B + iB] = storage_t(d_dot_s_w_sum);
-        d_s_w_sum_at[iT * B + iB] = storage_t(d_s_w_sum);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
+        const compute_t dot_s_w = compute_t(dot_s_w_at[iT * B + iB]);
+        const compute_t m_u = compute_t(m_u_at[iT * B + iB]);
+        const compute_t s_u = compute_t(s_u_at[iT * B + iB]);
+        const compute_t dot_m_u = compute_t(dot_m_u_at[iT * B + iB]);
+        const compute_t dot_s_u = compute_t(dot_s_u_at[iT * B + iB]);
+        compute_t d_dot_m_w_dot_i_pre_total = 0;
+        compute_t d_dot_m_w_dot_f_pre_total = 0;
+        compute_t d_dot_m_w_dot_g_pre_total = 0;
+        compute_t d_dot_m_w_dot_o_pre_total = 0;
+        compute_t d_m_w_i_pre_total = 0;
+        compute_t d_m_w_f_pre_total = 0;
+        compute_t d_m_w_g_pre_total = 0;
+        compute_t d_m_w_o_pre_total = 0;
+        compute_t d_dot_s_w_dot_i_pre_total = 0;
+        compute_t d_dot_s_w_dot_f_pre_total = 0;
+        compute_t d_dot_s_w_dot_g_pre_total = 0;
+        compute_t d_dot_s_w_dot_o_pre_total = 0;
+        compute_t d_s_w_i_pre_total = 0;
+        compute_t d_s_w_dot_i_pre_total = 0;
+        compute_t d_s_w_f_pre_total = 0;
+        compute_t d_s_w_dot_f_pre_total = 0;
+        compute_t d_s_w_g_pre_total = 0;
+        compute_t d_s_w_dot_g_pre_total = 0;
+        compute_t d_s_w_o_pre_total = 0;
+        compute_t d_s_w_dot_o_pre_total = 0;
+        compute_t d_m_w_dot_i_pre_total = 0;
+        compute_t d_m_w_dot_f_pre_total = 0;
+        compute_t d_m_w_dot_g_pre_total = 0;
+        compute_t d_m_w_dot_o_pre_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_dot_i_pre = compute_t(d_dot_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
+            const compute_t w_i = compute_t(w_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t d_dot_f_pre = compute_t(d_dot_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
+            const compute_t w_f = compute_t(w_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t d_dot_g_pre = compute_t(d_dot_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
+            const compute_t w_g = compute_t(w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t d_dot_o_pre = compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
+            const compute_t w_o = compute_t(w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t d_i_pre = compute_t(d_i_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wi = compute_t(dot_gamma_wi_at[iH]);
+            const compute_t dot_w_i = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t d_f_pre = compute_t(d_f_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
+            const compute_t dot_w_f = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t d_g_pre = compute_t(d_g_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
+            const compute_t dot_w_g = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t d_o_pre = compute_t(d_o_pre_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
+            const compute_t dot_w_o = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_i = compute_t(u_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t dot_u_i = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + iH]);
+            const compute_t u_f = compute_t(u_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t dot_u_f = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_g = compute_t(u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_g = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_o = compute_t(u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_o = compute_t(dot_u_at[(iT * B + iB) * (4 * H) + 3 * H + iH]);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s1 = w_i - m_w;
+            const compute_t s2 = 1 / square(s_w);
+            const compute_t s3 = gamma_wi * s2;
+            const compute_t d_dot_i_pre_by_dot_s_w = -d_dot_i_pre * s1 * s3;
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s4 = w_f - m_w;
+            const compute_t s5 = gamma_wf * s2;
+            const compute_t d_dot_f_pre_by_dot_s_w = -d_dot_f_pre * s4 * s5;
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s6 = w_g - m_w;
+            const compute_t s7 = gamma_wg * s2;
+            const compute_t d_dot_g_pre_by_dot_s_w = -d_dot_g_pre * s6 * s7;
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s8 = w_o - m_w;
+            const compute_t s9 = gamma_wo * s2;
+            const compute_t d_dot_o_pre_by_dot_s_w = -d_dot_o_pre * s8 * s9;
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s10 = d_i_pre * s1;
+            const compute_t d_i_pre_by_s_w = -s3 * s10;
+            const compute_t s11 = s1 * s2;
+            const compute_t s12 = 1 / pow(s_w, compute_t(3));
+            const compute_t d_dot_i_pre_by_s_w = d_dot_i_pre * (gamma_wi * dot_m_w * s2 + 2 * gamma_wi * dot_s_w *
+                s1 * s12 - dot_gamma_wi * s11 - dot_w_i * s3);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t s13 = d_f_pre * s4;
+            const compute_t d_f_pre_by_s_w = -s5 * s13;
+            const compute_t s14 = s2 * s4;
+            const compute_t d_dot_f_pre_by_s_w = d_dot_f_pre * (gamma_wf * dot_m_w * s2 + 2 * gamma_wf * dot_s_w *
+                s4 * s12 - dot_gamma_wf * s14 - dot_w_f * s5);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t s15 = d_g_pre * s6;
+            const compute_t d_g_pre_by_s_w = -s7 * s15;
+            const compute_t s16 = s2 * s6;
+            const compute_t d_dot_g_pre_by_s_w = d_dot_g_pre * (gamma_wg * dot_m_w * s2 + 2 * gamma_wg * dot_s_w *
+                s6 * s12 - dot_gamma_wg * s16 - dot_w_g * s7);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t s17 = d_o_pre * s8;
+            const compute_t d_o_pre_by_s_w = -s9 * s17;
+            const compute_t s18 = s2 * s8;
+            const compute_t d_dot_o_pre_by_s_w = d_dot_o_pre * (gamma_wo * dot_m_w * s2 + 2 * gamma_wo * dot_s_w *
+                s8 * s12 - dot_gamma_wo * s18 - dot_w_o * s9);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t s19 = 1 / s_w;
+            const compute_t d_dot_i_pre_by_m_w = d_dot_i_pre * (gamma_wi * dot_s_w * s2 - dot_gamma_wi * s19);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_dot_f_pre_by_m_w = d_dot_f_pre * (gamma_wf * dot_s_w * s2 - dot_gamma_wf * s19);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_dot_g_pre_by_m_w = d_dot_g_pre * (gamma_wg * dot_s_w * s2 - dot_gamma_wg * s19);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_dot_o_pre_by_m_w = d_dot_o_pre * (gamma_wo * dot_s_w * s2 - dot_gamma_wo * s19);
+            // through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
+            const compute_t d_i_pre_by_gamma_wi = s10 * s19;
+            const compute_t s20 = dot_m_w * s19;
+            const compute_t d_dot_i_pre_by_gamma_wi = d_dot_i_pre * (dot_w_i * s19 - dot_s_w * s11 - s20);
+            const compute_t s21 = 1 / s_u;
+            const compute_t s22 = u_i - m_u;
+            const compute_t d_i_pre_by_gamma_ui = d_i_pre * s21 * s22;
+            const compute_t s23 = dot_m_u * s21;
+            const compute_t s24 = dot_s_u / square(s_u);
+            const compute_t d_dot_i_pre_by_gamma_ui = d_dot_i_pre * (dot_u_i * s21 - s22 * s24 - s23);
+            // through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
+            const compute_t d_f_pre_by_gamma_wf = s13 * s19;
+            const compute_t d_dot_f_pre_by_gamma_wf = d_dot_f_pre * (dot_w_f * s19 - dot_s_w * s14 - s20);
+            const compute_t s25 = u_f - m_u;
+            const compute_t d_f_pre_by_gamma_uf = d_f_pre * s21 * s25;
+            const compute_t d_dot_f_pre_by_gamma_uf = d_dot_f_pre * (dot_u_f * s21 - s23 - s24 * s25);
+            // through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
+            const compute_t d_g_pre_by_gamma_wg = s15 * s19;
+            const compute_t d_dot_g_pre_by_gamma_wg = d_dot_g_pre * (dot_w_g * s19 - dot_s_w * s16 - s20);
+            const compute_t s26 = u_g - m_u;
+            const compute_t d_g_pre_by_gamma_ug = d_g_pre * s21 * s26;
+            const compute_t d_dot_g_pre_by_gamma_ug = d_dot_g_pre * (dot_u_g * s21 - s23 - s24 * s26);
+            // through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
+            const compute_t d_o_pre_by_gamma_wo = s17 * s19;
+            const compute_t d_dot_o_pre_by_gamma_wo = d_dot_o_pre * (dot_w_o * s19 - dot_s_w * s18 - s20);
+            const compute_t s27 = u_o - m_u;
+            const compute_t d_o_pre_by_gamma_uo = d_o_pre * s21 * s27;
+            const compute_t d_dot_o_pre_by_gamma_uo = d_dot_o_pre * (dot_u_o * s21 - s23 - s24 * s27);
+            d_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_wi);
+            d_dot_i_pre_by_gamma_wi_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_wi);
+            d_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_i_pre_by_gamma_ui);
+            d_dot_i_pre_by_gamma_ui_at[(iT * B + iB) * H + iH] = storage_t(d_dot_i_pre_by_gamma_ui);
+            d_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_wf);
+            d_dot_f_pre_by_gamma_wf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_wf);
+            d_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_f_pre_by_gamma_uf);
+            d_dot_f_pre_by_gamma_uf_at[(iT * B + iB) * H + iH] = storage_t(d_dot_f_pre_by_gamma_uf);
+            d_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_wg);
+            d_dot_g_pre_by_gamma_wg_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_wg);
+            d_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_g_pre_by_gamma_ug);
+            d_dot_g_pre_by_gamma_ug_at[(iT * B + iB) * H + iH] = storage_t(d_dot_g_pre_by_gamma_ug);
+            d_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_wo);
+            d_dot_o_pre_by_gamma_wo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_wo);
+            d_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre_by_gamma_uo);
+            d_dot_o_pre_by_gamma_uo_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre_by_gamma_uo);
+            d_dot_m_w_dot_i_pre_total += d_dot_i_pre * gamma_wi;
+            d_dot_m_w_dot_f_pre_total += d_dot_f_pre * gamma_wf;
+            d_dot_m_w_dot_g_pre_total += d_dot_g_pre * gamma_wg;
+            d_dot_m_w_dot_o_pre_total += d_dot_o_pre * gamma_wo;
+            d_m_w_i_pre_total += d_i_pre * gamma_wi;
+            d_m_w_f_pre_total += d_f_pre * gamma_wf;
+            d_m_w_g_pre_total += d_g_pre * gamma_wg;
+            d_m_w_o_pre_total += d_o_pre * gamma_wo;
+            d_dot_s_w_dot_i_pre_total += d_dot_i_pre_by_dot_s_w;
+            d_dot_s_w_dot_f_pre_total += d_dot_f_pre_by_dot_s_w;
+            d_dot_s_w_dot_g_pre_total += d_dot_g_pre_by_dot_s_w;
+            d_dot_s_w_dot_o_pre_total += d_dot_o_pre_by_dot_s_w;
+            d_s_w_i_pre_total += d_i_pre_by_s_w;
+            d_s_w_dot_i_pre_total += d_dot_i_pre_by_s_w;
+            d_s_w_f_pre_total += d_f_pre_by_s_w;
+            d_s_w_dot_f_pre_total += d_dot_f_pre_by_s_w;
+            d_s_w_g_pre_total += d_g_pre_by_s_w;
+            d_s_w_dot_g_pre_total += d_dot_g_pre_by_s_w;
+            d_s_w_o_pre_total += d_o_pre_by_s_w;
+            d_s_w_dot_o_pre_total += d_dot_o_pre_by_s_w;
+            d_m_w_dot_i_pre_total += d_dot_i_pre_by_m_w;
+            d_m_w_dot_f_pre_total += d_dot_f_pre_by_m_w;
+            d_m_w_dot_g_pre_total += d_dot_g_pre_by_m_w;
+            d_m_w_dot_o_pre_total += d_dot_o_pre_by_m_w;
+        }
+        block_sum(d_dot_m_w_dot_i_pre_total, d_dot_m_w_dot_f_pre_total, d_dot_m_w_dot_g_pre_total,
+            d_dot_m_w_dot_o_pre_total, d_m_w_i_pre_total, d_m_w_f_pre_total, d_m_w_g_pre_total,
+            d_m_w_o_pre_total, d_dot_s_w_dot_i_pre_total, d_dot_s_w_dot_f_pre_total,
+            d_dot_s_w_dot_g_pre_total, d_dot_s_w_dot_o_pre_total, d_s_w_i_pre_total, d_s_w_dot_i_pre_total,
+            d_s_w_f_pre_total, d_s_w_dot_f_pre_total, d_s_w_g_pre_total, d_s_w_dot_g_pre_total,
+            d_s_w_o_pre_total, d_s_w_dot_o_pre_total, d_m_w_dot_i_pre_total, d_m_w_dot_f_pre_total,
+            d_m_w_dot_g_pre_total, d_m_w_dot_o_pre_total);
+        const compute_t d_dot_m_w_dot_i_pre = d_dot_m_w_dot_i_pre_total;
+        const compute_t d_dot_m_w_dot_f_pre = d_dot_m_w_dot_f_pre_total;
+        const compute_t d_dot_m_w_dot_g_pre = d_dot_m_w_dot_g_pre_total;
+        const compute_t d_dot_m_w_dot_o_pre = d_dot_m_w_dot_o_pre_total;
+        const compute_t d_m_w_i_pre = d_m_w_i_pre_total;
+        const compute_t d_m_w_f_pre = d_m_w_f_pre_total;
+        const compute_t d_m_w_g_pre = d_m_w_g_pre_total;
+        const compute_t d_m_w_o_pre = d_m_w_o_pre_total;
+        const compute_t d_dot_s_w_dot_i_pre = d_dot_s_w_dot_i_pre_total;
+        const compute_t d_dot_s_w_dot_f_pre = d_dot_s_w_dot_f_pre_total;
+        const compute_t d_dot_s_w_dot_g_pre = d_dot_s_w_dot_g_pre_total;
+        const compute_t d_dot_s_w_dot_o_pre = d_dot_s_w_dot_o_pre_total;
+        const compute_t d_s_w_i_pre = d_s_w_i_pre_total;
+        const compute_t d_s_w_dot_i_pre = d_s_w_dot_i_pre_total;
+        const compute_t d_s_w_f_pre = d_s_w_f_pre_total;
+        const compute_t d_s_w_dot_f_pre = d_s_w_dot_f_pre_total;
+        const compute_t d_s_w_g_pre = d_s_w_g_pre_total;
+        const compute_t d_s_w_dot_g_pre = d_s_w_dot_g_pre_total;
+        const compute_t d_s_w_o_pre = d_s_w_o_pre_total;
+        const compute_t d_s_w_dot_o_pre = d_s_w_dot_o_pre_total;
+        const compute_t d_m_w_dot_i_pre = d_m_w_dot_i_pre_total;
+        const compute_t d_m_w_dot_f_pre = d_m_w_dot_f_pre_total;
+        const compute_t d_m_w_dot_g_pre = d_m_w_dot_g_pre_total;
+        const compute_t d_m_w_dot_o_pre = d_m_w_dot_o_pre_total;
+        if (threadIdx.x == 0) {
+            d_dot_m_w_dot_i_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_i_pre);
+            d_dot_m_w_dot_f_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_f_pre);
+            d_dot_m_w_dot_g_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_g_pre);
+            d_dot_m_w_dot_o_pre_at[iT * B + iB] = storage_t(d_dot_m_w_dot_o_pre);
+            d_m_w_i_pre_at[iT * B + iB] = storage_t(d_m_w_i_pre);
+            d_m_w_f_pre_at[iT * B + iB] = storage_t(d_m_w_f_pre);
+            d_m_w_g_pre_at[iT * B + iB] = storage_t(d_m_w_g_pre);
+            d_m_w_o_pre_at[iT * B + iB] = storage_t(d_m_w_o_pre);
+            d_m_w_dot_i_pre_at[iT * B + iB] = storage_t(d_m_w_dot_i_pre);
+            d_m_w_dot_f_pre_at[iT * B + iB] = storage_t(d_m_w_dot_f_pre);
+            d_m_w_dot_g_pre_at[iT * B + iB] = storage_t(d_m_w_dot_g_pre);
+            d_m_w_dot_o_pre_at[iT * B + iB] = storage_t(d_m_w_dot_o_pre);
+        }
+
+        const compute_t dot_s_w_pre = compute_t(dot_s_w_pre_at[iT * B + iB]);
+        const compute_t H_ = compute_t(H);
+        // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+        const compute_t d_dot_s_w = d_dot_s_w_dot_i_pre + d_dot_s_w_dot_f_pre + d_dot_s_w_dot_g_pre +
+            d_dot_s_w_dot_o_pre;
+        const compute_t d_s_w = d_s_w_i_pre - compute_t(0.5) * dot_s_w_pre * d_dot_s_w / square(s_w) +
+            d_s_w_dot_i_pre + d_s_w_f_pre + d_s_w_dot_f_pre + d_s_w_g_pre + d_s_w_dot_g_pre + d_s_w_o_pre +
+            d_s_w_dot_o_pre;
+        const compute_t s28 = compute_t(0.5) / s_w;
+        const compute_t d_dot_s_w_pre = d_dot_s_w * s28;
+        const compute_t d_s_w_pre = d_s_w * s28;
+        const compute_t s29 = compute_t(0.25) / H_;
+        const compute_t d_dot_s_w_sum = d_dot_s_w_pre * s29;
+        const compute_t d_s_w_sum = d_s_w_pre * s29;
+        if (threadIdx.x == 0) {
+            d_dot_s_w_sum_at[iT * B + iB] = storage_t(d_dot_s_w_sum);
+            d_s_w_sum_at[iT * B + iB] = storage_t(d_s_w_sum);
+        }
     }
 }
 
-__device__ inline void hvp_backward_after3_point(
-    const compute_t d_dot_s_w_sum, const compute_t d_s_w_sum, const compute_t w, const compute_t m_w,
-    const compute_t dot_w, const compute_t dot_m_w, compute_t& d_dot_s_w_sum_arg, compute_t& d_s_w_sum_arg,
-    compute_t& d_dot_s_w_sum_arg_by_dot_m_w, compute_t& d_s_w_sum_arg_by_m_w,
-    compute_t& d_dot_s_w_sum_arg_by_m_w)
-{
-    // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-    d_dot_s_w_sum_arg = d_dot_s_w_sum;
-    d_s_w_sum_arg = d_s_w_sum;
-    const compute_t s1 = 2 * m_w - 2 * w;
-    d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * s1;
-    d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * s1;
-    d_dot_s_w_sum_arg_by_m_w = (2 * dot_m_w - 2 * dot_w) * d_dot_s_w_sum_arg;
-}
-
-extern "C" __global__ void hvp_backward_after3(
+extern "C" __global__ void hvp_backward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_s_w_sum_at, const storage_t* __restrict__ d_s_w_sum_at,
     const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
     const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    storage_t* __restrict__ d_dot_s_w_sum_arg_at, storage_t* __restrict__ d_s_w_sum_arg_at,
-    storage_t* __restrict__ d_dot_s_w_sum_arg_by_dot_m_w_at,
-    storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at, storage_t* __restrict__ d_dot_s_w_sum_arg_by_m_w_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_dot_s_w_sum_arg, d_s_w_sum_arg, d_dot_s_w_sum_arg_by_dot_m_w, d_s_w_sum_arg_by_m_w,
-            d_dot_s_w_sum_arg_by_m_w;
-        hvp_backward_after3_point(
-            compute_t(d_dot_s_w_sum_at[iT * B + iB]),
-            compute_t(d_s_w_sum_at[iT * B + iB]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            d_dot_s_w_sum_arg, d_s_w_sum_arg, d_dot_s_w_sum_arg_by_dot_m_w, d_s_w_sum_arg_by_m_w,
-            d_dot_s_w_sum_arg_by_m_w);
-        d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg);
-        d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
-        d_dot_s_w_sum_arg_by_dot_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg_by_dot_m_w);
-        d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg_by_m_w);
-        d_dot_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg_by_m_w);
-    }
-}
-
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void hvp_backward_after_sum27(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_s_w_sum_arg_by_dot_m_w_at,
-    storage_t* __restrict__ d_dot_m_w_dot_s_w_sum_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_dot_s_w_sum_arg_by_dot_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_m_w_dot_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void hvp_backward_after_sum28(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_w_sum_arg_by_m_w_at, storage_t* __restrict__ d_m_w_s_w_sum_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-extern "C" __global__ void hvp_backward_after_sum29(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_s_w_sum_arg_by_m_w_at,
-    storage_t* __restrict__ d_m_w_dot_s_w_sum_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < (4 * H); k += blockDim.x) {
-            const int64 iHHHH = k;
-            total += compute_t(d_dot_s_w_sum_arg_by_m_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_m_w_dot_s_w_sum_arg_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after4_point(
-    const compute_t d_dot_m_w_dot_s_w_sum_arg, const compute_t d_dot_m_w_dot_i_pre, const compute_t s_w,
-    const compute_t d_dot_m_w_dot_f_pre, const compute_t d_dot_m_w_dot_g_pre,
-    const compute_t d_dot_m_w_dot_o_pre, const compute_t d_m_w_s_w_sum_arg,
-    const compute_t d_m_w_dot_s_w_sum_arg, const compute_t d_m_w_i_pre, const compute_t d_m_w_dot_i_pre,
-    const compute_t d_m_w_f_pre, const compute_t d_m_w_dot_f_pre, const compute_t d_m_w_g_pre,
-    const compute_t d_m_w_dot_g_pre, const compute_t d_m_w_o_pre, const compute_t d_m_w_dot_o_pre,
-    const compute_t H_, compute_t& d_dot_sum_w, compute_t& d_sum_w)
-{
-    // through m_w = mean(w)
-    const compute_t s1 = 1 / s_w;
-    const compute_t d_dot_m_w = d_dot_m_w_dot_s_w_sum_arg - d_dot_m_w_dot_i_pre * s1 - d_dot_m_w_dot_f_pre * s1 -
-        d_dot_m_w_dot_g_pre * s1 - d_dot_m_w_dot_o_pre * s1;
-    const compute_t d_m_w = d_m_w_s_w_sum_arg + d_m_w_dot_s_w_sum_arg - d_m_w_i_pre * s1 + d_m_w_dot_i_pre -
-        d_m_w_f_pre * s1 + d_m_w_dot_f_pre - d_m_w_g_pre * s1 + d_m_w_dot_g_pre - d_m_w_o_pre * s1 + d_m_w_dot_o_pre;
-    const compute_t s2 = compute_t(0.25) / H_;
-    d_dot_sum_w = d_dot_m_w * s2;
-    d_sum_w = d_m_w * s2;
-}
-
-extern "C" __global__ void hvp_backward_after4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_m_w_dot_s_w_sum_arg_at,
     const storage_t* __restrict__ d_dot_m_w_dot_i_pre_at, const storage_t* __restrict__ s_w_at,
     const storage_t* __restrict__ d_dot_m_w_dot_f_pre_at,
     const storage_t* __restrict__ d_dot_m_w_dot_g_pre_at,
-    const storage_t* __restrict__ d_dot_m_w_dot_o_pre_at,
-    const storage_t* __restrict__ d_m_w_s_w_sum_arg_at,
-    const storage_t* __restrict__ d_m_w_dot_s_w_sum_arg_at, const storage_t* __restrict__ d_m_w_i_pre_at,
+    const storage_t* __restrict__ d_dot_m_w_dot_o_pre_at, const storage_t* __restrict__ d_m_w_i_pre_at,
     const storage_t* __restrict__ d_m_w_dot_i_pre_at, const storage_t* __restrict__ d_m_w_f_pre_at,
     const storage_t* __restrict__ d_m_w_dot_f_pre_at, const storage_t* __restrict__ d_m_w_g_pre_at,
     const storage_t* __restrict__ d_m_w_dot_g_pre_at, const storage_t* __restrict__ d_m_w_o_pre_at,
-    const storage_t* __restrict__ d_m_w_dot_o_pre_at, storage_t* __restrict__ d_dot_sum_w_at,
-    storage_t* __restrict__ d_sum_w_at)
+    const storage_t* __restrict__ d_m_w_dot_o_pre_at, storage_t* __restrict__ d_dot_s_w_sum_arg_at,
+    storage_t* __restrict__ d_s_w_sum_arg_at, storage_t* __restrict__ d_dot_w_at,
+    storage_t* __restrict__ d_w_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t d_dot_sum_w, d_sum_w;
-        hvp_backward_after4_point(
-            compute_t(d_dot_m_w_dot_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(s_w_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_dot_m_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(d_m_w_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_m_w_dot_s_w_sum_arg_at[iT * B + iB]),
-            compute_t(d_m_w_i_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_i_pre_at[iT * B + iB]),
-            compute_t(d_m_w_f_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_f_pre_at[iT * B + iB]),
-            compute_t(d_m_w_g_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_g_pre_at[iT * B + iB]),
-            compute_t(d_m_w_o_pre_at[iT * B + iB]),
-            compute_t(d_m_w_dot_o_pre_at[iT * B + iB]),
-            compute_t(H),
-            d_dot_sum_w, d_sum_w);
-        d_dot_sum_w_at[iT * B + iB] = storage_t(d_dot_sum_w);
-        d_sum_w_at[iT * B + iB] = storage_t(d_sum_w);
+        const compute_t d_dot_s_w_sum = compute_t(d_dot_s_w_sum_at[iT * B + iB]);
+        const compute_t d_s_w_sum = compute_t(d_s_w_sum_at[iT * B + iB]);
+        const compute_t m_w = compute_t(m_w_at[iT * B + iB]);
+        const compute_t dot_m_w = compute_t(dot_m_w_at[iT * B + iB]);
+        compute_t d_dot_m_w_dot_s_w_sum_arg_total = 0;
+        compute_t d_m_w_s_w_sum_arg_total = 0;
+        compute_t d_m_w_dot_s_w_sum_arg_total = 0;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through s_w = sqrt(mean((w - m_w) ** 2) + eps)
+            const compute_t d_dot_s_w_sum_arg = d_dot_s_w_sum;
+            const compute_t d_s_w_sum_arg = d_s_w_sum;
+            const compute_t s1 = 2 * m_w - 2 * w;
+            const compute_t d_dot_s_w_sum_arg_by_dot_m_w = d_dot_s_w_sum_arg * s1;
+            const compute_t d_s_w_sum_arg_by_m_w = d_s_w_sum_arg * s1;
+            const compute_t d_dot_s_w_sum_arg_by_m_w = (2 * dot_m_w - 2 * dot_w) * d_dot_s_w_sum_arg;
+            d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_s_w_sum_arg);
+            d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_s_w_sum_arg);
+            d_dot_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_dot_m_w;
+            d_m_w_s_w_sum_arg_total += d_s_w_sum_arg_by_m_w;
+            d_m_w_dot_s_w_sum_arg_total += d_dot_s_w_sum_arg_by_m_w;
+        }
+        block_sum(d_dot_m_w_dot_s_w_sum_arg_total, d_m_w_s_w_sum_arg_total, d_m_w_dot_s_w_sum_arg_total);
+        const compute_t d_dot_m_w_dot_s_w_sum_arg = d_dot_m_w_dot_s_w_sum_arg_total;
+        const compute_t d_m_w_s_w_sum_arg = d_m_w_s_w_sum_arg_total;
+        const compute_t d_m_w_dot_s_w_sum_arg = d_m_w_dot_s_w_sum_arg_total;
+
+        const compute_t d_dot_m_w_dot_i_pre = compute_t(d_dot_m_w_dot_i_pre_at[iT * B + iB]);
+        const compute_t s_w = compute_t(s_w_at[iT * B + iB]);
+        const compute_t d_dot_m_w_dot_f_pre = compute_t(d_dot_m_w_dot_f_pre_at[iT * B + iB]);
+        const compute_t d_dot_m_w_dot_g_pre = compute_t(d_dot_m_w_dot_g_pre_at[iT * B + iB]);
+        const compute_t d_dot_m_w_dot_o_pre = compute_t(d_dot_m_w_dot_o_pre_at[iT * B + iB]);
+        const compute_t d_m_w_i_pre = compute_t(d_m_w_i_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_i_pre = compute_t(d_m_w_dot_i_pre_at[iT * B + iB]);
+        const compute_t d_m_w_f_pre = compute_t(d_m_w_f_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_f_pre = compute_t(d_m_w_dot_f_pre_at[iT * B + iB]);
+        const compute_t d_m_w_g_pre = compute_t(d_m_w_g_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_g_pre = compute_t(d_m_w_dot_g_pre_at[iT * B + iB]);
+        const compute_t d_m_w_o_pre = compute_t(d_m_w_o_pre_at[iT * B + iB]);
+        const compute_t d_m_w_dot_o_pre = compute_t(d_m_w_dot_o_pre_at[iT * B + iB]);
+        const compute_t H_ = compute_t(H);
+        // through m_w = mean(w)
+        const compute_t s3 = 1 / s_w;
+        const compute_t d_dot_m_w = d_dot_m_w_dot_s_w_sum_arg - d_dot_m_w_dot_i_pre * s3 - d_dot_m_w_dot_f_pre * s3
+            - d_dot_m_w_dot_g_pre * s3 - d_dot_m_w_dot_o_pre * s3;
+        const compute_t d_m_w = d_m_w_dot_i_pre - d_m_w_i_pre * s3 - d_m_w_f_pre * s3 + d_m_w_dot_f_pre -
+            d_m_w_g_pre * s3 + d_m_w_dot_g_pre - d_m_w_o_pre * s3 + d_m_w_dot_o_pre + d_m_w_s_w_sum_arg +
+            d_m_w_dot_s_w_sum_arg;
+        const compute_t s4 = compute_t(0.25) / H_;
+        const compute_t d_dot_sum_w = d_dot_m_w * s4;
+        const compute_t d_sum_w = d_m_w * s4;
+        for (int64 iHHHH = threadIdx.x; iHHHH < 4 * H; iHHHH += blockDim.x) {
+            const compute_t d_dot_s_w_sum_arg = compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t w = compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t d_s_w_sum_arg = compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            const compute_t dot_w = compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]);
+            // through w = concat(w_i, w_f, w_g, w_o)
+            const compute_t s2 = 2 * w - 2 * m_w;
+            const compute_t d_dot_w = d_dot_s_w_sum_arg * s2 + d_dot_sum_w;
+            const compute_t d_w = (2 * dot_w - 2 * dot_m_w) * d_dot_s_w_sum_arg + d_s_w_sum_arg * s2 + d_sum_w;
+            d_dot_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_w);
+            d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
+        }
     }
 }
 
-__device__ inline void hvp_backward_after5_point(
-    const compute_t d_dot_sum_w, const compute_t d_dot_s_w_sum_arg, const compute_t w, const compute_t m_w,
-    const compute_t d_sum_w, const compute_t d_s_w_sum_arg, const compute_t dot_w, const compute_t dot_m_w,
-    compute_t& d_dot_w, compute_t& d_w)
-{
-    // through w = concat(w_i, w_f, w_g, w_o)
-    const compute_t s1 = 2 * w - 2 * m_w;
-    d_dot_w = d_dot_sum_w + d_dot_s_w_sum_arg * s1;
-    d_w = d_dot_s_w_sum_arg * (2 * dot_w - 2 * dot_m_w) + d_sum_w + d_s_w_sum_arg * s1;
-}
-
-extern "C" __global__ void hvp_backward_after5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_sum_w_at, const storage_t* __restrict__ d_dot_s_w_sum_arg_at,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
-    const storage_t* __restrict__ d_sum_w_at, const storage_t* __restrict__ d_s_w_sum_arg_at,
-    const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
-    storage_t* __restrict__ d_dot_w_at, storage_t* __restrict__ d_w_at)
-{
-    const int64 count = T * B * (4 * H), stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / (4 * H) / B;
-        const int64 iB = n / (4 * H) % B;
-        const int64 iHHHH = n % (4 * H);
-        compute_t d_dot_w, d_w;
-        hvp_backward_after5_point(
-            compute_t(d_dot_sum_w_at[iT * B + iB]),
-            compute_t(d_dot_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(m_w_at[iT * B + iB]),
-            compute_t(d_sum_w_at[iT * B + iB]),
-            compute_t(d_s_w_sum_arg_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_w_at[(iT * B + iB) * (4 * H) + iHHHH]),
-            compute_t(dot_m_w_at[iT * B + iB]),
-            d_dot_w, d_w);
-        d_dot_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_dot_w);
-        d_w_at[(iT * B + iB) * (4 * H) + iHHHH] = storage_t(d_w);
-    }
-}
-
-__device__ inline void hvp_backward_after6_point(
+__device__ inline void hvp_backward_after_point(
     const compute_t d_dot_w_o_dot_w, const compute_t d_dot_o_pre, const compute_t gamma_wo,
     const compute_t s_w, const compute_t d_w_o_w, const compute_t d_o_pre, const compute_t dot_gamma_wo,
     const compute_t dot_s_w, const compute_t d_dot_w_g_dot_w, const compute_t d_dot_g_pre,
@@ -6405,7 +3192,7 @@ __device__ inline void hvp_backward_after6_point(
     d_w_i = d_dot_i_pre * (dot_gamma_wi * s1 - gamma_wi * s3) + d_w_i_w + d_i_pre * s6;
 }
 
-extern "C" __global__ void hvp_backward_after6(
+extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_w_at, const storage_t* __restrict__ d_dot_o_pre_at,
     const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ s_w_at,
@@ -6425,7 +3212,7 @@ extern "C" __global__ void hvp_backward_after6(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i;
-        hvp_backward_after6_point(
+        hvp_backward_after_point(
             compute_t(d_dot_w_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(d_dot_o_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wo_at[iH]),

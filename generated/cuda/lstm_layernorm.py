@@ -292,91 +292,32 @@ def train_passes(size, dtype):
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
-    sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
-    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    s_w_sum = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     u = cp.empty((T, B, 4 * H), dtype)
-    sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((T, B), dtype)
-    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    s_u_sum = cp.empty((B,), dtype)
     s_u = cp.empty((T, B), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    sum_c = cp.empty((B,), dtype)
     c_centred = cp.empty((B, H), dtype)
-    c_squared = cp.empty((B,), dtype)
     c_std = cp.empty((T, B), dtype)
     layer_norm_c = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
-    forward_before_sum = kernel(
-        "forward_before_sum", "rows", T * B, (4 * H),
-        w, sum_w,
+    forward_before_rows = kernel(
+        "forward_before_rows", "rows", T * B, (4 * H),
+        w, m_w, s_w,
     )
-    forward_before = kernel(
-        "forward_before", "each", T * B, 1,
-        sum_w, m_w,
+    forward_step_rows = kernel(
+        "forward_step_rows", "rows", B, (4 * H),
+        u, m_u, s_u,
     )
-    forward_before2 = kernel(
-        "forward_before2", "each", T * B * (4 * H), 1,
-        w, m_w, s_w_sum_arg,
-    )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", "rows", T * B, (4 * H),
-        s_w_sum_arg, s_w_sum,
-    )
-    forward_before3 = kernel(
-        "forward_before3", "each", T * B, 1,
-        s_w_sum, s_w,
-    )
-    forward_step_sum = kernel(
-        "forward_step_sum", "rows", B, (4 * H),
-        u, sum_u,
-    )
-    forward_step = kernel(
-        "forward_step", "each", B, 1,
-        sum_u, m_u,
-    )
-    forward_step2 = kernel(
-        "forward_step2", "each", B * (4 * H), 1,
-        u, m_u, s_u_sum_arg,
-    )
-    forward_step_sum2 = kernel(
-        "forward_step_sum2", "rows", B, (4 * H),
-        s_u_sum_arg, s_u_sum,
-    )
-    forward_step3 = kernel(
-        "forward_step3", "each", B, 1,
-        s_u_sum, s_u,
-    )
-    forward_step4 = kernel(
-        "forward_step4", "each", B * H, 1,
+    forward_step_rows2 = kernel(
+        "forward_step_rows2", "rows", B, H,
         gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g,
-        gamma_wo, gamma_uo, b_o, c_rows, i, f, g, o,
-    )
-    forward_step_sum3 = kernel(
-        "forward_step_sum3", "rows", B, H,
-        c_rows, sum_c,
-    )
-    forward_step5 = kernel(
-        "forward_step5", "each", B * H, 1,
-        c_rows, sum_c, c_centred,
-    )
-    forward_step_sum4 = kernel(
-        "forward_step_sum4", "rows", B, H,
-        c_centred, c_squared,
-    )
-    forward_step6 = kernel(
-        "forward_step6", "each", B, 1,
-        c_squared, c_std,
-    )
-    forward_step7 = kernel(
-        "forward_step7", "each", B * H, 1,
-        c_centred, c_std, gamma_c, beta_c, o, layer_norm_c, h_tanh, h_rows,
+        gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, i, f, g, o, c_centred, c_std, layer_norm_c,
+        h_tanh, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -411,33 +352,14 @@ def train_passes(size, dtype):
     def before():
         # w_i, w_f, w_g, w_o side by side
         product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-        # m_w = mean(w)
-        forward_before_sum()
-        forward_before()
-        forward_before2()
-        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        forward_before_sum2()
-        forward_before3()
+        forward_before_rows()
 
     def loop():
         for t in range(T):
             # u_i, u_f, u_g, u_o side by side
             product(h_rows[t], U_i_to_U_o, u[t])
-            # m_u = mean(u)
-            forward_step_sum(t)
-            forward_step(t)
-            forward_step2(t)
-            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            forward_step_sum2(t)
-            forward_step3(t)
-            forward_step4(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            forward_step_sum3(t)
-            forward_step5(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            forward_step_sum4(t)
-            forward_step6(t)
-            forward_step7(t)
+            forward_step_rows(t)
+            forward_step_rows2(t)
 
     def after():
         pass
@@ -454,50 +376,24 @@ def train_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_layer_norm_c = cp.empty((B, H), dtype)
-    sum_d_layer_norm_c = cp.empty((B,), dtype)
-    d_layer_norm_c_mean = cp.empty((B,), dtype)
-    d_layer_norm_c_dot = cp.empty((B,), dtype)
-    d_layer_norm_c_share = cp.empty((B,), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
     d_g_pre = cp.empty((T, B, H), dtype)
     d_f_pre = cp.empty((T, B, H), dtype)
     d_i_pre = cp.empty((T, B, H), dtype)
-    d_i_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_i_pre = cp.empty((B,), dtype)
-    d_f_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_f_pre = cp.empty((B,), dtype)
-    d_g_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_g_pre = cp.empty((B,), dtype)
-    d_o_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_o_pre = cp.empty((B,), dtype)
     d_s_u_sum = cp.empty((B,), dtype)
     d_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    d_s_u_sum_arg_by_m_u = cp.empty((B, 4 * H), dtype)
-    d_m_u_s_u_sum_arg = cp.empty((B,), dtype)
     d_m_u_i_pre = cp.empty((B,), dtype)
     d_m_u_f_pre = cp.empty((B,), dtype)
     d_m_u_g_pre = cp.empty((B,), dtype)
     d_m_u_o_pre = cp.empty((B,), dtype)
-    d_sum_u = cp.empty((B,), dtype)
     d_u = cp.empty((B, 4 * H), dtype)
     d_u_i_to_d_u_o = cp.empty((T, B, 4 * H), dtype)
-    d_i_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_i_pre = cp.empty((T, B), dtype)
-    d_f_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_f_pre = cp.empty((T, B), dtype)
-    d_g_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_g_pre = cp.empty((T, B), dtype)
-    d_o_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_o_pre = cp.empty((T, B), dtype)
     d_s_w_sum = cp.empty((T, B), dtype)
     d_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    d_s_w_sum_arg_by_m_w = cp.empty((T, B, 4 * H), dtype)
-    d_m_w_s_w_sum_arg = cp.empty((T, B), dtype)
     d_m_w_i_pre = cp.empty((T, B), dtype)
     d_m_w_f_pre = cp.empty((T, B), dtype)
     d_m_w_g_pre = cp.empty((T, B), dtype)
     d_m_w_o_pre = cp.empty((T, B), dtype)
-    d_sum_w = cp.empty((T, B), dtype)
     d_w = cp.empty((T, B, 4 * H), dtype)
     d_w_i_to_d_w_o = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
@@ -525,150 +421,37 @@ def train_passes(size, dtype):
     d_beta_c = cp.empty((H,), dtype)
     d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
     d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
+    backward_step_rows = kernel(
+        "backward_step_rows", "rows", B, H,
+        dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, layer_norm_c, d_c_prev_rows, c_std, i,
+        g, c_rows, f, gamma_ui, gamma_uf, gamma_ug, d_h_pre, d_layer_norm_c, d_o_pre, d_m_u_o_pre, d_g_pre,
+        d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
+    )
+    backward_step_rows2 = kernel(
+        "backward_step_rows2", "rows", B, (4 * H),
+        d_s_u_sum, u, m_u, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre, d_s_u_sum_arg, d_u,
+    )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_layer_norm_c, d_o_pre,
-        d_o_pre_by_s_u,
-    )
-    backward_step_sum = kernel(
-        "backward_step_sum", "rows", B, H,
-        d_layer_norm_c, sum_d_layer_norm_c,
-    )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", "rows", B, H,
-        layer_norm_c, d_layer_norm_c, d_layer_norm_c_dot,
-    )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", "rows", B, H,
-        d_o_pre_by_s_u, d_s_u_o_pre,
-    )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", "rows", B, H,
-        d_o_pre, gamma_uo, d_m_u_o_pre,
-    )
-    backward_step2 = kernel(
-        "backward_step2", "each", B, 1,
-        sum_d_layer_norm_c, d_layer_norm_c_dot, d_layer_norm_c_mean, d_layer_norm_c_share,
-    )
-    backward_step3 = kernel(
-        "backward_step3", "each", B * H, 1,
-        d_c_prev_rows, d_layer_norm_c, d_layer_norm_c_mean, layer_norm_c, d_layer_norm_c_share, c_std, i, g,
-        c_rows, f, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug, d_g_pre, d_f_pre, d_i_pre, d_i_pre_by_s_u,
-        d_f_pre_by_s_u, d_g_pre_by_s_u,
-    )
-    backward_step_sum5 = kernel(
-        "backward_step_sum5", "rows", B, H,
-        d_i_pre_by_s_u, d_s_u_i_pre,
-    )
-    backward_step_sum6 = kernel(
-        "backward_step_sum6", "rows", B, H,
-        d_f_pre_by_s_u, d_s_u_f_pre,
-    )
-    backward_step_sum7 = kernel(
-        "backward_step_sum7", "rows", B, H,
-        d_g_pre_by_s_u, d_s_u_g_pre,
-    )
-    backward_step_sum8 = kernel(
-        "backward_step_sum8", "rows", B, H,
-        d_i_pre, gamma_ui, d_m_u_i_pre,
-    )
-    backward_step_sum9 = kernel(
-        "backward_step_sum9", "rows", B, H,
-        d_f_pre, gamma_uf, d_m_u_f_pre,
-    )
-    backward_step_sum10 = kernel(
-        "backward_step_sum10", "rows", B, H,
-        d_g_pre, gamma_ug, d_m_u_g_pre,
-    )
-    backward_step4 = kernel(
-        "backward_step4", "each", B, 1,
-        d_s_u_i_pre, d_s_u_f_pre, d_s_u_g_pre, d_s_u_o_pre, s_u, d_s_u_sum,
-    )
-    backward_step5 = kernel(
-        "backward_step5", "each", B * (4 * H), 1,
-        d_s_u_sum, u, m_u, d_s_u_sum_arg, d_s_u_sum_arg_by_m_u,
-    )
-    backward_step_sum11 = kernel(
-        "backward_step_sum11", "rows", B, (4 * H),
-        d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg,
-    )
-    backward_step6 = kernel(
-        "backward_step6", "each", B, 1,
-        d_m_u_s_u_sum_arg, d_m_u_i_pre, s_u, d_m_u_f_pre, d_m_u_g_pre, d_m_u_o_pre, d_sum_u,
-    )
-    backward_step7 = kernel(
-        "backward_step7", "each", B * (4 * H), 1,
-        d_sum_u, d_s_u_sum_arg, u, m_u, d_u,
-    )
-    backward_step8 = kernel(
-        "backward_step8", "each", B * H, 1,
         d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_i_to_d_u_o,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", "rows", T * B, H,
-        d_i_pre, gamma_wi, d_m_w_i_pre,
-    )
-    backward_after_sum2 = kernel(
-        "backward_after_sum2", "rows", T * B, H,
-        d_f_pre, gamma_wf, d_m_w_f_pre,
-    )
-    backward_after_sum3 = kernel(
-        "backward_after_sum3", "rows", T * B, H,
-        d_g_pre, gamma_wg, d_m_w_g_pre,
-    )
-    backward_after_sum4 = kernel(
-        "backward_after_sum4", "rows", T * B, H,
-        d_o_pre, gamma_wo, d_m_w_o_pre,
-    )
-    backward_after_sum5 = kernel(
-        "backward_after_sum5", "columns", H, T * B,
+        "backward_after_sum", "columns", H, T * B,
         d_h_pre, layer_norm_c, d_gamma_c,
+    )
+    backward_after_rows = kernel(
+        "backward_after_rows", "rows", T * B, H,
+        d_i_pre, gamma_wi, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, w, m_w, s_w, u, m_u,
+        s_u, d_m_w_i_pre, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui,
+        d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug,
+        d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo, d_s_w_sum,
+    )
+    backward_after_rows2 = kernel(
+        "backward_after_rows2", "rows", T * B, (4 * H),
+        d_s_w_sum, w, m_w, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_s_w_sum_arg, d_w,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_i_pre, gamma_wi, w, m_w, s_w, d_f_pre, gamma_wf, d_g_pre, gamma_wg, d_o_pre, gamma_wo, u, m_u,
-        s_u, d_i_pre_by_s_w, d_f_pre_by_s_w, d_g_pre_by_s_w, d_o_pre_by_s_w, d_i_pre_by_gamma_wi,
-        d_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg,
-        d_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
-    )
-    backward_after_sum6 = kernel(
-        "backward_after_sum6", "rows", T * B, H,
-        d_i_pre_by_s_w, d_s_w_i_pre,
-    )
-    backward_after_sum7 = kernel(
-        "backward_after_sum7", "rows", T * B, H,
-        d_f_pre_by_s_w, d_s_w_f_pre,
-    )
-    backward_after_sum8 = kernel(
-        "backward_after_sum8", "rows", T * B, H,
-        d_g_pre_by_s_w, d_s_w_g_pre,
-    )
-    backward_after_sum9 = kernel(
-        "backward_after_sum9", "rows", T * B, H,
-        d_o_pre_by_s_w, d_s_w_o_pre,
-    )
-    backward_after2 = kernel(
-        "backward_after2", "each", T * B, 1,
-        d_s_w_i_pre, d_s_w_f_pre, d_s_w_g_pre, d_s_w_o_pre, s_w, d_s_w_sum,
-    )
-    backward_after3 = kernel(
-        "backward_after3", "each", T * B * (4 * H), 1,
-        d_s_w_sum, w, m_w, d_s_w_sum_arg, d_s_w_sum_arg_by_m_w,
-    )
-    backward_after_sum10 = kernel(
-        "backward_after_sum10", "rows", T * B, (4 * H),
-        d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg,
-    )
-    backward_after4 = kernel(
-        "backward_after4", "each", T * B, 1,
-        d_m_w_s_w_sum_arg, d_m_w_i_pre, s_w, d_m_w_f_pre, d_m_w_g_pre, d_m_w_o_pre, d_sum_w,
-    )
-    backward_after5 = kernel(
-        "backward_after5", "each", T * B * (4 * H), 1,
-        d_sum_w, d_s_w_sum_arg, w, m_w, d_w,
-    )
-    backward_after6 = kernel(
-        "backward_after6", "each", T * B * H, 1,
         d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_i_to_d_w_o,
     )
 
@@ -701,48 +484,13 @@ def train_passes(size, dtype):
 
     def loop():
         for t in reversed(range(T)):
+            backward_step_rows(t)
+            backward_step_rows2(t)
             backward_step(t)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            backward_step_sum(t)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            backward_step_sum2(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            backward_step_sum3(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            backward_step_sum4(t)
-            backward_step2(t)
-            backward_step3(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            backward_step_sum5(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            backward_step_sum6(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            backward_step_sum7(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            backward_step_sum8(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            backward_step_sum9(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            backward_step_sum10(t)
-            backward_step4(t)
-            backward_step5(t)
-            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            backward_step_sum11(t)
-            backward_step6(t)
-            backward_step7(t)
-            backward_step8(t)
             # d_u_i, d_u_f, d_u_g, d_u_o side by side
             product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
 
     def after():
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        backward_after_sum()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        backward_after_sum2()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        backward_after_sum3()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        backward_after_sum4()
         # d_U_i, d_U_f, d_U_g, d_U_o side by side
         product(d_u_i_to_d_u_o.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -754,18 +502,10 @@ def train_passes(size, dtype):
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        backward_after_sum5()
+        backward_after_sum()
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
-        backward_after()
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        backward_after_sum6()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        backward_after_sum7()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        backward_after_sum8()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        backward_after_sum9()
+        backward_after_rows()
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         cp.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -782,13 +522,8 @@ def train_passes(size, dtype):
         cp.sum(d_o_pre_by_gamma_wo.reshape(-1, H), axis=0, out=d_gamma_wo)
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
-        backward_after2()
-        backward_after3()
-        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        backward_after_sum10()
-        backward_after4()
-        backward_after5()
-        backward_after6()
+        backward_after_rows2()
+        backward_after()
         # d_w_i, d_w_f, d_w_g, d_w_o side by side
         product(d_w_i_to_d_w_o.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
         # d_W_i, d_W_f, d_W_g, d_W_o side by side
@@ -858,86 +593,25 @@ def infer_passes(size, dtype):
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
-    sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
-    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    s_w_sum = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     u = cp.empty((B, 4 * H), dtype)
-    sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((B,), dtype)
-    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    s_u_sum = cp.empty((B,), dtype)
     s_u = cp.empty((B,), dtype)
     o = cp.empty((B, H), dtype)
-    sum_c = cp.empty((B,), dtype)
     c_centred = cp.empty((B, H), dtype)
-    c_squared = cp.empty((B,), dtype)
-    c_std = cp.empty((B,), dtype)
-    infer_before_sum = kernel(
-        "infer_before_sum", "rows", T * B, (4 * H),
-        w, sum_w,
+    infer_before_rows = kernel(
+        "infer_before_rows", "rows", T * B, (4 * H),
+        w, m_w, s_w,
     )
-    infer_before = kernel(
-        "infer_before", "each", T * B, 1,
-        sum_w, m_w,
+    infer_step_rows = kernel(
+        "infer_step_rows", "rows", B, (4 * H),
+        u, m_u, s_u,
     )
-    infer_before2 = kernel(
-        "infer_before2", "each", T * B * (4 * H), 1,
-        w, m_w, s_w_sum_arg,
-    )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", "rows", T * B, (4 * H),
-        s_w_sum_arg, s_w_sum,
-    )
-    infer_before3 = kernel(
-        "infer_before3", "each", T * B, 1,
-        s_w_sum, s_w,
-    )
-    infer_step_sum = kernel(
-        "infer_step_sum", "rows", B, (4 * H),
-        u, sum_u,
-    )
-    infer_step = kernel(
-        "infer_step", "each", B, 1,
-        sum_u, m_u,
-    )
-    infer_step2 = kernel(
-        "infer_step2", "each", B * (4 * H), 1,
-        u, m_u, s_u_sum_arg,
-    )
-    infer_step_sum2 = kernel(
-        "infer_step_sum2", "rows", B, (4 * H),
-        s_u_sum_arg, s_u_sum,
-    )
-    infer_step3 = kernel(
-        "infer_step3", "each", B, 1,
-        s_u_sum, s_u,
-    )
-    infer_step4 = kernel(
-        "infer_step4", "each", B * H, 1,
+    infer_step_rows2 = kernel(
+        "infer_step_rows2", "rows", B, H,
         gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g,
-        gamma_wo, gamma_uo, b_o, c_rows, o,
-    )
-    infer_step_sum3 = kernel(
-        "infer_step_sum3", "rows", B, H,
-        c_rows, sum_c,
-    )
-    infer_step5 = kernel(
-        "infer_step5", "each", B * H, 1,
-        c_rows, sum_c, c_centred,
-    )
-    infer_step_sum4 = kernel(
-        "infer_step_sum4", "rows", B, H,
-        c_centred, c_squared,
-    )
-    infer_step6 = kernel(
-        "infer_step6", "each", B, 1,
-        c_squared, c_std,
-    )
-    infer_step7 = kernel(
-        "infer_step7", "each", B * H, 1,
-        c_centred, c_std, gamma_c, beta_c, o, h_rows,
+        gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, o, c_centred, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -972,33 +646,14 @@ def infer_passes(size, dtype):
     def before():
         # w_i, w_f, w_g, w_o side by side
         product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-        # m_w = mean(w)
-        infer_before_sum()
-        infer_before()
-        infer_before2()
-        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        infer_before_sum2()
-        infer_before3()
+        infer_before_rows()
 
     def loop():
         for t in range(T):
             # u_i, u_f, u_g, u_o side by side
             product(h_rows[t], U_i_to_U_o, u)
-            # m_u = mean(u)
-            infer_step_sum(t)
-            infer_step(t)
-            infer_step2(t)
-            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            infer_step_sum2(t)
-            infer_step3(t)
-            infer_step4(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            infer_step_sum3(t)
-            infer_step5(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            infer_step_sum4(t)
-            infer_step6(t)
-            infer_step7(t)
+            infer_step_rows(t)
+            infer_step_rows2(t)
 
     def after():
         pass
@@ -1045,90 +700,30 @@ def step_passes(size, dtype):
     w_g = cp.empty((T, B, H), dtype)
     w_o = cp.empty((T, B, H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
-    sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
-    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    s_w_sum = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     u_i = cp.empty((B, H), dtype)
     u_f = cp.empty((B, H), dtype)
     u_g = cp.empty((B, H), dtype)
     u_o = cp.empty((B, H), dtype)
     u = cp.empty((B, 4 * H), dtype)
-    sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((B,), dtype)
-    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    s_u_sum = cp.empty((B,), dtype)
     s_u = cp.empty((B,), dtype)
     o = cp.empty((B, H), dtype)
-    sum_c = cp.empty((B,), dtype)
     c_centred = cp.empty((B, H), dtype)
-    c_squared = cp.empty((B,), dtype)
-    c_std = cp.empty((B,), dtype)
-    step_before_sum = kernel(
-        "step_before_sum", "rows", T * B, (4 * H),
-        w, sum_w,
+    step_before_rows = kernel(
+        "step_before_rows", "rows", T * B, (4 * H),
+        w, m_w, s_w,
     )
-    step_before = kernel(
-        "step_before", "each", T * B, 1,
-        sum_w, m_w,
+    step_step_rows = kernel(
+        "step_step_rows", "rows", B, (4 * H),
+        u, m_u, s_u,
     )
-    step_before2 = kernel(
-        "step_before2", "each", T * B * (4 * H), 1,
-        w, m_w, s_w_sum_arg,
-    )
-    step_before_sum2 = kernel(
-        "step_before_sum2", "rows", T * B, (4 * H),
-        s_w_sum_arg, s_w_sum,
-    )
-    step_before3 = kernel(
-        "step_before3", "each", T * B, 1,
-        s_w_sum, s_w,
-    )
-    step_step_sum = kernel(
-        "step_step_sum", "rows", B, (4 * H),
-        u, sum_u,
-    )
-    step_step = kernel(
-        "step_step", "each", B, 1,
-        sum_u, m_u,
-    )
-    step_step2 = kernel(
-        "step_step2", "each", B * (4 * H), 1,
-        u, m_u, s_u_sum_arg,
-    )
-    step_step_sum2 = kernel(
-        "step_step_sum2", "rows", B, (4 * H),
-        s_u_sum_arg, s_u_sum,
-    )
-    step_step3 = kernel(
-        "step_step3", "each", B, 1,
-        s_u_sum, s_u,
-    )
-    step_step4 = kernel(
-        "step_step4", "each", B * H, 1,
+    step_step_rows2 = kernel(
+        "step_step_rows2", "rows", B, H,
         gamma_wi, w_i, m_w, s_w, gamma_ui, u_i, m_u, s_u, b_i, gamma_wf, w_f, gamma_uf, u_f, b_f, gamma_wg,
-        w_g, gamma_ug, u_g, b_g, gamma_wo, w_o, gamma_uo, u_o, b_o, c_rows, o,
-    )
-    step_step_sum3 = kernel(
-        "step_step_sum3", "rows", B, H,
-        c_rows, sum_c,
-    )
-    step_step5 = kernel(
-        "step_step5", "each", B * H, 1,
-        c_rows, sum_c, c_centred,
-    )
-    step_step_sum4 = kernel(
-        "step_step_sum4", "rows", B, H,
-        c_centred, c_squared,
-    )
-    step_step6 = kernel(
-        "step_step6", "each", B, 1,
-        c_squared, c_std,
-    )
-    step_step7 = kernel(
-        "step_step7", "each", B * H, 1,
-        c_centred, c_std, gamma_c, beta_c, o, h_rows,
+        w_g, gamma_ug, u_g, b_g, gamma_wo, w_o, gamma_uo, u_o, b_o, c_rows, gamma_c, beta_c, o, c_centred,
+        h_rows,
     )
 
     def fill(params, inputs, state):
@@ -1171,13 +766,7 @@ def step_passes(size, dtype):
         w[..., H:2 * H] = w_f
         w[..., 2 * H:3 * H] = w_g
         w[..., 3 * H:4 * H] = w_o
-        # m_w = mean(w)
-        step_before_sum()
-        step_before()
-        step_before2()
-        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        step_before_sum2()
-        step_before3()
+        step_before_rows()
 
     def loop():
         for t in range(T):
@@ -1193,21 +782,8 @@ def step_passes(size, dtype):
             u[..., H:2 * H] = u_f
             u[..., 2 * H:3 * H] = u_g
             u[..., 3 * H:4 * H] = u_o
-            # m_u = mean(u)
-            step_step_sum(t)
-            step_step(t)
-            step_step2(t)
-            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            step_step_sum2(t)
-            step_step3(t)
-            step_step4(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            step_step_sum3(t)
-            step_step5(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            step_step_sum4(t)
-            step_step6(t)
-            step_step7(t)
+            step_step_rows(t)
+            step_step_rows2(t)
 
     def after():
         pass
@@ -1282,149 +858,56 @@ def jvp_passes(size, dtype):
     w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
     dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
-    sum_w = cp.empty((T, B), dtype)
-    dot_sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
     dot_m_w = cp.empty((T, B), dtype)
-    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    dot_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    s_w_sum = cp.empty((T, B), dtype)
-    dot_s_w_sum = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
     u = cp.empty((B, 4 * H), dtype)
     u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
     parts = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((B, 4 * H), dtype)
-    sum_u = cp.empty((B,), dtype)
-    dot_sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((B,), dtype)
     dot_m_u = cp.empty((B,), dtype)
-    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    dot_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    s_u_sum = cp.empty((B,), dtype)
-    dot_s_u_sum = cp.empty((B,), dtype)
     s_u = cp.empty((B,), dtype)
     dot_s_u = cp.empty((B,), dtype)
+    i = cp.empty((B, H), dtype)
+    f = cp.empty((B, H), dtype)
+    g = cp.empty((B, H), dtype)
     o = cp.empty((B, H), dtype)
     dot_o = cp.empty((B, H), dtype)
-    sum_c2 = cp.empty((B,), dtype)
     c_centred2 = cp.empty((B, H), dtype)
-    c_squared = cp.empty((B,), dtype)
     c_std = cp.empty((B,), dtype)
     layer_norm_c = cp.empty((B, H), dtype)
-    sum_dot_c = cp.empty((B,), dtype)
-    dot_c_mean = cp.empty((B,), dtype)
-    dot_c_dot = cp.empty((B,), dtype)
-    dot_c_share = cp.empty((B,), dtype)
     h_tanh = cp.empty((B, H), dtype)
-    jvp_before_sum = kernel(
-        "jvp_before_sum", "rows", T * B, (4 * H),
-        w, sum_w,
-    )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
         w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
     )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", "rows", T * B, (4 * H),
-        dot_w, dot_sum_w,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", "rows", T * B, (4 * H),
+        w, dot_w, m_w, dot_m_w, s_w, dot_s_w,
     )
-    jvp_before2 = kernel(
-        "jvp_before2", "each", T * B, 1,
-        sum_w, dot_sum_w, m_w, dot_m_w,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", "rows", B, (4 * H),
+        u, m_u, s_u,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B * (4 * H), 1,
-        w, m_w, dot_w, dot_m_w, s_w_sum_arg, dot_s_w_sum_arg,
+    jvp_step_rows2 = kernel(
+        "jvp_step_rows2", "rows", B, H,
+        u_i_to_dot_u_o_U_o, parts, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf,
+        b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
+        c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", "rows", T * B, (4 * H),
-        s_w_sum_arg, s_w_sum,
+    jvp_step_rows3 = kernel(
+        "jvp_step_rows3", "rows", B, (4 * H),
+        dot_u, u, m_u, s_u, dot_m_u, dot_s_u,
     )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", "rows", T * B, (4 * H),
-        dot_s_w_sum_arg, dot_s_w_sum,
-    )
-    jvp_before4 = kernel(
-        "jvp_before4", "each", T * B, 1,
-        s_w_sum, dot_s_w_sum, s_w, dot_s_w,
-    )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", "rows", B, (4 * H),
-        u, sum_u,
-    )
-    jvp_step = kernel(
-        "jvp_step", "each", B * H, 1,
-        u_i_to_dot_u_o_U_o, parts, dot_u,
-    )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", "rows", B, (4 * H),
-        dot_u, dot_sum_u,
-    )
-    jvp_step2 = kernel(
-        "jvp_step2", "each", B, 1,
-        sum_u, dot_sum_u, m_u, dot_m_u,
-    )
-    jvp_step3 = kernel(
-        "jvp_step3", "each", B * (4 * H), 1,
-        u, m_u, dot_u, dot_m_u, s_u_sum_arg, dot_s_u_sum_arg,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", "rows", B, (4 * H),
-        s_u_sum_arg, s_u_sum,
-    )
-    jvp_step_sum4 = kernel(
-        "jvp_step_sum4", "rows", B, (4 * H),
-        dot_s_u_sum_arg, dot_s_u_sum,
-    )
-    jvp_step4 = kernel(
-        "jvp_step4", "each", B, 1,
-        s_u_sum, dot_s_u_sum, s_u, dot_s_u,
-    )
-    jvp_step5 = kernel(
-        "jvp_step5", "each", B * H, 1,
-        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
-        dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wf, gamma_uf, b_f, dot_gamma_wf, dot_gamma_uf,
-        dot_b_f, gamma_wg, gamma_ug, b_g, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wo, gamma_uo, b_o,
-        dot_gamma_wo, dot_gamma_uo, dot_b_o, c_rows, dot_c_rows, o, dot_o,
-    )
-    jvp_step_sum5 = kernel(
-        "jvp_step_sum5", "rows", B, H,
-        c_rows, sum_c2,
-    )
-    jvp_step_sum6 = kernel(
-        "jvp_step_sum6", "rows", B, H,
-        dot_c_rows, sum_dot_c,
-    )
-    jvp_step6 = kernel(
-        "jvp_step6", "each", B * H, 1,
-        c_rows, sum_c2, c_centred2,
-    )
-    jvp_step_sum7 = kernel(
-        "jvp_step_sum7", "rows", B, H,
-        c_centred2, c_squared,
-    )
-    jvp_step7 = kernel(
-        "jvp_step7", "each", B, 1,
-        c_squared, sum_dot_c, c_std, dot_c_mean,
-    )
-    jvp_step8 = kernel(
-        "jvp_step8", "each", B * H, 1,
-        c_centred2, c_std, gamma_c, beta_c, o, layer_norm_c, h_tanh, h_rows,
-    )
-    jvp_step_sum8 = kernel(
-        "jvp_step_sum8", "rows", B, H,
-        layer_norm_c, dot_c_rows, dot_c_dot,
-    )
-    jvp_step9 = kernel(
-        "jvp_step9", "each", B, 1,
-        dot_c_dot, dot_c_share,
-    )
-    jvp_step10 = kernel(
-        "jvp_step10", "each", B * H, 1,
-        dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh,
-        dot_o, o, dot_h_rows,
+    jvp_step_rows4 = kernel(
+        "jvp_step_rows4", "rows", B, H,
+        dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi, w,
+        m_w, s_w, gamma_ui, u, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f,
+        dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o,
+        gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c, dot_beta_c, gamma_c,
+        h_tanh, dot_o, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1500,18 +983,8 @@ def jvp_passes(size, dtype):
         product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
         # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
         product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
-        # m_w = mean(w)
-        jvp_before_sum()
         jvp_before()
-        # m_w = mean(w)
-        jvp_before_sum2()
-        jvp_before2()
-        jvp_before3()
-        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        jvp_before_sum3()
-        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        jvp_before_sum4()
-        jvp_before4()
+        jvp_before_rows()
 
     def loop():
         for t in range(T):
@@ -1521,32 +994,10 @@ def jvp_passes(size, dtype):
             product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
             # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
             product(dot_h_rows[t], U_i_to_U_o, parts)
-            # m_u = mean(u)
-            jvp_step_sum(t)
-            jvp_step(t)
-            # m_u = mean(u)
-            jvp_step_sum2(t)
-            jvp_step2(t)
-            jvp_step3(t)
-            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            jvp_step_sum3(t)
-            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            jvp_step_sum4(t)
-            jvp_step4(t)
-            jvp_step5(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            jvp_step_sum5(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            jvp_step_sum6(t)
-            jvp_step6(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            jvp_step_sum7(t)
-            jvp_step7(t)
-            jvp_step8(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            jvp_step_sum8(t)
-            jvp_step9(t)
-            jvp_step10(t)
+            jvp_step_rows(t)
+            jvp_step_rows2(t)
+            jvp_step_rows3(t)
+            jvp_step_rows4(t)
 
     def after():
         pass
@@ -1622,14 +1073,8 @@ def hvp_passes(size, dtype):
     w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
     dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
-    sum_w = cp.empty((T, B), dtype)
-    dot_sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
     dot_m_w = cp.empty((T, B), dtype)
-    s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    dot_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    s_w_sum = cp.empty((T, B), dtype)
-    dot_s_w_sum = cp.empty((T, B), dtype)
     dot_s_w_pre = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
@@ -1637,14 +1082,8 @@ def hvp_passes(size, dtype):
     u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
     parts = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((T, B, 4 * H), dtype)
-    sum_u = cp.empty((B,), dtype)
-    dot_sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((T, B), dtype)
     dot_m_u = cp.empty((T, B), dtype)
-    s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    dot_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    s_u_sum = cp.empty((B,), dtype)
-    dot_s_u_sum = cp.empty((B,), dtype)
     dot_s_u_pre = cp.empty((T, B), dtype)
     s_u = cp.empty((T, B), dtype)
     dot_s_u = cp.empty((T, B), dtype)
@@ -1660,128 +1099,46 @@ def hvp_passes(size, dtype):
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    sum_c2 = cp.empty((B,), dtype)
     c_centred2 = cp.empty((B, H), dtype)
-    c_squared = cp.empty((B,), dtype)
     c_std = cp.empty((T, B), dtype)
     layer_norm_c = cp.empty((T, B, H), dtype)
-    sum_dot_c = cp.empty((B,), dtype)
     dot_c_mean = cp.empty((T, B), dtype)
-    dot_c_dot = cp.empty((B,), dtype)
     dot_c_share = cp.empty((T, B), dtype)
     dot_c_std = cp.empty((T, B), dtype)
     dot_layer_norm_c = cp.empty((T, B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
     dot_h_tanh = cp.empty((T, B, H), dtype)
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", "rows", T * B, (4 * H),
-        w, sum_w,
-    )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
         w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
     )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", "rows", T * B, (4 * H),
-        dot_w, dot_sum_w,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", "rows", T * B, (4 * H),
+        w, dot_w, m_w, dot_m_w, dot_s_w_pre, s_w, dot_s_w,
     )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", "each", T * B, 1,
-        sum_w, dot_sum_w, m_w, dot_m_w,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", "rows", B, (4 * H),
+        u, m_u, s_u,
     )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B * (4 * H), 1,
-        w, m_w, dot_w, dot_m_w, s_w_sum_arg, dot_s_w_sum_arg,
+    hvp_forward_step_rows2 = kernel(
+        "hvp_forward_step_rows2", "rows", B, H,
+        u_i_to_dot_u_o_U_o, parts, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf,
+        b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
+        c_centred2, c_std, dot_c_std, layer_norm_c, h_tanh, h_rows,
     )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", "rows", T * B, (4 * H),
-        s_w_sum_arg, s_w_sum,
+    hvp_forward_step_rows3 = kernel(
+        "hvp_forward_step_rows3", "rows", B, (4 * H),
+        dot_u, u, m_u, s_u, dot_m_u, dot_s_u_pre, dot_s_u,
     )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", "rows", T * B, (4 * H),
-        dot_s_w_sum_arg, dot_s_w_sum,
-    )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", "each", T * B, 1,
-        s_w_sum, dot_s_w_sum, dot_s_w_pre, s_w, dot_s_w,
-    )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", "rows", B, (4 * H),
-        u, sum_u,
-    )
-    hvp_forward_step = kernel(
-        "hvp_forward_step", "each", B * H, 1,
-        u_i_to_dot_u_o_U_o, parts, dot_u,
-    )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", "rows", B, (4 * H),
-        dot_u, dot_sum_u,
-    )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", "each", B, 1,
-        sum_u, dot_sum_u, m_u, dot_m_u,
-    )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", "each", B * (4 * H), 1,
-        u, m_u, dot_u, dot_m_u, s_u_sum_arg, dot_s_u_sum_arg,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", "rows", B, (4 * H),
-        s_u_sum_arg, s_u_sum,
-    )
-    hvp_forward_step_sum4 = kernel(
-        "hvp_forward_step_sum4", "rows", B, (4 * H),
-        dot_s_u_sum_arg, dot_s_u_sum,
-    )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", "each", B, 1,
-        s_u_sum, dot_s_u_sum, dot_s_u_pre, s_u, dot_s_u,
-    )
-    hvp_forward_step5 = kernel(
-        "hvp_forward_step5", "each", B * H, 1,
-        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
-        dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wf, gamma_uf, b_f, dot_gamma_wf, dot_gamma_uf,
-        dot_b_f, gamma_wg, gamma_ug, b_g, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wo, gamma_uo, b_o,
-        dot_gamma_wo, dot_gamma_uo, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f,
-        dot_g_pre, g, dot_g, dot_o_pre, o, dot_o,
-    )
-    hvp_forward_step_sum5 = kernel(
-        "hvp_forward_step_sum5", "rows", B, H,
-        c_rows, sum_c2,
-    )
-    hvp_forward_step_sum6 = kernel(
-        "hvp_forward_step_sum6", "rows", B, H,
-        dot_c_rows, sum_dot_c,
-    )
-    hvp_forward_step6 = kernel(
-        "hvp_forward_step6", "each", B * H, 1,
-        c_rows, sum_c2, c_centred2,
-    )
-    hvp_forward_step_sum7 = kernel(
-        "hvp_forward_step_sum7", "rows", B, H,
-        c_centred2, c_squared,
-    )
-    hvp_forward_step7 = kernel(
-        "hvp_forward_step7", "each", B, 1,
-        c_squared, sum_dot_c, c_std, dot_c_mean, dot_c_std,
-    )
-    hvp_forward_step8 = kernel(
-        "hvp_forward_step8", "each", B * H, 1,
-        c_centred2, c_std, gamma_c, beta_c, o, layer_norm_c, h_tanh, h_rows,
-    )
-    hvp_forward_step_sum8 = kernel(
-        "hvp_forward_step_sum8", "rows", B, H,
-        layer_norm_c, dot_c_rows, dot_c_dot,
-    )
-    hvp_forward_step9 = kernel(
-        "hvp_forward_step9", "each", B, 1,
-        dot_c_dot, dot_c_share,
-    )
-    hvp_forward_step10 = kernel(
-        "hvp_forward_step10", "each", B * H, 1,
-        dot_c_rows, dot_c_mean, layer_norm_c, dot_c_share, dot_c_std, dot_gamma_c, dot_beta_c, gamma_c,
-        h_tanh, dot_o, o, dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h_rows,
+    hvp_forward_step_rows4 = kernel(
+        "hvp_forward_step_rows4", "rows", B, H,
+        dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi, w,
+        m_w, s_w, gamma_ui, u, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f,
+        dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o,
+        gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, dot_c_std, dot_gamma_c, dot_beta_c,
+        gamma_c, h_tanh, dot_i_pre, dot_i, dot_f_pre, dot_f, dot_g_pre, dot_g, dot_o_pre, dot_o, dot_c_mean,
+        dot_c_share, dot_layer_norm_c, dot_h_pre, dot_h_tanh, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1857,18 +1214,8 @@ def hvp_passes(size, dtype):
         product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
         # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
         product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
-        # m_w = mean(w)
-        hvp_forward_before_sum()
         hvp_forward_before()
-        # m_w = mean(w)
-        hvp_forward_before_sum2()
-        hvp_forward_before2()
-        hvp_forward_before3()
-        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        hvp_forward_before_sum3()
-        # s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        hvp_forward_before_sum4()
-        hvp_forward_before4()
+        hvp_forward_before_rows()
 
     def loop():
         for t in range(T):
@@ -1878,32 +1225,10 @@ def hvp_passes(size, dtype):
             product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
             # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
             product(dot_h_rows[t], U_i_to_U_o, parts)
-            # m_u = mean(u)
-            hvp_forward_step_sum(t)
-            hvp_forward_step(t)
-            # m_u = mean(u)
-            hvp_forward_step_sum2(t)
-            hvp_forward_step2(t)
-            hvp_forward_step3(t)
-            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            hvp_forward_step_sum3(t)
-            # s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            hvp_forward_step_sum4(t)
-            hvp_forward_step4(t)
-            hvp_forward_step5(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_forward_step_sum5(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_forward_step_sum6(t)
-            hvp_forward_step6(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_forward_step_sum7(t)
-            hvp_forward_step7(t)
-            hvp_forward_step8(t)
-            # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_forward_step_sum8(t)
-            hvp_forward_step9(t)
-            hvp_forward_step10(t)
+            hvp_forward_step_rows(t)
+            hvp_forward_step_rows2(t)
+            hvp_forward_step_rows3(t)
+            hvp_forward_step_rows4(t)
 
     def after():
         pass
@@ -1919,23 +1244,12 @@ def hvp_passes(size, dtype):
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    sum_c = cp.empty((T, B), dtype)
     c_standard = cp.empty((T, B, H), dtype)
     d_dot_h_pre = cp.empty((T, B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_dot_layer_norm_c = cp.empty((B, H), dtype)
-    d_dot_layer_norm_c_by_dot_c_std = cp.empty((B, H), dtype)
-    d_dot_c_std = cp.empty((B,), dtype)
-    d_dot_c_share_dot_layer_norm_c = cp.empty((B,), dtype)
-    d_dot_c_dot = cp.empty((B,), dtype)
-    d_dot_c_mean_dot_layer_norm_c = cp.empty((B,), dtype)
-    d_sum_dot_c = cp.empty((B,), dtype)
     d_layer_norm_c = cp.empty((B, H), dtype)
     d_dot_c = cp.empty((B, H), dtype)
-    sum_d_layer_norm_c = cp.empty((B,), dtype)
-    d_layer_norm_c_mean = cp.empty((B,), dtype)
-    d_layer_norm_c_dot = cp.empty((B,), dtype)
-    d_layer_norm_c_share = cp.empty((B,), dtype)
     d_dot_o_pre = cp.empty((T, B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
     d_dot_g = cp.empty((B, H), dtype)
@@ -1947,59 +1261,22 @@ def hvp_passes(size, dtype):
     d_dot_i = cp.empty((B, H), dtype)
     d_dot_i_pre = cp.empty((T, B, H), dtype)
     d_i_pre = cp.empty((T, B, H), dtype)
-    d_dot_i_pre_by_dot_s_u = cp.empty((B, H), dtype)
-    d_dot_s_u_dot_i_pre = cp.empty((B,), dtype)
-    d_dot_f_pre_by_dot_s_u = cp.empty((B, H), dtype)
-    d_dot_s_u_dot_f_pre = cp.empty((B,), dtype)
-    d_dot_g_pre_by_dot_s_u = cp.empty((B, H), dtype)
-    d_dot_s_u_dot_g_pre = cp.empty((B,), dtype)
-    d_dot_o_pre_by_dot_s_u = cp.empty((B, H), dtype)
-    d_dot_s_u_dot_o_pre = cp.empty((B,), dtype)
-    d_dot_s_u = cp.empty((B,), dtype)
-    d_i_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_i_pre = cp.empty((B,), dtype)
-    d_dot_i_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_dot_i_pre = cp.empty((B,), dtype)
-    d_f_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_f_pre = cp.empty((B,), dtype)
-    d_dot_f_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_dot_f_pre = cp.empty((B,), dtype)
-    d_g_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_g_pre = cp.empty((B,), dtype)
-    d_dot_g_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_dot_g_pre = cp.empty((B,), dtype)
-    d_o_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_o_pre = cp.empty((B,), dtype)
-    d_dot_o_pre_by_s_u = cp.empty((B, H), dtype)
-    d_s_u_dot_o_pre = cp.empty((B,), dtype)
     d_dot_s_u_sum = cp.empty((B,), dtype)
     d_s_u_sum = cp.empty((B,), dtype)
     d_dot_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
     d_s_u_sum_arg = cp.empty((B, 4 * H), dtype)
-    d_dot_s_u_sum_arg_by_dot_m_u = cp.empty((B, 4 * H), dtype)
-    d_dot_m_u_dot_s_u_sum_arg = cp.empty((B,), dtype)
     d_dot_m_u_dot_i_pre = cp.empty((B,), dtype)
     d_dot_m_u_dot_f_pre = cp.empty((B,), dtype)
     d_dot_m_u_dot_g_pre = cp.empty((B,), dtype)
     d_dot_m_u_dot_o_pre = cp.empty((B,), dtype)
-    d_s_u_sum_arg_by_m_u = cp.empty((B, 4 * H), dtype)
-    d_m_u_s_u_sum_arg = cp.empty((B,), dtype)
-    d_dot_s_u_sum_arg_by_m_u = cp.empty((B, 4 * H), dtype)
-    d_m_u_dot_s_u_sum_arg = cp.empty((B,), dtype)
     d_m_u_i_pre = cp.empty((B,), dtype)
-    d_dot_i_pre_by_m_u = cp.empty((B, H), dtype)
     d_m_u_dot_i_pre = cp.empty((B,), dtype)
     d_m_u_f_pre = cp.empty((B,), dtype)
-    d_dot_f_pre_by_m_u = cp.empty((B, H), dtype)
     d_m_u_dot_f_pre = cp.empty((B,), dtype)
     d_m_u_g_pre = cp.empty((B,), dtype)
-    d_dot_g_pre_by_m_u = cp.empty((B, H), dtype)
     d_m_u_dot_g_pre = cp.empty((B,), dtype)
     d_m_u_o_pre = cp.empty((B,), dtype)
-    d_dot_o_pre_by_m_u = cp.empty((B, H), dtype)
     d_m_u_dot_o_pre = cp.empty((B,), dtype)
-    d_dot_sum_u = cp.empty((B,), dtype)
-    d_sum_u = cp.empty((B,), dtype)
     d_dot_u = cp.empty((B, 4 * H), dtype)
     d_u = cp.empty((B, 4 * H), dtype)
     d_u_i_to_d_dot_u_o = cp.empty((T, B, 8 * H), dtype)
@@ -2007,58 +1284,22 @@ def hvp_passes(size, dtype):
     parts3 = cp.empty((B, 2 * H), dtype)
     parts4 = cp.empty((B, 2 * H), dtype)
     parts5 = cp.empty((B, 2 * H), dtype)
-    d_dot_i_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
-    d_dot_s_w_dot_i_pre = cp.empty((T, B), dtype)
-    d_dot_f_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
-    d_dot_s_w_dot_f_pre = cp.empty((T, B), dtype)
-    d_dot_g_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
-    d_dot_s_w_dot_g_pre = cp.empty((T, B), dtype)
-    d_dot_o_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
-    d_dot_s_w_dot_o_pre = cp.empty((T, B), dtype)
-    d_i_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_i_pre = cp.empty((T, B), dtype)
-    d_dot_i_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_dot_i_pre = cp.empty((T, B), dtype)
-    d_f_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_f_pre = cp.empty((T, B), dtype)
-    d_dot_f_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_dot_f_pre = cp.empty((T, B), dtype)
-    d_g_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_g_pre = cp.empty((T, B), dtype)
-    d_dot_g_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_dot_g_pre = cp.empty((T, B), dtype)
-    d_o_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_o_pre = cp.empty((T, B), dtype)
-    d_dot_o_pre_by_s_w = cp.empty((T, B, H), dtype)
-    d_s_w_dot_o_pre = cp.empty((T, B), dtype)
     d_dot_s_w_sum = cp.empty((T, B), dtype)
     d_s_w_sum = cp.empty((T, B), dtype)
     d_dot_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
     d_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
-    d_dot_s_w_sum_arg_by_dot_m_w = cp.empty((T, B, 4 * H), dtype)
-    d_dot_m_w_dot_s_w_sum_arg = cp.empty((T, B), dtype)
     d_dot_m_w_dot_i_pre = cp.empty((T, B), dtype)
     d_dot_m_w_dot_f_pre = cp.empty((T, B), dtype)
     d_dot_m_w_dot_g_pre = cp.empty((T, B), dtype)
     d_dot_m_w_dot_o_pre = cp.empty((T, B), dtype)
-    d_s_w_sum_arg_by_m_w = cp.empty((T, B, 4 * H), dtype)
-    d_m_w_s_w_sum_arg = cp.empty((T, B), dtype)
-    d_dot_s_w_sum_arg_by_m_w = cp.empty((T, B, 4 * H), dtype)
-    d_m_w_dot_s_w_sum_arg = cp.empty((T, B), dtype)
     d_m_w_i_pre = cp.empty((T, B), dtype)
-    d_dot_i_pre_by_m_w = cp.empty((T, B, H), dtype)
     d_m_w_dot_i_pre = cp.empty((T, B), dtype)
     d_m_w_f_pre = cp.empty((T, B), dtype)
-    d_dot_f_pre_by_m_w = cp.empty((T, B, H), dtype)
     d_m_w_dot_f_pre = cp.empty((T, B), dtype)
     d_m_w_g_pre = cp.empty((T, B), dtype)
-    d_dot_g_pre_by_m_w = cp.empty((T, B, H), dtype)
     d_m_w_dot_g_pre = cp.empty((T, B), dtype)
     d_m_w_o_pre = cp.empty((T, B), dtype)
-    d_dot_o_pre_by_m_w = cp.empty((T, B, H), dtype)
     d_m_w_dot_o_pre = cp.empty((T, B), dtype)
-    d_dot_sum_w = cp.empty((T, B), dtype)
-    d_sum_w = cp.empty((T, B), dtype)
     d_dot_w = cp.empty((T, B, 4 * H), dtype)
     d_w = cp.empty((T, B, 4 * H), dtype)
     d_w_i_to_d_dot_w_o = cp.empty((T, B, 8 * H), dtype)
@@ -2135,360 +1376,69 @@ def hvp_passes(size, dtype):
     d_gamma_wo = cp.empty((H,), dtype)
     d_gamma_uo = cp.empty((H,), dtype)
     d_gamma_c = cp.empty((H,), dtype)
-    hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", "rows", T * B, H,
-        c_rows, sum_c,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", "rows", T * B, H,
+        c_rows, dot_c_std, c_standard,
     )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B * H, 1,
-        c_rows, sum_c, dot_c_std, c_standard,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B, H,
+        dy, d_dot_h_prev_rows, o, dot_h_pre, h_tanh, d_h_prev_rows, dot_o, gamma_c, dot_c_rows, dot_c_mean,
+        layer_norm_c, dot_c_share, dot_c_std, dot_o_pre, dot_h_tanh, gamma_uo, u, m_u, s_u, dot_gamma_uo,
+        dot_u, dot_m_u, dot_s_u, dot_gamma_c, d_dot_c_prev_rows, i, g, c_rows, f, gamma_ui, gamma_uf,
+        gamma_ug, dot_gamma_ui, dot_gamma_uf, dot_gamma_ug, d_c_prev_rows, c_std, c_standard, dot_g_pre,
+        dot_i, dot_f_pre, dot_i_pre, dot_g, dot_f, dot_s_u_pre, d_dot_h_pre, d_h_pre, d_dot_layer_norm_c,
+        d_dot_o_pre, d_o_pre, d_dot_m_u_dot_o_pre, d_m_u_o_pre, d_m_u_dot_o_pre, d_layer_norm_c, d_dot_c,
+        d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre, d_dot_m_u_dot_i_pre,
+        d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre, d_m_u_dot_i_pre, d_m_u_dot_f_pre, d_m_u_dot_g_pre,
+        d_dot_s_u_sum, d_g_pre, d_f_pre, d_i_pre, d_m_u_i_pre, d_m_u_f_pre, d_m_u_g_pre, d_s_u_sum,
+    )
+    hvp_backward_step_rows2 = kernel(
+        "hvp_backward_step_rows2", "rows", B, (4 * H),
+        d_dot_s_u_sum, d_s_u_sum, u, m_u, dot_u, dot_m_u, d_dot_m_u_dot_i_pre, s_u, d_dot_m_u_dot_f_pre,
+        d_dot_m_u_dot_g_pre, d_dot_m_u_dot_o_pre, d_m_u_i_pre, d_m_u_dot_i_pre, d_m_u_f_pre,
+        d_m_u_dot_f_pre, d_m_u_g_pre, d_m_u_dot_g_pre, d_m_u_o_pre, d_m_u_dot_o_pre, d_dot_s_u_sum_arg,
+        d_s_u_sum_arg, d_dot_u, d_u,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, o, dot_h_pre, h_tanh, d_h_prev_rows, dot_o, gamma_c, dot_c_rows, dot_c_mean,
-        layer_norm_c, dot_c_share, dot_c_std, dot_o_pre, dot_h_tanh, gamma_uo, u, m_u, s_u, dot_gamma_uo,
-        dot_u, dot_m_u, dot_s_u, d_dot_h_pre, d_h_pre, d_dot_layer_norm_c, d_dot_layer_norm_c_by_dot_c_std,
-        d_dot_o_pre, d_o_pre, d_dot_o_pre_by_dot_s_u, d_o_pre_by_s_u, d_dot_o_pre_by_s_u, d_dot_o_pre_by_m_u,
-    )
-    hvp_backward_step_sum = kernel(
-        "hvp_backward_step_sum", "rows", B, H,
-        d_dot_layer_norm_c_by_dot_c_std, d_dot_c_std,
-    )
-    hvp_backward_step_sum2 = kernel(
-        "hvp_backward_step_sum2", "rows", B, H,
-        d_dot_layer_norm_c, layer_norm_c, d_dot_c_share_dot_layer_norm_c,
-    )
-    hvp_backward_step_sum3 = kernel(
-        "hvp_backward_step_sum3", "rows", B, H,
-        d_dot_layer_norm_c, d_dot_c_mean_dot_layer_norm_c,
-    )
-    hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", "rows", B, H,
-        d_dot_o_pre_by_dot_s_u, d_dot_s_u_dot_o_pre,
-    )
-    hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", "rows", B, H,
-        d_o_pre_by_s_u, d_s_u_o_pre,
-    )
-    hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", "rows", B, H,
-        d_dot_o_pre_by_s_u, d_s_u_dot_o_pre,
-    )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", "rows", B, H,
-        d_dot_o_pre, gamma_uo, d_dot_m_u_dot_o_pre,
-    )
-    hvp_backward_step_sum8 = kernel(
-        "hvp_backward_step_sum8", "rows", B, H,
-        d_o_pre, gamma_uo, d_m_u_o_pre,
-    )
-    hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", "rows", B, H,
-        d_dot_o_pre_by_m_u, d_m_u_dot_o_pre,
-    )
-    hvp_backward_step2 = kernel(
-        "hvp_backward_step2", "each", B, 1,
-        d_dot_c_share_dot_layer_norm_c, dot_c_std, d_dot_c_mean_dot_layer_norm_c, d_dot_c_dot, d_sum_dot_c,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", "each", B * H, 1,
-        d_dot_c_dot, dot_c_rows, d_dot_layer_norm_c, dot_c_share, dot_c_std, d_h_pre, gamma_c, d_dot_h_pre,
-        dot_gamma_c, d_dot_c_prev_rows, d_sum_dot_c, layer_norm_c, i, g, c_rows, f, gamma_ui, u, m_u, s_u,
-        gamma_uf, gamma_ug, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_gamma_uf, dot_gamma_ug,
-        d_layer_norm_c, d_dot_c, d_dot_g, d_dot_g_pre, d_dot_f, d_dot_f_pre, d_dot_i, d_dot_i_pre,
-        d_dot_i_pre_by_dot_s_u, d_dot_f_pre_by_dot_s_u, d_dot_g_pre_by_dot_s_u, d_dot_i_pre_by_s_u,
-        d_dot_f_pre_by_s_u, d_dot_g_pre_by_s_u, d_dot_i_pre_by_m_u, d_dot_f_pre_by_m_u, d_dot_g_pre_by_m_u,
-    )
-    hvp_backward_step_sum10 = kernel(
-        "hvp_backward_step_sum10", "rows", B, H,
-        d_layer_norm_c, sum_d_layer_norm_c,
-    )
-    hvp_backward_step_sum11 = kernel(
-        "hvp_backward_step_sum11", "rows", B, H,
-        layer_norm_c, d_layer_norm_c, d_layer_norm_c_dot,
-    )
-    hvp_backward_step_sum12 = kernel(
-        "hvp_backward_step_sum12", "rows", B, H,
-        d_dot_i_pre_by_dot_s_u, d_dot_s_u_dot_i_pre,
-    )
-    hvp_backward_step_sum13 = kernel(
-        "hvp_backward_step_sum13", "rows", B, H,
-        d_dot_f_pre_by_dot_s_u, d_dot_s_u_dot_f_pre,
-    )
-    hvp_backward_step_sum14 = kernel(
-        "hvp_backward_step_sum14", "rows", B, H,
-        d_dot_g_pre_by_dot_s_u, d_dot_s_u_dot_g_pre,
-    )
-    hvp_backward_step_sum15 = kernel(
-        "hvp_backward_step_sum15", "rows", B, H,
-        d_dot_i_pre_by_s_u, d_s_u_dot_i_pre,
-    )
-    hvp_backward_step_sum16 = kernel(
-        "hvp_backward_step_sum16", "rows", B, H,
-        d_dot_f_pre_by_s_u, d_s_u_dot_f_pre,
-    )
-    hvp_backward_step_sum17 = kernel(
-        "hvp_backward_step_sum17", "rows", B, H,
-        d_dot_g_pre_by_s_u, d_s_u_dot_g_pre,
-    )
-    hvp_backward_step_sum18 = kernel(
-        "hvp_backward_step_sum18", "rows", B, H,
-        d_dot_i_pre, gamma_ui, d_dot_m_u_dot_i_pre,
-    )
-    hvp_backward_step_sum19 = kernel(
-        "hvp_backward_step_sum19", "rows", B, H,
-        d_dot_f_pre, gamma_uf, d_dot_m_u_dot_f_pre,
-    )
-    hvp_backward_step_sum20 = kernel(
-        "hvp_backward_step_sum20", "rows", B, H,
-        d_dot_g_pre, gamma_ug, d_dot_m_u_dot_g_pre,
-    )
-    hvp_backward_step_sum21 = kernel(
-        "hvp_backward_step_sum21", "rows", B, H,
-        d_dot_i_pre_by_m_u, d_m_u_dot_i_pre,
-    )
-    hvp_backward_step_sum22 = kernel(
-        "hvp_backward_step_sum22", "rows", B, H,
-        d_dot_f_pre_by_m_u, d_m_u_dot_f_pre,
-    )
-    hvp_backward_step_sum23 = kernel(
-        "hvp_backward_step_sum23", "rows", B, H,
-        d_dot_g_pre_by_m_u, d_m_u_dot_g_pre,
-    )
-    hvp_backward_step4 = kernel(
-        "hvp_backward_step4", "each", B, 1,
-        sum_d_layer_norm_c, d_layer_norm_c_dot, d_dot_s_u_dot_i_pre, d_dot_s_u_dot_f_pre,
-        d_dot_s_u_dot_g_pre, d_dot_s_u_dot_o_pre, s_u, d_layer_norm_c_mean, d_layer_norm_c_share, d_dot_s_u,
-        d_dot_s_u_sum,
-    )
-    hvp_backward_step5 = kernel(
-        "hvp_backward_step5", "each", B * H, 1,
-        d_c_prev_rows, d_layer_norm_c, d_layer_norm_c_mean, layer_norm_c, d_layer_norm_c_share, c_std,
-        c_standard, d_dot_c_std, d_dot_g, dot_g_pre, g, i, d_dot_c, dot_i, d_dot_f, dot_f_pre, f, c_rows,
-        dot_c_rows, d_dot_i, dot_i_pre, dot_g, gamma_ui, u, m_u, s_u, gamma_uf, gamma_ug, dot_f, d_g_pre,
-        d_f_pre, d_i_pre, d_i_pre_by_s_u, d_f_pre_by_s_u, d_g_pre_by_s_u,
-    )
-    hvp_backward_step_sum24 = kernel(
-        "hvp_backward_step_sum24", "rows", B, H,
-        d_i_pre_by_s_u, d_s_u_i_pre,
-    )
-    hvp_backward_step_sum25 = kernel(
-        "hvp_backward_step_sum25", "rows", B, H,
-        d_f_pre_by_s_u, d_s_u_f_pre,
-    )
-    hvp_backward_step_sum26 = kernel(
-        "hvp_backward_step_sum26", "rows", B, H,
-        d_g_pre_by_s_u, d_s_u_g_pre,
-    )
-    hvp_backward_step_sum27 = kernel(
-        "hvp_backward_step_sum27", "rows", B, H,
-        d_i_pre, gamma_ui, d_m_u_i_pre,
-    )
-    hvp_backward_step_sum28 = kernel(
-        "hvp_backward_step_sum28", "rows", B, H,
-        d_f_pre, gamma_uf, d_m_u_f_pre,
-    )
-    hvp_backward_step_sum29 = kernel(
-        "hvp_backward_step_sum29", "rows", B, H,
-        d_g_pre, gamma_ug, d_m_u_g_pre,
-    )
-    hvp_backward_step6 = kernel(
-        "hvp_backward_step6", "each", B, 1,
-        d_dot_s_u, dot_s_u_pre, s_u, d_s_u_i_pre, d_s_u_dot_i_pre, d_s_u_f_pre, d_s_u_dot_f_pre,
-        d_s_u_g_pre, d_s_u_dot_g_pre, d_s_u_o_pre, d_s_u_dot_o_pre, d_s_u_sum,
-    )
-    hvp_backward_step7 = kernel(
-        "hvp_backward_step7", "each", B * (4 * H), 1,
-        d_dot_s_u_sum, d_s_u_sum, u, m_u, dot_u, dot_m_u, d_dot_s_u_sum_arg, d_s_u_sum_arg,
-        d_dot_s_u_sum_arg_by_dot_m_u, d_s_u_sum_arg_by_m_u, d_dot_s_u_sum_arg_by_m_u,
-    )
-    hvp_backward_step_sum30 = kernel(
-        "hvp_backward_step_sum30", "rows", B, (4 * H),
-        d_dot_s_u_sum_arg_by_dot_m_u, d_dot_m_u_dot_s_u_sum_arg,
-    )
-    hvp_backward_step_sum31 = kernel(
-        "hvp_backward_step_sum31", "rows", B, (4 * H),
-        d_s_u_sum_arg_by_m_u, d_m_u_s_u_sum_arg,
-    )
-    hvp_backward_step_sum32 = kernel(
-        "hvp_backward_step_sum32", "rows", B, (4 * H),
-        d_dot_s_u_sum_arg_by_m_u, d_m_u_dot_s_u_sum_arg,
-    )
-    hvp_backward_step8 = kernel(
-        "hvp_backward_step8", "each", B, 1,
-        d_dot_m_u_dot_s_u_sum_arg, d_dot_m_u_dot_i_pre, s_u, d_dot_m_u_dot_f_pre, d_dot_m_u_dot_g_pre,
-        d_dot_m_u_dot_o_pre, d_m_u_s_u_sum_arg, d_m_u_dot_s_u_sum_arg, d_m_u_i_pre, d_m_u_dot_i_pre,
-        d_m_u_f_pre, d_m_u_dot_f_pre, d_m_u_g_pre, d_m_u_dot_g_pre, d_m_u_o_pre, d_m_u_dot_o_pre,
-        d_dot_sum_u, d_sum_u,
-    )
-    hvp_backward_step9 = kernel(
-        "hvp_backward_step9", "each", B * (4 * H), 1,
-        d_dot_sum_u, d_dot_s_u_sum_arg, u, m_u, d_sum_u, d_s_u_sum_arg, dot_u, dot_m_u, d_dot_u, d_u,
-    )
-    hvp_backward_step10 = kernel(
-        "hvp_backward_step10", "each", B * H, 1,
         d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u, d_dot_g_pre, gamma_ug,
         d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf, d_dot_i_pre, gamma_ui, d_i_pre,
         dot_gamma_ui, d_u_i_to_d_dot_u_o,
     )
-    hvp_backward_step11 = kernel(
-        "hvp_backward_step11", "each", B * H, 1,
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * H, 1,
         parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", "rows", T * B, H,
-        d_dot_i_pre, gamma_wi, d_dot_m_w_dot_i_pre,
-    )
-    hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", "rows", T * B, H,
-        d_dot_f_pre, gamma_wf, d_dot_m_w_dot_f_pre,
-    )
-    hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", "rows", T * B, H,
-        d_dot_g_pre, gamma_wg, d_dot_m_w_dot_g_pre,
-    )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", "rows", T * B, H,
-        d_dot_o_pre, gamma_wo, d_dot_m_w_dot_o_pre,
-    )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", "rows", T * B, H,
-        d_i_pre, gamma_wi, d_m_w_i_pre,
-    )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", "rows", T * B, H,
-        d_f_pre, gamma_wf, d_m_w_f_pre,
-    )
-    hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", "rows", T * B, H,
-        d_g_pre, gamma_wg, d_m_w_g_pre,
-    )
-    hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", "rows", T * B, H,
-        d_o_pre, gamma_wo, d_m_w_o_pre,
-    )
-    hvp_backward_after_sum9 = kernel(
-        "hvp_backward_after_sum9", "columns", H, T * B,
+        "hvp_backward_after_sum", "columns", H, T * B,
         d_h_pre, layer_norm_c, d_gamma_c_h_pre,
     )
-    hvp_backward_after_sum10 = kernel(
-        "hvp_backward_after_sum10", "columns", H, T * B,
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "columns", H, T * B,
         d_dot_h_pre, dot_layer_norm_c, d_gamma_c_dot_h_pre,
     )
-    hvp_backward_after = kernel(
-        "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_i_pre, gamma_wi, w, m_w, s_w, d_dot_f_pre, gamma_wf, d_dot_g_pre, gamma_wg, d_dot_o_pre,
-        gamma_wo, d_i_pre, dot_gamma_wi, dot_w, dot_m_w, dot_s_w, d_f_pre, dot_gamma_wf, d_g_pre,
-        dot_gamma_wg, d_o_pre, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u, d_dot_i_pre_by_dot_s_w,
-        d_dot_f_pre_by_dot_s_w, d_dot_g_pre_by_dot_s_w, d_dot_o_pre_by_dot_s_w, d_i_pre_by_s_w,
-        d_dot_i_pre_by_s_w, d_f_pre_by_s_w, d_dot_f_pre_by_s_w, d_g_pre_by_s_w, d_dot_g_pre_by_s_w,
-        d_o_pre_by_s_w, d_dot_o_pre_by_s_w, d_dot_i_pre_by_m_w, d_dot_f_pre_by_m_w, d_dot_g_pre_by_m_w,
-        d_dot_o_pre_by_m_w, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui,
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", "rows", T * B, H,
+        d_dot_i_pre, gamma_wi, d_dot_f_pre, gamma_wf, d_dot_g_pre, gamma_wg, d_dot_o_pre, gamma_wo, d_i_pre,
+        d_f_pre, d_g_pre, d_o_pre, w, m_w, s_w, dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_wf,
+        dot_gamma_wg, dot_gamma_wo, u, m_u, s_u, dot_u, dot_m_u, dot_s_u, dot_s_w_pre, d_dot_m_w_dot_i_pre,
+        d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre, d_dot_m_w_dot_o_pre, d_m_w_i_pre, d_m_w_f_pre,
+        d_m_w_g_pre, d_m_w_o_pre, d_i_pre_by_gamma_wi, d_dot_i_pre_by_gamma_wi, d_i_pre_by_gamma_ui,
         d_dot_i_pre_by_gamma_ui, d_f_pre_by_gamma_wf, d_dot_f_pre_by_gamma_wf, d_f_pre_by_gamma_uf,
         d_dot_f_pre_by_gamma_uf, d_g_pre_by_gamma_wg, d_dot_g_pre_by_gamma_wg, d_g_pre_by_gamma_ug,
         d_dot_g_pre_by_gamma_ug, d_o_pre_by_gamma_wo, d_dot_o_pre_by_gamma_wo, d_o_pre_by_gamma_uo,
-        d_dot_o_pre_by_gamma_uo,
+        d_dot_o_pre_by_gamma_uo, d_m_w_dot_i_pre, d_m_w_dot_f_pre, d_m_w_dot_g_pre, d_m_w_dot_o_pre,
+        d_dot_s_w_sum, d_s_w_sum,
     )
-    hvp_backward_after_sum11 = kernel(
-        "hvp_backward_after_sum11", "rows", T * B, H,
-        d_dot_i_pre_by_dot_s_w, d_dot_s_w_dot_i_pre,
+    hvp_backward_after_rows2 = kernel(
+        "hvp_backward_after_rows2", "rows", T * B, (4 * H),
+        d_dot_s_w_sum, d_s_w_sum, w, m_w, dot_w, dot_m_w, d_dot_m_w_dot_i_pre, s_w, d_dot_m_w_dot_f_pre,
+        d_dot_m_w_dot_g_pre, d_dot_m_w_dot_o_pre, d_m_w_i_pre, d_m_w_dot_i_pre, d_m_w_f_pre,
+        d_m_w_dot_f_pre, d_m_w_g_pre, d_m_w_dot_g_pre, d_m_w_o_pre, d_m_w_dot_o_pre, d_dot_s_w_sum_arg,
+        d_s_w_sum_arg, d_dot_w, d_w,
     )
-    hvp_backward_after_sum12 = kernel(
-        "hvp_backward_after_sum12", "rows", T * B, H,
-        d_dot_f_pre_by_dot_s_w, d_dot_s_w_dot_f_pre,
-    )
-    hvp_backward_after_sum13 = kernel(
-        "hvp_backward_after_sum13", "rows", T * B, H,
-        d_dot_g_pre_by_dot_s_w, d_dot_s_w_dot_g_pre,
-    )
-    hvp_backward_after_sum14 = kernel(
-        "hvp_backward_after_sum14", "rows", T * B, H,
-        d_dot_o_pre_by_dot_s_w, d_dot_s_w_dot_o_pre,
-    )
-    hvp_backward_after_sum15 = kernel(
-        "hvp_backward_after_sum15", "rows", T * B, H,
-        d_i_pre_by_s_w, d_s_w_i_pre,
-    )
-    hvp_backward_after_sum16 = kernel(
-        "hvp_backward_after_sum16", "rows", T * B, H,
-        d_dot_i_pre_by_s_w, d_s_w_dot_i_pre,
-    )
-    hvp_backward_after_sum17 = kernel(
-        "hvp_backward_after_sum17", "rows", T * B, H,
-        d_f_pre_by_s_w, d_s_w_f_pre,
-    )
-    hvp_backward_after_sum18 = kernel(
-        "hvp_backward_after_sum18", "rows", T * B, H,
-        d_dot_f_pre_by_s_w, d_s_w_dot_f_pre,
-    )
-    hvp_backward_after_sum19 = kernel(
-        "hvp_backward_after_sum19", "rows", T * B, H,
-        d_g_pre_by_s_w, d_s_w_g_pre,
-    )
-    hvp_backward_after_sum20 = kernel(
-        "hvp_backward_after_sum20", "rows", T * B, H,
-        d_dot_g_pre_by_s_w, d_s_w_dot_g_pre,
-    )
-    hvp_backward_after_sum21 = kernel(
-        "hvp_backward_after_sum21", "rows", T * B, H,
-        d_o_pre_by_s_w, d_s_w_o_pre,
-    )
-    hvp_backward_after_sum22 = kernel(
-        "hvp_backward_after_sum22", "rows", T * B, H,
-        d_dot_o_pre_by_s_w, d_s_w_dot_o_pre,
-    )
-    hvp_backward_after_sum23 = kernel(
-        "hvp_backward_after_sum23", "rows", T * B, H,
-        d_dot_i_pre_by_m_w, d_m_w_dot_i_pre,
-    )
-    hvp_backward_after_sum24 = kernel(
-        "hvp_backward_after_sum24", "rows", T * B, H,
-        d_dot_f_pre_by_m_w, d_m_w_dot_f_pre,
-    )
-    hvp_backward_after_sum25 = kernel(
-        "hvp_backward_after_sum25", "rows", T * B, H,
-        d_dot_g_pre_by_m_w, d_m_w_dot_g_pre,
-    )
-    hvp_backward_after_sum26 = kernel(
-        "hvp_backward_after_sum26", "rows", T * B, H,
-        d_dot_o_pre_by_m_w, d_m_w_dot_o_pre,
-    )
-    hvp_backward_after2 = kernel(
-        "hvp_backward_after2", "each", T * B, 1,
-        d_dot_s_w_dot_i_pre, d_dot_s_w_dot_f_pre, d_dot_s_w_dot_g_pre, d_dot_s_w_dot_o_pre, dot_s_w_pre,
-        s_w, d_s_w_i_pre, d_s_w_dot_i_pre, d_s_w_f_pre, d_s_w_dot_f_pre, d_s_w_g_pre, d_s_w_dot_g_pre,
-        d_s_w_o_pre, d_s_w_dot_o_pre, d_dot_s_w_sum, d_s_w_sum,
-    )
-    hvp_backward_after3 = kernel(
-        "hvp_backward_after3", "each", T * B * (4 * H), 1,
-        d_dot_s_w_sum, d_s_w_sum, w, m_w, dot_w, dot_m_w, d_dot_s_w_sum_arg, d_s_w_sum_arg,
-        d_dot_s_w_sum_arg_by_dot_m_w, d_s_w_sum_arg_by_m_w, d_dot_s_w_sum_arg_by_m_w,
-    )
-    hvp_backward_after_sum27 = kernel(
-        "hvp_backward_after_sum27", "rows", T * B, (4 * H),
-        d_dot_s_w_sum_arg_by_dot_m_w, d_dot_m_w_dot_s_w_sum_arg,
-    )
-    hvp_backward_after_sum28 = kernel(
-        "hvp_backward_after_sum28", "rows", T * B, (4 * H),
-        d_s_w_sum_arg_by_m_w, d_m_w_s_w_sum_arg,
-    )
-    hvp_backward_after_sum29 = kernel(
-        "hvp_backward_after_sum29", "rows", T * B, (4 * H),
-        d_dot_s_w_sum_arg_by_m_w, d_m_w_dot_s_w_sum_arg,
-    )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", "each", T * B, 1,
-        d_dot_m_w_dot_s_w_sum_arg, d_dot_m_w_dot_i_pre, s_w, d_dot_m_w_dot_f_pre, d_dot_m_w_dot_g_pre,
-        d_dot_m_w_dot_o_pre, d_m_w_s_w_sum_arg, d_m_w_dot_s_w_sum_arg, d_m_w_i_pre, d_m_w_dot_i_pre,
-        d_m_w_f_pre, d_m_w_dot_f_pre, d_m_w_g_pre, d_m_w_dot_g_pre, d_m_w_o_pre, d_m_w_dot_o_pre,
-        d_dot_sum_w, d_sum_w,
-    )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", "each", T * B * (4 * H), 1,
-        d_dot_sum_w, d_dot_s_w_sum_arg, w, m_w, d_sum_w, d_s_w_sum_arg, dot_w, dot_m_w, d_dot_w, d_w,
-    )
-    hvp_backward_after6 = kernel(
-        "hvp_backward_after6", "each", T * B * H, 1,
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * H, 1,
         d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w, d_dot_g_pre, gamma_wg,
         d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf, d_dot_i_pre, gamma_wi, d_i_pre,
         dot_gamma_wi, d_w_i_to_d_dot_w_o,
@@ -2541,86 +1491,13 @@ def hvp_passes(size, dtype):
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        hvp_backward_before_sum()
-        hvp_backward_before()
+        hvp_backward_before_rows()
 
     def loop():
         for t in reversed(range(T)):
+            hvp_backward_step_rows(t)
+            hvp_backward_step_rows2(t)
             hvp_backward_step(t)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_backward_step_sum(t)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_backward_step_sum2(t)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_backward_step_sum3(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            hvp_backward_step_sum4(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            hvp_backward_step_sum5(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            hvp_backward_step_sum6(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            hvp_backward_step_sum7(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            hvp_backward_step_sum8(t)
-            # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-            hvp_backward_step_sum9(t)
-            hvp_backward_step2(t)
-            hvp_backward_step3(t)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_backward_step_sum10(t)
-            # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-            hvp_backward_step_sum11(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            hvp_backward_step_sum12(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            hvp_backward_step_sum13(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            hvp_backward_step_sum14(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            hvp_backward_step_sum15(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            hvp_backward_step_sum16(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            hvp_backward_step_sum17(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            hvp_backward_step_sum18(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            hvp_backward_step_sum19(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            hvp_backward_step_sum20(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            hvp_backward_step_sum21(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            hvp_backward_step_sum22(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            hvp_backward_step_sum23(t)
-            hvp_backward_step4(t)
-            hvp_backward_step5(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            hvp_backward_step_sum24(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            hvp_backward_step_sum25(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            hvp_backward_step_sum26(t)
-            # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-            hvp_backward_step_sum27(t)
-            # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-            hvp_backward_step_sum28(t)
-            # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-            hvp_backward_step_sum29(t)
-            hvp_backward_step6(t)
-            hvp_backward_step7(t)
-            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            hvp_backward_step_sum30(t)
-            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            hvp_backward_step_sum31(t)
-            # through s_u = sqrt(mean((u - m_u) ** 2) + eps)
-            hvp_backward_step_sum32(t)
-            hvp_backward_step8(t)
-            hvp_backward_step9(t)
-            hvp_backward_step10(t)
             # d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o side by side
             product(d_u_i_to_d_dot_u_o[t], U_i_to_dot_U_o, d_h_prev_rows[t % 2])
             # through u_i = U_i @ h[t-1]
@@ -2631,25 +1508,9 @@ def hvp_passes(size, dtype):
             product(d_u_i_to_d_dot_u_o[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
             # through u_o = U_o @ h[t-1]
             product(d_u_i_to_d_dot_u_o[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
-            hvp_backward_step11(t)
+            hvp_backward_step2(t)
 
     def after():
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        hvp_backward_after_sum()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        hvp_backward_after_sum2()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        hvp_backward_after_sum3()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        hvp_backward_after_sum4()
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        hvp_backward_after_sum5()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        hvp_backward_after_sum6()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        hvp_backward_after_sum7()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        hvp_backward_after_sum8()
         # through u_i = U_i @ h[t-1]
         product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
         # through u_i = U_i @ h[t-1]
@@ -2691,44 +1552,12 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        hvp_backward_after_sum9()
+        hvp_backward_after_sum()
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
-        hvp_backward_after_sum10()
+        hvp_backward_after_sum2()
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_beta_c)
-        hvp_backward_after()
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        hvp_backward_after_sum11()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        hvp_backward_after_sum12()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        hvp_backward_after_sum13()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        hvp_backward_after_sum14()
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        hvp_backward_after_sum15()
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        hvp_backward_after_sum16()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        hvp_backward_after_sum17()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        hvp_backward_after_sum18()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        hvp_backward_after_sum19()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        hvp_backward_after_sum20()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        hvp_backward_after_sum21()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        hvp_backward_after_sum22()
-        # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        hvp_backward_after_sum23()
-        # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        hvp_backward_after_sum24()
-        # through g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        hvp_backward_after_sum25()
-        # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        hvp_backward_after_sum26()
+        hvp_backward_after_rows()
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         cp.sum(d_i_pre_by_gamma_wi.reshape(-1, H), axis=0, out=d_gamma_wi_i_pre)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -2761,17 +1590,8 @@ def hvp_passes(size, dtype):
         cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_o_pre)
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         cp.sum(d_dot_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_dot_o_pre)
-        hvp_backward_after2()
-        hvp_backward_after3()
-        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        hvp_backward_after_sum27()
-        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        hvp_backward_after_sum28()
-        # through s_w = sqrt(mean((w - m_w) ** 2) + eps)
-        hvp_backward_after_sum29()
-        hvp_backward_after4()
-        hvp_backward_after5()
-        hvp_backward_after6()
+        hvp_backward_after_rows2()
+        hvp_backward_after()
         # d_w_i, d_dot_w_i, d_w_f, d_dot_w_f, d_w_g, d_dot_w_g, d_w_o, d_dot_w_o side by side
         product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H), W_i_to_dot_W_o, d_x.reshape(-1, I))
         # through w_i = W_i @ x

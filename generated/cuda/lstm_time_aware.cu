@@ -42,17 +42,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
@@ -260,51 +267,34 @@ extern "C" __global__ void backward_step2(
     }
 }
 
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" __global__ void backward_after_sum(
+extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ d_a_log_a_at)
+    const storage_t* __restrict__ a_log_at, const storage_t* __restrict__ a_pre_at,
+    storage_t* __restrict__ d_delta_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_a_at[(iT * B + iB) * H + iH])
-                * compute_t(s_at[(iT * B + iB) * H + iH]);
+        compute_t d_a_log_a_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_a = compute_t(d_a_at[(iT * B + iB) * H + iH]);
+            const compute_t s = compute_t(s_at[(iT * B + iB) * H + iH]);
+            // through a = c[t-1] - s + s / log(e + delta)
+            d_a_log_a_total += d_a * s;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_log_a_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(d_a_log_a_total);
+        const compute_t d_a_log_a = d_a_log_a_total;
 
-__device__ inline void backward_after_point(
-    const compute_t d_a_log_a, const compute_t a_log, const compute_t a_pre, compute_t& d_delta)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    const compute_t d_a_log = -d_a_log_a / square(a_log);
-    const compute_t d_a_pre = d_a_log / a_pre;
-    d_delta = d_a_pre;
-}
-
-extern "C" __global__ void backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_a_log_a_at, const storage_t* __restrict__ a_log_at,
-    const storage_t* __restrict__ a_pre_at, storage_t* __restrict__ d_delta_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_delta;
-        backward_after_point(
-            compute_t(d_a_log_a_at[iT * B + iB]),
-            compute_t(a_log_at[iT * B + iB]),
-            compute_t(a_pre_at[iT * B + iB]),
-            d_delta);
-        d_delta_at[iT * B + iB] = storage_t(d_delta);
+        const compute_t a_log = compute_t(a_log_at[iT * B + iB]);
+        const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
+        // through a = c[t-1] - s + s / log(e + delta)
+        const compute_t d_a_log = -d_a_log_a / square(a_log);
+        const compute_t d_a_pre = d_a_log / a_pre;
+        const compute_t d_delta = d_a_pre;
+        if (threadIdx.x == 0) {
+            d_delta_at[iT * B + iB] = storage_t(d_delta);
+        }
     }
 }
 
@@ -1119,151 +1109,50 @@ extern "C" __global__ void hvp_backward_step2(
     }
 }
 
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" __global__ void hvp_backward_after_sum(
+extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ d_dot_a_log_dot_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_a_at[(iT * B + iB) * H + iH])
-                * compute_t(s_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_log_dot_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" __global__ void hvp_backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ s_at,
-    storage_t* __restrict__ d_a_log_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_a_at[(iT * B + iB) * H + iH])
-                * compute_t(s_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_log_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after_point(
-    const compute_t d_dot_a_log_dot_a, const compute_t a_log, compute_t& d_dot_a_log)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    d_dot_a_log = -d_dot_a_log_dot_a / square(a_log);
-}
-
-extern "C" __global__ void hvp_backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_a_log_dot_a_at, const storage_t* __restrict__ a_log_at,
-    storage_t* __restrict__ d_dot_a_log_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_a_log;
-        hvp_backward_after_point(
-            compute_t(d_dot_a_log_dot_a_at[iT * B + iB]),
-            compute_t(a_log_at[iT * B + iB]),
-            d_dot_a_log);
-        d_dot_a_log_at[iT * B + iB] = storage_t(d_dot_a_log);
-    }
-}
-
-__device__ inline void hvp_backward_after2_point(
-    const compute_t d_dot_a, const compute_t dot_s, const compute_t dot_a_log, const compute_t s,
-    const compute_t a_log, compute_t& d_dot_a_by_a_log)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    d_dot_a_by_a_log = d_dot_a * (2 * dot_a_log * s / pow(a_log, compute_t(3)) - dot_s / square(a_log));
-}
-
-extern "C" __global__ void hvp_backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_s_at,
-    const storage_t* __restrict__ dot_a_log_at, const storage_t* __restrict__ s_at,
-    const storage_t* __restrict__ a_log_at, storage_t* __restrict__ d_dot_a_by_a_log_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_dot_a_by_a_log;
-        hvp_backward_after2_point(
-            compute_t(d_dot_a_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_s_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_a_log_at[iT * B + iB]),
-            compute_t(s_at[(iT * B + iB) * H + iH]),
-            compute_t(a_log_at[iT * B + iB]),
-            d_dot_a_by_a_log);
-        d_dot_a_by_a_log_at[(iT * B + iB) * H + iH] = storage_t(d_dot_a_by_a_log);
-    }
-}
-
-// through a = c[t-1] - s + s / log(e + delta)
-extern "C" __global__ void hvp_backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_a_by_a_log_at, storage_t* __restrict__ d_a_log_dot_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_a_by_a_log_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_log_dot_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after3_point(
-    const compute_t d_a_log_a, const compute_t a_log, const compute_t d_a_log_dot_a, const compute_t a_pre,
-    const compute_t d_dot_a_log, const compute_t dot_a_pre, compute_t& d_delta)
-{
-    // through a = c[t-1] - s + s / log(e + delta)
-    const compute_t d_a_log = d_a_log_dot_a - d_a_log_a / square(a_log);
-    const compute_t d_a_pre = d_a_log / a_pre - d_dot_a_log * dot_a_pre / square(a_pre);
-    d_delta = d_a_pre;
-}
-
-extern "C" __global__ void hvp_backward_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_a_log_a_at, const storage_t* __restrict__ a_log_at,
-    const storage_t* __restrict__ d_a_log_dot_a_at, const storage_t* __restrict__ a_pre_at,
-    const storage_t* __restrict__ d_dot_a_log_at, const storage_t* __restrict__ dot_a_pre_at,
+    const storage_t* __restrict__ d_a_at, const storage_t* __restrict__ a_log_at,
+    const storage_t* __restrict__ dot_s_at, const storage_t* __restrict__ dot_a_log_at,
+    const storage_t* __restrict__ a_pre_at, const storage_t* __restrict__ dot_a_pre_at,
     storage_t* __restrict__ d_delta_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t d_delta;
-        hvp_backward_after3_point(
-            compute_t(d_a_log_a_at[iT * B + iB]),
-            compute_t(a_log_at[iT * B + iB]),
-            compute_t(d_a_log_dot_a_at[iT * B + iB]),
-            compute_t(a_pre_at[iT * B + iB]),
-            compute_t(d_dot_a_log_at[iT * B + iB]),
-            compute_t(dot_a_pre_at[iT * B + iB]),
-            d_delta);
-        d_delta_at[iT * B + iB] = storage_t(d_delta);
+        const compute_t dot_a_log = compute_t(dot_a_log_at[iT * B + iB]);
+        const compute_t a_log = compute_t(a_log_at[iT * B + iB]);
+        compute_t d_dot_a_log_dot_a_total = 0;
+        compute_t d_a_log_a_total = 0;
+        compute_t d_a_log_dot_a_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t d_dot_a = compute_t(d_dot_a_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_s = compute_t(dot_s_at[(iT * B + iB) * H + iH]);
+            const compute_t s = compute_t(s_at[(iT * B + iB) * H + iH]);
+            const compute_t d_a = compute_t(d_a_at[(iT * B + iB) * H + iH]);
+            // through a = c[t-1] - s + s / log(e + delta)
+            const compute_t d_dot_a_by_a_log = d_dot_a * (2 * s * dot_a_log / pow(a_log, compute_t(3)) - dot_s /
+                square(a_log));
+            d_dot_a_log_dot_a_total += d_dot_a * s;
+            d_a_log_a_total += d_a * s;
+            d_a_log_dot_a_total += d_dot_a_by_a_log;
+        }
+        block_sum(d_dot_a_log_dot_a_total, d_a_log_a_total, d_a_log_dot_a_total);
+        const compute_t d_dot_a_log_dot_a = d_dot_a_log_dot_a_total;
+        const compute_t d_a_log_a = d_a_log_a_total;
+        const compute_t d_a_log_dot_a = d_a_log_dot_a_total;
+
+        const compute_t a_pre = compute_t(a_pre_at[iT * B + iB]);
+        const compute_t dot_a_pre = compute_t(dot_a_pre_at[iT * B + iB]);
+        // through a = c[t-1] - s + s / log(e + delta)
+        const compute_t s1 = 1 / square(a_log);
+        const compute_t d_dot_a_log = -d_dot_a_log_dot_a * s1;
+        const compute_t d_a_log = d_a_log_dot_a - d_a_log_a * s1;
+        const compute_t d_a_pre = d_a_log / a_pre - dot_a_pre * d_dot_a_log / square(a_pre);
+        const compute_t d_delta = d_a_pre;
+        if (threadIdx.x == 0) {
+            d_delta_at[iT * B + iB] = storage_t(d_delta);
+        }
     }
 }
 

@@ -326,7 +326,6 @@ def train_passes(size, dtype):
     d_s_pre = cp.empty((T, B, H), dtype)
     d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
     d_c_prev_W_s_c = cp.empty((B, H), dtype)
-    d_a_log_a = cp.empty((T, B), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_delta = cp.empty((T, B), dtype)
     d_W_s = cp.empty((H, H), dtype)
@@ -342,13 +341,9 @@ def train_passes(size, dtype):
         "backward_step2", "each", B * H, 1,
         d_c_prev_W_s_c, d_a, d_c_prev_rows,
     )
-    backward_after_sum = kernel(
-        "backward_after_sum", "rows", T * B, H,
-        d_a, s, d_a_log_a,
-    )
-    backward_after = kernel(
-        "backward_after", "each", T * B, 1,
-        d_a_log_a, a_log, a_pre, d_delta,
+    backward_after_rows = kernel(
+        "backward_after_rows", "rows", T * B, H,
+        d_a, s, a_log, a_pre, d_delta,
     )
 
     def fill(params, cotangents, dstate):
@@ -380,8 +375,6 @@ def train_passes(size, dtype):
             backward_step2(t)
 
     def after():
-        # through a = c[t-1] - s + s / log(e + delta)
-        backward_after_sum()
         # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
         product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
         # d_W_i, d_W_f, d_W_g, d_W_o side by side
@@ -394,7 +387,7 @@ def train_passes(size, dtype):
         product(d_s_pre.reshape(-1, H).T, c_rows[:-1].reshape(-1, H), d_W_s)
         # through s = tanh(W_s @ c[t-1] + b_s)
         cp.sum(d_s_pre.reshape(-1, H), axis=0, out=d_b_s)
-        backward_after()
+        backward_after_rows()
 
     def results():
         dparams = {
@@ -973,11 +966,6 @@ def hvp_passes(size, dtype):
     parts5 = cp.empty((B, 2 * H), dtype)
     d_c_prev_W_s_c = cp.empty((B, H), dtype)
     parts6 = cp.empty((B, 2 * H), dtype)
-    d_dot_a_log_dot_a = cp.empty((T, B), dtype)
-    d_dot_a_log = cp.empty((T, B), dtype)
-    d_a_log_a = cp.empty((T, B), dtype)
-    d_dot_a_by_a_log = cp.empty((T, B, H), dtype)
-    d_a_log_dot_a = cp.empty((T, B), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_delta = cp.empty((T, B), dtype)
     d_W_i_W_i_x = cp.empty((H, I), dtype)
@@ -1024,29 +1012,9 @@ def hvp_passes(size, dtype):
         d_c_prev_W_s_c, d_a, parts2, parts3, parts4, parts5, parts6, d_dot_a, d_c_prev_rows,
         d_dot_h_prev_rows, d_dot_c_prev_rows,
     )
-    hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", "rows", T * B, H,
-        d_dot_a, s, d_dot_a_log_dot_a,
-    )
-    hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", "rows", T * B, H,
-        d_a, s, d_a_log_a,
-    )
-    hvp_backward_after = kernel(
-        "hvp_backward_after", "each", T * B, 1,
-        d_dot_a_log_dot_a, a_log, d_dot_a_log,
-    )
-    hvp_backward_after2 = kernel(
-        "hvp_backward_after2", "each", T * B * H, 1,
-        d_dot_a, dot_s, dot_a_log, s, a_log, d_dot_a_by_a_log,
-    )
-    hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", "rows", T * B, H,
-        d_dot_a_by_a_log, d_a_log_dot_a,
-    )
-    hvp_backward_after3 = kernel(
-        "hvp_backward_after3", "each", T * B, 1,
-        d_a_log_a, a_log, d_a_log_dot_a, a_pre, d_dot_a_log, dot_a_pre, d_delta,
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", "rows", T * B, H,
+        d_dot_a, s, d_a, a_log, dot_s, dot_a_log, a_pre, dot_a_pre, d_delta,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1111,10 +1079,6 @@ def hvp_passes(size, dtype):
             hvp_backward_step2(t)
 
     def after():
-        # through a = c[t-1] - s + s / log(e + delta)
-        hvp_backward_after_sum()
-        # through a = c[t-1] - s + s / log(e + delta)
-        hvp_backward_after_sum2()
         # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
         product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
@@ -1211,11 +1175,7 @@ def hvp_passes(size, dtype):
         )
         # through s = tanh(W_s @ c[t-1] + b_s)
         cp.sum(d_s_pre_to_d_dot_s_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_s)
-        hvp_backward_after()
-        hvp_backward_after2()
-        # through a = c[t-1] - s + s / log(e + delta)
-        hvp_backward_after_sum3()
-        hvp_backward_after3()
+        hvp_backward_after_rows()
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -40,17 +40,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
@@ -215,7 +222,7 @@ extern "C" __global__ void forward_after_sum(
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
                 * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -263,7 +270,7 @@ extern "C" __global__ void backward_before_sum(
             total += compute_t(dy_at[(iT * B + iB) * I + iI])
                 * compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_C_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -307,27 +314,6 @@ extern "C" __global__ void backward_sequence(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_to_C_at,
-    storage_t* __restrict__ d_Delta_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_at,
     storage_t* __restrict__ d_B_at)
 {
@@ -341,13 +327,13 @@ extern "C" __global__ void backward_after_sum2(
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
 
 // through y = h @ C + D * x
-extern "C" __global__ void backward_after_sum3(
+extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ x_at, storage_t* __restrict__ d_D_at)
 {
@@ -368,37 +354,44 @@ extern "C" __global__ void backward_after_sum3(
     }
 }
 
-__device__ inline void backward_after_point(
-    const compute_t d_h, const compute_t h_prev, const compute_t h_exp, compute_t& d_h_pre)
-{
-    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    const compute_t d_h_exp = d_h * h_prev;
-    d_h_pre = h_exp * d_h_exp;
-}
-
-extern "C" __global__ void backward_after(
+extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ d_h_pre_at)
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ A_at, storage_t* __restrict__ d_Delta_x_at,
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_Delta_h_pre_at)
 {
-    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / I / B;
-        const int64 iB = n / N / I % B;
-        const int64 iI = n / N % I;
-        const int64 iN = n % N;
-        compute_t d_h_pre;
-        backward_after_point(
-            compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]),
-            d_h_pre);
-        d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_Delta_x_total = 0;
+        compute_t d_Delta_h_pre_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t A = compute_t(A_at[iI * N + iN]);
+            // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+            const compute_t d_h_exp = d_h * h_prev;
+            const compute_t d_h_pre = h_exp * d_h_exp;
+            d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+            d_Delta_x_total += d_h * B_;
+            d_Delta_h_pre_total += d_h_pre * A;
+        }
+        block_sum(d_Delta_x_total, d_Delta_h_pre_total);
+        const compute_t d_Delta_x = d_Delta_x_total;
+        const compute_t d_Delta_h_pre = d_Delta_h_pre_total;
+        if (threadIdx.x == 0) {
+            d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
+            d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_h_pre);
+        }
     }
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void backward_after_sum4(
+extern "C" __global__ void backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ Delta_at,
     storage_t* __restrict__ d_A_at)
@@ -421,28 +414,7 @@ extern "C" __global__ void backward_after_sum4(
     }
 }
 
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void backward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ A_at,
-    storage_t* __restrict__ d_Delta_h_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(A_at[iI * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_after2_point(
+__device__ inline void backward_after_point(
     const compute_t d_Delta_h_pre, const compute_t d_Delta_x, const compute_t x, const compute_t Delta,
     compute_t& d_Delta_pre)
 {
@@ -451,7 +423,7 @@ __device__ inline void backward_after2_point(
     d_Delta_pre = -expm1(-Delta) * d_Delta;
 }
 
-extern "C" __global__ void backward_after2(
+extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_Delta_h_pre_at, const storage_t* __restrict__ d_Delta_x_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ Delta_at,
@@ -463,7 +435,7 @@ extern "C" __global__ void backward_after2(
         const int64 iB = n / I % B;
         const int64 iI = n % I;
         compute_t d_Delta_pre;
-        backward_after2_point(
+        backward_after_point(
             compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -473,14 +445,14 @@ extern "C" __global__ void backward_after2(
     }
 }
 
-__device__ inline void backward_after3_point(
+__device__ inline void backward_after2_point(
     const compute_t d_x_W_r_x, const compute_t d_x_B, const compute_t d_x_C, const compute_t d_Delta_x,
     const compute_t Delta, const compute_t dy, const compute_t D, compute_t& d_x)
 {
     d_x = d_x_W_r_x + d_x_B + d_x_C + d_Delta_x * Delta + dy * D;
 }
 
-extern "C" __global__ void backward_after3(
+extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_B_at,
     const storage_t* __restrict__ d_x_C_at, const storage_t* __restrict__ d_Delta_x_at,
@@ -493,7 +465,7 @@ extern "C" __global__ void backward_after3(
         const int64 iB = n / I % B;
         const int64 iI = n % I;
         compute_t d_x;
-        backward_after3_point(
+        backward_after2_point(
             compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
@@ -672,7 +644,7 @@ extern "C" __global__ void infer_after_sum(
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
                 * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -844,7 +816,7 @@ extern "C" __global__ void step_after_sum(
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
                 * compute_t(C_at[(iT * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -1099,66 +1071,39 @@ extern "C" __global__ void jvp_sequence(
     }
 }
 
-// y = h @ C + D * x
-extern "C" __global__ void jvp_after_sum(
+extern "C" __global__ void jvp_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    storage_t* __restrict__ h_C_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// y = h @ C + D * x
-extern "C" __global__ void jvp_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    storage_t* __restrict__ dot_h_C_h_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_C_h_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// y = h @ C + D * x
-extern "C" __global__ void jvp_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_C_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_C_at,
+    storage_t* __restrict__ h_C_at, storage_t* __restrict__ dot_h_C_h_at,
     storage_t* __restrict__ dot_h_C_C_at)
 {
     for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
         const int64 iT = n / I / B;
         const int64 iB = n / I % B;
         const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_C_at[(iT * B + iB) * N + iN]);
+        compute_t h_C_total = 0;
+        compute_t dot_h_C_h_total = 0;
+        compute_t dot_h_C_C_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t h = compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+            const compute_t C = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+            const compute_t dot_h = compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_C = compute_t(dot_C_at[(iT * B + iB) * N + iN]);
+            // y = h @ C + D * x
+            h_C_total += h * C;
+            dot_h_C_h_total += dot_h * C;
+            dot_h_C_C_total += h * dot_C;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_h_C_C_at[(iT * B + iB) * I + iI] = storage_t(total);
+        block_sum(h_C_total, dot_h_C_h_total, dot_h_C_C_total);
+        const compute_t h_C = h_C_total;
+        const compute_t dot_h_C_h = dot_h_C_h_total;
+        const compute_t dot_h_C_C = dot_h_C_C_total;
+        if (threadIdx.x == 0) {
+            h_C_at[(iT * B + iB) * I + iI] = storage_t(h_C);
+            dot_h_C_h_at[(iT * B + iB) * I + iI] = storage_t(dot_h_C_h);
+            dot_h_C_C_at[(iT * B + iB) * I + iI] = storage_t(dot_h_C_C);
+        }
     }
 }
 
@@ -1444,7 +1389,7 @@ extern "C" __global__ void hvp_backward_before_sum(
             total += compute_t(dy_at[(iT * B + iB) * I + iI])
                 * compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_C_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -1465,7 +1410,7 @@ extern "C" __global__ void hvp_backward_before_sum2(
             total += compute_t(dy_at[(iT * B + iB) * I + iI])
                 * compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_C_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -1521,69 +1466,6 @@ extern "C" __global__ void hvp_backward_sequence(
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    storage_t* __restrict__ d_dot_Delta_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    storage_t* __restrict__ d_Delta_x_Delta_x_B_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_B_at,
-    storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_B_at[(iT * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ Delta_x_at,
     storage_t* __restrict__ d_dot_B_at)
 {
@@ -1597,13 +1479,13 @@ extern "C" __global__ void hvp_backward_after_sum4(
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum5(
+extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_at,
     storage_t* __restrict__ d_B_Delta_x_B_at)
@@ -1618,13 +1500,13 @@ extern "C" __global__ void hvp_backward_after_sum5(
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_B_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum6(
+extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ dot_Delta_x_at,
     storage_t* __restrict__ d_B_dot_Delta_x_B_at)
@@ -1639,13 +1521,13 @@ extern "C" __global__ void hvp_backward_after_sum6(
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN] = storage_t(total);
     }
 }
 
 // through y = h @ C + D * x
-extern "C" __global__ void hvp_backward_after_sum7(
+extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_x_at,
     storage_t* __restrict__ d_D_at)
@@ -1668,71 +1550,99 @@ extern "C" __global__ void hvp_backward_after_sum7(
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_Delta_x_Delta_x_B, const compute_t d_Delta_x_dot_Delta_x_B, compute_t& d_Delta_x)
+    const compute_t d_B_Delta_x_B, const compute_t d_B_dot_Delta_x_B, compute_t& d_B)
 {
-    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    d_Delta_x = d_Delta_x_Delta_x_B + d_Delta_x_dot_Delta_x_B;
+    // through B = W_B @ x
+    d_B = d_B_Delta_x_B + d_B_dot_Delta_x_B;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_Delta_x_Delta_x_B_at,
-    const storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at, storage_t* __restrict__ d_Delta_x_at)
+    const storage_t* __restrict__ d_B_Delta_x_B_at, const storage_t* __restrict__ d_B_dot_Delta_x_B_at,
+    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at)
 {
-    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t d_Delta_x;
+        const int64 iT = n / N / B;
+        const int64 iB = n / N % B;
+        const int64 iN = n % N;
+        compute_t d_B;
         hvp_backward_after_point(
-            compute_t(d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI]),
-            compute_t(d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI]),
-            d_Delta_x);
-        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
+            compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
+            compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
+            d_B);
+        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
     }
 }
 
-__device__ inline void hvp_backward_after2_point(
-    const compute_t d_dot_h, const compute_t h_prev, const compute_t dot_h_pre, const compute_t d_h,
-    const compute_t dot_h_prev, const compute_t h_exp, compute_t& d_dot_h_pre, compute_t& d_h_pre)
-{
-    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-    const compute_t d_dot_h_exp = d_dot_h * h_prev;
-    const compute_t d_h_exp = d_dot_h * dot_h_prev + h_prev * d_h + dot_h_pre * d_dot_h_exp;
-    d_dot_h_pre = h_exp * d_dot_h_exp;
-    d_h_pre = h_exp * d_h_exp;
-}
-
-extern "C" __global__ void hvp_backward_after2(
+extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_B_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_pre_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ h_exp_at,
-    storage_t* __restrict__ d_dot_h_pre_at, storage_t* __restrict__ d_h_pre_at)
+    const storage_t* __restrict__ A_at, const storage_t* __restrict__ dot_A_at,
+    storage_t* __restrict__ d_dot_Delta_x_at, storage_t* __restrict__ d_Delta_x_Delta_x_B_at,
+    storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at, storage_t* __restrict__ d_dot_h_pre_at,
+    storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_dot_Delta_dot_h_pre_at,
+    storage_t* __restrict__ d_Delta_h_pre_at, storage_t* __restrict__ d_Delta_dot_h_pre_at)
 {
-    const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / I / B;
-        const int64 iB = n / N / I % B;
-        const int64 iI = n / N % I;
-        const int64 iN = n % N;
-        compute_t d_dot_h_pre, d_h_pre;
-        hvp_backward_after2_point(
-            compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]),
-            compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]),
-            d_dot_h_pre, d_h_pre);
-        d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_dot_h_pre);
-        d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_dot_Delta_x_total = 0;
+        compute_t d_Delta_x_Delta_x_B_total = 0;
+        compute_t d_Delta_x_dot_Delta_x_B_total = 0;
+        compute_t d_dot_Delta_dot_h_pre_total = 0;
+        compute_t d_Delta_h_pre_total = 0;
+        compute_t d_Delta_dot_h_pre_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t d_dot_h = compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_pre = compute_t(dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
+            const compute_t B_ = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+            const compute_t dot_B = compute_t(dot_B_at[(iT * B + iB) * N + iN]);
+            const compute_t A = compute_t(A_at[iI * N + iN]);
+            const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
+            // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+            const compute_t d_dot_h_exp = d_dot_h * h_prev;
+            const compute_t d_h_exp = d_dot_h * dot_h_prev + d_h * h_prev + dot_h_pre * d_dot_h_exp;
+            const compute_t d_dot_h_pre = h_exp * d_dot_h_exp;
+            const compute_t d_h_pre = h_exp * d_h_exp;
+            d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_dot_h_pre);
+            d_h_pre_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(d_h_pre);
+            d_dot_Delta_x_total += d_dot_h * B_;
+            d_Delta_x_Delta_x_B_total += d_h * B_;
+            d_Delta_x_dot_Delta_x_B_total += d_dot_h * dot_B;
+            d_dot_Delta_dot_h_pre_total += d_dot_h_pre * A;
+            d_Delta_h_pre_total += d_h_pre * A;
+            d_Delta_dot_h_pre_total += d_dot_h_pre * dot_A;
+        }
+        block_sum(d_dot_Delta_x_total, d_Delta_x_Delta_x_B_total, d_Delta_x_dot_Delta_x_B_total,
+            d_dot_Delta_dot_h_pre_total, d_Delta_h_pre_total, d_Delta_dot_h_pre_total);
+        const compute_t d_dot_Delta_x = d_dot_Delta_x_total;
+        const compute_t d_Delta_x_Delta_x_B = d_Delta_x_Delta_x_B_total;
+        const compute_t d_Delta_x_dot_Delta_x_B = d_Delta_x_dot_Delta_x_B_total;
+        const compute_t d_dot_Delta_dot_h_pre = d_dot_Delta_dot_h_pre_total;
+        const compute_t d_Delta_h_pre = d_Delta_h_pre_total;
+        const compute_t d_Delta_dot_h_pre = d_Delta_dot_h_pre_total;
+        if (threadIdx.x == 0) {
+            d_dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_dot_Delta_x);
+            d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x_Delta_x_B);
+            d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x_dot_Delta_x_B);
+            d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_dot_Delta_dot_h_pre);
+            d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_h_pre);
+            d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_dot_h_pre);
+        }
     }
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum8(
+extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ Delta_at,
     storage_t* __restrict__ d_dot_A_at)
@@ -1756,7 +1666,7 @@ extern "C" __global__ void hvp_backward_after_sum8(
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum9(
+extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ Delta_at,
     storage_t* __restrict__ d_A_h_pre_at)
@@ -1780,7 +1690,7 @@ extern "C" __global__ void hvp_backward_after_sum9(
 }
 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum10(
+extern "C" __global__ void hvp_backward_after_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_Delta_at,
     storage_t* __restrict__ d_A_dot_h_pre_at)
@@ -1803,101 +1713,15 @@ extern "C" __global__ void hvp_backward_after_sum10(
     }
 }
 
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ A_at,
-    storage_t* __restrict__ d_dot_Delta_dot_h_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(A_at[iI * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_pre_at, const storage_t* __restrict__ A_at,
-    storage_t* __restrict__ d_Delta_h_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(A_at[iI * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_Delta_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-// through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-extern "C" __global__ void hvp_backward_after_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_pre_at, const storage_t* __restrict__ dot_A_at,
-    storage_t* __restrict__ d_Delta_dot_h_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_h_pre_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(dot_A_at[iI * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after3_point(
-    const compute_t d_B_Delta_x_B, const compute_t d_B_dot_Delta_x_B, compute_t& d_B)
-{
-    // through B = W_B @ x
-    d_B = d_B_Delta_x_B + d_B_dot_Delta_x_B;
-}
-
-extern "C" __global__ void hvp_backward_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_B_Delta_x_B_at, const storage_t* __restrict__ d_B_dot_Delta_x_B_at,
-    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at)
-{
-    const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / N / B;
-        const int64 iB = n / N % B;
-        const int64 iN = n % N;
-        compute_t d_B;
-        hvp_backward_after3_point(
-            compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
-            compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
-            d_B);
-        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
-    }
-}
-
-__device__ inline void hvp_backward_after4_point(
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_Delta_x_Delta_x_B, const compute_t d_Delta_x_dot_Delta_x_B,
     const compute_t d_dot_Delta_dot_h_pre, const compute_t d_dot_Delta_x, const compute_t x,
     const compute_t dot_Delta_pre, const compute_t Delta, const compute_t d_Delta_h_pre,
-    const compute_t d_Delta_dot_h_pre, const compute_t d_Delta_x, const compute_t dot_x,
+    const compute_t d_Delta_dot_h_pre, const compute_t dot_x, compute_t& d_Delta_x,
     compute_t& d_dot_Delta_pre, compute_t& d_Delta_pre)
 {
+    // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+    d_Delta_x = d_Delta_x_Delta_x_B + d_Delta_x_dot_Delta_x_B;
     // through Delta = softplus(W_d @ (W_r @ x) + b_d)
     const compute_t d_dot_Delta = d_dot_Delta_dot_h_pre + d_dot_Delta_x * x;
     const compute_t s1 = expm1(-Delta);
@@ -1907,21 +1731,25 @@ __device__ inline void hvp_backward_after4_point(
     d_Delta_pre = -d_Delta * s1;
 }
 
-extern "C" __global__ void hvp_backward_after4(
+extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
+    const storage_t* __restrict__ d_Delta_x_Delta_x_B_at,
+    const storage_t* __restrict__ d_Delta_x_dot_Delta_x_B_at,
     const storage_t* __restrict__ d_dot_Delta_dot_h_pre_at, const storage_t* __restrict__ d_dot_Delta_x_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_Delta_pre_at,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ d_Delta_h_pre_at,
-    const storage_t* __restrict__ d_Delta_dot_h_pre_at, const storage_t* __restrict__ d_Delta_x_at,
-    const storage_t* __restrict__ dot_x_at, storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at)
+    const storage_t* __restrict__ d_Delta_dot_h_pre_at, const storage_t* __restrict__ dot_x_at,
+    storage_t* __restrict__ d_Delta_x_at, storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / I / B;
         const int64 iB = n / I % B;
         const int64 iI = n % I;
-        compute_t d_dot_Delta_pre, d_Delta_pre;
-        hvp_backward_after4_point(
+        compute_t d_Delta_x, d_dot_Delta_pre, d_Delta_pre;
+        hvp_backward_after2_point(
+            compute_t(d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_Delta_x_dot_Delta_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_dot_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
@@ -1929,15 +1757,15 @@ extern "C" __global__ void hvp_backward_after4(
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_h_pre_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_dot_h_pre_at[(iT * B + iB) * I + iI]),
-            compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
-            d_dot_Delta_pre, d_Delta_pre);
+            d_Delta_x, d_dot_Delta_pre, d_Delta_pre);
+        d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
         d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
         d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
     }
 }
 
-__device__ inline void hvp_backward_after5_point(
+__device__ inline void hvp_backward_after3_point(
     const compute_t d_x_W_r_x, const compute_t d_x_dot_B_W_B, const compute_t d_x_C,
     const compute_t d_x_dot_C_W_C, const compute_t d_Delta_x, const compute_t Delta,
     const compute_t d_dot_Delta_x, const compute_t dot_Delta, const compute_t dy, const compute_t dot_D,
@@ -1947,7 +1775,7 @@ __device__ inline void hvp_backward_after5_point(
         dot_D;
 }
 
-extern "C" __global__ void hvp_backward_after5(
+extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_dot_B_W_B_at,
     const storage_t* __restrict__ d_x_C_at, const storage_t* __restrict__ d_x_dot_C_W_C_at,
@@ -1962,7 +1790,7 @@ extern "C" __global__ void hvp_backward_after5(
         const int64 iB = n / I % B;
         const int64 iI = n % I;
         compute_t d_x;
-        hvp_backward_after5_point(
+        hvp_backward_after3_point(
             compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_B_W_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),

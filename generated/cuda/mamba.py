@@ -313,35 +313,27 @@ def train_passes(size, dtype):
         d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", "rows", T * B * I, N,
-        d_h, W_r_x_to_C, d_Delta_x,
-    )
-    backward_after_sum2 = kernel(
-        "backward_after_sum2", "rows", T * B * N, I,
+        "backward_after_sum", "rows", T * B * N, I,
         d_h, Delta_x, d_B,
     )
-    backward_after_sum3 = kernel(
-        "backward_after_sum3", "columns", I, T * B,
+    backward_after_sum2 = kernel(
+        "backward_after_sum2", "columns", I, T * B,
         dy, x, d_D,
     )
-    backward_after = kernel(
-        "backward_after", "each", T * B * I * N, 1,
-        d_h, h_rows, h_exp, d_h_pre,
+    backward_after_rows = kernel(
+        "backward_after_rows", "rows", T * B * I, N,
+        d_h, W_r_x_to_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
     )
-    backward_after_sum4 = kernel(
-        "backward_after_sum4", "columns", I * N, T * B,
+    backward_after_sum3 = kernel(
+        "backward_after_sum3", "columns", I * N, T * B,
         d_h_pre, Delta, d_A,
     )
-    backward_after_sum5 = kernel(
-        "backward_after_sum5", "rows", T * B * I, N,
-        d_h_pre, A, d_Delta_h_pre,
+    backward_after = kernel(
+        "backward_after", "each", T * B * I, 1,
+        d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
-    )
-    backward_after3 = kernel(
-        "backward_after3", "each", T * B * I, 1,
         d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
     )
     backward_finish = kernel(
@@ -370,8 +362,6 @@ def train_passes(size, dtype):
     def after():
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
         backward_after_sum()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        backward_after_sum2()
         # through B = W_B @ x
         product(d_B.reshape(-1, N), W_B, d_x_B.reshape(-1, I))
         # through B = W_B @ x
@@ -379,13 +369,11 @@ def train_passes(size, dtype):
         # through C = W_C @ x
         product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
         # through y = h @ C + D * x
+        backward_after_sum2()
+        backward_after_rows()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
         backward_after_sum3()
         backward_after()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        backward_after_sum4()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        backward_after_sum5()
-        backward_after2()
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x.reshape(-1, R))
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
@@ -396,7 +384,7 @@ def train_passes(size, dtype):
         product(d_W_r_x.reshape(-1, R).T, x.reshape(-1, I), d_W_r)
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         cp.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
-        backward_after3()
+        backward_after2()
         backward_finish()
 
     def results():
@@ -663,17 +651,9 @@ def jvp_passes(size, dtype):
         "jvp_sequence", "each", B * I * N, 1,
         h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", "rows", T * B * I, N,
-        h_rows, W_r_x_to_dot_C_W_C, h_C,
-    )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", "rows", T * B * I, N,
-        dot_h_rows, W_r_x_to_dot_C_W_C, dot_h_C_h,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", "rows", T * B * I, N,
-        h_rows, dot_C, dot_h_C_C,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", "rows", T * B * I, N,
+        h_rows, W_r_x_to_dot_C_W_C, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * I, 1,
@@ -734,12 +714,7 @@ def jvp_passes(size, dtype):
         jvp_sequence()
 
     def after():
-        # y = h @ C + D * x
-        jvp_after_sum()
-        # y = h @ C + D * x
-        jvp_after_sum2()
-        # y = h @ C + D * x
-        jvp_after_sum3()
+        jvp_after_rows()
         jvp_after()
 
     def results():
@@ -939,76 +914,51 @@ def hvp_passes(size, dtype):
         d_dot_h_prev_rows, dy, W_r_x_to_dot_C_W_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp, d_dot_h, d_h,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", "rows", T * B * I, N,
-        d_dot_h, W_r_x_to_dot_C_W_C, d_dot_Delta_x,
-    )
-    hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", "rows", T * B * I, N,
-        d_h, W_r_x_to_dot_C_W_C, d_Delta_x_Delta_x_B,
-    )
-    hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", "rows", T * B * I, N,
-        d_dot_h, dot_B, d_Delta_x_dot_Delta_x_B,
-    )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", "rows", T * B * N, I,
+        "hvp_backward_after_sum", "rows", T * B * N, I,
         d_dot_h, Delta_x, d_dot_B,
     )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", "rows", T * B * N, I,
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", T * B * N, I,
         d_h, Delta_x, d_B_Delta_x_B,
     )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", "rows", T * B * N, I,
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", T * B * N, I,
         d_dot_h, dot_Delta_x, d_B_dot_Delta_x_B,
     )
-    hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", "columns", I, T * B,
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "columns", I, T * B,
         dy, dot_x, d_D,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", "each", T * B * I, 1,
-        d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_Delta_x,
-    )
-    hvp_backward_after2 = kernel(
-        "hvp_backward_after2", "each", T * B * I * N, 1,
-        d_dot_h, h_rows, dot_h_pre, d_h, dot_h_rows, h_exp, d_dot_h_pre, d_h_pre,
-    )
-    hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", "columns", I * N, T * B,
-        d_dot_h_pre, Delta, d_dot_A,
-    )
-    hvp_backward_after_sum9 = kernel(
-        "hvp_backward_after_sum9", "columns", I * N, T * B,
-        d_h_pre, Delta, d_A_h_pre,
-    )
-    hvp_backward_after_sum10 = kernel(
-        "hvp_backward_after_sum10", "columns", I * N, T * B,
-        d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
-    )
-    hvp_backward_after_sum11 = kernel(
-        "hvp_backward_after_sum11", "rows", T * B * I, N,
-        d_dot_h_pre, A, d_dot_Delta_dot_h_pre,
-    )
-    hvp_backward_after_sum12 = kernel(
-        "hvp_backward_after_sum12", "rows", T * B * I, N,
-        d_h_pre, A, d_Delta_h_pre,
-    )
-    hvp_backward_after_sum13 = kernel(
-        "hvp_backward_after_sum13", "rows", T * B * I, N,
-        d_dot_h_pre, dot_A, d_Delta_dot_h_pre,
-    )
-    hvp_backward_after3 = kernel(
-        "hvp_backward_after3", "each", T * B * N, 1,
+        "hvp_backward_after", "each", T * B * N, 1,
         d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
     )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", "each", T * B * I, 1,
-        d_dot_Delta_dot_h_pre, d_dot_Delta_x, x, dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre,
-        d_Delta_x, dot_x, d_Delta_pre_to_d_dot_Delta_pre,
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", "rows", T * B * I, N,
+        d_dot_h, W_r_x_to_dot_C_W_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A, dot_A,
+        d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
+        d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
     )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", "each", T * B * I, 1,
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "columns", I * N, T * B,
+        d_dot_h_pre, Delta, d_dot_A,
+    )
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "columns", I * N, T * B,
+        d_h_pre, Delta, d_A_h_pre,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "columns", I * N, T * B,
+        d_dot_h_pre, dot_Delta, d_A_dot_h_pre,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * I, 1,
+        d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_Delta_dot_h_pre, d_dot_Delta_x, x,
+        dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x,
+        d_Delta_pre_to_d_dot_Delta_pre,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * I, 1,
         d_x_W_r_x, d_x_dot_B_W_B, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta, dy,
         dot_D, d_x,
     )
@@ -1057,12 +1007,6 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum2()
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
         hvp_backward_after_sum3()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum4()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum5()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum6()
         # through B = W_B @ x
         product(d_dot_B.reshape(-1, N), dot_W_B, d_x_dot_B_W_B.reshape(-1, I))
         # through B = W_B @ x
@@ -1072,25 +1016,18 @@ def hvp_passes(size, dtype):
         # through C = W_C @ x
         product(d_dot_C.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_C_dot_C_x)
         # through y = h @ C + D * x
-        hvp_backward_after_sum7()
+        hvp_backward_after_sum4()
         hvp_backward_after()
-        hvp_backward_after2()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum8()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum9()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum10()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum11()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum12()
-        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
-        hvp_backward_after_sum13()
-        hvp_backward_after3()
         # through B = W_B @ x
         product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
-        hvp_backward_after4()
+        hvp_backward_after_rows()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum5()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum6()
+        # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
+        hvp_backward_after_sum7()
+        hvp_backward_after2()
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(
             d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I],
@@ -1127,7 +1064,7 @@ def hvp_passes(size, dtype):
         )
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         cp.sum(d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
-        hvp_backward_after5()
+        hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

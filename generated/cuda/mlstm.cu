@@ -46,17 +46,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
@@ -86,46 +93,6 @@ extern "C" __global__ void forward_once(
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_i_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_f_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_f_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -197,49 +164,13 @@ extern "C" __global__ void forward_before2(
 }
 
 __device__ inline void forward_before3_point(
-    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
-    compute_t& log_i, compute_t& log_f_softplus, compute_t& log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    log_i = w_i_x + b_i;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t log_f_pre = -w_f_x - b_f;
-    log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    log_f = -log_f_softplus;
-}
-
-extern "C" __global__ void forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_x_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ w_f_x_at, const storage_t* __restrict__ b_f_at,
-    storage_t* __restrict__ log_i_at, storage_t* __restrict__ log_f_softplus_at,
-    storage_t* __restrict__ log_f_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t log_i, log_f_softplus, log_f;
-        forward_before3_point(
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            log_i, log_f_softplus, log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-    }
-}
-
-__device__ inline void forward_before4_point(
     const compute_t v, const compute_t k_, compute_t& v_k)
 {
     // C = f * C[t-1] + i * outer(v, k)
     v_k = v * k_;
 }
 
-extern "C" __global__ void forward_before4(
+extern "C" __global__ void forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
 {
@@ -250,11 +181,52 @@ extern "C" __global__ void forward_before4(
         const int64 iH = n / K % H;
         const int64 iK = n % K;
         compute_t v_k;
-        forward_before4_point(
+        forward_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+extern "C" __global__ void forward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, storage_t* __restrict__ log_i_at,
+    storage_t* __restrict__ log_f_softplus_at, storage_t* __restrict__ log_f_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t w_i_x_total = 0;
+        compute_t w_f_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        block_sum(w_i_x_total, w_f_x_total);
+        const compute_t w_i_x = w_i_x_total;
+        const compute_t w_f_x = w_f_x_total;
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        if (threadIdx.x == 0) {
+            log_i_at[iT * B + iB] = storage_t(log_i);
+            log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
+            log_f_at[iT * B + iB] = storage_t(log_f);
+        }
     }
 }
 
@@ -364,6 +336,45 @@ extern "C" __global__ void forward_sequence3(
     }
 }
 
+extern "C" __global__ void forward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
+    const storage_t* __restrict__ m_rows_at, storage_t* __restrict__ n_q_at,
+    storage_t* __restrict__ abs_n_q_at, storage_t* __restrict__ h_exp_at,
+    storage_t* __restrict__ max_abs_n_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        if (threadIdx.x == 0) {
+            h_exp_at[iT * B + iB] = storage_t(h_exp);
+        }
+        compute_t n_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        block_sum(n_q_total);
+        const compute_t n_q = n_q_total;
+        if (threadIdx.x == 0) {
+            n_q_at[iT * B + iB] = storage_t(n_q);
+        }
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        if (threadIdx.x == 0) {
+            abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
+            max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+        }
+    }
+}
+
 // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" __global__ void forward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
@@ -380,69 +391,19 @@ extern "C" __global__ void forward_after_sum(
             total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void forward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 __device__ inline void forward_after_point(
-    const compute_t n_q, const compute_t m, compute_t& abs_n_q, compute_t& h_exp, compute_t& max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    abs_n_q = absolute(n_q);
-    h_exp = exp(-m);
-    max_abs_n_q = larger(abs_n_q, h_exp);
-}
-
-extern "C" __global__ void forward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ m_rows_at,
-    storage_t* __restrict__ abs_n_q_at, storage_t* __restrict__ h_exp_at,
-    storage_t* __restrict__ max_abs_n_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t abs_n_q, h_exp, max_abs_n_q;
-        forward_after_point(
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            abs_n_q, h_exp, max_abs_n_q);
-        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
-        h_exp_at[iT * B + iB] = storage_t(h_exp);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-    }
-}
-
-__device__ inline void forward_after2_point(
     const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     h = o * C_q / max_abs_n_q;
 }
 
-extern "C" __global__ void forward_after2(
+extern "C" __global__ void forward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ C_q_at,
     const storage_t* __restrict__ max_abs_n_q_at, storage_t* __restrict__ h_at)
@@ -453,7 +414,7 @@ extern "C" __global__ void forward_after2(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t h;
-        forward_after2_point(
+        forward_after_point(
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
@@ -462,64 +423,53 @@ extern "C" __global__ void forward_after2(
     }
 }
 
-__device__ inline void backward_before_point(
-    const compute_t dy, const compute_t o, const compute_t C_q, const compute_t max_abs_n_q,
-    compute_t& d_h_by_max_abs_n_q, compute_t& d_C_q, compute_t& d_o_pre)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    d_h_by_max_abs_n_q = -dy * o * C_q / square(max_abs_n_q);
-    const compute_t s1 = dy / max_abs_n_q;
-    d_C_q = o * s1;
-    // through o = sigmoid(W_o @ x + b_o)
-    const compute_t d_o = C_q * s1;
-    d_o_pre = o * (1 - o) * d_o;
-}
-
-extern "C" __global__ void backward_before(
+extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ C_q_at, const storage_t* __restrict__ max_abs_n_q_at,
-    storage_t* __restrict__ d_h_by_max_abs_n_q_at, storage_t* __restrict__ d_C_q_at,
-    storage_t* __restrict__ d_o_pre_at)
+    const storage_t* __restrict__ abs_n_q_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ n_q_at, storage_t* __restrict__ d_C_q_at,
+    storage_t* __restrict__ d_o_pre_at, storage_t* __restrict__ d_h_exp_at, storage_t* __restrict__ d_n_q_at)
 {
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_h_by_max_abs_n_q, d_C_q, d_o_pre;
-        backward_before_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(C_q_at[(iT * B + iB) * H + iH]),
-            compute_t(max_abs_n_q_at[iT * B + iB]),
-            d_h_by_max_abs_n_q, d_C_q, d_o_pre);
-        d_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_h_by_max_abs_n_q);
-        d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
-        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        compute_t d_max_abs_n_q_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            const compute_t d_h_by_max_abs_n_q = -dy * o * C_q / square(max_abs_n_q);
+            const compute_t s1 = dy / max_abs_n_q;
+            const compute_t d_C_q = o * s1;
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t d_o = C_q * s1;
+            const compute_t d_o_pre = o * (1 - o) * d_o;
+            d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
+            d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+            d_max_abs_n_q_total += d_h_by_max_abs_n_q;
+        }
+        block_sum(d_max_abs_n_q_total);
+        const compute_t d_max_abs_n_q = d_max_abs_n_q_total;
+
+        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t d_h_exp = compute_t((h_exp) > (abs_n_q)) * d_max_abs_n_q;
+        const compute_t d_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * d_max_abs_n_q;
+        const compute_t d_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * d_abs_n_q;
+        if (threadIdx.x == 0) {
+            d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
+            d_n_q_at[iT * B + iB] = storage_t(d_n_q);
+        }
     }
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" __global__ void backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_h_by_max_abs_n_q_at, storage_t* __restrict__ d_max_abs_n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_max_abs_n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void backward_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_C_q_at, const storage_t* __restrict__ C_rows_at,
     storage_t* __restrict__ d_q_C_q_at)
@@ -534,51 +484,19 @@ extern "C" __global__ void backward_before_sum2(
             total += compute_t(d_C_q_at[(iT * B + iB) * H + iH])
                 * compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_q_C_q_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
-__device__ inline void backward_before2_point(
-    const compute_t d_max_abs_n_q, const compute_t abs_n_q, const compute_t h_exp, const compute_t n_q,
-    compute_t& d_h_exp, compute_t& d_n_q)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    d_h_exp = d_max_abs_n_q * compute_t((h_exp) > (abs_n_q));
-    const compute_t d_abs_n_q = d_max_abs_n_q * compute_t((abs_n_q) >= (h_exp));
-    d_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * d_abs_n_q;
-}
-
-extern "C" __global__ void backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_max_abs_n_q_at, const storage_t* __restrict__ abs_n_q_at,
-    const storage_t* __restrict__ h_exp_at, const storage_t* __restrict__ n_q_at,
-    storage_t* __restrict__ d_h_exp_at, storage_t* __restrict__ d_n_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_h_exp, d_n_q;
-        backward_before2_point(
-            compute_t(d_max_abs_n_q_at[iT * B + iB]),
-            compute_t(abs_n_q_at[iT * B + iB]),
-            compute_t(h_exp_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            d_h_exp, d_n_q);
-        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
-        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
-    }
-}
-
-__device__ inline void backward_before3_point(
+__device__ inline void backward_before_point(
     const compute_t d_q_C_q, const compute_t d_n_q, const compute_t n_, compute_t& d_q)
 {
     // through q = W_q @ x + b_q
     d_q = d_q_C_q + d_n_q * n_;
 }
 
-extern "C" __global__ void backward_before3(
+extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_q_C_q_at, const storage_t* __restrict__ d_n_q_at,
     const storage_t* __restrict__ n_rows_at, storage_t* __restrict__ d_q_at)
@@ -589,7 +507,7 @@ extern "C" __global__ void backward_before3(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_q;
-        backward_before3_point(
+        backward_before_point(
             compute_t(d_q_C_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_q_at[iT * B + iB]),
             compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -599,74 +517,6 @@ extern "C" __global__ void backward_before3(
 }
 
 __device__ inline void backward_step_point(
-    const compute_t d_n_next, const compute_t d_n_q, const compute_t q, const compute_t f, compute_t& d_n,
-    compute_t& d_n_prev)
-{
-    // through n = f * n[t-1] + i * k
-    d_n = d_n_next + d_n_q * q;
-    d_n_prev = f * d_n;
-}
-
-extern "C" __global__ void backward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ d_n_prev_rows_at, const storage_t* __restrict__ d_n_q_at,
-    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ d_n_at)
-{
-    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / K;
-        const int64 iK = n % K;
-        compute_t d_n, d_n_prev;
-        backward_step_point(
-            compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
-            compute_t(d_n_q_at[t * B + iB]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
-            compute_t(f_at[t * B + iB]),
-            d_n, d_n_prev);
-        d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
-        d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void backward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_rows_at,
-    storage_t* __restrict__ d_f_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_f_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_i_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_i_n_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step2_point(
     const compute_t d_C_next, const compute_t d_C_q, const compute_t q, const compute_t f, compute_t& d_C,
     compute_t& d_C_prev)
 {
@@ -675,7 +525,7 @@ __device__ inline void backward_step2_point(
     d_C_prev = f * d_C;
 }
 
-extern "C" __global__ void backward_step2(
+extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_C_prev_rows_at, const storage_t* __restrict__ d_C_q_at,
     const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at, storage_t* __restrict__ d_C_at)
@@ -686,7 +536,7 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n / K % H;
         const int64 iK = n % K;
         compute_t d_C, d_C_prev;
-        backward_step2_point(
+        backward_step_point(
             compute_t(d_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -698,7 +548,7 @@ extern "C" __global__ void backward_step2(
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void backward_step_sum3(
+extern "C" __global__ void backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ C_rows_at,
     storage_t* __restrict__ d_f_C_at)
@@ -712,13 +562,13 @@ extern "C" __global__ void backward_step_sum3(
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_f_C_at[iB] = storage_t(total);
     }
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void backward_step_sum4(
+extern "C" __global__ void backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_i_C_at)
@@ -732,134 +582,75 @@ extern "C" __global__ void backward_step_sum4(
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
     }
 }
 
-__device__ inline void backward_step3_point(
-    const compute_t d_f_C, const compute_t d_f_n, const compute_t f, const compute_t d_i_C,
-    const compute_t d_i_n, const compute_t i, const compute_t d_m_next, const compute_t d_h_exp,
-    const compute_t h_exp, const compute_t log_i, const compute_t m_pre, compute_t& d_f_pre,
-    compute_t& d_i_pre, compute_t& d_m, compute_t& d_m_pre, compute_t& d_m_prev)
-{
-    // through f = exp(log_f + m[t-1] - m)
-    const compute_t d_f = d_f_C + d_f_n;
-    d_f_pre = f * d_f;
-    // through i = exp(log_i - m)
-    const compute_t d_i = d_i_C + d_i_n;
-    d_i_pre = i * d_i;
-    // through m = max(log_f + m[t-1], log_i)
-    d_m = d_m_next - d_h_exp * h_exp - d_f_pre - d_i_pre;
-    d_m_pre = compute_t((m_pre) >= (log_i)) * d_m;
-    d_m_prev = d_f_pre + d_m_pre;
-}
-
-extern "C" __global__ void backward_step3(
+extern "C" __global__ void backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_f_C_at, const storage_t* __restrict__ d_f_n_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ d_i_C_at,
-    const storage_t* __restrict__ d_i_n_at, const storage_t* __restrict__ i_at,
-    storage_t* __restrict__ d_m_prev_rows_at, const storage_t* __restrict__ d_h_exp_at,
-    const storage_t* __restrict__ h_exp_at, const storage_t* __restrict__ log_i_at,
-    const storage_t* __restrict__ m_pre_at, storage_t* __restrict__ d_f_pre_at,
-    storage_t* __restrict__ d_i_pre_at, storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_m_pre_at)
+    storage_t* __restrict__ d_n_prev_rows_at, const storage_t* __restrict__ d_n_q_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ d_f_C_at, const storage_t* __restrict__ d_i_C_at,
+    const storage_t* __restrict__ i_at, storage_t* __restrict__ d_m_prev_rows_at,
+    const storage_t* __restrict__ d_h_exp_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ log_i_at, const storage_t* __restrict__ m_pre_at,
+    storage_t* __restrict__ d_n_at, storage_t* __restrict__ d_f_pre_at, storage_t* __restrict__ d_i_pre_at,
+    storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_m_pre_at)
 {
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t d_f_pre, d_i_pre, d_m, d_m_pre, d_m_prev;
-        backward_step3_point(
-            compute_t(d_f_C_at[iB]),
-            compute_t(d_f_n_at[iB]),
-            compute_t(f_at[t * B + iB]),
-            compute_t(d_i_C_at[iB]),
-            compute_t(d_i_n_at[iB]),
-            compute_t(i_at[t * B + iB]),
-            compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(d_h_exp_at[t * B + iB]),
-            compute_t(h_exp_at[t * B + iB]),
-            compute_t(log_i_at[t * B + iB]),
-            compute_t(m_pre_at[t * B + iB]),
-            d_f_pre, d_i_pre, d_m, d_m_pre, d_m_prev);
-        d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
-        d_i_pre_at[t * B + iB] = storage_t(d_i_pre);
-        d_m_at[t * B + iB] = storage_t(d_m);
-        d_m_pre_at[t * B + iB] = storage_t(d_m_pre);
-        d_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_m_prev);
+        const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
+        const compute_t f = compute_t(f_at[t * B + iB]);
+        compute_t d_f_n_total = 0;
+        compute_t d_i_n_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_n_next = compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            // through n = f * n[t-1] + i * k
+            const compute_t d_n = d_n_next + d_n_q * q;
+            const compute_t d_n_prev = f * d_n;
+            d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
+            d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
+            d_f_n_total += d_n * n_prev;
+            d_i_n_total += d_n * k_;
+        }
+        block_sum(d_f_n_total, d_i_n_total);
+        const compute_t d_f_n = d_f_n_total;
+        const compute_t d_i_n = d_i_n_total;
+
+        const compute_t d_f_C = compute_t(d_f_C_at[iB]);
+        const compute_t d_i_C = compute_t(d_i_C_at[iB]);
+        const compute_t i = compute_t(i_at[t * B + iB]);
+        const compute_t d_m_next = compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]);
+        const compute_t d_h_exp = compute_t(d_h_exp_at[t * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[t * B + iB]);
+        const compute_t log_i = compute_t(log_i_at[t * B + iB]);
+        const compute_t m_pre = compute_t(m_pre_at[t * B + iB]);
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t d_f = d_f_C + d_f_n;
+        const compute_t d_f_pre = f * d_f;
+        // through i = exp(log_i - m)
+        const compute_t d_i = d_i_C + d_i_n;
+        const compute_t d_i_pre = i * d_i;
+        // through m = max(log_f + m[t-1], log_i)
+        const compute_t d_m = d_m_next - d_h_exp * h_exp - d_f_pre - d_i_pre;
+        const compute_t d_m_pre = compute_t((m_pre) >= (log_i)) * d_m;
+        const compute_t d_m_prev = d_f_pre + d_m_pre;
+        if (threadIdx.x == 0) {
+            d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
+            d_i_pre_at[t * B + iB] = storage_t(d_i_pre);
+            d_m_at[t * B + iB] = storage_t(d_m);
+            d_m_pre_at[t * B + iB] = storage_t(d_m_pre);
+            d_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_m_prev);
+        }
     }
 }
 
 __device__ inline void backward_after_point(
-    const compute_t d_C, const compute_t i, compute_t& d_v_k)
-{
-    // through C = f * C[t-1] + i * outer(v, k)
-    d_v_k = d_C * i;
-}
-
-extern "C" __global__ void backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ i_at,
-    storage_t* __restrict__ d_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t d_v_k;
-        backward_after_point(
-            compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]),
-            compute_t(i_at[iT * B + iB]),
-            d_v_k);
-        d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_v_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ v_at,
-    storage_t* __restrict__ d_k_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
-        const int64 iT = n / K / B;
-        const int64 iB = n / K % B;
-        const int64 iK = n % K;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(v_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_after2_point(
     const compute_t d_m_pre, const compute_t d_f_pre, const compute_t log_f_softplus, const compute_t d_m,
     const compute_t log_i, const compute_t m_pre, const compute_t d_i_pre, compute_t& d_log_f_pre,
     compute_t& d_w_f_x, compute_t& d_log_i)
@@ -873,7 +664,7 @@ __device__ inline void backward_after2_point(
     d_log_i = d_m * compute_t((log_i) > (m_pre)) + d_i_pre;
 }
 
-extern "C" __global__ void backward_after2(
+extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_m_pre_at, const storage_t* __restrict__ d_f_pre_at,
     const storage_t* __restrict__ log_f_softplus_at, const storage_t* __restrict__ d_m_at,
@@ -886,7 +677,7 @@ extern "C" __global__ void backward_after2(
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t d_log_f_pre, d_w_f_x, d_log_i;
-        backward_after2_point(
+        backward_after_point(
             compute_t(d_m_pre_at[iT * B + iB]),
             compute_t(d_f_pre_at[iT * B + iB]),
             compute_t(log_f_softplus_at[iT * B + iB]),
@@ -902,7 +693,7 @@ extern "C" __global__ void backward_after2(
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" __global__ void backward_after_sum3(
+extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_log_i_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ d_w_i_at)
@@ -916,13 +707,13 @@ extern "C" __global__ void backward_after_sum3(
             total += compute_t(d_log_i_at[iT * B + iB])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_i_at[iI] = storage_t(total);
     }
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" __global__ void backward_after_sum4(
+extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_log_i_at, storage_t* __restrict__ d_b_i_at)
 {
@@ -933,13 +724,13 @@ extern "C" __global__ void backward_after_sum4(
             const int64 iB = k % B;
             total += compute_t(d_log_i_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_i_at[0] = storage_t(total);
     }
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void backward_after_sum5(
+extern "C" __global__ void backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_w_f_x_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ d_w_f_at)
@@ -953,13 +744,13 @@ extern "C" __global__ void backward_after_sum5(
             total += compute_t(d_w_f_x_at[iT * B + iB])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_f_at[iI] = storage_t(total);
     }
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void backward_after_sum6(
+extern "C" __global__ void backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_b_f_log_f_pre_at)
 {
@@ -970,12 +761,60 @@ extern "C" __global__ void backward_after_sum6(
             const int64 iB = k % B;
             total += compute_t(d_log_f_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_f_log_f_pre_at[0] = storage_t(total);
     }
 }
 
-__device__ inline void backward_after3_point(
+extern "C" __global__ void backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_v_k_at, storage_t* __restrict__ d_v_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        const compute_t i = compute_t(i_at[iT * B + iB]);
+        compute_t d_v_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_C = compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            // through C = f * C[t-1] + i * outer(v, k)
+            const compute_t d_v_k = d_C * i;
+            d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
+            d_v_total += d_v_k * k_;
+        }
+        block_sum(d_v_total);
+        const compute_t d_v = d_v_total;
+        if (threadIdx.x == 0) {
+            d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
+        }
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" __global__ void backward_after_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ v_at,
+    storage_t* __restrict__ d_k_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void backward_after2_point(
     const compute_t d_k_v_k, const compute_t d_n, const compute_t i, const compute_t sqrt_K, compute_t& d_k,
     compute_t& d_W_k_x)
 {
@@ -984,7 +823,7 @@ __device__ inline void backward_after3_point(
     d_W_k_x = d_k / sqrt_K;
 }
 
-extern "C" __global__ void backward_after3(
+extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_n_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ sqrt_K_at,
@@ -996,7 +835,7 @@ extern "C" __global__ void backward_after3(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_k, d_W_k_x;
-        backward_after3_point(
+        backward_after2_point(
             compute_t(d_k_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_n_at[(iT * B + iB) * K + iK]),
             compute_t(i_at[iT * B + iB]),
@@ -1007,7 +846,7 @@ extern "C" __global__ void backward_after3(
     }
 }
 
-__device__ inline void backward_after4_point(
+__device__ inline void backward_after3_point(
     const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_W_v_x,
     const compute_t d_x_W_o_x, const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x,
     const compute_t w_f, compute_t& d_x)
@@ -1015,7 +854,7 @@ __device__ inline void backward_after4_point(
     d_x = d_x_W_q_x + d_x_W_k_x + d_x_W_v_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
 }
 
-extern "C" __global__ void backward_after4(
+extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
     const storage_t* __restrict__ d_x_W_v_x_at, const storage_t* __restrict__ d_x_W_o_x_at,
@@ -1029,7 +868,7 @@ extern "C" __global__ void backward_after4(
         const int64 iB = n / I % B;
         const int64 iI = n % I;
         compute_t d_x;
-        backward_after4_point(
+        backward_after3_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_v_x_at[(iT * B + iB) * I + iI]),
@@ -1085,46 +924,6 @@ extern "C" __global__ void infer_once(
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void infer_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_i_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void infer_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_f_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_f_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -1196,47 +995,13 @@ extern "C" __global__ void infer_before2(
 }
 
 __device__ inline void infer_before3_point(
-    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
-    compute_t& log_i, compute_t& log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    log_i = w_i_x + b_i;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t log_f_pre = -w_f_x - b_f;
-    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    log_f = -log_f_softplus;
-}
-
-extern "C" __global__ void infer_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_x_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ w_f_x_at, const storage_t* __restrict__ b_f_at,
-    storage_t* __restrict__ log_i_at, storage_t* __restrict__ log_f_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t log_i, log_f;
-        infer_before3_point(
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            log_i, log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-    }
-}
-
-__device__ inline void infer_before4_point(
     const compute_t v, const compute_t k_, compute_t& v_k)
 {
     // C = f * C[t-1] + i * outer(v, k)
     v_k = v * k_;
 }
 
-extern "C" __global__ void infer_before4(
+extern "C" __global__ void infer_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
 {
@@ -1247,11 +1012,50 @@ extern "C" __global__ void infer_before4(
         const int64 iH = n / K % H;
         const int64 iK = n % K;
         compute_t v_k;
-        infer_before4_point(
+        infer_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+extern "C" __global__ void infer_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, storage_t* __restrict__ log_i_at, storage_t* __restrict__ log_f_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t w_i_x_total = 0;
+        compute_t w_f_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        block_sum(w_i_x_total, w_f_x_total);
+        const compute_t w_i_x = w_i_x_total;
+        const compute_t w_f_x = w_f_x_total;
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        if (threadIdx.x == 0) {
+            log_i_at[iT * B + iB] = storage_t(log_i);
+            log_f_at[iT * B + iB] = storage_t(log_f);
+        }
     }
 }
 
@@ -1359,6 +1163,36 @@ extern "C" __global__ void infer_sequence3(
     }
 }
 
+extern "C" __global__ void infer_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
+    const storage_t* __restrict__ m_rows_at, storage_t* __restrict__ max_abs_n_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        compute_t n_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        block_sum(n_q_total);
+        const compute_t n_q = n_q_total;
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        if (threadIdx.x == 0) {
+            max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+        }
+    }
+}
+
 // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" __global__ void infer_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
@@ -1375,66 +1209,19 @@ extern "C" __global__ void infer_after_sum(
             total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void infer_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 __device__ inline void infer_after_point(
-    const compute_t n_q, const compute_t m, compute_t& max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t abs_n_q = absolute(n_q);
-    const compute_t h_exp = exp(-m);
-    max_abs_n_q = larger(abs_n_q, h_exp);
-}
-
-extern "C" __global__ void infer_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ m_rows_at,
-    storage_t* __restrict__ max_abs_n_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t max_abs_n_q;
-        infer_after_point(
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            max_abs_n_q);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-    }
-}
-
-__device__ inline void infer_after2_point(
     const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     h = o * C_q / max_abs_n_q;
 }
 
-extern "C" __global__ void infer_after2(
+extern "C" __global__ void infer_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ C_q_at,
     const storage_t* __restrict__ max_abs_n_q_at, storage_t* __restrict__ h_at)
@@ -1445,7 +1232,7 @@ extern "C" __global__ void infer_after2(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t h;
-        infer_after2_point(
+        infer_after_point(
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
@@ -1476,46 +1263,6 @@ extern "C" __global__ void step_once(
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void step_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_i_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void step_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_f_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_f_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -1588,47 +1335,13 @@ extern "C" __global__ void step_before2(
 }
 
 __device__ inline void step_before3_point(
-    const compute_t w_i_x, const compute_t b_i, const compute_t w_f_x, const compute_t b_f,
-    compute_t& log_i, compute_t& log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    log_i = w_i_x + b_i;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t log_f_pre = -w_f_x - b_f;
-    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    log_f = -log_f_softplus;
-}
-
-extern "C" __global__ void step_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_x_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ w_f_x_at, const storage_t* __restrict__ b_f_at,
-    storage_t* __restrict__ log_i_at, storage_t* __restrict__ log_f_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t log_i, log_f;
-        step_before3_point(
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            log_i, log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-    }
-}
-
-__device__ inline void step_before4_point(
     const compute_t v, const compute_t k_, compute_t& v_k)
 {
     // C = f * C[t-1] + i * outer(v, k)
     v_k = v * k_;
 }
 
-extern "C" __global__ void step_before4(
+extern "C" __global__ void step_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
 {
@@ -1639,11 +1352,50 @@ extern "C" __global__ void step_before4(
         const int64 iH = n / K % H;
         const int64 iK = n % K;
         compute_t v_k;
-        step_before4_point(
+        step_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
+    }
+}
+
+extern "C" __global__ void step_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ b_f_at, storage_t* __restrict__ log_i_at, storage_t* __restrict__ log_f_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t w_i_x_total = 0;
+        compute_t w_f_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+        }
+        block_sum(w_i_x_total, w_f_x_total);
+        const compute_t w_i_x = w_i_x_total;
+        const compute_t w_f_x = w_f_x_total;
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t log_i = b_i + w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t log_f = -log_f_softplus;
+        if (threadIdx.x == 0) {
+            log_i_at[iT * B + iB] = storage_t(log_i);
+            log_f_at[iT * B + iB] = storage_t(log_f);
+        }
     }
 }
 
@@ -1751,6 +1503,36 @@ extern "C" __global__ void step_sequence3(
     }
 }
 
+extern "C" __global__ void step_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
+    const storage_t* __restrict__ m_rows_at, storage_t* __restrict__ max_abs_n_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        compute_t n_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+        }
+        block_sum(n_q_total);
+        const compute_t n_q = n_q_total;
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        if (threadIdx.x == 0) {
+            max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+        }
+    }
+}
+
 // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" __global__ void step_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
@@ -1767,66 +1549,19 @@ extern "C" __global__ void step_after_sum(
             total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
                 * compute_t(q_at[(iT * B + iB) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void step_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 __device__ inline void step_after_point(
-    const compute_t n_q, const compute_t m, compute_t& max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t abs_n_q = absolute(n_q);
-    const compute_t h_exp = exp(-m);
-    max_abs_n_q = larger(abs_n_q, h_exp);
-}
-
-extern "C" __global__ void step_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ m_rows_at,
-    storage_t* __restrict__ max_abs_n_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t max_abs_n_q;
-        step_after_point(
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            max_abs_n_q);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-    }
-}
-
-__device__ inline void step_after2_point(
     const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, compute_t& h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     h = o * C_q / max_abs_n_q;
 }
 
-extern "C" __global__ void step_after2(
+extern "C" __global__ void step_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ C_q_at,
     const storage_t* __restrict__ max_abs_n_q_at, storage_t* __restrict__ h_at)
@@ -1837,7 +1572,7 @@ extern "C" __global__ void step_after2(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t h;
-        step_after2_point(
+        step_after_point(
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
@@ -1868,126 +1603,6 @@ extern "C" __global__ void jvp_once(
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void jvp_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_i_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void jvp_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_w_i_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_w_i_x_w_i_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(dot_w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_i_x_w_i_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void jvp_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_w_i_x_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_i_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_i_x_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void jvp_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_f_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_f_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void jvp_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_w_f_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_w_f_x_w_f_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(dot_w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_f_x_w_f_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void jvp_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_w_f_x_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_f_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_f_x_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -2095,61 +1710,6 @@ extern "C" __global__ void jvp_before2(
 }
 
 __device__ inline void jvp_before3_point(
-    const compute_t dot_w_i_x_w_i, const compute_t dot_w_i_x_x, const compute_t w_i_x, const compute_t b_i,
-    const compute_t dot_b_i, const compute_t dot_w_f_x_w_f, const compute_t dot_w_f_x_x,
-    const compute_t w_f_x, const compute_t b_f, const compute_t dot_b_f, compute_t& log_i,
-    compute_t& dot_log_i, compute_t& log_f, compute_t& dot_log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
-    log_i = w_i_x + b_i;
-    dot_log_i = dot_b_i + dot_w_i_x;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
-    const compute_t log_f_pre = -w_f_x - b_f;
-    const compute_t dot_log_f_pre = -dot_b_f - dot_w_f_x;
-    const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    const compute_t s1 = -log_f_softplus;
-    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
-    log_f = s1;
-    dot_log_f = -dot_log_f_softplus;
-}
-
-extern "C" __global__ void jvp_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_w_i_x_w_i_at, const storage_t* __restrict__ dot_w_i_x_x_at,
-    const storage_t* __restrict__ w_i_x_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ dot_w_f_x_w_f_at,
-    const storage_t* __restrict__ dot_w_f_x_x_at, const storage_t* __restrict__ w_f_x_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_b_f_at,
-    storage_t* __restrict__ log_i_at, storage_t* __restrict__ dot_log_i_at,
-    storage_t* __restrict__ log_f_at, storage_t* __restrict__ dot_log_f_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t log_i, dot_log_i, log_f, dot_log_f;
-        jvp_before3_point(
-            compute_t(dot_w_i_x_w_i_at[iT * B + iB]),
-            compute_t(dot_w_i_x_x_at[iT * B + iB]),
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(dot_b_i_at[0]),
-            compute_t(dot_w_f_x_w_f_at[iT * B + iB]),
-            compute_t(dot_w_f_x_x_at[iT * B + iB]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            compute_t(dot_b_f_at[0]),
-            log_i, dot_log_i, log_f, dot_log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
-    }
-}
-
-__device__ inline void jvp_before4_point(
     const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
     compute_t& dot_v_k)
 {
@@ -2158,7 +1718,7 @@ __device__ inline void jvp_before4_point(
     dot_v_k = v * dot_k + k_ * dot_v;
 }
 
-extern "C" __global__ void jvp_before4(
+extern "C" __global__ void jvp_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
@@ -2171,7 +1731,7 @@ extern "C" __global__ void jvp_before4(
         const int64 iH = n / K % H;
         const int64 iK = n % K;
         compute_t v_k, dot_v_k;
-        jvp_before4_point(
+        jvp_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -2179,6 +1739,76 @@ extern "C" __global__ void jvp_before4(
             v_k, dot_v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
         dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+extern "C" __global__ void jvp_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ dot_w_i_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ dot_w_f_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_b_f_at,
+    storage_t* __restrict__ log_i_at, storage_t* __restrict__ dot_log_i_at,
+    storage_t* __restrict__ log_f_at, storage_t* __restrict__ dot_log_f_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t w_i_x_total = 0;
+        compute_t dot_w_i_x_w_i_total = 0;
+        compute_t dot_w_i_x_x_total = 0;
+        compute_t w_f_x_total = 0;
+        compute_t dot_w_f_x_w_f_total = 0;
+        compute_t dot_w_f_x_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_w_i = compute_t(dot_w_i_at[iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            const compute_t dot_w_f = compute_t(dot_w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            dot_w_i_x_w_i_total += dot_w_i * x;
+            dot_w_i_x_x_total += w_i * dot_x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+            dot_w_f_x_w_f_total += dot_w_f * x;
+            dot_w_f_x_x_total += w_f * dot_x;
+        }
+        block_sum(w_i_x_total, dot_w_i_x_w_i_total, dot_w_i_x_x_total, w_f_x_total, dot_w_f_x_w_f_total,
+            dot_w_f_x_x_total);
+        const compute_t w_i_x = w_i_x_total;
+        const compute_t dot_w_i_x_w_i = dot_w_i_x_w_i_total;
+        const compute_t dot_w_i_x_x = dot_w_i_x_x_total;
+        const compute_t w_f_x = w_f_x_total;
+        const compute_t dot_w_f_x_w_f = dot_w_f_x_w_f_total;
+        const compute_t dot_w_f_x_x = dot_w_f_x_x_total;
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t dot_b_i = compute_t(dot_b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        const compute_t dot_b_f = compute_t(dot_b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
+        const compute_t log_i = b_i + w_i_x;
+        const compute_t dot_log_i = dot_b_i + dot_w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t dot_log_f_pre = -dot_b_f - dot_w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t s1 = -log_f_softplus;
+        const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+        const compute_t log_f = s1;
+        const compute_t dot_log_f = -dot_log_f_softplus;
+        if (threadIdx.x == 0) {
+            log_i_at[iT * B + iB] = storage_t(log_i);
+            dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
+            log_f_at[iT * B + iB] = storage_t(log_f);
+            dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
+        }
     }
 }
 
@@ -2330,210 +1960,109 @@ extern "C" __global__ void jvp_sequence3(
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void jvp_after_sum(
+extern "C" __global__ void jvp_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
+    const storage_t* __restrict__ dot_n_rows_at, const storage_t* __restrict__ dot_q_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ dot_m_rows_at,
+    storage_t* __restrict__ max_abs_n_q_at, storage_t* __restrict__ dot_max_abs_n_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        const compute_t dot_h_exp = -dot_m * h_exp;
+        compute_t n_q_total = 0;
+        compute_t dot_n_q_n_total = 0;
+        compute_t dot_n_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_n = compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+            dot_n_q_n_total += dot_n * q;
+            dot_n_q_q_total += n_ * dot_q;
+        }
+        block_sum(n_q_total, dot_n_q_n_total, dot_n_q_q_total);
+        const compute_t n_q = n_q_total;
+        const compute_t dot_n_q_n = dot_n_q_n_total;
+        const compute_t dot_n_q_q = dot_n_q_q_total;
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t dot_abs_n_q = dot_n_q * (compute_t((n_q) > (0)) - compute_t((0) > (n_q)));
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        const compute_t dot_max_abs_n_q = compute_t((h_exp) > (abs_n_q)) * dot_h_exp + compute_t((abs_n_q) >=
+            (h_exp)) * dot_abs_n_q;
+        if (threadIdx.x == 0) {
+            max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+            dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
+        }
+    }
+}
+
+extern "C" __global__ void jvp_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ C_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ C_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void jvp_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_C_q_C_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void jvp_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ C_rows_at, const storage_t* __restrict__ dot_q_at,
+    const storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ C_q_at, storage_t* __restrict__ dot_C_q_C_at,
     storage_t* __restrict__ dot_C_q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        compute_t C_q_total = 0;
+        compute_t dot_C_q_C_total = 0;
+        compute_t dot_C_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t C = compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_C = compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            C_q_total += C * q;
+            dot_C_q_C_total += dot_C * q;
+            dot_C_q_q_total += C * dot_q;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void jvp_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        block_sum(C_q_total, dot_C_q_C_total, dot_C_q_q_total);
+        const compute_t C_q = C_q_total;
+        const compute_t dot_C_q_C = dot_C_q_C_total;
+        const compute_t dot_C_q_q = dot_C_q_q_total;
+        if (threadIdx.x == 0) {
+            C_q_at[(iT * B + iB) * H + iH] = storage_t(C_q);
+            dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_C);
+            dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void jvp_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_n_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_n_q_n_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_q_n_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void jvp_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ dot_q_at,
-    storage_t* __restrict__ dot_n_q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
 __device__ inline void jvp_after_point(
-    const compute_t dot_C_q_C, const compute_t dot_C_q_q, compute_t& dot_C_q)
+    const compute_t dot_C_q_C, const compute_t dot_C_q_q, const compute_t o, const compute_t C_q,
+    const compute_t max_abs_n_q, const compute_t dot_o, const compute_t dot_max_abs_n_q, compute_t& h,
+    compute_t& dot_h)
 {
     // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    dot_C_q = dot_C_q_C + dot_C_q_q;
-}
-
-extern "C" __global__ void jvp_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_C_q_C_at, const storage_t* __restrict__ dot_C_q_q_at,
-    storage_t* __restrict__ dot_C_q_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t dot_C_q;
-        jvp_after_point(
-            compute_t(dot_C_q_C_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_C_q_q_at[(iT * B + iB) * H + iH]),
-            dot_C_q);
-        dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q);
-    }
-}
-
-__device__ inline void jvp_after2_point(
-    const compute_t dot_n_q_n, const compute_t dot_n_q_q, const compute_t n_q, const compute_t m,
-    const compute_t dot_m, compute_t& max_abs_n_q, compute_t& dot_max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
-    const compute_t abs_n_q = absolute(n_q);
-    const compute_t dot_abs_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * dot_n_q;
-    const compute_t h_exp = exp(-m);
-    const compute_t dot_h_exp = -dot_m * h_exp;
-    max_abs_n_q = larger(abs_n_q, h_exp);
-    dot_max_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * dot_abs_n_q + compute_t((h_exp) > (abs_n_q)) * dot_h_exp;
-}
-
-extern "C" __global__ void jvp_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_n_q_n_at, const storage_t* __restrict__ dot_n_q_q_at,
-    const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ m_rows_at,
-    const storage_t* __restrict__ dot_m_rows_at, storage_t* __restrict__ max_abs_n_q_at,
-    storage_t* __restrict__ dot_max_abs_n_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t max_abs_n_q, dot_max_abs_n_q;
-        jvp_after2_point(
-            compute_t(dot_n_q_n_at[iT * B + iB]),
-            compute_t(dot_n_q_q_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
-            max_abs_n_q, dot_max_abs_n_q);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
-    }
-}
-
-__device__ inline void jvp_after3_point(
-    const compute_t o, const compute_t C_q, const compute_t max_abs_n_q, const compute_t dot_o,
-    const compute_t dot_C_q, const compute_t dot_max_abs_n_q, compute_t& h, compute_t& dot_h)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+    const compute_t dot_C_q = dot_C_q_C + dot_C_q_q;
     const compute_t s1 = 1 / max_abs_n_q;
     const compute_t s2 = C_q * s1;
     h = o * s2;
     dot_h = o * dot_C_q * s1 - o * C_q * dot_max_abs_n_q / square(max_abs_n_q) + dot_o * s2;
 }
 
-extern "C" __global__ void jvp_after3(
+extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ dot_C_q_C_at, const storage_t* __restrict__ dot_C_q_q_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ C_q_at,
     const storage_t* __restrict__ max_abs_n_q_at, const storage_t* __restrict__ dot_o_at,
-    const storage_t* __restrict__ dot_C_q_at, const storage_t* __restrict__ dot_max_abs_n_q_at,
-    storage_t* __restrict__ h_at, storage_t* __restrict__ dot_h_at)
+    const storage_t* __restrict__ dot_max_abs_n_q_at, storage_t* __restrict__ h_at,
+    storage_t* __restrict__ dot_h_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2541,12 +2070,13 @@ extern "C" __global__ void jvp_after3(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t h, dot_h;
-        jvp_after3_point(
+        jvp_after_point(
+            compute_t(dot_C_q_C_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_C_q_q_at[(iT * B + iB) * H + iH]),
             compute_t(o_at[(iT * B + iB) * H + iH]),
             compute_t(C_q_at[(iT * B + iB) * H + iH]),
             compute_t(max_abs_n_q_at[iT * B + iB]),
             compute_t(dot_o_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_C_q_at[(iT * B + iB) * H + iH]),
             compute_t(dot_max_abs_n_q_at[iT * B + iB]),
             h, dot_h);
         h_at[(iT * B + iB) * H + iH] = storage_t(h);
@@ -2576,126 +2106,6 @@ extern "C" __global__ void hvp_forward_once(
             compute_t(K),
             sqrt_K);
         sqrt_K_at[0] = storage_t(sqrt_K);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void hvp_forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_i_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_i_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void hvp_forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_w_i_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_w_i_x_w_i_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(dot_w_i_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_i_x_w_i_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_i = dot(w_i, x) + b_i
-extern "C" __global__ void hvp_forward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_w_i_x_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_i_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_i_x_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void hvp_forward_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ w_f_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_f_x_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void hvp_forward_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_w_f_at, const storage_t* __restrict__ x_at,
-    storage_t* __restrict__ dot_w_f_x_w_f_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(dot_w_f_at[iI])
-                * compute_t(x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_f_x_w_f_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void hvp_forward_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ dot_w_f_x_x_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < I; k += blockDim.x) {
-            const int64 iI = k;
-            total += compute_t(w_f_at[iI])
-                * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_f_x_x_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -2805,65 +2215,6 @@ extern "C" __global__ void hvp_forward_before2(
 }
 
 __device__ inline void hvp_forward_before3_point(
-    const compute_t dot_w_i_x_w_i, const compute_t dot_w_i_x_x, const compute_t w_i_x, const compute_t b_i,
-    const compute_t dot_b_i, const compute_t dot_w_f_x_w_f, const compute_t dot_w_f_x_x,
-    const compute_t w_f_x, const compute_t b_f, const compute_t dot_b_f, compute_t& log_i,
-    compute_t& dot_log_i, compute_t& dot_log_f_pre, compute_t& log_f_softplus, compute_t& log_f,
-    compute_t& dot_log_f)
-{
-    // log_i = dot(w_i, x) + b_i
-    const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
-    log_i = w_i_x + b_i;
-    dot_log_i = dot_b_i + dot_w_i_x;
-    // log_f = -softplus(-(dot(w_f, x) + b_f))
-    const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
-    const compute_t log_f_pre = -w_f_x - b_f;
-    dot_log_f_pre = -dot_b_f - dot_w_f_x;
-    log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
-    const compute_t s1 = -log_f_softplus;
-    const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
-    log_f = s1;
-    dot_log_f = -dot_log_f_softplus;
-}
-
-extern "C" __global__ void hvp_forward_before3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_w_i_x_w_i_at, const storage_t* __restrict__ dot_w_i_x_x_at,
-    const storage_t* __restrict__ w_i_x_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ dot_w_f_x_w_f_at,
-    const storage_t* __restrict__ dot_w_f_x_x_at, const storage_t* __restrict__ w_f_x_at,
-    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_b_f_at,
-    storage_t* __restrict__ log_i_at, storage_t* __restrict__ dot_log_i_at,
-    storage_t* __restrict__ dot_log_f_pre_at, storage_t* __restrict__ log_f_softplus_at,
-    storage_t* __restrict__ log_f_at, storage_t* __restrict__ dot_log_f_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f;
-        hvp_forward_before3_point(
-            compute_t(dot_w_i_x_w_i_at[iT * B + iB]),
-            compute_t(dot_w_i_x_x_at[iT * B + iB]),
-            compute_t(w_i_x_at[iT * B + iB]),
-            compute_t(b_i_at[0]),
-            compute_t(dot_b_i_at[0]),
-            compute_t(dot_w_f_x_w_f_at[iT * B + iB]),
-            compute_t(dot_w_f_x_x_at[iT * B + iB]),
-            compute_t(w_f_x_at[iT * B + iB]),
-            compute_t(b_f_at[0]),
-            compute_t(dot_b_f_at[0]),
-            log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f);
-        log_i_at[iT * B + iB] = storage_t(log_i);
-        dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
-        dot_log_f_pre_at[iT * B + iB] = storage_t(dot_log_f_pre);
-        log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
-        log_f_at[iT * B + iB] = storage_t(log_f);
-        dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
-    }
-}
-
-__device__ inline void hvp_forward_before4_point(
     const compute_t v, const compute_t k_, const compute_t dot_v, const compute_t dot_k, compute_t& v_k,
     compute_t& dot_v_k)
 {
@@ -2872,7 +2223,7 @@ __device__ inline void hvp_forward_before4_point(
     dot_v_k = v * dot_k + k_ * dot_v;
 }
 
-extern "C" __global__ void hvp_forward_before4(
+extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
@@ -2885,7 +2236,7 @@ extern "C" __global__ void hvp_forward_before4(
         const int64 iH = n / K % H;
         const int64 iK = n % K;
         compute_t v_k, dot_v_k;
-        hvp_forward_before4_point(
+        hvp_forward_before3_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -2893,6 +2244,79 @@ extern "C" __global__ void hvp_forward_before4(
             v_k, dot_v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
         dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(dot_v_k);
+    }
+}
+
+extern "C" __global__ void hvp_forward_before_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ dot_w_i_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ dot_w_f_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_b_f_at,
+    storage_t* __restrict__ log_i_at, storage_t* __restrict__ dot_log_i_at,
+    storage_t* __restrict__ dot_log_f_pre_at, storage_t* __restrict__ log_f_softplus_at,
+    storage_t* __restrict__ log_f_at, storage_t* __restrict__ dot_log_f_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t w_i_x_total = 0;
+        compute_t dot_w_i_x_w_i_total = 0;
+        compute_t dot_w_i_x_x_total = 0;
+        compute_t w_f_x_total = 0;
+        compute_t dot_w_f_x_w_f_total = 0;
+        compute_t dot_w_f_x_x_total = 0;
+        for (int64 iI = threadIdx.x; iI < I; iI += blockDim.x) {
+            const compute_t w_i = compute_t(w_i_at[iI]);
+            const compute_t x = compute_t(x_at[(iT * B + iB) * I + iI]);
+            const compute_t dot_w_i = compute_t(dot_w_i_at[iI]);
+            const compute_t dot_x = compute_t(dot_x_at[(iT * B + iB) * I + iI]);
+            const compute_t w_f = compute_t(w_f_at[iI]);
+            const compute_t dot_w_f = compute_t(dot_w_f_at[iI]);
+            // log_i = dot(w_i, x) + b_i
+            w_i_x_total += w_i * x;
+            dot_w_i_x_w_i_total += dot_w_i * x;
+            dot_w_i_x_x_total += w_i * dot_x;
+            // log_f = -softplus(-(dot(w_f, x) + b_f))
+            w_f_x_total += w_f * x;
+            dot_w_f_x_w_f_total += dot_w_f * x;
+            dot_w_f_x_x_total += w_f * dot_x;
+        }
+        block_sum(w_i_x_total, dot_w_i_x_w_i_total, dot_w_i_x_x_total, w_f_x_total, dot_w_f_x_w_f_total,
+            dot_w_f_x_x_total);
+        const compute_t w_i_x = w_i_x_total;
+        const compute_t dot_w_i_x_w_i = dot_w_i_x_w_i_total;
+        const compute_t dot_w_i_x_x = dot_w_i_x_x_total;
+        const compute_t w_f_x = w_f_x_total;
+        const compute_t dot_w_f_x_w_f = dot_w_f_x_w_f_total;
+        const compute_t dot_w_f_x_x = dot_w_f_x_x_total;
+
+        const compute_t b_i = compute_t(b_i_at[0]);
+        const compute_t dot_b_i = compute_t(dot_b_i_at[0]);
+        const compute_t b_f = compute_t(b_f_at[0]);
+        const compute_t dot_b_f = compute_t(dot_b_f_at[0]);
+        // log_i = dot(w_i, x) + b_i
+        const compute_t dot_w_i_x = dot_w_i_x_w_i + dot_w_i_x_x;
+        const compute_t log_i = b_i + w_i_x;
+        const compute_t dot_log_i = dot_b_i + dot_w_i_x;
+        // log_f = -softplus(-(dot(w_f, x) + b_f))
+        const compute_t dot_w_f_x = dot_w_f_x_w_f + dot_w_f_x_x;
+        const compute_t log_f_pre = -b_f - w_f_x;
+        const compute_t dot_log_f_pre = -dot_b_f - dot_w_f_x;
+        const compute_t log_f_softplus = log1p(exp(-absolute(log_f_pre))) + larger(log_f_pre, 0);
+        const compute_t s1 = -log_f_softplus;
+        const compute_t dot_log_f_softplus = -dot_log_f_pre * expm1(s1);
+        const compute_t log_f = s1;
+        const compute_t dot_log_f = -dot_log_f_softplus;
+        if (threadIdx.x == 0) {
+            log_i_at[iT * B + iB] = storage_t(log_i);
+            dot_log_i_at[iT * B + iB] = storage_t(dot_log_i);
+            dot_log_f_pre_at[iT * B + iB] = storage_t(dot_log_f_pre);
+            log_f_softplus_at[iT * B + iB] = storage_t(log_f_softplus);
+            log_f_at[iT * B + iB] = storage_t(log_f);
+            dot_log_f_at[iT * B + iB] = storage_t(dot_log_f);
+        }
     }
 }
 
@@ -3049,126 +2473,94 @@ extern "C" __global__ void hvp_forward_sequence3(
     }
 }
 
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_forward_after_sum(
+extern "C" __global__ void hvp_forward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
+    const storage_t* __restrict__ dot_n_rows_at, const storage_t* __restrict__ dot_q_at,
+    const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ dot_m_rows_at,
+    storage_t* __restrict__ n_q_at, storage_t* __restrict__ abs_n_q_at, storage_t* __restrict__ h_exp_at,
+    storage_t* __restrict__ max_abs_n_q_at, storage_t* __restrict__ dot_max_abs_n_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t m = compute_t(m_rows_at[(iT + 1) * B + iB]);
+        const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t h_exp = exp(-m);
+        const compute_t dot_h_exp = -dot_m * h_exp;
+        if (threadIdx.x == 0) {
+            h_exp_at[iT * B + iB] = storage_t(h_exp);
+        }
+        compute_t n_q_total = 0;
+        compute_t dot_n_q_n_total = 0;
+        compute_t dot_n_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t n_ = compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_n = compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            n_q_total += n_ * q;
+            dot_n_q_n_total += dot_n * q;
+            dot_n_q_q_total += n_ * dot_q;
+        }
+        block_sum(n_q_total, dot_n_q_n_total, dot_n_q_q_total);
+        const compute_t n_q = n_q_total;
+        const compute_t dot_n_q_n = dot_n_q_n_total;
+        const compute_t dot_n_q_q = dot_n_q_q_total;
+        if (threadIdx.x == 0) {
+            n_q_at[iT * B + iB] = storage_t(n_q);
+        }
+
+        // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
+        const compute_t abs_n_q = absolute(n_q);
+        const compute_t dot_abs_n_q = dot_n_q * (compute_t((n_q) > (0)) - compute_t((0) > (n_q)));
+        const compute_t max_abs_n_q = larger(abs_n_q, h_exp);
+        const compute_t dot_max_abs_n_q = compute_t((h_exp) > (abs_n_q)) * dot_h_exp + compute_t((abs_n_q) >=
+            (h_exp)) * dot_abs_n_q;
+        if (threadIdx.x == 0) {
+            abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
+            max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
+            dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
+        }
+    }
+}
+
+extern "C" __global__ void hvp_forward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ C_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ C_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) C_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_forward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_C_q_C_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_forward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ C_rows_at, const storage_t* __restrict__ dot_q_at,
+    const storage_t* __restrict__ dot_C_rows_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ C_q_at, storage_t* __restrict__ dot_C_q_C_at,
     storage_t* __restrict__ dot_C_q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+        compute_t C_q_total = 0;
+        compute_t dot_C_q_C_total = 0;
+        compute_t dot_C_q_q_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t C = compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t q = compute_t(q_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_C = compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(iT * B + iB) * K + iK]);
+            // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            C_q_total += C * q;
+            dot_C_q_C_total += dot_C * q;
+            dot_C_q_q_total += C * dot_q;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_forward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
+        block_sum(C_q_total, dot_C_q_C_total, dot_C_q_q_total);
+        const compute_t C_q = C_q_total;
+        const compute_t dot_C_q_C = dot_C_q_C_total;
+        const compute_t dot_C_q_q = dot_C_q_q_total;
+        if (threadIdx.x == 0) {
+            C_q_at[(iT * B + iB) * H + iH] = storage_t(C_q);
+            dot_C_q_C_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_C);
+            dot_C_q_q_at[(iT * B + iB) * H + iH] = storage_t(dot_C_q_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_forward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_n_rows_at, const storage_t* __restrict__ q_at,
-    storage_t* __restrict__ dot_n_q_n_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_q_n_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_forward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ dot_q_at,
-    storage_t* __restrict__ dot_n_q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK])
-                * compute_t(dot_q_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_n_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -3198,149 +2590,88 @@ extern "C" __global__ void hvp_forward_after(
     }
 }
 
-__device__ inline void hvp_forward_after2_point(
-    const compute_t dot_n_q_n, const compute_t dot_n_q_q, const compute_t n_q, const compute_t m,
-    const compute_t dot_m, compute_t& abs_n_q, compute_t& h_exp, compute_t& max_abs_n_q,
-    compute_t& dot_max_abs_n_q)
-{
-    // h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t dot_n_q = dot_n_q_n + dot_n_q_q;
-    abs_n_q = absolute(n_q);
-    const compute_t dot_abs_n_q = (compute_t((n_q) > (0)) - compute_t((0) > (n_q))) * dot_n_q;
-    h_exp = exp(-m);
-    const compute_t dot_h_exp = -dot_m * h_exp;
-    max_abs_n_q = larger(abs_n_q, h_exp);
-    dot_max_abs_n_q = compute_t((abs_n_q) >= (h_exp)) * dot_abs_n_q + compute_t((h_exp) > (abs_n_q)) * dot_h_exp;
-}
-
-extern "C" __global__ void hvp_forward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ dot_n_q_n_at, const storage_t* __restrict__ dot_n_q_q_at,
-    const storage_t* __restrict__ n_q_at, const storage_t* __restrict__ m_rows_at,
-    const storage_t* __restrict__ dot_m_rows_at, storage_t* __restrict__ abs_n_q_at,
-    storage_t* __restrict__ h_exp_at, storage_t* __restrict__ max_abs_n_q_at,
-    storage_t* __restrict__ dot_max_abs_n_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q;
-        hvp_forward_after2_point(
-            compute_t(dot_n_q_n_at[iT * B + iB]),
-            compute_t(dot_n_q_q_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            compute_t(m_rows_at[(iT + 1) * B + iB]),
-            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
-            abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q);
-        abs_n_q_at[iT * B + iB] = storage_t(abs_n_q);
-        h_exp_at[iT * B + iB] = storage_t(h_exp);
-        max_abs_n_q_at[iT * B + iB] = storage_t(max_abs_n_q);
-        dot_max_abs_n_q_at[iT * B + iB] = storage_t(dot_max_abs_n_q);
-    }
-}
-
-__device__ inline void hvp_backward_before_point(
-    const compute_t dy, const compute_t o, const compute_t C_q, const compute_t max_abs_n_q,
-    const compute_t dot_o, const compute_t dot_C_q, const compute_t dot_max_abs_n_q,
-    const compute_t dot_o_pre, compute_t& d_dot_h_by_dot_max_abs_n_q, compute_t& d_dot_h_by_max_abs_n_q,
-    compute_t& d_dot_C_q, compute_t& d_C_q, compute_t& d_dot_o_pre, compute_t& d_o_pre)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t s1 = 1 / square(max_abs_n_q);
-    const compute_t s2 = C_q * s1;
-    d_dot_h_by_dot_max_abs_n_q = -dy * o * s2;
-    const compute_t s3 = o * s1;
-    d_dot_h_by_max_abs_n_q = dy * (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q, compute_t(3)) - dot_o * s2 -
-        dot_C_q * s3);
-    const compute_t s4 = 1 / max_abs_n_q;
-    const compute_t s5 = dy * s4;
-    d_dot_C_q = o * s5;
-    d_C_q = dy * (dot_o * s4 - dot_max_abs_n_q * s3);
-    // through o = sigmoid(W_o @ x + b_o)
-    const compute_t d_dot_o = C_q * s5;
-    const compute_t s6 = 1 - o;
-    const compute_t d_o = dy * (dot_C_q * s4 - dot_max_abs_n_q * s2) + (dot_o_pre * s6 - o * dot_o_pre) * d_dot_o;
-    const compute_t s7 = o * s6;
-    d_dot_o_pre = d_dot_o * s7;
-    d_o_pre = d_o * s7;
-}
-
-extern "C" __global__ void hvp_backward_before(
+extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ C_q_at, const storage_t* __restrict__ max_abs_n_q_at,
     const storage_t* __restrict__ dot_o_at, const storage_t* __restrict__ dot_C_q_at,
     const storage_t* __restrict__ dot_max_abs_n_q_at, const storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ d_dot_h_by_dot_max_abs_n_q_at,
-    storage_t* __restrict__ d_dot_h_by_max_abs_n_q_at, storage_t* __restrict__ d_dot_C_q_at,
-    storage_t* __restrict__ d_C_q_at, storage_t* __restrict__ d_dot_o_pre_at,
-    storage_t* __restrict__ d_o_pre_at)
+    const storage_t* __restrict__ abs_n_q_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ dot_m_rows_at, const storage_t* __restrict__ n_q_at,
+    storage_t* __restrict__ d_dot_C_q_at, storage_t* __restrict__ d_C_q_at,
+    storage_t* __restrict__ d_dot_o_pre_at, storage_t* __restrict__ d_o_pre_at,
+    storage_t* __restrict__ d_dot_h_exp_at, storage_t* __restrict__ d_h_exp_at,
+    storage_t* __restrict__ d_dot_n_q_at, storage_t* __restrict__ d_n_q_at)
 {
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre;
-        hvp_backward_before_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(o_at[(iT * B + iB) * H + iH]),
-            compute_t(C_q_at[(iT * B + iB) * H + iH]),
-            compute_t(max_abs_n_q_at[iT * B + iB]),
-            compute_t(dot_o_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_C_q_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_max_abs_n_q_at[iT * B + iB]),
-            compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]),
-            d_dot_h_by_dot_max_abs_n_q, d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre);
-        d_dot_h_by_dot_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_dot_max_abs_n_q);
-        d_dot_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_h_by_max_abs_n_q);
-        d_dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_C_q);
-        d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
-        d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
-        d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t max_abs_n_q = compute_t(max_abs_n_q_at[iT * B + iB]);
+        const compute_t dot_max_abs_n_q = compute_t(dot_max_abs_n_q_at[iT * B + iB]);
+        compute_t d_dot_max_abs_n_q_total = 0;
+        compute_t d_max_abs_n_q_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t o = compute_t(o_at[(iT * B + iB) * H + iH]);
+            const compute_t C_q = compute_t(C_q_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_o = compute_t(dot_o_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_C_q = compute_t(dot_C_q_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_o_pre = compute_t(dot_o_pre_at[(iT * B + iB) * H + iH]);
+            // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+            const compute_t s1 = 1 / square(max_abs_n_q);
+            const compute_t s2 = C_q * s1;
+            const compute_t d_dot_h_by_dot_max_abs_n_q = -dy * o * s2;
+            const compute_t s3 = o * s1;
+            const compute_t d_dot_h_by_max_abs_n_q = dy * (2 * o * C_q * dot_max_abs_n_q / pow(max_abs_n_q,
+                compute_t(3)) - dot_o * s2 - dot_C_q * s3);
+            const compute_t s4 = 1 / max_abs_n_q;
+            const compute_t s5 = dy * s4;
+            const compute_t d_dot_C_q = o * s5;
+            const compute_t d_C_q = dy * (dot_o * s4 - dot_max_abs_n_q * s3);
+            // through o = sigmoid(W_o @ x + b_o)
+            const compute_t d_dot_o = C_q * s5;
+            const compute_t s6 = 1 - o;
+            const compute_t d_o = dy * (dot_C_q * s4 - dot_max_abs_n_q * s2) + (dot_o_pre * s6 - o * dot_o_pre) *
+                d_dot_o;
+            const compute_t s7 = o * s6;
+            const compute_t d_dot_o_pre = d_dot_o * s7;
+            const compute_t d_o_pre = d_o * s7;
+            d_dot_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_C_q);
+            d_C_q_at[(iT * B + iB) * H + iH] = storage_t(d_C_q);
+            d_dot_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_o_pre);
+            d_o_pre_at[(iT * B + iB) * H + iH] = storage_t(d_o_pre);
+            d_dot_max_abs_n_q_total += d_dot_h_by_dot_max_abs_n_q;
+            d_max_abs_n_q_total += d_dot_h_by_max_abs_n_q;
+        }
+        block_sum(d_dot_max_abs_n_q_total, d_max_abs_n_q_total);
+        const compute_t d_dot_max_abs_n_q = d_dot_max_abs_n_q_total;
+        const compute_t d_max_abs_n_q = d_max_abs_n_q_total;
+
+        const compute_t abs_n_q = compute_t(abs_n_q_at[iT * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[iT * B + iB]);
+        const compute_t dot_m = compute_t(dot_m_rows_at[(iT + 1) * B + iB]);
+        const compute_t n_q = compute_t(n_q_at[iT * B + iB]);
+        // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
+        const compute_t s8 = compute_t((h_exp) > (abs_n_q));
+        const compute_t d_dot_h_exp = d_dot_max_abs_n_q * s8;
+        const compute_t d_h_exp = d_max_abs_n_q * s8 - dot_m * d_dot_h_exp;
+        const compute_t s9 = compute_t((abs_n_q) >= (h_exp));
+        const compute_t d_dot_abs_n_q = d_dot_max_abs_n_q * s9;
+        const compute_t d_abs_n_q = d_max_abs_n_q * s9;
+        const compute_t s10 = compute_t((n_q) > (0)) - compute_t((0) > (n_q));
+        const compute_t d_dot_n_q = d_dot_abs_n_q * s10;
+        const compute_t d_n_q = d_abs_n_q * s10;
+        if (threadIdx.x == 0) {
+            d_dot_h_exp_at[iT * B + iB] = storage_t(d_dot_h_exp);
+            d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
+            d_dot_n_q_at[iT * B + iB] = storage_t(d_dot_n_q);
+            d_n_q_at[iT * B + iB] = storage_t(d_n_q);
+        }
     }
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
 extern "C" __global__ void hvp_backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_h_by_dot_max_abs_n_q_at,
-    storage_t* __restrict__ d_dot_max_abs_n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_h_by_dot_max_abs_n_q_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_max_abs_n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_backward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_h_by_max_abs_n_q_at, storage_t* __restrict__ d_max_abs_n_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_h_by_max_abs_n_q_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_max_abs_n_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_q_at, const storage_t* __restrict__ C_rows_at,
     storage_t* __restrict__ d_dot_q_dot_C_q_q_at)
@@ -3355,13 +2686,13 @@ extern "C" __global__ void hvp_backward_before_sum3(
             total += compute_t(d_dot_C_q_at[(iT * B + iB) * H + iH])
                 * compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_q_dot_C_q_q_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_backward_before_sum4(
+extern "C" __global__ void hvp_backward_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_C_q_at, const storage_t* __restrict__ C_rows_at,
     storage_t* __restrict__ d_q_C_q_at)
@@ -3376,13 +2707,13 @@ extern "C" __global__ void hvp_backward_before_sum4(
             total += compute_t(d_C_q_at[(iT * B + iB) * H + iH])
                 * compute_t(C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_q_C_q_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
 // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-extern "C" __global__ void hvp_backward_before_sum5(
+extern "C" __global__ void hvp_backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_q_at, const storage_t* __restrict__ dot_C_rows_at,
     storage_t* __restrict__ d_q_dot_C_q_C_at)
@@ -3397,57 +2728,12 @@ extern "C" __global__ void hvp_backward_before_sum5(
             total += compute_t(d_dot_C_q_at[(iT * B + iB) * H + iH])
                 * compute_t(dot_C_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_q_dot_C_q_C_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_before2_point(
-    const compute_t d_dot_max_abs_n_q, const compute_t abs_n_q, const compute_t h_exp,
-    const compute_t dot_m, const compute_t d_max_abs_n_q, const compute_t n_q, compute_t& d_dot_h_exp,
-    compute_t& d_h_exp, compute_t& d_dot_n_q, compute_t& d_n_q)
-{
-    // through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-    const compute_t s1 = compute_t((h_exp) > (abs_n_q));
-    d_dot_h_exp = d_dot_max_abs_n_q * s1;
-    d_h_exp = d_max_abs_n_q * s1 - dot_m * d_dot_h_exp;
-    const compute_t s2 = compute_t((abs_n_q) >= (h_exp));
-    const compute_t d_dot_abs_n_q = d_dot_max_abs_n_q * s2;
-    const compute_t d_abs_n_q = d_max_abs_n_q * s2;
-    const compute_t s3 = compute_t((n_q) > (0)) - compute_t((0) > (n_q));
-    d_dot_n_q = d_dot_abs_n_q * s3;
-    d_n_q = d_abs_n_q * s3;
-}
-
-extern "C" __global__ void hvp_backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_max_abs_n_q_at, const storage_t* __restrict__ abs_n_q_at,
-    const storage_t* __restrict__ h_exp_at, const storage_t* __restrict__ dot_m_rows_at,
-    const storage_t* __restrict__ d_max_abs_n_q_at, const storage_t* __restrict__ n_q_at,
-    storage_t* __restrict__ d_dot_h_exp_at, storage_t* __restrict__ d_h_exp_at,
-    storage_t* __restrict__ d_dot_n_q_at, storage_t* __restrict__ d_n_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q;
-        hvp_backward_before2_point(
-            compute_t(d_dot_max_abs_n_q_at[iT * B + iB]),
-            compute_t(abs_n_q_at[iT * B + iB]),
-            compute_t(h_exp_at[iT * B + iB]),
-            compute_t(dot_m_rows_at[(iT + 1) * B + iB]),
-            compute_t(d_max_abs_n_q_at[iT * B + iB]),
-            compute_t(n_q_at[iT * B + iB]),
-            d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q);
-        d_dot_h_exp_at[iT * B + iB] = storage_t(d_dot_h_exp);
-        d_h_exp_at[iT * B + iB] = storage_t(d_h_exp);
-        d_dot_n_q_at[iT * B + iB] = storage_t(d_dot_n_q);
-        d_n_q_at[iT * B + iB] = storage_t(d_n_q);
-    }
-}
-
-__device__ inline void hvp_backward_before3_point(
+__device__ inline void hvp_backward_before_point(
     const compute_t d_dot_q_dot_C_q_q, const compute_t d_dot_n_q, const compute_t n_,
     const compute_t d_q_C_q, const compute_t d_q_dot_C_q_C, const compute_t d_n_q, const compute_t dot_n,
     compute_t& d_dot_q, compute_t& d_q)
@@ -3457,7 +2743,7 @@ __device__ inline void hvp_backward_before3_point(
     d_q = d_dot_n_q * dot_n + n_ * d_n_q + d_q_C_q + d_q_dot_C_q_C;
 }
 
-extern "C" __global__ void hvp_backward_before3(
+extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_q_dot_C_q_q_at, const storage_t* __restrict__ d_dot_n_q_at,
     const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ d_q_C_q_at,
@@ -3471,7 +2757,7 @@ extern "C" __global__ void hvp_backward_before3(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_dot_q, d_q;
-        hvp_backward_before3_point(
+        hvp_backward_before_point(
             compute_t(d_dot_q_dot_C_q_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_n_q_at[iT * B + iB]),
             compute_t(n_rows_at[((iT + 1) * B + iB) * K + iK]),
@@ -3486,162 +2772,6 @@ extern "C" __global__ void hvp_backward_before3(
 }
 
 __device__ inline void hvp_backward_step_point(
-    const compute_t d_dot_n_next, const compute_t d_dot_n_q, const compute_t q, const compute_t d_n_next,
-    const compute_t d_n_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
-    compute_t& d_dot_n, compute_t& d_n, compute_t& d_n_prev, compute_t& d_dot_n_prev)
-{
-    // through n = f * n[t-1] + i * k
-    d_dot_n = d_dot_n_next + d_dot_n_q * q;
-    d_n = d_dot_n_q * dot_q + q * d_n_q + d_n_next;
-    d_n_prev = f * d_n + dot_f * d_dot_n;
-    d_dot_n_prev = f * d_dot_n;
-}
-
-extern "C" __global__ void hvp_backward_step(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    storage_t* __restrict__ d_dot_n_prev_rows_at, const storage_t* __restrict__ d_dot_n_q_at,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_n_prev_rows_at,
-    const storage_t* __restrict__ d_n_q_at, const storage_t* __restrict__ dot_q_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ d_dot_n_at, storage_t* __restrict__ d_n_at)
-{
-    const int64 count = B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / K;
-        const int64 iK = n % K;
-        compute_t d_dot_n, d_n, d_n_prev, d_dot_n_prev;
-        hvp_backward_step_point(
-            compute_t(d_dot_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
-            compute_t(d_dot_n_q_at[t * B + iB]),
-            compute_t(q_at[(t * B + iB) * K + iK]),
-            compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]),
-            compute_t(d_n_q_at[t * B + iB]),
-            compute_t(dot_q_at[(t * B + iB) * K + iK]),
-            compute_t(f_at[t * B + iB]),
-            compute_t(dot_f_at[t * B + iB]),
-            d_dot_n, d_n, d_n_prev, d_dot_n_prev);
-        d_dot_n_at[(t * B + iB) * K + iK] = storage_t(d_dot_n);
-        d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
-        d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
-        d_dot_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_dot_n_prev);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void hvp_backward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ n_rows_at,
-    storage_t* __restrict__ d_dot_f_dot_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_f_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void hvp_backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_rows_at,
-    storage_t* __restrict__ d_f_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(n_rows_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_f_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void hvp_backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ dot_n_rows_at,
-    storage_t* __restrict__ d_f_dot_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(dot_n_rows_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_f_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void hvp_backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_dot_i_dot_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_i_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void hvp_backward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_i_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_n_at[(t * B + iB) * K + iK])
-                * compute_t(k_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_i_n_at[iB] = storage_t(total);
-    }
-}
-
-// through n = f * n[t-1] + i * k
-extern "C" __global__ void hvp_backward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ d_i_dot_n_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_n_at[(t * B + iB) * K + iK])
-                * compute_t(dot_k_at[(t * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_i_dot_n_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step2_point(
     const compute_t d_dot_C_next, const compute_t d_dot_C_q, const compute_t q, const compute_t d_C_next,
     const compute_t d_C_q, const compute_t dot_q, const compute_t f, const compute_t dot_f,
     compute_t& d_dot_C, compute_t& d_C, compute_t& d_C_prev, compute_t& d_dot_C_prev)
@@ -3653,7 +2783,7 @@ __device__ inline void hvp_backward_step2_point(
     d_dot_C_prev = f * d_dot_C;
 }
 
-extern "C" __global__ void hvp_backward_step2(
+extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     storage_t* __restrict__ d_dot_C_prev_rows_at, const storage_t* __restrict__ d_dot_C_q_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_C_prev_rows_at,
@@ -3667,7 +2797,7 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n / K % H;
         const int64 iK = n % K;
         compute_t d_dot_C, d_C, d_C_prev, d_dot_C_prev;
-        hvp_backward_step2_point(
+        hvp_backward_step_point(
             compute_t(d_dot_C_prev_rows_at[((((t + 1) % 2) * B + iB) * H + iH) * K + iK]),
             compute_t(d_dot_C_q_at[(t * B + iB) * H + iH]),
             compute_t(q_at[(t * B + iB) * K + iK]),
@@ -3685,7 +2815,7 @@ extern "C" __global__ void hvp_backward_step2(
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_step_sum7(
+extern "C" __global__ void hvp_backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ C_rows_at,
     storage_t* __restrict__ d_dot_f_dot_C_at)
@@ -3699,13 +2829,13 @@ extern "C" __global__ void hvp_backward_step_sum7(
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_f_dot_C_at[iB] = storage_t(total);
     }
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_step_sum8(
+extern "C" __global__ void hvp_backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ C_rows_at,
     storage_t* __restrict__ d_f_C_at)
@@ -3719,13 +2849,13 @@ extern "C" __global__ void hvp_backward_step_sum8(
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_f_C_at[iB] = storage_t(total);
     }
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_step_sum9(
+extern "C" __global__ void hvp_backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_C_rows_at,
     storage_t* __restrict__ d_f_dot_C_at)
@@ -3739,13 +2869,13 @@ extern "C" __global__ void hvp_backward_step_sum9(
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(dot_C_rows_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_f_dot_C_at[iB] = storage_t(total);
     }
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_step_sum10(
+extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_dot_i_dot_C_at)
@@ -3759,13 +2889,13 @@ extern "C" __global__ void hvp_backward_step_sum10(
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_i_dot_C_at[iB] = storage_t(total);
     }
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_step_sum11(
+extern "C" __global__ void hvp_backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ v_k_at,
     storage_t* __restrict__ d_i_C_at)
@@ -3779,13 +2909,13 @@ extern "C" __global__ void hvp_backward_step_sum11(
             total += compute_t(d_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(v_k_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_i_C_at[iB] = storage_t(total);
     }
 }
 
 // through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_step_sum12(
+extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ dot_v_k_at,
     storage_t* __restrict__ d_i_dot_C_at)
@@ -3799,264 +2929,129 @@ extern "C" __global__ void hvp_backward_step_sum12(
             total += compute_t(d_dot_C_at[((t * B + iB) * H + iH) * K + iK])
                 * compute_t(dot_v_k_at[((t * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_i_dot_C_at[iB] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step3_point(
-    const compute_t d_dot_f_dot_C, const compute_t d_dot_f_dot_n, const compute_t dot_f_pre,
-    const compute_t d_f_C, const compute_t d_f_dot_C, const compute_t d_f_n, const compute_t d_f_dot_n,
-    const compute_t f, const compute_t d_dot_i_dot_C, const compute_t d_dot_i_dot_n,
-    const compute_t dot_i_pre, const compute_t d_i_C, const compute_t d_i_dot_C, const compute_t d_i_n,
-    const compute_t d_i_dot_n, const compute_t i, const compute_t d_dot_m_next, const compute_t d_dot_h_exp,
-    const compute_t h_exp, const compute_t d_m_next, const compute_t d_h_exp, const compute_t log_i,
-    const compute_t m_pre, compute_t& d_dot_f_pre, compute_t& d_f_pre, compute_t& d_dot_i_pre,
-    compute_t& d_i_pre, compute_t& d_dot_m, compute_t& d_m, compute_t& d_dot_m_pre, compute_t& d_m_pre,
-    compute_t& d_m_prev, compute_t& d_dot_m_prev)
-{
-    // through f = exp(log_f + m[t-1] - m)
-    const compute_t d_dot_f = d_dot_f_dot_C + d_dot_f_dot_n;
-    const compute_t d_f = dot_f_pre * d_dot_f + d_f_C + d_f_dot_C + d_f_n + d_f_dot_n;
-    d_dot_f_pre = f * d_dot_f;
-    d_f_pre = f * d_f;
-    // through i = exp(log_i - m)
-    const compute_t d_dot_i = d_dot_i_dot_C + d_dot_i_dot_n;
-    const compute_t d_i = dot_i_pre * d_dot_i + d_i_C + d_i_dot_C + d_i_n + d_i_dot_n;
-    d_dot_i_pre = i * d_dot_i;
-    d_i_pre = i * d_i;
-    // through m = max(log_f + m[t-1], log_i)
-    d_dot_m = d_dot_m_next - d_dot_h_exp * h_exp - d_dot_f_pre - d_dot_i_pre;
-    d_m = d_m_next - h_exp * d_h_exp - d_f_pre - d_i_pre;
-    const compute_t s1 = compute_t((m_pre) >= (log_i));
-    d_dot_m_pre = d_dot_m * s1;
-    d_m_pre = d_m * s1;
-    d_m_prev = d_f_pre + d_m_pre;
-    d_dot_m_prev = d_dot_f_pre + d_dot_m_pre;
-}
-
-extern "C" __global__ void hvp_backward_step3(
+extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_f_dot_C_at, const storage_t* __restrict__ d_dot_f_dot_n_at,
-    const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ d_f_C_at,
-    const storage_t* __restrict__ d_f_dot_C_at, const storage_t* __restrict__ d_f_n_at,
-    const storage_t* __restrict__ d_f_dot_n_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ d_dot_i_dot_C_at, const storage_t* __restrict__ d_dot_i_dot_n_at,
-    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ d_i_C_at,
-    const storage_t* __restrict__ d_i_dot_C_at, const storage_t* __restrict__ d_i_n_at,
-    const storage_t* __restrict__ d_i_dot_n_at, const storage_t* __restrict__ i_at,
-    storage_t* __restrict__ d_dot_m_prev_rows_at, const storage_t* __restrict__ d_dot_h_exp_at,
-    const storage_t* __restrict__ h_exp_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ d_h_exp_at, const storage_t* __restrict__ log_i_at,
-    const storage_t* __restrict__ m_pre_at, storage_t* __restrict__ d_dot_f_pre_at,
-    storage_t* __restrict__ d_f_pre_at, storage_t* __restrict__ d_dot_i_pre_at,
-    storage_t* __restrict__ d_i_pre_at, storage_t* __restrict__ d_dot_m_at, storage_t* __restrict__ d_m_at,
+    storage_t* __restrict__ d_dot_n_prev_rows_at, const storage_t* __restrict__ d_dot_n_q_at,
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ d_n_prev_rows_at,
+    const storage_t* __restrict__ d_n_q_at, const storage_t* __restrict__ dot_q_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_f_at,
+    const storage_t* __restrict__ n_rows_at, const storage_t* __restrict__ dot_n_rows_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
+    const storage_t* __restrict__ d_dot_f_dot_C_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ d_f_C_at, const storage_t* __restrict__ d_f_dot_C_at,
+    const storage_t* __restrict__ d_dot_i_dot_C_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ d_i_C_at, const storage_t* __restrict__ d_i_dot_C_at,
+    const storage_t* __restrict__ i_at, storage_t* __restrict__ d_dot_m_prev_rows_at,
+    const storage_t* __restrict__ d_dot_h_exp_at, const storage_t* __restrict__ h_exp_at,
+    storage_t* __restrict__ d_m_prev_rows_at, const storage_t* __restrict__ d_h_exp_at,
+    const storage_t* __restrict__ log_i_at, const storage_t* __restrict__ m_pre_at,
+    storage_t* __restrict__ d_dot_n_at, storage_t* __restrict__ d_n_at,
+    storage_t* __restrict__ d_dot_f_pre_at, storage_t* __restrict__ d_f_pre_at,
+    storage_t* __restrict__ d_dot_i_pre_at, storage_t* __restrict__ d_i_pre_at,
+    storage_t* __restrict__ d_dot_m_at, storage_t* __restrict__ d_m_at,
     storage_t* __restrict__ d_dot_m_pre_at, storage_t* __restrict__ d_m_pre_at)
 {
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_m_prev,
-            d_dot_m_prev;
-        hvp_backward_step3_point(
-            compute_t(d_dot_f_dot_C_at[iB]),
-            compute_t(d_dot_f_dot_n_at[iB]),
-            compute_t(dot_f_pre_at[t * B + iB]),
-            compute_t(d_f_C_at[iB]),
-            compute_t(d_f_dot_C_at[iB]),
-            compute_t(d_f_n_at[iB]),
-            compute_t(d_f_dot_n_at[iB]),
-            compute_t(f_at[t * B + iB]),
-            compute_t(d_dot_i_dot_C_at[iB]),
-            compute_t(d_dot_i_dot_n_at[iB]),
-            compute_t(dot_i_pre_at[t * B + iB]),
-            compute_t(d_i_C_at[iB]),
-            compute_t(d_i_dot_C_at[iB]),
-            compute_t(d_i_n_at[iB]),
-            compute_t(d_i_dot_n_at[iB]),
-            compute_t(i_at[t * B + iB]),
-            compute_t(d_dot_m_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(d_dot_h_exp_at[t * B + iB]),
-            compute_t(h_exp_at[t * B + iB]),
-            compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]),
-            compute_t(d_h_exp_at[t * B + iB]),
-            compute_t(log_i_at[t * B + iB]),
-            compute_t(m_pre_at[t * B + iB]),
-            d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre, d_m_prev,
-            d_dot_m_prev);
-        d_dot_f_pre_at[t * B + iB] = storage_t(d_dot_f_pre);
-        d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
-        d_dot_i_pre_at[t * B + iB] = storage_t(d_dot_i_pre);
-        d_i_pre_at[t * B + iB] = storage_t(d_i_pre);
-        d_dot_m_at[t * B + iB] = storage_t(d_dot_m);
-        d_m_at[t * B + iB] = storage_t(d_m);
-        d_dot_m_pre_at[t * B + iB] = storage_t(d_dot_m_pre);
-        d_m_pre_at[t * B + iB] = storage_t(d_m_pre);
-        d_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_m_prev);
-        d_dot_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_dot_m_prev);
+        const compute_t d_dot_n_q = compute_t(d_dot_n_q_at[t * B + iB]);
+        const compute_t d_n_q = compute_t(d_n_q_at[t * B + iB]);
+        const compute_t f = compute_t(f_at[t * B + iB]);
+        const compute_t dot_f = compute_t(dot_f_at[t * B + iB]);
+        compute_t d_dot_f_dot_n_total = 0;
+        compute_t d_f_n_total = 0;
+        compute_t d_f_dot_n_total = 0;
+        compute_t d_dot_i_dot_n_total = 0;
+        compute_t d_i_n_total = 0;
+        compute_t d_i_dot_n_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_dot_n_next = compute_t(d_dot_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+            const compute_t q = compute_t(q_at[(t * B + iB) * K + iK]);
+            const compute_t d_n_next = compute_t(d_n_prev_rows_at[(((t + 1) % 2) * B + iB) * K + iK]);
+            const compute_t dot_q = compute_t(dot_q_at[(t * B + iB) * K + iK]);
+            const compute_t n_prev = compute_t(n_rows_at[(t * B + iB) * K + iK]);
+            const compute_t dot_n_prev = compute_t(dot_n_rows_at[(t * B + iB) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(t * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(t * B + iB) * K + iK]);
+            // through n = f * n[t-1] + i * k
+            const compute_t d_dot_n = d_dot_n_next + d_dot_n_q * q;
+            const compute_t d_n = d_dot_n_q * dot_q + q * d_n_q + d_n_next;
+            const compute_t d_n_prev = f * d_n + dot_f * d_dot_n;
+            const compute_t d_dot_n_prev = f * d_dot_n;
+            d_dot_n_at[(t * B + iB) * K + iK] = storage_t(d_dot_n);
+            d_n_at[(t * B + iB) * K + iK] = storage_t(d_n);
+            d_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_n_prev);
+            d_dot_n_prev_rows_at[((t % 2) * B + iB) * K + iK] = storage_t(d_dot_n_prev);
+            d_dot_f_dot_n_total += d_dot_n * n_prev;
+            d_f_n_total += d_n * n_prev;
+            d_f_dot_n_total += d_dot_n * dot_n_prev;
+            d_dot_i_dot_n_total += d_dot_n * k_;
+            d_i_n_total += d_n * k_;
+            d_i_dot_n_total += d_dot_n * dot_k;
+        }
+        block_sum(d_dot_f_dot_n_total, d_f_n_total, d_f_dot_n_total, d_dot_i_dot_n_total, d_i_n_total,
+            d_i_dot_n_total);
+        const compute_t d_dot_f_dot_n = d_dot_f_dot_n_total;
+        const compute_t d_f_n = d_f_n_total;
+        const compute_t d_f_dot_n = d_f_dot_n_total;
+        const compute_t d_dot_i_dot_n = d_dot_i_dot_n_total;
+        const compute_t d_i_n = d_i_n_total;
+        const compute_t d_i_dot_n = d_i_dot_n_total;
+
+        const compute_t d_dot_f_dot_C = compute_t(d_dot_f_dot_C_at[iB]);
+        const compute_t dot_f_pre = compute_t(dot_f_pre_at[t * B + iB]);
+        const compute_t d_f_C = compute_t(d_f_C_at[iB]);
+        const compute_t d_f_dot_C = compute_t(d_f_dot_C_at[iB]);
+        const compute_t d_dot_i_dot_C = compute_t(d_dot_i_dot_C_at[iB]);
+        const compute_t dot_i_pre = compute_t(dot_i_pre_at[t * B + iB]);
+        const compute_t d_i_C = compute_t(d_i_C_at[iB]);
+        const compute_t d_i_dot_C = compute_t(d_i_dot_C_at[iB]);
+        const compute_t i = compute_t(i_at[t * B + iB]);
+        const compute_t d_dot_m_next = compute_t(d_dot_m_prev_rows_at[((t + 1) % 2) * B + iB]);
+        const compute_t d_dot_h_exp = compute_t(d_dot_h_exp_at[t * B + iB]);
+        const compute_t h_exp = compute_t(h_exp_at[t * B + iB]);
+        const compute_t d_m_next = compute_t(d_m_prev_rows_at[((t + 1) % 2) * B + iB]);
+        const compute_t d_h_exp = compute_t(d_h_exp_at[t * B + iB]);
+        const compute_t log_i = compute_t(log_i_at[t * B + iB]);
+        const compute_t m_pre = compute_t(m_pre_at[t * B + iB]);
+        // through f = exp(log_f + m[t-1] - m)
+        const compute_t d_dot_f = d_dot_f_dot_C + d_dot_f_dot_n;
+        const compute_t d_f = dot_f_pre * d_dot_f + d_f_C + d_f_dot_C + d_f_n + d_f_dot_n;
+        const compute_t d_dot_f_pre = f * d_dot_f;
+        const compute_t d_f_pre = f * d_f;
+        // through i = exp(log_i - m)
+        const compute_t d_dot_i = d_dot_i_dot_C + d_dot_i_dot_n;
+        const compute_t d_i = dot_i_pre * d_dot_i + d_i_C + d_i_dot_C + d_i_n + d_i_dot_n;
+        const compute_t d_dot_i_pre = i * d_dot_i;
+        const compute_t d_i_pre = i * d_i;
+        // through m = max(log_f + m[t-1], log_i)
+        const compute_t d_dot_m = d_dot_m_next - d_dot_h_exp * h_exp - d_dot_f_pre - d_dot_i_pre;
+        const compute_t d_m = d_m_next - h_exp * d_h_exp - d_f_pre - d_i_pre;
+        const compute_t s1 = compute_t((m_pre) >= (log_i));
+        const compute_t d_dot_m_pre = d_dot_m * s1;
+        const compute_t d_m_pre = d_m * s1;
+        const compute_t d_m_prev = d_f_pre + d_m_pre;
+        const compute_t d_dot_m_prev = d_dot_f_pre + d_dot_m_pre;
+        if (threadIdx.x == 0) {
+            d_dot_f_pre_at[t * B + iB] = storage_t(d_dot_f_pre);
+            d_f_pre_at[t * B + iB] = storage_t(d_f_pre);
+            d_dot_i_pre_at[t * B + iB] = storage_t(d_dot_i_pre);
+            d_i_pre_at[t * B + iB] = storage_t(d_i_pre);
+            d_dot_m_at[t * B + iB] = storage_t(d_dot_m);
+            d_m_at[t * B + iB] = storage_t(d_m);
+            d_dot_m_pre_at[t * B + iB] = storage_t(d_dot_m_pre);
+            d_m_pre_at[t * B + iB] = storage_t(d_m_pre);
+            d_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_m_prev);
+            d_dot_m_prev_rows_at[(t % 2) * B + iB] = storage_t(d_dot_m_prev);
+        }
     }
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_dot_C, const compute_t i, const compute_t d_C, const compute_t dot_i,
-    compute_t& d_dot_v_k, compute_t& d_v_k)
-{
-    // through C = f * C[t-1] + i * outer(v, k)
-    d_dot_v_k = d_dot_C * i;
-    d_v_k = d_dot_C * dot_i + i * d_C;
-}
-
-extern "C" __global__ void hvp_backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ dot_i_at,
-    storage_t* __restrict__ d_dot_v_k_at, storage_t* __restrict__ d_v_k_at)
-{
-    const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / K / H / B;
-        const int64 iB = n / K / H % B;
-        const int64 iH = n / K % H;
-        const int64 iK = n % K;
-        compute_t d_dot_v_k, d_v_k;
-        hvp_backward_after_point(
-            compute_t(d_dot_C_at[((iT * B + iB) * H + iH) * K + iK]),
-            compute_t(i_at[iT * B + iB]),
-            compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]),
-            compute_t(dot_i_at[iT * B + iB]),
-            d_dot_v_k, d_v_k);
-        d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_dot_v_k);
-        d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_v_k_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_dot_v_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_v_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(k_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_v_k_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ d_v_dot_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_k_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_v_k_at, const storage_t* __restrict__ v_at,
-    storage_t* __restrict__ d_dot_k_dot_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
-        const int64 iT = n / K / B;
-        const int64 iB = n / K % B;
-        const int64 iK = n % K;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(v_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ v_at,
-    storage_t* __restrict__ d_k_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
-        const int64 iT = n / K / B;
-        const int64 iB = n / K % B;
-        const int64 iK = n % K;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(v_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
-    }
-}
-
-// through C = f * C[t-1] + i * outer(v, k)
-extern "C" __global__ void hvp_backward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_v_k_at, const storage_t* __restrict__ dot_v_at,
-    storage_t* __restrict__ d_k_dot_v_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
-        const int64 iT = n / K / B;
-        const int64 iB = n / K % B;
-        const int64 iK = n % K;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after2_point(
     const compute_t d_dot_m_pre, const compute_t d_dot_f_pre, const compute_t d_m_pre,
     const compute_t d_f_pre, const compute_t dot_log_f_pre, const compute_t log_f_softplus,
     const compute_t d_dot_m, const compute_t log_i, const compute_t m_pre, const compute_t d_dot_i_pre,
@@ -4079,7 +3074,7 @@ __device__ inline void hvp_backward_after2_point(
     d_log_i = d_m * s2 + d_i_pre;
 }
 
-extern "C" __global__ void hvp_backward_after2(
+extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_m_pre_at, const storage_t* __restrict__ d_dot_f_pre_at,
     const storage_t* __restrict__ d_m_pre_at, const storage_t* __restrict__ d_f_pre_at,
@@ -4096,7 +3091,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i, d_log_i;
-        hvp_backward_after2_point(
+        hvp_backward_after_point(
             compute_t(d_dot_m_pre_at[iT * B + iB]),
             compute_t(d_dot_f_pre_at[iT * B + iB]),
             compute_t(d_m_pre_at[iT * B + iB]),
@@ -4119,7 +3114,7 @@ extern "C" __global__ void hvp_backward_after2(
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" __global__ void hvp_backward_after_sum7(
+extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_log_i_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ d_w_i_w_i_x_at)
@@ -4133,13 +3128,13 @@ extern "C" __global__ void hvp_backward_after_sum7(
             total += compute_t(d_log_i_at[iT * B + iB])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_i_w_i_x_at[iI] = storage_t(total);
     }
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" __global__ void hvp_backward_after_sum8(
+extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_log_i_at, const storage_t* __restrict__ dot_x_at,
     storage_t* __restrict__ d_w_i_dot_w_i_x_x_at)
@@ -4153,13 +3148,13 @@ extern "C" __global__ void hvp_backward_after_sum8(
             total += compute_t(d_dot_log_i_at[iT * B + iB])
                 * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_i_dot_w_i_x_x_at[iI] = storage_t(total);
     }
 }
 
 // through log_i = dot(w_i, x) + b_i
-extern "C" __global__ void hvp_backward_after_sum9(
+extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_log_i_at, storage_t* __restrict__ d_b_i_at)
 {
@@ -4170,13 +3165,13 @@ extern "C" __global__ void hvp_backward_after_sum9(
             const int64 iB = k % B;
             total += compute_t(d_log_i_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_i_at[0] = storage_t(total);
     }
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void hvp_backward_after_sum10(
+extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_w_f_x_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ d_w_f_w_f_x_at)
@@ -4190,13 +3185,13 @@ extern "C" __global__ void hvp_backward_after_sum10(
             total += compute_t(d_w_f_x_at[iT * B + iB])
                 * compute_t(x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_f_w_f_x_at[iI] = storage_t(total);
     }
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void hvp_backward_after_sum11(
+extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_w_f_x_at, const storage_t* __restrict__ dot_x_at,
     storage_t* __restrict__ d_w_f_dot_w_f_x_x_at)
@@ -4210,13 +3205,13 @@ extern "C" __global__ void hvp_backward_after_sum11(
             total += compute_t(d_dot_w_f_x_at[iT * B + iB])
                 * compute_t(dot_x_at[(iT * B + iB) * I + iI]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_f_dot_w_f_x_x_at[iI] = storage_t(total);
     }
 }
 
 // through log_f = -softplus(-(dot(w_f, x) + b_f))
-extern "C" __global__ void hvp_backward_after_sum12(
+extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_b_f_log_f_pre_at)
 {
@@ -4227,19 +3222,126 @@ extern "C" __global__ void hvp_backward_after_sum12(
             const int64 iB = k % B;
             total += compute_t(d_log_f_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_f_log_f_pre_at[0] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_after3_point(
+extern "C" __global__ void hvp_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_C_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ dot_i_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ d_dot_v_k_at, storage_t* __restrict__ d_v_k_at,
+    storage_t* __restrict__ d_dot_v_at, storage_t* __restrict__ d_v_v_k_at,
+    storage_t* __restrict__ d_v_dot_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        const compute_t i = compute_t(i_at[iT * B + iB]);
+        const compute_t dot_i = compute_t(dot_i_at[iT * B + iB]);
+        compute_t d_dot_v_total = 0;
+        compute_t d_v_v_k_total = 0;
+        compute_t d_v_dot_v_k_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_dot_C = compute_t(d_dot_C_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t d_C = compute_t(d_C_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t k_ = compute_t(k_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_k = compute_t(dot_k_at[(iT * B + iB) * K + iK]);
+            // through C = f * C[t-1] + i * outer(v, k)
+            const compute_t d_dot_v_k = d_dot_C * i;
+            const compute_t d_v_k = d_dot_C * dot_i + i * d_C;
+            d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_dot_v_k);
+            d_v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(d_v_k);
+            d_dot_v_total += d_dot_v_k * k_;
+            d_v_v_k_total += d_v_k * k_;
+            d_v_dot_v_k_total += d_dot_v_k * dot_k;
+        }
+        block_sum(d_dot_v_total, d_v_v_k_total, d_v_dot_v_k_total);
+        const compute_t d_dot_v = d_dot_v_total;
+        const compute_t d_v_v_k = d_v_v_k_total;
+        const compute_t d_v_dot_v_k = d_v_dot_v_k_total;
+        if (threadIdx.x == 0) {
+            d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+            d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
+            d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
+        }
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_v_k_at, const storage_t* __restrict__ v_at,
+    storage_t* __restrict__ d_dot_k_dot_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ v_at,
+    storage_t* __restrict__ d_k_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+// through C = f * C[t-1] + i * outer(v, k)
+extern "C" __global__ void hvp_backward_after_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
+    const storage_t* __restrict__ d_dot_v_k_at, const storage_t* __restrict__ dot_v_at,
+    storage_t* __restrict__ d_k_dot_v_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
+        const int64 iT = n / K / B;
+        const int64 iB = n / K % B;
+        const int64 iK = n % K;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(d_dot_v_k_at[((iT * B + iB) * H + iH) * K + iK])
+                * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
+        }
+        block_sum(total);
+        if (threadIdx.x == 0) d_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
     const compute_t d_v_v_k, const compute_t d_v_dot_v_k, compute_t& d_v)
 {
     // through v = W_v @ x + b_v
     d_v = d_v_v_k + d_v_dot_v_k;
 }
 
-extern "C" __global__ void hvp_backward_after3(
+extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
     storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
@@ -4250,7 +3352,7 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t d_v;
-        hvp_backward_after3_point(
+        hvp_backward_after2_point(
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
@@ -4258,7 +3360,7 @@ extern "C" __global__ void hvp_backward_after3(
     }
 }
 
-__device__ inline void hvp_backward_after4_point(
+__device__ inline void hvp_backward_after3_point(
     const compute_t d_dot_k_dot_v_k, const compute_t d_dot_n, const compute_t i, const compute_t d_k_v_k,
     const compute_t d_k_dot_v_k, const compute_t d_n, const compute_t dot_i, const compute_t sqrt_K,
     compute_t& d_k, compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
@@ -4271,7 +3373,7 @@ __device__ inline void hvp_backward_after4_point(
     d_W_k_x = d_k * s1;
 }
 
-extern "C" __global__ void hvp_backward_after4(
+extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_k_dot_v_k_at, const storage_t* __restrict__ d_dot_n_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_k_v_k_at,
@@ -4285,7 +3387,7 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_k, d_dot_W_k_x, d_W_k_x;
-        hvp_backward_after4_point(
+        hvp_backward_after3_point(
             compute_t(d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_n_at[(iT * B + iB) * K + iK]),
             compute_t(i_at[iT * B + iB]),
@@ -4301,7 +3403,7 @@ extern "C" __global__ void hvp_backward_after4(
     }
 }
 
-__device__ inline void hvp_backward_after5_point(
+__device__ inline void hvp_backward_after4_point(
     const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
     const compute_t d_x_dot_W_v_x_W_v, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
     const compute_t d_log_i, const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i,
@@ -4312,7 +3414,7 @@ __device__ inline void hvp_backward_after5_point(
         w_i + d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
 }
 
-extern "C" __global__ void hvp_backward_after5(
+extern "C" __global__ void hvp_backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
     const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_W_v_x_W_v_at,
@@ -4329,7 +3431,7 @@ extern "C" __global__ void hvp_backward_after5(
         const int64 iB = n / I % B;
         const int64 iI = n % I;
         compute_t d_x;
-        hvp_backward_after5_point(
+        hvp_backward_after4_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),

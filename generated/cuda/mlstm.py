@@ -251,9 +251,7 @@ def train_passes(size, dtype):
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    w_i_x = cp.empty((T, B), dtype)
     log_i = cp.empty((T, B), dtype)
-    w_f_x = cp.empty((T, B), dtype)
     log_f_softplus = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     v_k = cp.empty((T, B, H, K), dtype)
@@ -270,14 +268,6 @@ def train_passes(size, dtype):
         "forward_once", "each", 1, 1,
         sqrt_K,
     )
-    forward_before_sum = kernel(
-        "forward_before_sum", "rows", T * B, I,
-        w_i, x, w_i_x,
-    )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", "rows", T * B, I,
-        w_f, x, w_f_x,
-    )
     forward_before = kernel(
         "forward_before", "each", T * B * K, 1,
         W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
@@ -287,12 +277,12 @@ def train_passes(size, dtype):
         W_q_x_to_W_o_x, b_v, b_o, v, o,
     )
     forward_before3 = kernel(
-        "forward_before3", "each", T * B, 1,
-        w_i_x, b_i, w_f_x, b_f, log_i, log_f_softplus, log_f,
-    )
-    forward_before4 = kernel(
-        "forward_before4", "each", T * B * H * K, 1,
+        "forward_before3", "each", T * B * H * K, 1,
         v, k, v_k,
+    )
+    forward_before_rows = kernel(
+        "forward_before_rows", "rows", T * B, I,
+        w_i, x, w_f, b_i, b_f, log_i, log_f_softplus, log_f,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B, 1,
@@ -306,20 +296,16 @@ def train_passes(size, dtype):
         "forward_sequence3", "each", B * K, 1,
         f, n_rows, i, k,
     )
+    forward_after_rows = kernel(
+        "forward_after_rows", "rows", T * B, K,
+        n_rows, q, m_rows, n_q, abs_n_q, h_exp, max_abs_n_q,
+    )
     forward_after_sum = kernel(
         "forward_after_sum", "rows", T * B * H, K,
         C_rows, q, C_q,
     )
-    forward_after_sum2 = kernel(
-        "forward_after_sum2", "rows", T * B, K,
-        n_rows, q, n_q,
-    )
     forward_after = kernel(
-        "forward_after", "each", T * B, 1,
-        n_q, m_rows, abs_n_q, h_exp, max_abs_n_q,
-    )
-    forward_after2 = kernel(
-        "forward_after2", "each", T * B * H, 1,
+        "forward_after", "each", T * B * H, 1,
         o, C_q, max_abs_n_q, h,
     )
 
@@ -346,14 +332,10 @@ def train_passes(size, dtype):
         forward_once()
         # W_q_x, W_k_x, W_v_x, W_o_x side by side
         product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
-        # log_i = dot(w_i, x) + b_i
-        forward_before_sum()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        forward_before_sum2()
         forward_before()
         forward_before2()
         forward_before3()
-        forward_before4()
+        forward_before_rows()
 
     def loop():
         forward_sequence()
@@ -361,12 +343,10 @@ def train_passes(size, dtype):
         forward_sequence3()
 
     def after():
+        forward_after_rows()
         # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         forward_after_sum()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        forward_after_sum2()
         forward_after()
-        forward_after2()
 
     def results():
         last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
@@ -377,8 +357,6 @@ def train_passes(size, dtype):
     d_C_prev_rows = cp.empty((2, B, H, K), dtype)
     d_n_prev_rows = cp.empty((2, B, K), dtype)
     d_m_prev_rows = cp.empty((2, B), dtype)
-    d_h_by_max_abs_n_q = cp.empty((T, B, H), dtype)
-    d_max_abs_n_q = cp.empty((T, B), dtype)
     d_h_exp = cp.empty((T, B), dtype)
     d_n_q = cp.empty((T, B), dtype)
     d_C_q = cp.empty((T, B, H), dtype)
@@ -390,10 +368,8 @@ def train_passes(size, dtype):
     d_n = cp.empty((T, B, K), dtype)
     d_C = cp.empty((T, B, H, K), dtype)
     d_f_C = cp.empty((B,), dtype)
-    d_f_n = cp.empty((B,), dtype)
     d_f_pre = cp.empty((T, B), dtype)
     d_i_C = cp.empty((B,), dtype)
-    d_i_n = cp.empty((B,), dtype)
     d_i_pre = cp.empty((T, B), dtype)
     d_m = cp.empty((T, B), dtype)
     d_m_pre = cp.empty((T, B), dtype)
@@ -421,93 +397,69 @@ def train_passes(size, dtype):
     d_w_f = cp.empty((I,), dtype)
     d_b_f_log_f_pre = cp.empty((), dtype)
     d_b_f = cp.empty((), dtype)
-    backward_before = kernel(
-        "backward_before", "each", T * B * H, 1,
-        dy, o, C_q, max_abs_n_q, d_h_by_max_abs_n_q, d_C_q, d_o_pre,
+    backward_before_rows = kernel(
+        "backward_before_rows", "rows", T * B, H,
+        dy, o, C_q, max_abs_n_q, abs_n_q, h_exp, n_q, d_C_q, d_o_pre, d_h_exp, d_n_q,
     )
     backward_before_sum = kernel(
-        "backward_before_sum", "rows", T * B, H,
-        d_h_by_max_abs_n_q, d_max_abs_n_q,
-    )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", "rows", T * B * K, H,
+        "backward_before_sum", "rows", T * B * K, H,
         d_C_q, C_rows, d_q_C_q,
     )
-    backward_before2 = kernel(
-        "backward_before2", "each", T * B, 1,
-        d_max_abs_n_q, abs_n_q, h_exp, n_q, d_h_exp, d_n_q,
-    )
-    backward_before3 = kernel(
-        "backward_before3", "each", T * B * K, 1,
+    backward_before = kernel(
+        "backward_before", "each", T * B * K, 1,
         d_q_C_q, d_n_q, n_rows, d_q,
     )
     backward_step = kernel(
-        "backward_step", "each", B * K, 1,
-        d_n_prev_rows, d_n_q, q, f, d_n,
-    )
-    backward_step_sum = kernel(
-        "backward_step_sum", "rows", B, K,
-        d_n, n_rows, d_f_n,
-    )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", "rows", B, K,
-        d_n, k, d_i_n,
-    )
-    backward_step2 = kernel(
-        "backward_step2", "each", B * H * K, 1,
+        "backward_step", "each", B * H * K, 1,
         d_C_prev_rows, d_C_q, q, f, d_C,
     )
-    backward_step_sum3 = kernel(
-        "backward_step_sum3", "rows", B, H * K,
+    backward_step_sum = kernel(
+        "backward_step_sum", "rows", B, H * K,
         d_C, C_rows, d_f_C,
     )
-    backward_step_sum4 = kernel(
-        "backward_step_sum4", "rows", B, H * K,
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B, H * K,
         d_C, v_k, d_i_C,
     )
-    backward_step3 = kernel(
-        "backward_step3", "each", B, 1,
-        d_f_C, d_f_n, f, d_i_C, d_i_n, i, d_m_prev_rows, d_h_exp, h_exp, log_i, m_pre, d_f_pre, d_i_pre,
-        d_m, d_m_pre,
+    backward_step_rows = kernel(
+        "backward_step_rows", "rows", B, K,
+        d_n_prev_rows, d_n_q, q, f, n_rows, k, d_f_C, d_i_C, i, d_m_prev_rows, d_h_exp, h_exp, log_i, m_pre,
+        d_n, d_f_pre, d_i_pre, d_m, d_m_pre,
     )
     backward_after = kernel(
-        "backward_after", "each", T * B * H * K, 1,
-        d_C, i, d_v_k,
+        "backward_after", "each", T * B, 1,
+        d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre, d_w_f_x, d_log_i,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", "rows", T * B * H, K,
-        d_v_k, k, d_v,
+        "backward_after_sum", "rows", I, T * B,
+        d_log_i, x, d_w_i,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", "rows", T * B * K, H,
-        d_v_k, v, d_k_v_k,
-    )
-    backward_after2 = kernel(
-        "backward_after2", "each", T * B, 1,
-        d_m_pre, d_f_pre, log_f_softplus, d_m, log_i, m_pre, d_i_pre, d_log_f_pre, d_w_f_x, d_log_i,
+        "backward_after_sum2", "rows", 1, T * B,
+        d_log_i, d_b_i,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", "rows", I, T * B,
-        d_log_i, x, d_w_i,
+        d_w_f_x, x, d_w_f,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", "rows", 1, T * B,
-        d_log_i, d_b_i,
-    )
-    backward_after_sum5 = kernel(
-        "backward_after_sum5", "rows", I, T * B,
-        d_w_f_x, x, d_w_f,
-    )
-    backward_after_sum6 = kernel(
-        "backward_after_sum6", "rows", 1, T * B,
         d_log_f_pre, d_b_f_log_f_pre,
     )
-    backward_after3 = kernel(
-        "backward_after3", "each", T * B * K, 1,
+    backward_after_rows = kernel(
+        "backward_after_rows", "rows", T * B * H, K,
+        d_C, i, k, d_v_k, d_v,
+    )
+    backward_after_sum5 = kernel(
+        "backward_after_sum5", "rows", T * B * K, H,
+        d_v_k, v, d_k_v_k,
+    )
+    backward_after2 = kernel(
+        "backward_after2", "each", T * B * K, 1,
         d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
     )
-    backward_after4 = kernel(
-        "backward_after4", "each", T * B * I, 1,
+    backward_after3 = kernel(
+        "backward_after3", "each", T * B * I, 1,
         d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
     )
     backward_finish = kernel(
@@ -528,31 +480,23 @@ def train_passes(size, dtype):
         d_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
-        backward_before()
+        backward_before_rows()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         backward_before_sum()
-        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        backward_before_sum2()
         # through o = sigmoid(W_o @ x + b_o)
         product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
-        backward_before2()
-        backward_before3()
+        backward_before()
         # through q = W_q @ x + b_q
         product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             backward_step_sum(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             backward_step_sum2(t)
-            backward_step2(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            backward_step_sum3(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            backward_step_sum4(t)
-            backward_step3(t)
+            backward_step_rows(t)
 
     def after():
         # through q = W_q @ x + b_q
@@ -564,10 +508,17 @@ def train_passes(size, dtype):
         # through o = sigmoid(W_o @ x + b_o)
         cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
         backward_after()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_i = dot(w_i, x) + b_i
         backward_after_sum()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_i = dot(w_i, x) + b_i
         backward_after_sum2()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        backward_after_sum3()
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
+        backward_after_sum4()
+        backward_after_rows()
+        # through C = f * C[t-1] + i * outer(v, k)
+        backward_after_sum5()
         # through v = W_v @ x + b_v
         product(d_v.reshape(-1, H), W_v, d_x_W_v_x.reshape(-1, I))
         # through v = W_v @ x + b_v
@@ -575,22 +526,13 @@ def train_passes(size, dtype):
         # through v = W_v @ x + b_v
         cp.sum(d_v.reshape(-1, H), axis=0, out=d_b_v)
         backward_after2()
-        # through log_i = dot(w_i, x) + b_i
-        backward_after_sum3()
-        # through log_i = dot(w_i, x) + b_i
-        backward_after_sum4()
-        # through log_f = -softplus(-(dot(w_f, x) + b_f))
-        backward_after_sum5()
-        # through log_f = -softplus(-(dot(w_f, x) + b_f))
-        backward_after_sum6()
-        backward_after3()
         # through k = (W_k @ x) / sqrt(K) + b_k
         product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
         # through k = (W_k @ x) / sqrt(K) + b_k
         product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
         # through k = (W_k @ x) / sqrt(K) + b_k
         cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
-        backward_after4()
+        backward_after3()
         backward_finish()
 
     def results():
@@ -642,28 +584,17 @@ def infer_passes(size, dtype):
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    w_i_x = cp.empty((T, B), dtype)
     log_i = cp.empty((T, B), dtype)
-    w_f_x = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
     C_q = cp.empty((T, B, H), dtype)
-    n_q = cp.empty((T, B), dtype)
     max_abs_n_q = cp.empty((T, B), dtype)
     h = cp.empty((T, B, H), dtype)
     infer_once = kernel(
         "infer_once", "each", 1, 1,
         sqrt_K,
-    )
-    infer_before_sum = kernel(
-        "infer_before_sum", "rows", T * B, I,
-        w_i, x, w_i_x,
-    )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", "rows", T * B, I,
-        w_f, x, w_f_x,
     )
     infer_before = kernel(
         "infer_before", "each", T * B * K, 1,
@@ -674,12 +605,12 @@ def infer_passes(size, dtype):
         W_q_x_to_W_o_x, b_v, b_o, v, o,
     )
     infer_before3 = kernel(
-        "infer_before3", "each", T * B, 1,
-        w_i_x, b_i, w_f_x, b_f, log_i, log_f,
-    )
-    infer_before4 = kernel(
-        "infer_before4", "each", T * B * H * K, 1,
+        "infer_before3", "each", T * B * H * K, 1,
         v, k, v_k,
+    )
+    infer_before_rows = kernel(
+        "infer_before_rows", "rows", T * B, I,
+        w_i, x, w_f, b_i, b_f, log_i, log_f,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B, 1,
@@ -693,20 +624,16 @@ def infer_passes(size, dtype):
         "infer_sequence3", "each", B * K, 1,
         f, n_rows, i, k,
     )
+    infer_after_rows = kernel(
+        "infer_after_rows", "rows", T * B, K,
+        n_rows, q, m_rows, max_abs_n_q,
+    )
     infer_after_sum = kernel(
         "infer_after_sum", "rows", T * B * H, K,
         C_rows, q, C_q,
     )
-    infer_after_sum2 = kernel(
-        "infer_after_sum2", "rows", T * B, K,
-        n_rows, q, n_q,
-    )
     infer_after = kernel(
-        "infer_after", "each", T * B, 1,
-        n_q, m_rows, max_abs_n_q,
-    )
-    infer_after2 = kernel(
-        "infer_after2", "each", T * B * H, 1,
+        "infer_after", "each", T * B * H, 1,
         o, C_q, max_abs_n_q, h,
     )
 
@@ -733,14 +660,10 @@ def infer_passes(size, dtype):
         infer_once()
         # W_q_x, W_k_x, W_v_x, W_o_x side by side
         product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
-        # log_i = dot(w_i, x) + b_i
-        infer_before_sum()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        infer_before_sum2()
         infer_before()
         infer_before2()
         infer_before3()
-        infer_before4()
+        infer_before_rows()
 
     def loop():
         infer_sequence()
@@ -748,12 +671,10 @@ def infer_passes(size, dtype):
         infer_sequence3()
 
     def after():
+        infer_after_rows()
         # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         infer_after_sum()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        infer_after_sum2()
         infer_after()
-        infer_after2()
 
     def results():
         last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
@@ -792,28 +713,17 @@ def step_passes(size, dtype):
     v = cp.empty((T, B, H), dtype)
     W_o_x = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    w_i_x = cp.empty((T, B), dtype)
     log_i = cp.empty((T, B), dtype)
-    w_f_x = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     v_k = cp.empty((T, B, H, K), dtype)
     i = cp.empty((T, B), dtype)
     f = cp.empty((T, B), dtype)
     C_q = cp.empty((T, B, H), dtype)
-    n_q = cp.empty((T, B), dtype)
     max_abs_n_q = cp.empty((T, B), dtype)
     h = cp.empty((T, B, H), dtype)
     step_once = kernel(
         "step_once", "each", 1, 1,
         sqrt_K,
-    )
-    step_before_sum = kernel(
-        "step_before_sum", "rows", T * B, I,
-        w_i, x, w_i_x,
-    )
-    step_before_sum2 = kernel(
-        "step_before_sum2", "rows", T * B, I,
-        w_f, x, w_f_x,
     )
     step_before = kernel(
         "step_before", "each", T * B * K, 1,
@@ -824,12 +734,12 @@ def step_passes(size, dtype):
         W_v_x, b_v, W_o_x, b_o, v, o,
     )
     step_before3 = kernel(
-        "step_before3", "each", T * B, 1,
-        w_i_x, b_i, w_f_x, b_f, log_i, log_f,
-    )
-    step_before4 = kernel(
-        "step_before4", "each", T * B * H * K, 1,
+        "step_before3", "each", T * B * H * K, 1,
         v, k, v_k,
+    )
+    step_before_rows = kernel(
+        "step_before_rows", "rows", T * B, I,
+        w_i, x, w_f, b_i, b_f, log_i, log_f,
     )
     step_sequence = kernel(
         "step_sequence", "each", B, 1,
@@ -843,20 +753,16 @@ def step_passes(size, dtype):
         "step_sequence3", "each", B * K, 1,
         f, n_rows, i, k,
     )
+    step_after_rows = kernel(
+        "step_after_rows", "rows", T * B, K,
+        n_rows, q, m_rows, max_abs_n_q,
+    )
     step_after_sum = kernel(
         "step_after_sum", "rows", T * B * H, K,
         C_rows, q, C_q,
     )
-    step_after_sum2 = kernel(
-        "step_after_sum2", "rows", T * B, K,
-        n_rows, q, n_q,
-    )
     step_after = kernel(
-        "step_after", "each", T * B, 1,
-        n_q, m_rows, max_abs_n_q,
-    )
-    step_after2 = kernel(
-        "step_after2", "each", T * B * H, 1,
+        "step_after", "each", T * B * H, 1,
         o, C_q, max_abs_n_q, h,
     )
 
@@ -888,14 +794,10 @@ def step_passes(size, dtype):
         product(x.reshape(-1, I), W_v.T, W_v_x.reshape(-1, H))
         # o = sigmoid(W_o @ x + b_o)
         product(x.reshape(-1, I), W_o.T, W_o_x.reshape(-1, H))
-        # log_i = dot(w_i, x) + b_i
-        step_before_sum()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        step_before_sum2()
         step_before()
         step_before2()
         step_before3()
-        step_before4()
+        step_before_rows()
 
     def loop():
         step_sequence()
@@ -903,12 +805,10 @@ def step_passes(size, dtype):
         step_sequence3()
 
     def after():
+        step_after_rows()
         # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         step_after_sum()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        step_after_sum2()
         step_after()
-        step_after2()
 
     def results():
         state = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
@@ -967,14 +867,8 @@ def jvp_passes(size, dtype):
     dot_v = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    w_i_x = cp.empty((T, B), dtype)
-    dot_w_i_x_w_i = cp.empty((T, B), dtype)
-    dot_w_i_x_x = cp.empty((T, B), dtype)
     log_i = cp.empty((T, B), dtype)
     dot_log_i = cp.empty((T, B), dtype)
-    w_f_x = cp.empty((T, B), dtype)
-    dot_w_f_x_w_f = cp.empty((T, B), dtype)
-    dot_w_f_x_x = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
     dot_log_f = cp.empty((T, B), dtype)
     v_k = cp.empty((T, B, H, K), dtype)
@@ -986,10 +880,6 @@ def jvp_passes(size, dtype):
     C_q = cp.empty((T, B, H), dtype)
     dot_C_q_C = cp.empty((T, B, H), dtype)
     dot_C_q_q = cp.empty((T, B, H), dtype)
-    dot_C_q = cp.empty((T, B, H), dtype)
-    n_q = cp.empty((T, B), dtype)
-    dot_n_q_n = cp.empty((T, B), dtype)
-    dot_n_q_q = cp.empty((T, B), dtype)
     max_abs_n_q = cp.empty((T, B), dtype)
     dot_max_abs_n_q = cp.empty((T, B), dtype)
     h = cp.empty((T, B, H), dtype)
@@ -997,30 +887,6 @@ def jvp_passes(size, dtype):
     jvp_once = kernel(
         "jvp_once", "each", 1, 1,
         sqrt_K,
-    )
-    jvp_before_sum = kernel(
-        "jvp_before_sum", "rows", T * B, I,
-        w_i, x, w_i_x,
-    )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", "rows", T * B, I,
-        dot_w_i, x, dot_w_i_x_w_i,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", "rows", T * B, I,
-        w_i, dot_x, dot_w_i_x_x,
-    )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", "rows", T * B, I,
-        w_f, x, w_f_x,
-    )
-    jvp_before_sum5 = kernel(
-        "jvp_before_sum5", "rows", T * B, I,
-        dot_w_f, x, dot_w_f_x_w_f,
-    )
-    jvp_before_sum6 = kernel(
-        "jvp_before_sum6", "rows", T * B, I,
-        w_f, dot_x, dot_w_f_x_x,
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * K, 1,
@@ -1032,13 +898,12 @@ def jvp_passes(size, dtype):
         W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
     jvp_before3 = kernel(
-        "jvp_before3", "each", T * B, 1,
-        dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x, w_f_x, b_f, dot_b_f,
-        log_i, dot_log_i, log_f, dot_log_f,
-    )
-    jvp_before4 = kernel(
-        "jvp_before4", "each", T * B * H * K, 1,
+        "jvp_before3", "each", T * B * H * K, 1,
         v, k, dot_v, dot_k, v_k, dot_v_k,
+    )
+    jvp_before_rows = kernel(
+        "jvp_before_rows", "rows", T * B, I,
+        w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i, dot_log_i, log_f, dot_log_f,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B, 1,
@@ -1052,41 +917,17 @@ def jvp_passes(size, dtype):
         "jvp_sequence3", "each", B * K, 1,
         f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", "rows", T * B * H, K,
-        C_rows, q, C_q,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", "rows", T * B, K,
+        n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, max_abs_n_q, dot_max_abs_n_q,
     )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", "rows", T * B * H, K,
-        dot_C_rows, q, dot_C_q_C,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", "rows", T * B * H, K,
-        C_rows, dot_q, dot_C_q_q,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", "rows", T * B, K,
-        n_rows, q, n_q,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", "rows", T * B, K,
-        dot_n_rows, q, dot_n_q_n,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", "rows", T * B, K,
-        n_rows, dot_q, dot_n_q_q,
+    jvp_after_rows2 = kernel(
+        "jvp_after_rows2", "rows", T * B * H, K,
+        C_rows, q, dot_C_rows, dot_q, C_q, dot_C_q_C, dot_C_q_q,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
-        dot_C_q_C, dot_C_q_q, dot_C_q,
-    )
-    jvp_after2 = kernel(
-        "jvp_after2", "each", T * B, 1,
-        dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, max_abs_n_q, dot_max_abs_n_q,
-    )
-    jvp_after3 = kernel(
-        "jvp_after3", "each", T * B * H, 1,
-        o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, h, dot_h,
+        dot_C_q_C, dot_C_q_q, o, C_q, max_abs_n_q, dot_o, dot_max_abs_n_q, h, dot_h,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1140,22 +981,10 @@ def jvp_passes(size, dtype):
         product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
         # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
         product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
-        # log_i = dot(w_i, x) + b_i
-        jvp_before_sum()
-        # log_i = dot(w_i, x) + b_i
-        jvp_before_sum2()
-        # log_i = dot(w_i, x) + b_i
-        jvp_before_sum3()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        jvp_before_sum4()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        jvp_before_sum5()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        jvp_before_sum6()
         jvp_before()
         jvp_before2()
         jvp_before3()
-        jvp_before4()
+        jvp_before_rows()
 
     def loop():
         jvp_sequence()
@@ -1163,21 +992,9 @@ def jvp_passes(size, dtype):
         jvp_sequence3()
 
     def after():
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        jvp_after_sum()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        jvp_after_sum2()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        jvp_after_sum3()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        jvp_after_sum4()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        jvp_after_sum5()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        jvp_after_sum6()
+        jvp_after_rows()
+        jvp_after_rows2()
         jvp_after()
-        jvp_after2()
-        jvp_after3()
 
     def results():
         last = {"C": C_rows[T].copy(), "n": n_rows[T].copy(), "m": m_rows[T].copy()}
@@ -1238,14 +1055,8 @@ def hvp_passes(size, dtype):
     dot_o_pre = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
-    w_i_x = cp.empty((T, B), dtype)
-    dot_w_i_x_w_i = cp.empty((T, B), dtype)
-    dot_w_i_x_x = cp.empty((T, B), dtype)
     log_i = cp.empty((T, B), dtype)
     dot_log_i = cp.empty((T, B), dtype)
-    w_f_x = cp.empty((T, B), dtype)
-    dot_w_f_x_w_f = cp.empty((T, B), dtype)
-    dot_w_f_x_x = cp.empty((T, B), dtype)
     dot_log_f_pre = cp.empty((T, B), dtype)
     log_f_softplus = cp.empty((T, B), dtype)
     log_f = cp.empty((T, B), dtype)
@@ -1264,8 +1075,6 @@ def hvp_passes(size, dtype):
     dot_C_q_q = cp.empty((T, B, H), dtype)
     dot_C_q = cp.empty((T, B, H), dtype)
     n_q = cp.empty((T, B), dtype)
-    dot_n_q_n = cp.empty((T, B), dtype)
-    dot_n_q_q = cp.empty((T, B), dtype)
     abs_n_q = cp.empty((T, B), dtype)
     h_exp = cp.empty((T, B), dtype)
     max_abs_n_q = cp.empty((T, B), dtype)
@@ -1273,30 +1082,6 @@ def hvp_passes(size, dtype):
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", 1, 1,
         sqrt_K,
-    )
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", "rows", T * B, I,
-        w_i, x, w_i_x,
-    )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", "rows", T * B, I,
-        dot_w_i, x, dot_w_i_x_w_i,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", "rows", T * B, I,
-        w_i, dot_x, dot_w_i_x_x,
-    )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", "rows", T * B, I,
-        w_f, x, w_f_x,
-    )
-    hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", "rows", T * B, I,
-        dot_w_f, x, dot_w_f_x_w_f,
-    )
-    hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", "rows", T * B, I,
-        w_f, dot_x, dot_w_f_x_x,
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
@@ -1309,13 +1094,13 @@ def hvp_passes(size, dtype):
         o, dot_o,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B, 1,
-        dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x, w_f_x, b_f, dot_b_f,
-        log_i, dot_log_i, dot_log_f_pre, log_f_softplus, log_f, dot_log_f,
-    )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", "each", T * B * H * K, 1,
+        "hvp_forward_before3", "each", T * B * H * K, 1,
         v, k, dot_v, dot_k, v_k, dot_v_k,
+    )
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", "rows", T * B, I,
+        w_i, x, dot_w_i, dot_x, w_f, dot_w_f, b_i, dot_b_i, b_f, dot_b_f, log_i, dot_log_i, dot_log_f_pre,
+        log_f_softplus, log_f, dot_log_f,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B, 1,
@@ -1330,37 +1115,17 @@ def hvp_passes(size, dtype):
         "hvp_forward_sequence3", "each", B * K, 1,
         f, n_rows, i, k, dot_f, dot_n_rows, dot_i, dot_k,
     )
-    hvp_forward_after_sum = kernel(
-        "hvp_forward_after_sum", "rows", T * B * H, K,
-        C_rows, q, C_q,
+    hvp_forward_after_rows = kernel(
+        "hvp_forward_after_rows", "rows", T * B, K,
+        n_rows, q, dot_n_rows, dot_q, m_rows, dot_m_rows, n_q, abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q,
     )
-    hvp_forward_after_sum2 = kernel(
-        "hvp_forward_after_sum2", "rows", T * B * H, K,
-        dot_C_rows, q, dot_C_q_C,
-    )
-    hvp_forward_after_sum3 = kernel(
-        "hvp_forward_after_sum3", "rows", T * B * H, K,
-        C_rows, dot_q, dot_C_q_q,
-    )
-    hvp_forward_after_sum4 = kernel(
-        "hvp_forward_after_sum4", "rows", T * B, K,
-        n_rows, q, n_q,
-    )
-    hvp_forward_after_sum5 = kernel(
-        "hvp_forward_after_sum5", "rows", T * B, K,
-        dot_n_rows, q, dot_n_q_n,
-    )
-    hvp_forward_after_sum6 = kernel(
-        "hvp_forward_after_sum6", "rows", T * B, K,
-        n_rows, dot_q, dot_n_q_q,
+    hvp_forward_after_rows2 = kernel(
+        "hvp_forward_after_rows2", "rows", T * B * H, K,
+        C_rows, q, dot_C_rows, dot_q, C_q, dot_C_q_C, dot_C_q_q,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
         dot_C_q_C, dot_C_q_q, dot_C_q,
-    )
-    hvp_forward_after2 = kernel(
-        "hvp_forward_after2", "each", T * B, 1,
-        dot_n_q_n, dot_n_q_q, n_q, m_rows, dot_m_rows, abs_n_q, h_exp, max_abs_n_q, dot_max_abs_n_q,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1414,22 +1179,10 @@ def hvp_passes(size, dtype):
         product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
         # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
         product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
-        # log_i = dot(w_i, x) + b_i
-        hvp_forward_before_sum()
-        # log_i = dot(w_i, x) + b_i
-        hvp_forward_before_sum2()
-        # log_i = dot(w_i, x) + b_i
-        hvp_forward_before_sum3()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        hvp_forward_before_sum4()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        hvp_forward_before_sum5()
-        # log_f = -softplus(-(dot(w_f, x) + b_f))
-        hvp_forward_before_sum6()
         hvp_forward_before()
         hvp_forward_before2()
         hvp_forward_before3()
-        hvp_forward_before4()
+        hvp_forward_before_rows()
 
     def loop():
         hvp_forward_sequence()
@@ -1437,20 +1190,9 @@ def hvp_passes(size, dtype):
         hvp_forward_sequence3()
 
     def after():
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_forward_after_sum()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_forward_after_sum2()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_forward_after_sum3()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_forward_after_sum4()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_forward_after_sum5()
-        # h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_forward_after_sum6()
+        hvp_forward_after_rows()
+        hvp_forward_after_rows2()
         hvp_forward_after()
-        hvp_forward_after2()
 
     def results():
         pass
@@ -1464,10 +1206,6 @@ def hvp_passes(size, dtype):
     d_dot_C_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_n_prev_rows = cp.empty((2, B, K), dtype)
     d_dot_m_prev_rows = cp.empty((2, B), dtype)
-    d_dot_h_by_dot_max_abs_n_q = cp.empty((T, B, H), dtype)
-    d_dot_max_abs_n_q = cp.empty((T, B), dtype)
-    d_dot_h_by_max_abs_n_q = cp.empty((T, B, H), dtype)
-    d_max_abs_n_q = cp.empty((T, B), dtype)
     d_dot_h_exp = cp.empty((T, B), dtype)
     d_h_exp = cp.empty((T, B), dtype)
     d_dot_n_q = cp.empty((T, B), dtype)
@@ -1490,19 +1228,13 @@ def hvp_passes(size, dtype):
     d_dot_C = cp.empty((T, B, H, K), dtype)
     d_C = cp.empty((T, B, H, K), dtype)
     d_dot_f_dot_C = cp.empty((B,), dtype)
-    d_dot_f_dot_n = cp.empty((B,), dtype)
     d_f_C = cp.empty((B,), dtype)
     d_f_dot_C = cp.empty((B,), dtype)
-    d_f_n = cp.empty((B,), dtype)
-    d_f_dot_n = cp.empty((B,), dtype)
     d_dot_f_pre = cp.empty((T, B), dtype)
     d_f_pre = cp.empty((T, B), dtype)
     d_dot_i_dot_C = cp.empty((B,), dtype)
-    d_dot_i_dot_n = cp.empty((B,), dtype)
     d_i_C = cp.empty((B,), dtype)
     d_i_dot_C = cp.empty((B,), dtype)
-    d_i_n = cp.empty((B,), dtype)
-    d_i_dot_n = cp.empty((B,), dtype)
     d_dot_i_pre = cp.empty((T, B), dtype)
     d_i_pre = cp.empty((T, B), dtype)
     d_dot_m = cp.empty((T, B), dtype)
@@ -1552,170 +1284,117 @@ def hvp_passes(size, dtype):
     d_w_i = cp.empty((I,), dtype)
     d_w_f = cp.empty((I,), dtype)
     d_b_f = cp.empty((), dtype)
-    hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B * H, 1,
-        dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre, d_dot_h_by_dot_max_abs_n_q,
-        d_dot_h_by_max_abs_n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre,
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", "rows", T * B, H,
+        dy, o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, dot_o_pre, abs_n_q, h_exp, dot_m_rows,
+        n_q, d_dot_C_q, d_C_q, d_dot_o_pre, d_o_pre, d_dot_h_exp, d_h_exp, d_dot_n_q, d_n_q,
     )
     hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", "rows", T * B, H,
-        d_dot_h_by_dot_max_abs_n_q, d_dot_max_abs_n_q,
+        "hvp_backward_before_sum", "rows", T * B * K, H,
+        d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
     )
     hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", "rows", T * B, H,
-        d_dot_h_by_max_abs_n_q, d_max_abs_n_q,
+        "hvp_backward_before_sum2", "rows", T * B * K, H,
+        d_C_q, C_rows, d_q_C_q,
     )
     hvp_backward_before_sum3 = kernel(
         "hvp_backward_before_sum3", "rows", T * B * K, H,
-        d_dot_C_q, C_rows, d_dot_q_dot_C_q_q,
-    )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", "rows", T * B * K, H,
-        d_C_q, C_rows, d_q_C_q,
-    )
-    hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", "rows", T * B * K, H,
         d_dot_C_q, dot_C_rows, d_q_dot_C_q_C,
     )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", "each", T * B, 1,
-        d_dot_max_abs_n_q, abs_n_q, h_exp, dot_m_rows, d_max_abs_n_q, n_q, d_dot_h_exp, d_h_exp, d_dot_n_q,
-        d_n_q,
-    )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", "each", T * B * K, 1,
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * K, 1,
         d_dot_q_dot_C_q_q, d_dot_n_q, n_rows, d_q_C_q, d_q_dot_C_q_C, d_n_q, dot_n_rows, d_dot_q, d_q,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", "each", B * K, 1,
-        d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f, d_dot_n, d_n,
-    )
-    hvp_backward_step_sum = kernel(
-        "hvp_backward_step_sum", "rows", B, K,
-        d_dot_n, n_rows, d_dot_f_dot_n,
-    )
-    hvp_backward_step_sum2 = kernel(
-        "hvp_backward_step_sum2", "rows", B, K,
-        d_n, n_rows, d_f_n,
-    )
-    hvp_backward_step_sum3 = kernel(
-        "hvp_backward_step_sum3", "rows", B, K,
-        d_dot_n, dot_n_rows, d_f_dot_n,
-    )
-    hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", "rows", B, K,
-        d_dot_n, k, d_dot_i_dot_n,
-    )
-    hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", "rows", B, K,
-        d_n, k, d_i_n,
-    )
-    hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", "rows", B, K,
-        d_dot_n, dot_k, d_i_dot_n,
-    )
-    hvp_backward_step2 = kernel(
-        "hvp_backward_step2", "each", B * H * K, 1,
+        "hvp_backward_step", "each", B * H * K, 1,
         d_dot_C_prev_rows, d_dot_C_q, q, d_C_prev_rows, d_C_q, dot_q, f, dot_f, d_dot_C, d_C,
     )
-    hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", "rows", B, H * K,
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B, H * K,
         d_dot_C, C_rows, d_dot_f_dot_C,
     )
-    hvp_backward_step_sum8 = kernel(
-        "hvp_backward_step_sum8", "rows", B, H * K,
+    hvp_backward_step_sum2 = kernel(
+        "hvp_backward_step_sum2", "rows", B, H * K,
         d_C, C_rows, d_f_C,
     )
-    hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", "rows", B, H * K,
+    hvp_backward_step_sum3 = kernel(
+        "hvp_backward_step_sum3", "rows", B, H * K,
         d_dot_C, dot_C_rows, d_f_dot_C,
     )
-    hvp_backward_step_sum10 = kernel(
-        "hvp_backward_step_sum10", "rows", B, H * K,
+    hvp_backward_step_sum4 = kernel(
+        "hvp_backward_step_sum4", "rows", B, H * K,
         d_dot_C, v_k, d_dot_i_dot_C,
     )
-    hvp_backward_step_sum11 = kernel(
-        "hvp_backward_step_sum11", "rows", B, H * K,
+    hvp_backward_step_sum5 = kernel(
+        "hvp_backward_step_sum5", "rows", B, H * K,
         d_C, v_k, d_i_C,
     )
-    hvp_backward_step_sum12 = kernel(
-        "hvp_backward_step_sum12", "rows", B, H * K,
+    hvp_backward_step_sum6 = kernel(
+        "hvp_backward_step_sum6", "rows", B, H * K,
         d_dot_C, dot_v_k, d_i_dot_C,
     )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", "each", B, 1,
-        d_dot_f_dot_C, d_dot_f_dot_n, dot_f_pre, d_f_C, d_f_dot_C, d_f_n, d_f_dot_n, f, d_dot_i_dot_C,
-        d_dot_i_dot_n, dot_i_pre, d_i_C, d_i_dot_C, d_i_n, d_i_dot_n, i, d_dot_m_prev_rows, d_dot_h_exp,
-        h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m,
-        d_m, d_dot_m_pre, d_m_pre,
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B, K,
+        d_dot_n_prev_rows, d_dot_n_q, q, d_n_prev_rows, d_n_q, dot_q, f, dot_f, n_rows, dot_n_rows, k,
+        dot_k, d_dot_f_dot_C, dot_f_pre, d_f_C, d_f_dot_C, d_dot_i_dot_C, dot_i_pre, d_i_C, d_i_dot_C, i,
+        d_dot_m_prev_rows, d_dot_h_exp, h_exp, d_m_prev_rows, d_h_exp, log_i, m_pre, d_dot_n, d_n,
+        d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", "each", T * B * H * K, 1,
-        d_dot_C, i, d_C, dot_i, d_dot_v_k, d_v_k,
-    )
-    hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", "rows", T * B * H, K,
-        d_dot_v_k, k, d_dot_v,
-    )
-    hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", "rows", T * B * H, K,
-        d_v_k, k, d_v_v_k,
-    )
-    hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", "rows", T * B * H, K,
-        d_dot_v_k, dot_k, d_v_dot_v_k,
-    )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", "rows", T * B * K, H,
-        d_dot_v_k, v, d_dot_k_dot_v_k,
-    )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", "rows", T * B * K, H,
-        d_v_k, v, d_k_v_k,
-    )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", "rows", T * B * K, H,
-        d_dot_v_k, dot_v, d_k_dot_v_k,
-    )
-    hvp_backward_after2 = kernel(
-        "hvp_backward_after2", "each", T * B, 1,
+        "hvp_backward_after", "each", T * B, 1,
         d_dot_m_pre, d_dot_f_pre, d_m_pre, d_f_pre, dot_log_f_pre, log_f_softplus, d_dot_m, log_i, m_pre,
         d_dot_i_pre, d_m, d_i_pre, d_log_f_pre, d_dot_w_f_x, d_w_f_x, d_dot_log_i, d_log_i,
     )
-    hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", "rows", I, T * B,
+    hvp_backward_after_sum = kernel(
+        "hvp_backward_after_sum", "rows", I, T * B,
         d_log_i, x, d_w_i_w_i_x,
     )
-    hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", "rows", I, T * B,
+    hvp_backward_after_sum2 = kernel(
+        "hvp_backward_after_sum2", "rows", I, T * B,
         d_dot_log_i, dot_x, d_w_i_dot_w_i_x_x,
     )
-    hvp_backward_after_sum9 = kernel(
-        "hvp_backward_after_sum9", "rows", 1, T * B,
+    hvp_backward_after_sum3 = kernel(
+        "hvp_backward_after_sum3", "rows", 1, T * B,
         d_log_i, d_b_i,
     )
-    hvp_backward_after_sum10 = kernel(
-        "hvp_backward_after_sum10", "rows", I, T * B,
+    hvp_backward_after_sum4 = kernel(
+        "hvp_backward_after_sum4", "rows", I, T * B,
         d_w_f_x, x, d_w_f_w_f_x,
     )
-    hvp_backward_after_sum11 = kernel(
-        "hvp_backward_after_sum11", "rows", I, T * B,
+    hvp_backward_after_sum5 = kernel(
+        "hvp_backward_after_sum5", "rows", I, T * B,
         d_dot_w_f_x, dot_x, d_w_f_dot_w_f_x_x,
     )
-    hvp_backward_after_sum12 = kernel(
-        "hvp_backward_after_sum12", "rows", 1, T * B,
+    hvp_backward_after_sum6 = kernel(
+        "hvp_backward_after_sum6", "rows", 1, T * B,
         d_log_f_pre, d_b_f_log_f_pre,
     )
-    hvp_backward_after3 = kernel(
-        "hvp_backward_after3", "each", T * B * H, 1,
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", "rows", T * B * H, K,
+        d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_dot_v, d_v_v_k, d_v_dot_v_k,
+    )
+    hvp_backward_after_sum7 = kernel(
+        "hvp_backward_after_sum7", "rows", T * B * K, H,
+        d_dot_v_k, v, d_dot_k_dot_v_k,
+    )
+    hvp_backward_after_sum8 = kernel(
+        "hvp_backward_after_sum8", "rows", T * B * K, H,
+        d_v_k, v, d_k_v_k,
+    )
+    hvp_backward_after_sum9 = kernel(
+        "hvp_backward_after_sum9", "rows", T * B * K, H,
+        d_dot_v_k, dot_v, d_k_dot_v_k,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * H, 1,
         d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
     )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", "each", T * B * K, 1,
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * K, 1,
         d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k, d_W_k_x_to_d_dot_v,
     )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", "each", T * B * I, 1,
+    hvp_backward_after4 = kernel(
+        "hvp_backward_after4", "each", T * B * I, 1,
         d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x, d_x_dot_W_o_x_W_o, d_log_i,
         w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
     )
@@ -1747,23 +1426,18 @@ def hvp_passes(size, dtype):
         d_dot_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
-        hvp_backward_before()
+        hvp_backward_before_rows()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         hvp_backward_before_sum()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         hvp_backward_before_sum2()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         hvp_backward_before_sum3()
-        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_backward_before_sum4()
-        # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
-        hvp_backward_before_sum5()
         # through o = sigmoid(W_o @ x + b_o)
         product(d_o_pre.reshape(-1, H), W_o, d_x_W_o_x.reshape(-1, I))
         # through o = sigmoid(W_o @ x + b_o)
         product(d_dot_o_pre.reshape(-1, H), dot_W_o, d_x_dot_W_o_x_W_o.reshape(-1, I))
-        hvp_backward_before2()
-        hvp_backward_before3()
+        hvp_backward_before()
         # through q = W_q @ x + b_q
         product(d_q.reshape(-1, K), W_q, d_x_W_q_x.reshape(-1, I))
         # through q = W_q @ x + b_q
@@ -1772,32 +1446,19 @@ def hvp_passes(size, dtype):
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             hvp_backward_step_sum(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             hvp_backward_step_sum2(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             hvp_backward_step_sum3(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             hvp_backward_step_sum4(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             hvp_backward_step_sum5(t)
-            # through n = f * n[t-1] + i * k
+            # through C = f * C[t-1] + i * outer(v, k)
             hvp_backward_step_sum6(t)
-            hvp_backward_step2(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            hvp_backward_step_sum7(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            hvp_backward_step_sum8(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            hvp_backward_step_sum9(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            hvp_backward_step_sum10(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            hvp_backward_step_sum11(t)
-            # through C = f * C[t-1] + i * outer(v, k)
-            hvp_backward_step_sum12(t)
-            hvp_backward_step3(t)
+            hvp_backward_step_rows(t)
 
     def after():
         # through q = W_q @ x + b_q
@@ -1813,41 +1474,35 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(W_o @ x + b_o)
         cp.sum(d_o_pre.reshape(-1, H), axis=0, out=d_b_o)
         hvp_backward_after()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_i = dot(w_i, x) + b_i
         hvp_backward_after_sum()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_i = dot(w_i, x) + b_i
         hvp_backward_after_sum2()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_i = dot(w_i, x) + b_i
         hvp_backward_after_sum3()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
         hvp_backward_after_sum4()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
         hvp_backward_after_sum5()
-        # through C = f * C[t-1] + i * outer(v, k)
+        # through log_f = -softplus(-(dot(w_f, x) + b_f))
         hvp_backward_after_sum6()
+        hvp_backward_after_rows()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum7()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum8()
+        # through C = f * C[t-1] + i * outer(v, k)
+        hvp_backward_after_sum9()
         # through v = W_v @ x + b_v
         product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_W_v_x_W_v.reshape(-1, I))
         # through v = W_v @ x + b_v
         product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_W_v_x_x)
         hvp_backward_after2()
-        # through log_i = dot(w_i, x) + b_i
-        hvp_backward_after_sum7()
-        # through log_i = dot(w_i, x) + b_i
-        hvp_backward_after_sum8()
-        # through log_i = dot(w_i, x) + b_i
-        hvp_backward_after_sum9()
-        # through log_f = -softplus(-(dot(w_f, x) + b_f))
-        hvp_backward_after_sum10()
-        # through log_f = -softplus(-(dot(w_f, x) + b_f))
-        hvp_backward_after_sum11()
-        # through log_f = -softplus(-(dot(w_f, x) + b_f))
-        hvp_backward_after_sum12()
-        hvp_backward_after3()
         # through v = W_v @ x + b_v
         product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
         # through v = W_v @ x + b_v
         cp.sum(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
-        hvp_backward_after4()
+        hvp_backward_after3()
         # d_W_k_x, d_dot_W_k_x, d_v side by side
         product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
         # through k = (W_k @ x) / sqrt(K) + b_k
@@ -1860,7 +1515,7 @@ def hvp_passes(size, dtype):
         )
         # through k = (W_k @ x) / sqrt(K) + b_k
         cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
-        hvp_backward_after5()
+        hvp_backward_after4()
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

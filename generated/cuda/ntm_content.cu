@@ -47,17 +47,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
@@ -102,546 +109,277 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void forward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_step_point(
-    const compute_t W_h_x, const compute_t U_h_r, const compute_t b_h, compute_t& h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    h = tanh(h_pre);
-}
-
-extern "C" __global__ void forward_step(
+extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ W_h_x_at, const storage_t* __restrict__ U_h_r_at,
-    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ h_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h;
-        forward_step_point(
-            compute_t(W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_h_r_at[iB * H + iH]),
-            compute_t(b_h_at[iH]),
-            h);
-        h_at[(t * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ v_w_h_at)
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ v_w_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ b_w_at,
+    const storage_t* __restrict__ b_r_at, storage_t* __restrict__ h_at, storage_t* __restrict__ beta_w_at,
+    storage_t* __restrict__ beta_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_at[(t * B + iB) * H + iH]);
+        compute_t v_w_h_total = 0;
+        compute_t v_r_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_h_x = compute_t(W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_at[iB * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h_at[(t * B + iB) * H + iH] = storage_t(h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_w_h_at[iB] = storage_t(total);
+        block_sum(v_w_h_total, v_r_h_total);
+        const compute_t v_w_h = v_w_h_total;
+        const compute_t v_r_h = v_r_h_total;
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        if (threadIdx.x == 0) {
+            beta_w_at[t * B + iB] = storage_t(beta_w);
+            beta_r_at[t * B + iB] = storage_t(beta_r);
+        }
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void forward_step_sum3(
+extern "C" __global__ void forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sum2_at)
+    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sqrt2_at,
+    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ e_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+        compute_t l_w_sum2_total = 0;
+        compute_t l_r_sum2_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_e_h = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e_at[(t * B + iB) * D + iD] = storage_t(e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
+        block_sum(l_w_sum2_total, l_r_sum2_total);
+        const compute_t l_w_sum2 = l_w_sum2_total;
+        const compute_t l_r_sum2 = l_r_sum2_total;
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        if (threadIdx.x == 0) {
+            l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
+            l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
+        }
     }
 }
 
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void forward_step_sum4(
+extern "C" __global__ void forward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    storage_t* __restrict__ M_k_w_at)
+    storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+        compute_t l_w_sum_total = 0;
+        compute_t M_k_w_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void forward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ v_r_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_at[(t * B + iB) * H + iH]);
+        block_sum(l_w_sum_total, M_k_w_total);
+        const compute_t l_w_sum = l_w_sum_total;
+        const compute_t M_k_w = M_k_w_total;
+        if (threadIdx.x == 0) {
+            l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+            M_k_w_at[(t * B + iB) * N + iN] = storage_t(M_k_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
     }
 }
 
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void forward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_r_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_step2_point(
-    const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
-    const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
-    compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t beta_w_pre = v_w_h + b_w;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t beta_r_pre = v_r_h + b_r;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-}
-
-extern "C" __global__ void forward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_h_at, const storage_t* __restrict__ b_w_at,
-    const storage_t* __restrict__ l_w_sum2_at, const storage_t* __restrict__ v_r_h_at,
-    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ l_r_sum2_at,
-    storage_t* __restrict__ beta_w_at, storage_t* __restrict__ l_w_sqrt2_at,
-    storage_t* __restrict__ beta_r_at, storage_t* __restrict__ l_r_sqrt2_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        forward_step2_point(
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, l_w_sqrt2, beta_r, l_r_sqrt2);
-        beta_w_at[t * B + iB] = storage_t(beta_w);
-        l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
-        beta_r_at[t * B + iB] = storage_t(beta_r);
-        l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
-    }
-}
-
-__device__ inline void forward_step3_point(
-    const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, compute_t& l_w_sqrt, compute_t& l_w, compute_t& a_w_arg)
-{
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre = l_w_sum + eps;
-    l_w_sqrt = sqrt(l_w_pre);
-    l_w = l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w_arg = beta_w * M_k_w / l_w + s_w;
-}
-
-extern "C" __global__ void forward_step3(
+extern "C" __global__ void forward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_w_sum_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ M_k_w_at,
     const storage_t* __restrict__ s_w_at, storage_t* __restrict__ l_w_sqrt_at,
-    storage_t* __restrict__ l_w_at, storage_t* __restrict__ a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t l_w_sqrt, l_w, a_w_arg;
-        forward_step3_point(
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(s_w_at[iN]),
-            l_w_sqrt, l_w, a_w_arg);
-        l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-        l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void forward_step_peak(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, storage_t* __restrict__ max_a_w_arg_at)
+    storage_t* __restrict__ l_w_at, storage_t* __restrict__ a_w_arg_at,
+    storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ a_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
+            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_w_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_w_arg_found = block_best(max_a_w_arg, max_a_w_arg_found, true);
 
-__device__ inline void forward_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" __global__ void forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, const storage_t* __restrict__ max_a_w_arg_at,
-    storage_t* __restrict__ exp_a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_w_arg;
-        forward_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void forward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ sum_exp_a_w_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_w_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_w_arg_at[iB] = storage_t(total);
+        block_sum(sum_exp_a_w_arg_total);
+        const compute_t sum_exp_a_w_arg = sum_exp_a_w_arg_total;
+
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
+        }
     }
 }
 
-__device__ inline void forward_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" __global__ void forward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, const storage_t* __restrict__ sum_exp_a_w_arg_at,
-    storage_t* __restrict__ a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w;
-        forward_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
-    }
-}
-
-__device__ inline void forward_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" __global__ void forward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ e_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t e;
-        forward_step6_point(
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]),
-            e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
-    }
-}
-
-__device__ inline void forward_step7_point(
-    const compute_t a_w, const compute_t e, const compute_t a, const compute_t M_prev, compute_t& a_w_e,
-    compute_t& M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    a_w_e = a_w * e;
-    const compute_t a_w_a = a_w * a;
-    M = M_prev * (1 - a_w_e) + a_w_a;
-}
-
-extern "C" __global__ void forward_step7(
+extern "C" __global__ void forward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ a_w_e_at)
-{
-    const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D / N;
-        const int64 iN = n / D % N;
-        const int64 iD = n % D;
-        compute_t a_w_e, M;
-        forward_step7_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            a_w_e, M);
-        a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-        M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void forward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_r_sum_at)
+    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        compute_t l_r_sum_total = 0;
+        compute_t M_k_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t a_w_a = a_w * a;
+            const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
+            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
+            M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum_at[iB * N + iN] = storage_t(total);
+        block_sum(l_r_sum_total, M_k_r_total);
+        const compute_t l_r_sum = l_r_sum_total;
+        const compute_t M_k_r = M_k_r_total;
+        if (threadIdx.x == 0) {
+            l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+            M_k_r_at[(t * B + iB) * N + iN] = storage_t(M_k_r);
+        }
     }
 }
 
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void forward_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    storage_t* __restrict__ M_k_r_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_step8_point(
-    const compute_t l_r_sum, const compute_t eps, const compute_t l_r_sqrt2, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, compute_t& l_r_sqrt, compute_t& l_r, compute_t& a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre = l_r_sum + eps;
-    l_r_sqrt = sqrt(l_r_pre);
-    l_r = l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r_arg = beta_r * M_k_r / l_r + s_r;
-}
-
-extern "C" __global__ void forward_step8(
+extern "C" __global__ void forward_step_rows6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_r_sum_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ M_k_r_at,
     const storage_t* __restrict__ s_r_at, storage_t* __restrict__ l_r_sqrt_at,
-    storage_t* __restrict__ l_r_at, storage_t* __restrict__ a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t l_r_sqrt, l_r, a_r_arg;
-        forward_step8_point(
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(s_r_at[iN]),
-            l_r_sqrt, l_r, a_r_arg);
-        l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-        l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void forward_step_peak2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ max_a_r_arg_at)
+    storage_t* __restrict__ l_r_at, storage_t* __restrict__ a_r_arg_at,
+    storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ a_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
+            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_r_arg_found = block_best(max_a_r_arg, max_a_r_arg_found, true);
 
-__device__ inline void forward_step9_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
-
-extern "C" __global__ void forward_step9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, const storage_t* __restrict__ max_a_r_arg_at,
-    storage_t* __restrict__ exp_a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_r_arg;
-        forward_step9_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void forward_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ sum_exp_a_r_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_r_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_exp_a_r_arg_total);
+        const compute_t sum_exp_a_r_arg = sum_exp_a_r_arg_total;
 
-__device__ inline void forward_step10_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" __global__ void forward_step10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, const storage_t* __restrict__ sum_exp_a_r_arg_at,
-    storage_t* __restrict__ a_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r;
-        forward_step10_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" __global__ void forward_step_sum11(
+extern "C" __global__ void forward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ r_rows_at)
@@ -655,7 +393,7 @@ extern "C" __global__ void forward_step_sum11(
             total += compute_t(a_r_at[(t * B + iB) * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(total);
     }
 }
@@ -700,119 +438,75 @@ extern "C" __global__ void backward_step_sum(
             total += compute_t(d_r_at[iB * D + iD])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_a_r_at[iB * N + iN] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void backward_step_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
+    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
+    const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ l_r_sqrt2_at,
+    const storage_t* __restrict__ l_r_sqrt_at, storage_t* __restrict__ d_a_r_arg_at,
+    storage_t* __restrict__ d_M_k_r_at, storage_t* __restrict__ d_l_r_pre_at,
+    storage_t* __restrict__ d_l_r_pre2_at, storage_t* __restrict__ d_beta_r_pre_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t d_a_r_dot_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            d_a_r_dot_total += a_r * d_a_r;
+        }
+        block_sum(d_a_r_dot_total);
+        const compute_t d_a_r_dot = d_a_r_dot_total;
+
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        compute_t d_l_r_sqrt2_total = 0;
+        compute_t d_beta_r_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
+            const compute_t s1 = d_a_r_arg / l_r;
+            const compute_t d_M_k_r = beta_r * s1;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t d_l_r = -beta_r * M_k_r * d_a_r_arg / square(l_r);
+            const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r;
+            const compute_t d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg_by_beta_r = M_k_r * s1;
+            d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
+            d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
+            d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
+            d_l_r_sqrt2_total += d_l_r * l_r_sqrt;
+            d_beta_r_total += d_a_r_arg_by_beta_r;
+        }
+        block_sum(d_l_r_sqrt2_total, d_beta_r_total);
+        const compute_t d_l_r_sqrt2 = d_l_r_sqrt2_total;
+        const compute_t d_beta_r = d_beta_r_total;
+
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t d_l_r_pre2 = compute_t(0.5) * d_l_r_sqrt2 / l_r_sqrt2;
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t d_beta_r_pre = -expm1(-beta_r) * d_beta_r;
+        if (threadIdx.x == 0) {
+            d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
+            d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
+        }
     }
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void backward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
-    storage_t* __restrict__ d_a_r_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_r_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_r_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_r_dot_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step2_point(
-    const compute_t a_r, const compute_t d_a_r, const compute_t d_a_r_dot, const compute_t beta_r,
-    const compute_t l_r, const compute_t M_k_r, const compute_t l_r_sqrt2, const compute_t l_r_sqrt,
-    compute_t& d_a_r_arg, compute_t& d_M_k_r, compute_t& d_l_r, compute_t& d_l_r_pre,
-    compute_t& d_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
-    const compute_t s1 = d_a_r_arg / l_r;
-    d_M_k_r = beta_r * s1;
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r = -beta_r * M_k_r * d_a_r_arg / square(l_r);
-    const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r;
-    d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg_by_beta_r = M_k_r * s1;
-}
-
-extern "C" __global__ void backward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
-    const storage_t* __restrict__ d_a_r_dot_at, const storage_t* __restrict__ beta_r_at,
-    const storage_t* __restrict__ l_r_at, const storage_t* __restrict__ M_k_r_at,
-    const storage_t* __restrict__ l_r_sqrt2_at, const storage_t* __restrict__ l_r_sqrt_at,
-    storage_t* __restrict__ d_a_r_arg_at, storage_t* __restrict__ d_M_k_r_at,
-    storage_t* __restrict__ d_l_r_at, storage_t* __restrict__ d_l_r_pre_at,
-    storage_t* __restrict__ d_a_r_arg_by_beta_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
-        backward_step2_point(
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_r_at[iB * N + iN]),
-            compute_t(d_a_r_dot_at[iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(l_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
-        d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
-        d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
-        d_l_r_at[iB * N + iN] = storage_t(d_l_r);
-        d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
-        d_a_r_arg_by_beta_r_at[iB * N + iN] = storage_t(d_a_r_arg_by_beta_r);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_r_at, const storage_t* __restrict__ l_r_sqrt_at,
-    storage_t* __restrict__ d_l_r_sqrt2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_l_r_at[iB * N + iN])
-                * compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_l_r_sqrt2_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_r_arg_by_beta_r_at, storage_t* __restrict__ d_beta_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_a_r_arg_by_beta_r_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_beta_r_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_r_M_k_r_at)
@@ -826,108 +520,56 @@ extern "C" __global__ void backward_step_sum5(
             total += compute_t(d_M_k_r_at[iB * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_r_M_k_r_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void backward_step3_point(
-    const compute_t d_l_r_sqrt2, const compute_t l_r_sqrt2, const compute_t d_beta_r,
-    const compute_t beta_r, compute_t& d_l_r_pre2, compute_t& d_beta_r_pre)
-{
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r_pre2 = compute_t(0.5) * d_l_r_sqrt2 / l_r_sqrt2;
-    // through beta_r = softplus(dot(v_r, h) + b_r)
-    d_beta_r_pre = -d_beta_r * expm1(-beta_r);
-}
-
-extern "C" __global__ void backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_r_sqrt2_at, const storage_t* __restrict__ l_r_sqrt2_at,
-    const storage_t* __restrict__ d_beta_r_at, const storage_t* __restrict__ beta_r_at,
-    storage_t* __restrict__ d_l_r_pre2_at, storage_t* __restrict__ d_beta_r_pre_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_l_r_pre2, d_beta_r_pre;
-        backward_step3_point(
-            compute_t(d_l_r_sqrt2_at[iB]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(d_beta_r_at[iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            d_l_r_pre2, d_beta_r_pre);
-        d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
-        d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
-    }
-}
-
-__device__ inline void backward_step4_point(
-    const compute_t d_l_r_pre2, const compute_t k_r, const compute_t d_k_r_M_k_r, compute_t& d_k_r)
-{
-    // through k_r = W_r @ h
-    d_k_r = 2 * d_l_r_pre2 * k_r + d_k_r_M_k_r;
-}
-
-extern "C" __global__ void backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    const storage_t* __restrict__ d_k_r_M_k_r_at, storage_t* __restrict__ d_k_w_to_d_k_r_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t d_k_r;
-        backward_step4_point(
-            compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
-            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
-            d_k_r);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
-    }
-}
-
-__device__ inline void backward_step5_point(
-    const compute_t d_M_next, const compute_t d_l_r_pre, const compute_t M, const compute_t d_M_k_r,
-    const compute_t k_r, const compute_t d_r, const compute_t a_r, const compute_t M_prev, compute_t& d_M,
-    compute_t& d_a_w_e)
-{
-    // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
-    d_a_w_e = -M_prev * d_M;
-}
-
-extern "C" __global__ void backward_step5(
+extern "C" __global__ void backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_prev_rows_at, const storage_t* __restrict__ d_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_M_k_r_at,
     const storage_t* __restrict__ k_w_to_k_r_at, const storage_t* __restrict__ d_r_at,
-    const storage_t* __restrict__ a_r_at, storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_a_w_e_at)
+    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ e_at,
+    storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_a_w_e_at,
+    storage_t* __restrict__ d_a_w_a_w_e_at, storage_t* __restrict__ d_a_w_a_w_a_at)
 {
-    const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D / N;
-        const int64 iN = n / D % N;
-        const int64 iD = n % D;
-        compute_t d_M, d_a_w_e;
-        backward_step5_point(
-            compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_l_r_pre_at[iB * N + iN]),
-            compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
-            compute_t(d_r_at[iB * D + iD]),
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            d_M, d_a_w_e);
-        d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
-        d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
+        const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
+        const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+        compute_t d_a_w_a_w_e_total = 0;
+        compute_t d_a_w_a_w_a_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
+            const compute_t d_a_w_e = -M_prev * d_M;
+            d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
+            d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+            d_a_w_a_w_e_total += d_a_w_e * e;
+            d_a_w_a_w_a_total += d_M * a;
+        }
+        block_sum(d_a_w_a_w_e_total, d_a_w_a_w_a_total);
+        const compute_t d_a_w_a_w_e = d_a_w_a_w_e_total;
+        const compute_t d_a_w_a_w_a = d_a_w_a_w_a_total;
+        if (threadIdx.x == 0) {
+            d_a_w_a_w_e_at[iB * N + iN] = storage_t(d_a_w_a_w_e);
+            d_a_w_a_w_a_at[iB * N + iN] = storage_t(d_a_w_a_w_a);
+        }
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum6(
+extern "C" __global__ void backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_a_at)
@@ -941,13 +583,13 @@ extern "C" __global__ void backward_step_sum6(
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_a_at[(t * B + iB) * D + iD] = storage_t(total);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum7(
+extern "C" __global__ void backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_e_at)
@@ -961,209 +603,79 @@ extern "C" __global__ void backward_step_sum7(
             total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_e_at[iB * D + iD] = storage_t(total);
     }
 }
 
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ e_at,
-    storage_t* __restrict__ d_a_w_a_w_e_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(e_at[(t * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void backward_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    storage_t* __restrict__ d_a_w_a_w_a_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step6_point(
-    const compute_t d_e, const compute_t e, compute_t& d_W_e_h)
-{
-    // through e = sigmoid(W_e @ h)
-    d_W_e_h = d_e * e * (1 - e);
-}
-
-extern "C" __global__ void backward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_e_at, const storage_t* __restrict__ e_at,
-    storage_t* __restrict__ d_k_w_to_d_k_r_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t d_W_e_h;
-        backward_step6_point(
-            compute_t(d_e_at[iB * D + iD]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            d_W_e_h);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
-    }
-}
-
-__device__ inline void backward_step7_point(
-    const compute_t d_a_w_a_w_e, const compute_t d_a_w_a_w_a, compute_t& d_a_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
-}
-
-extern "C" __global__ void backward_step7(
+extern "C" __global__ void backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_a_w_a_at,
-    storage_t* __restrict__ d_a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_a_w;
-        backward_step7_point(
-            compute_t(d_a_w_a_w_e_at[iB * N + iN]),
-            compute_t(d_a_w_a_w_a_at[iB * N + iN]),
-            d_a_w);
-        d_a_w_at[iB * N + iN] = storage_t(d_a_w);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void backward_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ d_a_w_at,
-    storage_t* __restrict__ d_a_w_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_w_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_w_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_dot_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_step8_point(
-    const compute_t a_w, const compute_t d_a_w, const compute_t d_a_w_dot, const compute_t beta_w,
-    const compute_t l_w, const compute_t M_k_w, const compute_t l_w_sqrt2, const compute_t l_w_sqrt,
-    compute_t& d_a_w_arg, compute_t& d_M_k_w, compute_t& d_l_w, compute_t& d_l_w_pre,
-    compute_t& d_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
-    const compute_t s1 = d_a_w_arg / l_w;
-    d_M_k_w = beta_w * s1;
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w = -beta_w * M_k_w * d_a_w_arg / square(l_w);
-    const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w;
-    d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg_by_beta_w = M_k_w * s1;
-}
-
-extern "C" __global__ void backward_step8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ d_a_w_at,
-    const storage_t* __restrict__ d_a_w_dot_at, const storage_t* __restrict__ beta_w_at,
+    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ beta_w_at,
     const storage_t* __restrict__ l_w_at, const storage_t* __restrict__ M_k_w_at,
     const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ l_w_sqrt_at,
-    storage_t* __restrict__ d_a_w_arg_at, storage_t* __restrict__ d_M_k_w_at,
-    storage_t* __restrict__ d_l_w_at, storage_t* __restrict__ d_l_w_pre_at,
-    storage_t* __restrict__ d_a_w_arg_by_beta_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
-        backward_step8_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_w_at[iB * N + iN]),
-            compute_t(d_a_w_dot_at[iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(l_w_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
-        d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
-        d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
-        d_l_w_at[iB * N + iN] = storage_t(d_l_w);
-        d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
-        d_a_w_arg_by_beta_w_at[iB * N + iN] = storage_t(d_a_w_arg_by_beta_w);
-    }
-}
-
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void backward_step_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_w_at, const storage_t* __restrict__ l_w_sqrt_at,
-    storage_t* __restrict__ d_l_w_sqrt2_at)
+    storage_t* __restrict__ d_a_w_at, storage_t* __restrict__ d_a_w_arg_at,
+    storage_t* __restrict__ d_M_k_w_at, storage_t* __restrict__ d_l_w_pre_at,
+    storage_t* __restrict__ d_l_w_pre2_at, storage_t* __restrict__ d_beta_w_pre_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_l_w_at[iB * N + iN])
-                * compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
+        compute_t d_a_w_dot_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
+            const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w = d_a_w_a_w_e + d_a_w_a_w_a;
+            d_a_w_at[iB * N + iN] = storage_t(d_a_w);
+            d_a_w_dot_total += a_w * d_a_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_l_w_sqrt2_at[iB] = storage_t(total);
+        block_sum(d_a_w_dot_total);
+        const compute_t d_a_w_dot = d_a_w_dot_total;
+
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        compute_t d_l_w_sqrt2_total = 0;
+        compute_t d_beta_w_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
+            const compute_t s1 = d_a_w_arg / l_w;
+            const compute_t d_M_k_w = beta_w * s1;
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t d_l_w = -beta_w * M_k_w * d_a_w_arg / square(l_w);
+            const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w;
+            const compute_t d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg_by_beta_w = M_k_w * s1;
+            d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
+            d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
+            d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
+            d_l_w_sqrt2_total += d_l_w * l_w_sqrt;
+            d_beta_w_total += d_a_w_arg_by_beta_w;
+        }
+        block_sum(d_l_w_sqrt2_total, d_beta_w_total);
+        const compute_t d_l_w_sqrt2 = d_l_w_sqrt2_total;
+        const compute_t d_beta_w = d_beta_w_total;
+
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t d_l_w_pre2 = compute_t(0.5) * d_l_w_sqrt2 / l_w_sqrt2;
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t d_beta_w_pre = -expm1(-beta_w) * d_beta_w;
+        if (threadIdx.x == 0) {
+            d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
+            d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
+        }
     }
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void backward_step_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_w_arg_by_beta_w_at, storage_t* __restrict__ d_beta_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_a_w_arg_by_beta_w_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_beta_w_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void backward_step_sum13(
+extern "C" __global__ void backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_w_M_k_w_at)
@@ -1177,69 +689,53 @@ extern "C" __global__ void backward_step_sum13(
             total += compute_t(d_M_k_w_at[iB * N + iN])
                 * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_w_M_k_w_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void backward_step9_point(
-    const compute_t d_l_w_sqrt2, const compute_t l_w_sqrt2, const compute_t d_beta_w,
-    const compute_t beta_w, compute_t& d_l_w_pre2, compute_t& d_beta_w_pre)
+__device__ inline void backward_step2_point(
+    const compute_t d_l_r_pre2, const compute_t k_r, const compute_t d_k_r_M_k_r, const compute_t d_e,
+    const compute_t e, const compute_t d_l_w_pre2, const compute_t k_w, const compute_t d_k_w_M_k_w,
+    compute_t& d_k_r, compute_t& d_W_e_h, compute_t& d_k_w)
 {
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w_pre2 = compute_t(0.5) * d_l_w_sqrt2 / l_w_sqrt2;
-    // through beta_w = softplus(dot(v_w, h) + b_w)
-    d_beta_w_pre = -d_beta_w * expm1(-beta_w);
-}
-
-extern "C" __global__ void backward_step9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_w_sqrt2_at, const storage_t* __restrict__ l_w_sqrt2_at,
-    const storage_t* __restrict__ d_beta_w_at, const storage_t* __restrict__ beta_w_at,
-    storage_t* __restrict__ d_l_w_pre2_at, storage_t* __restrict__ d_beta_w_pre_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_l_w_pre2, d_beta_w_pre;
-        backward_step9_point(
-            compute_t(d_l_w_sqrt2_at[iB]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(d_beta_w_at[iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            d_l_w_pre2, d_beta_w_pre);
-        d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
-        d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
-    }
-}
-
-__device__ inline void backward_step10_point(
-    const compute_t d_l_w_pre2, const compute_t k_w, const compute_t d_k_w_M_k_w, compute_t& d_k_w)
-{
+    // through k_r = W_r @ h
+    d_k_r = 2 * d_l_r_pre2 * k_r + d_k_r_M_k_r;
+    // through e = sigmoid(W_e @ h)
+    d_W_e_h = d_e * e * (1 - e);
     // through k_w = W_w @ h
     d_k_w = 2 * d_l_w_pre2 * k_w + d_k_w_M_k_w;
 }
 
-extern "C" __global__ void backward_step10(
+extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_w_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ d_k_r_M_k_r_at, const storage_t* __restrict__ d_e_at,
+    const storage_t* __restrict__ e_at, const storage_t* __restrict__ d_l_w_pre2_at,
     const storage_t* __restrict__ d_k_w_M_k_w_at, storage_t* __restrict__ d_k_w_to_d_k_r_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / D;
         const int64 iD = n % D;
-        compute_t d_k_w;
-        backward_step10_point(
+        compute_t d_k_r, d_W_e_h, d_k_w;
+        backward_step2_point(
+            compute_t(d_l_r_pre2_at[iB]),
+            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
+            compute_t(d_e_at[iB * D + iD]),
+            compute_t(e_at[(t * B + iB) * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
-            d_k_w);
+            d_k_r, d_W_e_h, d_k_w);
+        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
+        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
         d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + iD] = storage_t(d_k_w);
     }
 }
 
-__device__ inline void backward_step11_point(
+__device__ inline void backward_step3_point(
     const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
@@ -1248,7 +744,7 @@ __device__ inline void backward_step11_point(
     d_h_pre = (1 - square(h)) * d_h;
 }
 
-extern "C" __global__ void backward_step11(
+extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_h_k_w_at, const storage_t* __restrict__ d_beta_w_pre_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_h_a_at,
@@ -1260,7 +756,7 @@ extern "C" __global__ void backward_step11(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_h_pre;
-        backward_step11_point(
+        backward_step3_point(
             compute_t(d_h_k_w_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
@@ -1273,14 +769,14 @@ extern "C" __global__ void backward_step11(
     }
 }
 
-__device__ inline void backward_step12_point(
+__device__ inline void backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_M_k_w, const compute_t k_w,
     const compute_t d_M, const compute_t a_w_e, compute_t& d_M_prev)
 {
     d_M_prev = 2 * d_l_w_pre * M_prev + d_M_k_w * k_w + d_M * (1 - a_w_e);
 }
 
-extern "C" __global__ void backward_step12(
+extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_k_r_at,
@@ -1293,7 +789,7 @@ extern "C" __global__ void backward_step12(
         const int64 iN = n / D % N;
         const int64 iD = n % D;
         compute_t d_M_prev;
-        backward_step12_point(
+        backward_step4_point(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
@@ -1320,7 +816,7 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
                 * compute_t(h_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_w_at[iH] = storage_t(total);
     }
 }
@@ -1337,7 +833,7 @@ extern "C" __global__ void backward_after_sum2(
             const int64 iB = k % B;
             total += compute_t(d_beta_w_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_w_at[0] = storage_t(total);
     }
 }
@@ -1357,7 +853,7 @@ extern "C" __global__ void backward_after_sum3(
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
                 * compute_t(h_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_r_at[iH] = storage_t(total);
     }
 }
@@ -1374,7 +870,7 @@ extern "C" __global__ void backward_after_sum4(
             const int64 iB = k % B;
             total += compute_t(d_beta_r_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_r_at[0] = storage_t(total);
     }
 }
@@ -1383,537 +879,270 @@ extern "C" __global__ void backward_after_sum4(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void infer_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void infer_step_point(
-    const compute_t W_h_x, const compute_t U_h_r, const compute_t b_h, compute_t& h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    h = tanh(h_pre);
-}
-
-extern "C" __global__ void infer_step(
+extern "C" __global__ void infer_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ W_h_x_at, const storage_t* __restrict__ U_h_r_at,
-    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ h_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h;
-        infer_step_point(
-            compute_t(W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_h_r_at[iB * H + iH]),
-            compute_t(b_h_at[iH]),
-            h);
-        h_at[iB * H + iH] = storage_t(h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void infer_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ v_w_h_at)
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ v_w_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ b_w_at,
+    const storage_t* __restrict__ b_r_at, storage_t* __restrict__ h_at, storage_t* __restrict__ beta_w_at,
+    storage_t* __restrict__ beta_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_at[iB * H + iH]);
+        compute_t v_w_h_total = 0;
+        compute_t v_r_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_h_x = compute_t(W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_at[iB * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h_at[iB * H + iH] = storage_t(h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_w_h_at[iB] = storage_t(total);
+        block_sum(v_w_h_total, v_r_h_total);
+        const compute_t v_w_h = v_w_h_total;
+        const compute_t v_r_h = v_r_h_total;
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        if (threadIdx.x == 0) {
+            beta_w_at[iB] = storage_t(beta_w);
+            beta_r_at[iB] = storage_t(beta_r);
+        }
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void infer_step_sum3(
+extern "C" __global__ void infer_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sum2_at)
+    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sqrt2_at,
+    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ e_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+        compute_t l_w_sum2_total = 0;
+        compute_t l_r_sum2_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_e_h = compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e_at[iB * D + iD] = storage_t(e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
+        block_sum(l_w_sum2_total, l_r_sum2_total);
+        const compute_t l_w_sum2 = l_w_sum2_total;
+        const compute_t l_r_sum2 = l_r_sum2_total;
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        if (threadIdx.x == 0) {
+            l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
+            l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
+        }
     }
 }
 
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void infer_step_sum4(
+extern "C" __global__ void infer_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    storage_t* __restrict__ M_k_w_at)
+    storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+        compute_t l_w_sum_total = 0;
+        compute_t M_k_w_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void infer_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ v_r_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_at[iB * H + iH]);
+        block_sum(l_w_sum_total, M_k_w_total);
+        const compute_t l_w_sum = l_w_sum_total;
+        const compute_t M_k_w = M_k_w_total;
+        if (threadIdx.x == 0) {
+            l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+            M_k_w_at[iB * N + iN] = storage_t(M_k_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
     }
 }
 
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void infer_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_r_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void infer_step2_point(
-    const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
-    const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
-    compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t beta_w_pre = v_w_h + b_w;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t beta_r_pre = v_r_h + b_r;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-}
-
-extern "C" __global__ void infer_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_h_at, const storage_t* __restrict__ b_w_at,
-    const storage_t* __restrict__ l_w_sum2_at, const storage_t* __restrict__ v_r_h_at,
-    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ l_r_sum2_at,
-    storage_t* __restrict__ beta_w_at, storage_t* __restrict__ l_w_sqrt2_at,
-    storage_t* __restrict__ beta_r_at, storage_t* __restrict__ l_r_sqrt2_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        infer_step2_point(
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, l_w_sqrt2, beta_r, l_r_sqrt2);
-        beta_w_at[iB] = storage_t(beta_w);
-        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
-        beta_r_at[iB] = storage_t(beta_r);
-        l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
-    }
-}
-
-__device__ inline void infer_step3_point(
-    const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, compute_t& a_w_arg)
-{
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre = l_w_sum + eps;
-    const compute_t l_w_sqrt = sqrt(l_w_pre);
-    const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w_arg = beta_w * M_k_w / l_w + s_w;
-}
-
-extern "C" __global__ void infer_step3(
+extern "C" __global__ void infer_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_w_sum_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ M_k_w_at,
-    const storage_t* __restrict__ s_w_at, storage_t* __restrict__ a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w_arg;
-        infer_step3_point(
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[iB]),
-            compute_t(beta_w_at[iB]),
-            compute_t(M_k_w_at[iB * N + iN]),
-            compute_t(s_w_at[iN]),
-            a_w_arg);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void infer_step_peak(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, storage_t* __restrict__ max_a_w_arg_at)
+    const storage_t* __restrict__ s_w_at, storage_t* __restrict__ a_w_arg_at,
+    storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ a_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[iB]);
+        const compute_t beta_w = compute_t(beta_w_at[iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[iB * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_w_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_w_arg_found = block_best(max_a_w_arg, max_a_w_arg_found, true);
 
-__device__ inline void infer_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" __global__ void infer_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, const storage_t* __restrict__ max_a_w_arg_at,
-    storage_t* __restrict__ exp_a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_w_arg;
-        infer_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void infer_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ sum_exp_a_w_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_w_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_w_arg_at[iB] = storage_t(total);
+        block_sum(sum_exp_a_w_arg_total);
+        const compute_t sum_exp_a_w_arg = sum_exp_a_w_arg_total;
+
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[iB * N + iN] = storage_t(a_w);
+        }
     }
 }
 
-__device__ inline void infer_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" __global__ void infer_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, const storage_t* __restrict__ sum_exp_a_w_arg_at,
-    storage_t* __restrict__ a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w;
-        infer_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[iB * N + iN] = storage_t(a_w);
-    }
-}
-
-__device__ inline void infer_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" __global__ void infer_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ e_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t e;
-        infer_step6_point(
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]),
-            e);
-        e_at[iB * D + iD] = storage_t(e);
-    }
-}
-
-__device__ inline void infer_step7_point(
-    const compute_t a_w, const compute_t e, const compute_t a, const compute_t M_prev, compute_t& M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t a_w_e = a_w * e;
-    const compute_t a_w_a = a_w * a;
-    M = M_prev * (1 - a_w_e) + a_w_a;
-}
-
-extern "C" __global__ void infer_step7(
+extern "C" __global__ void infer_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at)
-{
-    const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D / N;
-        const int64 iN = n / D % N;
-        const int64 iD = n % D;
-        compute_t M;
-        infer_step7_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(e_at[iB * D + iD]),
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]),
-            compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            M);
-        M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void infer_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_r_sum_at)
+    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at,
+    storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
+        const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+        compute_t l_r_sum_total = 0;
+        compute_t M_k_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[iB * D + iD]);
+            const compute_t a = compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t a_w_a = a_w * a;
+            const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
+            M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum_at[iB * N + iN] = storage_t(total);
+        block_sum(l_r_sum_total, M_k_r_total);
+        const compute_t l_r_sum = l_r_sum_total;
+        const compute_t M_k_r = M_k_r_total;
+        if (threadIdx.x == 0) {
+            l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+            M_k_r_at[iB * N + iN] = storage_t(M_k_r);
+        }
     }
 }
 
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void infer_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    storage_t* __restrict__ M_k_r_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void infer_step8_point(
-    const compute_t l_r_sum, const compute_t eps, const compute_t l_r_sqrt2, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, compute_t& a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre = l_r_sum + eps;
-    const compute_t l_r_sqrt = sqrt(l_r_pre);
-    const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r_arg = beta_r * M_k_r / l_r + s_r;
-}
-
-extern "C" __global__ void infer_step8(
+extern "C" __global__ void infer_step_rows6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_r_sum_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ M_k_r_at,
-    const storage_t* __restrict__ s_r_at, storage_t* __restrict__ a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r_arg;
-        infer_step8_point(
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[iB]),
-            compute_t(beta_r_at[iB]),
-            compute_t(M_k_r_at[iB * N + iN]),
-            compute_t(s_r_at[iN]),
-            a_r_arg);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void infer_step_peak2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ max_a_r_arg_at)
+    const storage_t* __restrict__ s_r_at, storage_t* __restrict__ a_r_arg_at,
+    storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ a_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[iB]);
+        const compute_t beta_r = compute_t(beta_r_at[iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[iB * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_r_arg_found = block_best(max_a_r_arg, max_a_r_arg_found, true);
 
-__device__ inline void infer_step9_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
-
-extern "C" __global__ void infer_step9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, const storage_t* __restrict__ max_a_r_arg_at,
-    storage_t* __restrict__ exp_a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_r_arg;
-        infer_step9_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void infer_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ sum_exp_a_r_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_r_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_exp_a_r_arg_total);
+        const compute_t sum_exp_a_r_arg = sum_exp_a_r_arg_total;
 
-__device__ inline void infer_step10_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" __global__ void infer_step10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, const storage_t* __restrict__ sum_exp_a_r_arg_at,
-    storage_t* __restrict__ a_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r;
-        infer_step10_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[iB * N + iN] = storage_t(a_r);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[iB * N + iN] = storage_t(a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" __global__ void infer_step_sum11(
+extern "C" __global__ void infer_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ r_rows_at)
@@ -1927,7 +1156,7 @@ extern "C" __global__ void infer_step_sum11(
             total += compute_t(a_r_at[iB * N + iN])
                 * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(total);
     }
 }
@@ -1936,537 +1165,272 @@ extern "C" __global__ void infer_step_sum11(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void step_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void step_step_point(
-    const compute_t W_h_x, const compute_t U_h_r, const compute_t b_h, compute_t& h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    h = tanh(h_pre);
-}
-
-extern "C" __global__ void step_step(
+extern "C" __global__ void step_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ W_h_x_at, const storage_t* __restrict__ U_h_r_at,
-    const storage_t* __restrict__ b_h_at, storage_t* __restrict__ h_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h;
-        step_step_point(
-            compute_t(W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_h_r_at[iB * H + iH]),
-            compute_t(b_h_at[iH]),
-            h);
-        h_at[iB * H + iH] = storage_t(h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void step_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ v_w_h_at)
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ v_w_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ b_w_at,
+    const storage_t* __restrict__ b_r_at, storage_t* __restrict__ h_at, storage_t* __restrict__ beta_w_at,
+    storage_t* __restrict__ beta_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_at[iB * H + iH]);
+        compute_t v_w_h_total = 0;
+        compute_t v_r_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_h_x = compute_t(W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_at[iB * H + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t h = tanh(h_pre);
+            h_at[iB * H + iH] = storage_t(h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_w_h_at[iB] = storage_t(total);
+        block_sum(v_w_h_total, v_r_h_total);
+        const compute_t v_w_h = v_w_h_total;
+        const compute_t v_r_h = v_r_h_total;
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        if (threadIdx.x == 0) {
+            beta_w_at[iB] = storage_t(beta_w);
+            beta_r_at[iB] = storage_t(beta_r);
+        }
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void step_step_sum3(
+extern "C" __global__ void step_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_at, storage_t* __restrict__ l_w_sum2_at)
+    const storage_t* __restrict__ k_w_at, const storage_t* __restrict__ k_r_at,
+    const storage_t* __restrict__ W_e_h_at, storage_t* __restrict__ l_w_sqrt2_at,
+    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ e_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_at[iB * D + iD])
-                * compute_t(k_w_at[iB * D + iD]);
+        compute_t l_w_sum2_total = 0;
+        compute_t l_r_sum2_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_e_h = compute_t(W_e_h_at[iB * D + iD]);
+            const compute_t k_w = compute_t(k_w_at[iB * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[iB * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            e_at[iB * D + iD] = storage_t(e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
+        block_sum(l_w_sum2_total, l_r_sum2_total);
+        const compute_t l_w_sum2 = l_w_sum2_total;
+        const compute_t l_r_sum2 = l_r_sum2_total;
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        if (threadIdx.x == 0) {
+            l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
+            l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
+        }
     }
 }
 
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void step_step_sum4(
+extern "C" __global__ void step_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_at,
-    storage_t* __restrict__ M_k_w_at)
+    storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_at[iB * D + iD]);
+        compute_t l_w_sum_total = 0;
+        compute_t M_k_w_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_at[iB * D + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void step_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_at,
-    storage_t* __restrict__ v_r_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_at[iB * H + iH]);
+        block_sum(l_w_sum_total, M_k_w_total);
+        const compute_t l_w_sum = l_w_sum_total;
+        const compute_t M_k_w = M_k_w_total;
+        if (threadIdx.x == 0) {
+            l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+            M_k_w_at[iB * N + iN] = storage_t(M_k_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
     }
 }
 
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void step_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_r_at, storage_t* __restrict__ l_r_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_r_at[iB * D + iD])
-                * compute_t(k_r_at[iB * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void step_step2_point(
-    const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
-    const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
-    compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t beta_w_pre = v_w_h + b_w;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t beta_r_pre = v_r_h + b_r;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-}
-
-extern "C" __global__ void step_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_h_at, const storage_t* __restrict__ b_w_at,
-    const storage_t* __restrict__ l_w_sum2_at, const storage_t* __restrict__ v_r_h_at,
-    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ l_r_sum2_at,
-    storage_t* __restrict__ beta_w_at, storage_t* __restrict__ l_w_sqrt2_at,
-    storage_t* __restrict__ beta_r_at, storage_t* __restrict__ l_r_sqrt2_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        step_step2_point(
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, l_w_sqrt2, beta_r, l_r_sqrt2);
-        beta_w_at[iB] = storage_t(beta_w);
-        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
-        beta_r_at[iB] = storage_t(beta_r);
-        l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
-    }
-}
-
-__device__ inline void step_step3_point(
-    const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, compute_t& a_w_arg)
-{
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t l_w_pre = l_w_sum + eps;
-    const compute_t l_w_sqrt = sqrt(l_w_pre);
-    const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w_arg = beta_w * M_k_w / l_w + s_w;
-}
-
-extern "C" __global__ void step_step3(
+extern "C" __global__ void step_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_w_sum_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ M_k_w_at,
-    const storage_t* __restrict__ s_w_at, storage_t* __restrict__ a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w_arg;
-        step_step3_point(
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[iB]),
-            compute_t(beta_w_at[iB]),
-            compute_t(M_k_w_at[iB * N + iN]),
-            compute_t(s_w_at[iN]),
-            a_w_arg);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void step_step_peak(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, storage_t* __restrict__ max_a_w_arg_at)
+    const storage_t* __restrict__ s_w_at, storage_t* __restrict__ a_w_arg_at,
+    storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ a_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[iB]);
+        const compute_t beta_w = compute_t(beta_w_at[iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[iB * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg = beta_w * M_k_w / l_w + s_w;
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_w_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_w_arg_found = block_best(max_a_w_arg, max_a_w_arg_found, true);
 
-__device__ inline void step_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" __global__ void step_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, const storage_t* __restrict__ max_a_w_arg_at,
-    storage_t* __restrict__ exp_a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_w_arg;
-        step_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void step_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ sum_exp_a_w_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_w_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_w_arg_at[iB] = storage_t(total);
+        block_sum(sum_exp_a_w_arg_total);
+        const compute_t sum_exp_a_w_arg = sum_exp_a_w_arg_total;
+
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[iB * N + iN] = storage_t(a_w);
+        }
     }
 }
 
-__device__ inline void step_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" __global__ void step_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, const storage_t* __restrict__ sum_exp_a_w_arg_at,
-    storage_t* __restrict__ a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w;
-        step_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[iB * N + iN] = storage_t(a_w);
-    }
-}
-
-__device__ inline void step_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" __global__ void step_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ W_e_h_at, storage_t* __restrict__ e_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t e;
-        step_step6_point(
-            compute_t(W_e_h_at[iB * D + iD]),
-            e);
-        e_at[iB * D + iD] = storage_t(e);
-    }
-}
-
-__device__ inline void step_step7_point(
-    const compute_t a_w, const compute_t e, const compute_t a, const compute_t M_prev, compute_t& M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t a_w_e = a_w * e;
-    const compute_t a_w_a = a_w * a;
-    M = M_prev * (1 - a_w_e) + a_w_a;
-}
-
-extern "C" __global__ void step_step7(
+extern "C" __global__ void step_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ M_rows_at)
-{
-    const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D / N;
-        const int64 iN = n / D % N;
-        const int64 iD = n % D;
-        compute_t M;
-        step_step7_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(e_at[iB * D + iD]),
-            compute_t(a_at[iB * D + iD]),
-            compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            M);
-        M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void step_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_r_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void step_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_r_at,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ M_rows_at,
+    const storage_t* __restrict__ k_r_at, storage_t* __restrict__ l_r_sum_at,
     storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_r_at[iB * D + iD]);
+        const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+        compute_t l_r_sum_total = 0;
+        compute_t M_k_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[iB * D + iD]);
+            const compute_t a = compute_t(a_at[iB * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[iB * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t a_w_a = a_w * a;
+            const compute_t M = M_prev * (1 - a_w_e) + a_w_a;
+            M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_r_at[iB * N + iN] = storage_t(total);
+        block_sum(l_r_sum_total, M_k_r_total);
+        const compute_t l_r_sum = l_r_sum_total;
+        const compute_t M_k_r = M_k_r_total;
+        if (threadIdx.x == 0) {
+            l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+            M_k_r_at[iB * N + iN] = storage_t(M_k_r);
+        }
     }
 }
 
-__device__ inline void step_step8_point(
-    const compute_t l_r_sum, const compute_t eps, const compute_t l_r_sqrt2, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, compute_t& a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t l_r_pre = l_r_sum + eps;
-    const compute_t l_r_sqrt = sqrt(l_r_pre);
-    const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r_arg = beta_r * M_k_r / l_r + s_r;
-}
-
-extern "C" __global__ void step_step8(
+extern "C" __global__ void step_step_rows6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_r_sum_at, const storage_t* __restrict__ l_r_sqrt2_at,
     const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ M_k_r_at,
-    const storage_t* __restrict__ s_r_at, storage_t* __restrict__ a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r_arg;
-        step_step8_point(
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[iB]),
-            compute_t(beta_r_at[iB]),
-            compute_t(M_k_r_at[iB * N + iN]),
-            compute_t(s_r_at[iN]),
-            a_r_arg);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void step_step_peak2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ max_a_r_arg_at)
+    const storage_t* __restrict__ s_r_at, storage_t* __restrict__ a_r_arg_at,
+    storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ a_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[iB]);
+        const compute_t beta_r = compute_t(beta_r_at[iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[iB * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg = beta_r * M_k_r / l_r + s_r;
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_r_arg_found = block_best(max_a_r_arg, max_a_r_arg_found, true);
 
-__device__ inline void step_step9_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
-
-extern "C" __global__ void step_step9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, const storage_t* __restrict__ max_a_r_arg_at,
-    storage_t* __restrict__ exp_a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_r_arg;
-        step_step9_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void step_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ sum_exp_a_r_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_r_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_exp_a_r_arg_total);
+        const compute_t sum_exp_a_r_arg = sum_exp_a_r_arg_total;
 
-__device__ inline void step_step10_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" __global__ void step_step10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, const storage_t* __restrict__ sum_exp_a_r_arg_at,
-    storage_t* __restrict__ a_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r;
-        step_step10_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[iB * N + iN] = storage_t(a_r);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[iB * N + iN] = storage_t(a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" __global__ void step_step_sum11(
+extern "C" __global__ void step_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ r_rows_at)
@@ -2480,7 +1444,7 @@ extern "C" __global__ void step_step_sum11(
             total += compute_t(a_r_at[iB * N + iN])
                 * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(total);
     }
 }
@@ -2515,496 +1479,208 @@ extern "C" __global__ void jvp_before(
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void jvp_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void jvp_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ dot_l_w_sum_M_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void jvp_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
-    storage_t* __restrict__ dot_l_w_sum_M_prev2_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step_point(
-    const compute_t dot_U_h_r_U_h, const compute_t dot_U_h_r_r_prev, const compute_t W_h_x,
-    const compute_t U_h_r, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
-    compute_t& h, compute_t& dot_h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
-    h = tanh(h_pre);
-    dot_h = dot_h_pre * (1 - square(h));
-}
-
-extern "C" __global__ void jvp_step(
+extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at,
     const storage_t* __restrict__ dot_U_h_r_r_prev_at,
     const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
-    storage_t* __restrict__ h_to_dot_h_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h, dot_h;
-        jvp_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
-            compute_t(b_h_at[iH]),
-            compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_b_h_at[iH]),
-            h, dot_h);
-        h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void jvp_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ v_w_h_at)
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_v_w_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_v_r_at,
+    const storage_t* __restrict__ b_w_at, const storage_t* __restrict__ dot_b_w_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
+    storage_t* __restrict__ h_to_dot_h_at, storage_t* __restrict__ beta_w_at,
+    storage_t* __restrict__ dot_beta_w_at, storage_t* __restrict__ beta_r_at,
+    storage_t* __restrict__ dot_beta_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+        compute_t v_w_h_total = 0;
+        compute_t dot_v_w_h_v_w_total = 0;
+        compute_t dot_v_w_h_h_total = 0;
+        compute_t v_r_h_total = 0;
+        compute_t dot_v_r_h_v_r_total = 0;
+        compute_t dot_v_r_h_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t dot_v_w = compute_t(dot_v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            const compute_t dot_v_r = compute_t(dot_v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
+            const compute_t h = tanh(h_pre);
+            const compute_t dot_h = dot_h_pre * (1 - square(h));
+            h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
+            h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            dot_v_w_h_v_w_total += dot_v_w * h;
+            dot_v_w_h_h_total += v_w * dot_h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+            dot_v_r_h_v_r_total += dot_v_r * h;
+            dot_v_r_h_h_total += v_r * dot_h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_w_h_at[iB] = storage_t(total);
+        block_sum(v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, dot_v_r_h_v_r_total,
+            dot_v_r_h_h_total);
+        const compute_t v_w_h = v_w_h_total;
+        const compute_t dot_v_w_h_v_w = dot_v_w_h_v_w_total;
+        const compute_t dot_v_w_h_h = dot_v_w_h_h_total;
+        const compute_t v_r_h = v_r_h_total;
+        const compute_t dot_v_r_h_v_r = dot_v_r_h_v_r_total;
+        const compute_t dot_v_r_h_h = dot_v_r_h_h_total;
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t dot_b_w = compute_t(dot_b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        const compute_t dot_b_r = compute_t(dot_b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t dot_beta_w_pre = dot_b_w + dot_v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        const compute_t dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t dot_beta_r_pre = dot_b_r + dot_v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        const compute_t dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
+        if (threadIdx.x == 0) {
+            beta_w_at[iB] = storage_t(beta_w);
+            dot_beta_w_at[iB] = storage_t(dot_beta_w);
+            beta_r_at[iB] = storage_t(beta_r);
+            dot_beta_r_at[iB] = storage_t(dot_beta_r);
+        }
     }
 }
 
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void jvp_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_w_h_v_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_w_h_v_w_at[iB] = storage_t(total);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void jvp_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_w_h_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_w_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void jvp_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_w_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void jvp_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_l_w_sum2_k_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_k_w_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum2_k_w_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void jvp_step_sum9(
+extern "C" __global__ void jvp_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
-    storage_t* __restrict__ dot_l_w_sum2_k_w2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
-                * compute_t(dot_k_w_at[iB * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum2_k_w2_at[iB] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void jvp_step_sum10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ M_k_w_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void jvp_step_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_M_k_w_M_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void jvp_step_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_k_w_at,
-    storage_t* __restrict__ dot_M_k_w_k_w_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_w_at[iB * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_w_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void jvp_step_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ v_r_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void jvp_step_sum14(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_r_h_v_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_r_h_v_r_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void jvp_step_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_r_h_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_r_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void jvp_step_sum16(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_r_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void jvp_step_sum17(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_l_r_sum2_k_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_k_r_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum2_k_r_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void jvp_step_sum18(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_r_at,
-    storage_t* __restrict__ dot_l_r_sum2_k_r2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
-                * compute_t(dot_k_r_at[iB * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum2_k_r2_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step2_point(
-    const compute_t dot_v_w_h_v_w, const compute_t dot_v_w_h_h, const compute_t v_w_h, const compute_t b_w,
-    const compute_t dot_b_w, const compute_t dot_l_w_sum2_k_w, const compute_t dot_l_w_sum2_k_w2,
-    const compute_t eps, const compute_t l_w_sum2, const compute_t dot_v_r_h_v_r,
-    const compute_t dot_v_r_h_h, const compute_t v_r_h, const compute_t b_r, const compute_t dot_b_r,
-    const compute_t dot_l_r_sum2_k_r, const compute_t dot_l_r_sum2_k_r2, const compute_t l_r_sum2,
-    compute_t& beta_w, compute_t& dot_beta_w, compute_t& l_w_sqrt2, compute_t& dot_l_w_sqrt2,
-    compute_t& beta_r, compute_t& dot_beta_r, compute_t& l_r_sqrt2, compute_t& dot_l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
-    const compute_t beta_w_pre = v_w_h + b_w;
-    const compute_t dot_beta_w_pre = dot_b_w + dot_v_w_h;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_sum2 / l_w_sqrt2;
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
-    const compute_t beta_r_pre = v_r_h + b_r;
-    const compute_t dot_beta_r_pre = dot_b_r + dot_v_r_h;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-    dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_sum2 / l_r_sqrt2;
-}
-
-extern "C" __global__ void jvp_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_w_h_v_w_at, const storage_t* __restrict__ dot_v_w_h_h_at,
-    const storage_t* __restrict__ v_w_h_at, const storage_t* __restrict__ b_w_at,
-    const storage_t* __restrict__ dot_b_w_at, const storage_t* __restrict__ dot_l_w_sum2_k_w_at,
-    const storage_t* __restrict__ dot_l_w_sum2_k_w2_at, const storage_t* __restrict__ l_w_sum2_at,
-    const storage_t* __restrict__ dot_v_r_h_v_r_at, const storage_t* __restrict__ dot_v_r_h_h_at,
-    const storage_t* __restrict__ v_r_h_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ dot_b_r_at, const storage_t* __restrict__ dot_l_r_sum2_k_r_at,
-    const storage_t* __restrict__ dot_l_r_sum2_k_r2_at, const storage_t* __restrict__ l_r_sum2_at,
-    storage_t* __restrict__ beta_w_at, storage_t* __restrict__ dot_beta_w_at,
+    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ dot_W_e_h_at,
     storage_t* __restrict__ l_w_sqrt2_at, storage_t* __restrict__ dot_l_w_sqrt2_at,
-    storage_t* __restrict__ beta_r_at, storage_t* __restrict__ dot_beta_r_at,
-    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ dot_l_r_sqrt2_at)
+    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ dot_l_r_sqrt2_at,
+    storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at)
 {
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t beta_w, dot_beta_w, l_w_sqrt2, dot_l_w_sqrt2, beta_r, dot_beta_r, l_r_sqrt2, dot_l_r_sqrt2;
-        jvp_step2_point(
-            compute_t(dot_v_w_h_v_w_at[iB]),
-            compute_t(dot_v_w_h_h_at[iB]),
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(dot_b_w_at[0]),
-            compute_t(dot_l_w_sum2_k_w_at[iB]),
-            compute_t(dot_l_w_sum2_k_w2_at[iB]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(dot_v_r_h_v_r_at[iB]),
-            compute_t(dot_v_r_h_h_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(dot_b_r_at[0]),
-            compute_t(dot_l_r_sum2_k_r_at[iB]),
-            compute_t(dot_l_r_sum2_k_r2_at[iB]),
-            compute_t(l_r_sum2_at[iB]),
-            beta_w, dot_beta_w, l_w_sqrt2, dot_l_w_sqrt2, beta_r, dot_beta_r, l_r_sqrt2, dot_l_r_sqrt2);
-        beta_w_at[iB] = storage_t(beta_w);
-        dot_beta_w_at[iB] = storage_t(dot_beta_w);
-        l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
-        dot_l_w_sqrt2_at[iB] = storage_t(dot_l_w_sqrt2);
-        beta_r_at[iB] = storage_t(beta_r);
-        dot_beta_r_at[iB] = storage_t(dot_beta_r);
-        l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
-        dot_l_r_sqrt2_at[iB] = storage_t(dot_l_r_sqrt2);
+        compute_t l_w_sum2_total = 0;
+        compute_t dot_l_w_sum2_k_w_total = 0;
+        compute_t dot_l_w_sum2_k_w2_total = 0;
+        compute_t l_r_sum2_total = 0;
+        compute_t dot_l_r_sum2_k_r_total = 0;
+        compute_t dot_l_r_sum2_k_r2_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[iB * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            const compute_t dot_e = dot_W_e_h * e * (1 - e);
+            e_at[iB * D + iD] = storage_t(e);
+            dot_e_at[iB * D + iD] = storage_t(dot_e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            dot_l_w_sum2_k_w_total += dot_k_w * k_w;
+            dot_l_w_sum2_k_w2_total += k_w * dot_k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+            dot_l_r_sum2_k_r_total += dot_k_r * k_r;
+            dot_l_r_sum2_k_r2_total += k_r * dot_k_r;
+        }
+        block_sum(l_w_sum2_total, dot_l_w_sum2_k_w_total, dot_l_w_sum2_k_w2_total, l_r_sum2_total,
+            dot_l_r_sum2_k_r_total, dot_l_r_sum2_k_r2_total);
+        const compute_t l_w_sum2 = l_w_sum2_total;
+        const compute_t dot_l_w_sum2_k_w = dot_l_w_sum2_k_w_total;
+        const compute_t dot_l_w_sum2_k_w2 = dot_l_w_sum2_k_w2_total;
+        const compute_t l_r_sum2 = l_r_sum2_total;
+        const compute_t dot_l_r_sum2_k_r = dot_l_r_sum2_k_r_total;
+        const compute_t dot_l_r_sum2_k_r2 = dot_l_r_sum2_k_r2_total;
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        const compute_t dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_sum2 / l_w_sqrt2;
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        const compute_t dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_sum2 / l_r_sqrt2;
+        if (threadIdx.x == 0) {
+            l_w_sqrt2_at[iB] = storage_t(l_w_sqrt2);
+            dot_l_w_sqrt2_at[iB] = storage_t(dot_l_w_sqrt2);
+            l_r_sqrt2_at[iB] = storage_t(l_r_sqrt2);
+            dot_l_r_sqrt2_at[iB] = storage_t(dot_l_r_sqrt2);
+        }
     }
 }
 
-__device__ inline void jvp_step3_point(
-    const compute_t dot_l_w_sum_M_prev, const compute_t dot_l_w_sum_M_prev2, const compute_t l_w_sum,
-    const compute_t eps, const compute_t l_w_sqrt2, const compute_t dot_l_w_sqrt2,
-    const compute_t dot_M_k_w_M_prev, const compute_t dot_M_k_w_k_w, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, const compute_t dot_beta_w, const compute_t dot_s_w,
-    compute_t& a_w_arg, compute_t& dot_a_w_arg)
+extern "C" __global__ void jvp_step_rows3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
+    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
+    storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ dot_l_w_sum_M_prev_at,
+    storage_t* __restrict__ dot_l_w_sum_M_prev2_at, storage_t* __restrict__ M_k_w_at,
+    storage_t* __restrict__ dot_M_k_w_M_prev_at, storage_t* __restrict__ dot_M_k_w_k_w_at)
 {
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
-    const compute_t l_w_pre = l_w_sum + eps;
-    const compute_t l_w_sqrt = sqrt(l_w_pre);
-    const compute_t dot_l_w_sqrt = compute_t(0.5) * dot_l_w_sum / l_w_sqrt;
-    const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
-    const compute_t dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = M_k_w * s1;
-    a_w_arg = beta_w * s2 + s_w;
-    dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) + dot_beta_w * s2 + dot_s_w;
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t l_w_sum_total = 0;
+        compute_t dot_l_w_sum_M_prev_total = 0;
+        compute_t dot_l_w_sum_M_prev2_total = 0;
+        compute_t M_k_w_total = 0;
+        compute_t dot_M_k_w_M_prev_total = 0;
+        compute_t dot_M_k_w_k_w_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            dot_l_w_sum_M_prev_total += dot_M_prev * M_prev;
+            dot_l_w_sum_M_prev2_total += M_prev * dot_M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+            dot_M_k_w_M_prev_total += dot_M_prev * k_w;
+            dot_M_k_w_k_w_total += M_prev * dot_k_w;
+        }
+        block_sum(l_w_sum_total, dot_l_w_sum_M_prev_total, dot_l_w_sum_M_prev2_total, M_k_w_total,
+            dot_M_k_w_M_prev_total, dot_M_k_w_k_w_total);
+        const compute_t l_w_sum = l_w_sum_total;
+        const compute_t dot_l_w_sum_M_prev = dot_l_w_sum_M_prev_total;
+        const compute_t dot_l_w_sum_M_prev2 = dot_l_w_sum_M_prev2_total;
+        const compute_t M_k_w = M_k_w_total;
+        const compute_t dot_M_k_w_M_prev = dot_M_k_w_M_prev_total;
+        const compute_t dot_M_k_w_k_w = dot_M_k_w_k_w_total;
+        if (threadIdx.x == 0) {
+            l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+            dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev);
+            dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev2);
+            M_k_w_at[iB * N + iN] = storage_t(M_k_w);
+            dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(dot_M_k_w_M_prev);
+            dot_M_k_w_k_w_at[iB * N + iN] = storage_t(dot_M_k_w_k_w);
+        }
+    }
 }
 
-extern "C" __global__ void jvp_step3(
+extern "C" __global__ void jvp_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_l_w_sum_M_prev_at,
     const storage_t* __restrict__ dot_l_w_sum_M_prev2_at, const storage_t* __restrict__ l_w_sum_at,
@@ -3013,380 +1689,157 @@ extern "C" __global__ void jvp_step3(
     const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ M_k_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ dot_beta_w_at,
     const storage_t* __restrict__ dot_s_w_at, storage_t* __restrict__ a_w_arg_at,
-    storage_t* __restrict__ dot_a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w_arg, dot_a_w_arg;
-        jvp_step3_point(
-            compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]),
-            compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]),
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[iB]),
-            compute_t(dot_l_w_sqrt2_at[iB]),
-            compute_t(dot_M_k_w_M_prev_at[iB * N + iN]),
-            compute_t(dot_M_k_w_k_w_at[iB * N + iN]),
-            compute_t(beta_w_at[iB]),
-            compute_t(M_k_w_at[iB * N + iN]),
-            compute_t(s_w_at[iN]),
-            compute_t(dot_beta_w_at[iB]),
-            compute_t(dot_s_w_at[iN]),
-            a_w_arg, dot_a_w_arg);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-        dot_a_w_arg_at[iB * N + iN] = storage_t(dot_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void jvp_step_peak(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, storage_t* __restrict__ max_a_w_arg_at)
+    storage_t* __restrict__ dot_a_w_arg_at, storage_t* __restrict__ exp_a_w_arg_at,
+    storage_t* __restrict__ a_w_at, storage_t* __restrict__ dot_a_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[iB]);
+        const compute_t beta_w = compute_t(beta_w_at[iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]);
+            const compute_t dot_l_w_sum_M_prev2 = compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]);
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_w_M_prev = compute_t(dot_M_k_w_M_prev_at[iB * N + iN]);
+            const compute_t dot_M_k_w_k_w = compute_t(dot_M_k_w_k_w_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[iB * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            const compute_t dot_s_w = compute_t(dot_s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t dot_l_w_sqrt = compute_t(0.5) * dot_l_w_sum / l_w_sqrt;
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            const compute_t dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
+            const compute_t s1 = 1 / l_w;
+            const compute_t s2 = M_k_w * s1;
+            const compute_t a_w_arg = beta_w * s2 + s_w;
+            const compute_t dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) +
+                dot_beta_w * s2 + dot_s_w;
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+            dot_a_w_arg_at[iB * N + iN] = storage_t(dot_a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_w_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_w_arg_found = block_best(max_a_w_arg, max_a_w_arg_found, true);
 
-__device__ inline void jvp_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" __global__ void jvp_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, const storage_t* __restrict__ max_a_w_arg_at,
-    storage_t* __restrict__ exp_a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_w_arg;
-        jvp_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void jvp_step_sum19(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ sum_exp_a_w_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_w_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_w_arg_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_exp_a_w_arg_total);
+        const compute_t sum_exp_a_w_arg = sum_exp_a_w_arg_total;
 
-__device__ inline void jvp_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" __global__ void jvp_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, const storage_t* __restrict__ sum_exp_a_w_arg_at,
-    storage_t* __restrict__ a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w;
-        jvp_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[iB * N + iN] = storage_t(a_w);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void jvp_step_sum20(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ dot_a_w_arg_at,
-    storage_t* __restrict__ dot_a_w_arg_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_w_at[iB * N + iN])
-                * compute_t(dot_a_w_arg_at[iB * N + iN]);
+        compute_t dot_a_w_arg_dot_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[iB * N + iN] = storage_t(a_w);
+            dot_a_w_arg_dot_total += a_w * dot_a_w_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_a_w_arg_dot_at[iB] = storage_t(total);
+        block_sum(dot_a_w_arg_dot_total);
+        const compute_t dot_a_w_arg_dot = dot_a_w_arg_dot_total;
+
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * a_w;
+            dot_a_w_at[iB * N + iN] = storage_t(dot_a_w);
+        }
     }
 }
 
-__device__ inline void jvp_step6_point(
-    const compute_t a_w, const compute_t dot_a_w_arg, const compute_t dot_a_w_arg_dot, compute_t& dot_a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
-}
-
-extern "C" __global__ void jvp_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ dot_a_w_arg_at,
-    const storage_t* __restrict__ dot_a_w_arg_dot_at, storage_t* __restrict__ dot_a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_a_w;
-        jvp_step6_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(dot_a_w_arg_at[iB * N + iN]),
-            compute_t(dot_a_w_arg_dot_at[iB]),
-            dot_a_w);
-        dot_a_w_at[iB * N + iN] = storage_t(dot_a_w);
-    }
-}
-
-__device__ inline void jvp_step7_point(
-    const compute_t W_e_h, const compute_t dot_W_e_h, compute_t& e, compute_t& dot_e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-    dot_e = dot_W_e_h * e * (1 - e);
-}
-
-extern "C" __global__ void jvp_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_W_e_h_at,
-    storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t e, dot_e;
-        jvp_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]),
-            compute_t(dot_W_e_h_at[iB * D + iD]),
-            e, dot_e);
-        e_at[iB * D + iD] = storage_t(e);
-        dot_e_at[iB * D + iD] = storage_t(dot_e);
-    }
-}
-
-__device__ inline void jvp_step8_point(
-    const compute_t a_w, const compute_t e, const compute_t dot_a_w, const compute_t dot_e,
-    const compute_t a, const compute_t dot_a, const compute_t M_prev, const compute_t dot_M_prev,
-    compute_t& M, compute_t& dot_M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t a_w_e = a_w * e;
-    const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
-    const compute_t a_w_a = a_w * a;
-    const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
-    const compute_t s1 = 1 - a_w_e;
-    M = M_prev * s1 + a_w_a;
-    dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-}
-
-extern "C" __global__ void jvp_step8(
+extern "C" __global__ void jvp_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
     const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at)
-{
-    const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D / N;
-        const int64 iN = n / D % N;
-        const int64 iD = n % D;
-        compute_t M, dot_M;
-        jvp_step8_point(
-            compute_t(a_w_at[iB * N + iN]),
-            compute_t(e_at[iB * D + iD]),
-            compute_t(dot_a_w_at[iB * N + iN]),
-            compute_t(dot_e_at[iB * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]),
-            compute_t(dot_a_at[iB * D + iD]),
-            compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
-            M, dot_M);
-        M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
-        dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void jvp_step_sum21(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_r_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void jvp_step_sum22(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ dot_l_r_sum_M_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void jvp_step_sum23(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
-    storage_t* __restrict__ dot_l_r_sum_M2_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum_M2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void jvp_step_sum24(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ M_k_r_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void jvp_step_sum25(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_M_k_r_M_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void jvp_step_sum26(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_k_r_at,
+    storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at,
+    const storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ l_r_sum_at,
+    storage_t* __restrict__ dot_l_r_sum_M_at, storage_t* __restrict__ dot_l_r_sum_M2_at,
+    storage_t* __restrict__ M_k_r_at, storage_t* __restrict__ dot_M_k_r_M_at,
     storage_t* __restrict__ dot_M_k_r_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_r_at[iB * D + iD]);
+        const compute_t a_w = compute_t(a_w_at[iB * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[iB * N + iN]);
+        compute_t l_r_sum_total = 0;
+        compute_t dot_l_r_sum_M_total = 0;
+        compute_t dot_l_r_sum_M2_total = 0;
+        compute_t M_k_r_total = 0;
+        compute_t dot_M_k_r_M_total = 0;
+        compute_t dot_M_k_r_k_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[iB * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[iB * D + iD]);
+            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a = compute_t(dot_a_at[iB * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
+            const compute_t a_w_a = a_w * a;
+            const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
+            const compute_t s1 = 1 - a_w_e;
+            const compute_t M = M_prev * s1 + a_w_a;
+            const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
+            M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            dot_l_r_sum_M_total += dot_M * M;
+            dot_l_r_sum_M2_total += M * dot_M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+            dot_M_k_r_M_total += dot_M * k_r;
+            dot_M_k_r_k_r_total += M * dot_k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_r_k_r_at[iB * N + iN] = storage_t(total);
+        block_sum(l_r_sum_total, dot_l_r_sum_M_total, dot_l_r_sum_M2_total, M_k_r_total, dot_M_k_r_M_total,
+            dot_M_k_r_k_r_total);
+        const compute_t l_r_sum = l_r_sum_total;
+        const compute_t dot_l_r_sum_M = dot_l_r_sum_M_total;
+        const compute_t dot_l_r_sum_M2 = dot_l_r_sum_M2_total;
+        const compute_t M_k_r = M_k_r_total;
+        const compute_t dot_M_k_r_M = dot_M_k_r_M_total;
+        const compute_t dot_M_k_r_k_r = dot_M_k_r_k_r_total;
+        if (threadIdx.x == 0) {
+            l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+            dot_l_r_sum_M_at[iB * N + iN] = storage_t(dot_l_r_sum_M);
+            dot_l_r_sum_M2_at[iB * N + iN] = storage_t(dot_l_r_sum_M2);
+            M_k_r_at[iB * N + iN] = storage_t(M_k_r);
+            dot_M_k_r_M_at[iB * N + iN] = storage_t(dot_M_k_r_M);
+            dot_M_k_r_k_r_at[iB * N + iN] = storage_t(dot_M_k_r_k_r);
+        }
     }
 }
 
-__device__ inline void jvp_step9_point(
-    const compute_t dot_l_r_sum_M, const compute_t dot_l_r_sum_M2, const compute_t l_r_sum,
-    const compute_t eps, const compute_t l_r_sqrt2, const compute_t dot_l_r_sqrt2,
-    const compute_t dot_M_k_r_M, const compute_t dot_M_k_r_k_r, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, const compute_t dot_beta_r, const compute_t dot_s_r,
-    compute_t& a_r_arg, compute_t& dot_a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
-    const compute_t l_r_pre = l_r_sum + eps;
-    const compute_t l_r_sqrt = sqrt(l_r_pre);
-    const compute_t dot_l_r_sqrt = compute_t(0.5) * dot_l_r_sum / l_r_sqrt;
-    const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
-    const compute_t dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = M_k_r * s1;
-    a_r_arg = beta_r * s2 + s_r;
-    dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) + dot_beta_r * s2 + dot_s_r;
-}
-
-extern "C" __global__ void jvp_step9(
+extern "C" __global__ void jvp_step_rows6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_l_r_sum_M_at, const storage_t* __restrict__ dot_l_r_sum_M2_at,
     const storage_t* __restrict__ l_r_sum_at, const storage_t* __restrict__ l_r_sqrt2_at,
@@ -3394,144 +1847,90 @@ extern "C" __global__ void jvp_step9(
     const storage_t* __restrict__ dot_M_k_r_k_r_at, const storage_t* __restrict__ beta_r_at,
     const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ s_r_at,
     const storage_t* __restrict__ dot_beta_r_at, const storage_t* __restrict__ dot_s_r_at,
-    storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ dot_a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r_arg, dot_a_r_arg;
-        jvp_step9_point(
-            compute_t(dot_l_r_sum_M_at[iB * N + iN]),
-            compute_t(dot_l_r_sum_M2_at[iB * N + iN]),
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[iB]),
-            compute_t(dot_l_r_sqrt2_at[iB]),
-            compute_t(dot_M_k_r_M_at[iB * N + iN]),
-            compute_t(dot_M_k_r_k_r_at[iB * N + iN]),
-            compute_t(beta_r_at[iB]),
-            compute_t(M_k_r_at[iB * N + iN]),
-            compute_t(s_r_at[iN]),
-            compute_t(dot_beta_r_at[iB]),
-            compute_t(dot_s_r_at[iN]),
-            a_r_arg, dot_a_r_arg);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-        dot_a_r_arg_at[iB * N + iN] = storage_t(dot_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void jvp_step_peak2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ max_a_r_arg_at)
+    storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ dot_a_r_arg_at,
+    storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ a_r_at,
+    storage_t* __restrict__ dot_a_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[iB]);
+        const compute_t beta_r = compute_t(beta_r_at[iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_at[iB * N + iN]);
+            const compute_t dot_l_r_sum_M2 = compute_t(dot_l_r_sum_M2_at[iB * N + iN]);
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_r_M = compute_t(dot_M_k_r_M_at[iB * N + iN]);
+            const compute_t dot_M_k_r_k_r = compute_t(dot_M_k_r_k_r_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[iB * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            const compute_t dot_s_r = compute_t(dot_s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t dot_l_r_sqrt = compute_t(0.5) * dot_l_r_sum / l_r_sqrt;
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            const compute_t dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
+            const compute_t s1 = 1 / l_r;
+            const compute_t s2 = M_k_r * s1;
+            const compute_t a_r_arg = beta_r * s2 + s_r;
+            const compute_t dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) +
+                dot_beta_r * s2 + dot_s_r;
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+            dot_a_r_arg_at[iB * N + iN] = storage_t(dot_a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_r_arg_found = block_best(max_a_r_arg, max_a_r_arg_found, true);
 
-__device__ inline void jvp_step10_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
-
-extern "C" __global__ void jvp_step10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, const storage_t* __restrict__ max_a_r_arg_at,
-    storage_t* __restrict__ exp_a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_r_arg;
-        jvp_step10_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void jvp_step_sum27(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ sum_exp_a_r_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_r_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_exp_a_r_arg_total);
+        const compute_t sum_exp_a_r_arg = sum_exp_a_r_arg_total;
 
-__device__ inline void jvp_step11_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" __global__ void jvp_step11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, const storage_t* __restrict__ sum_exp_a_r_arg_at,
-    storage_t* __restrict__ a_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r;
-        jvp_step11_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[iB * N + iN] = storage_t(a_r);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void jvp_step_sum28(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_a_r_arg_at,
-    storage_t* __restrict__ dot_a_r_arg_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_r_at[iB * N + iN])
-                * compute_t(dot_a_r_arg_at[iB * N + iN]);
+        compute_t dot_a_r_arg_dot_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[iB * N + iN] = storage_t(a_r);
+            dot_a_r_arg_dot_total += a_r * dot_a_r_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_a_r_arg_dot_at[iB] = storage_t(total);
+        block_sum(dot_a_r_arg_dot_total);
+        const compute_t dot_a_r_arg_dot = dot_a_r_arg_dot_total;
+
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r = compute_t(a_r_at[iB * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_a_r = (dot_a_r_arg - dot_a_r_arg_dot) * a_r;
+            dot_a_r_at[iB * N + iN] = storage_t(dot_a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" __global__ void jvp_step_sum29(
+extern "C" __global__ void jvp_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ r_rows_at)
@@ -3545,13 +1944,13 @@ extern "C" __global__ void jvp_step_sum29(
             total += compute_t(a_r_at[iB * N + iN])
                 * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(total);
     }
 }
 
 // r = a_r @ M
-extern "C" __global__ void jvp_step_sum30(
+extern "C" __global__ void jvp_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_M_rows_at,
     storage_t* __restrict__ dot_r_M_at)
@@ -3565,39 +1964,13 @@ extern "C" __global__ void jvp_step_sum30(
             total += compute_t(a_r_at[iB * N + iN])
                 * compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) dot_r_M_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void jvp_step12_point(
-    const compute_t a_r, const compute_t dot_a_r_arg, const compute_t dot_a_r_arg_dot, compute_t& dot_a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot);
-}
-
-extern "C" __global__ void jvp_step12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_a_r_arg_at,
-    const storage_t* __restrict__ dot_a_r_arg_dot_at, storage_t* __restrict__ dot_a_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_a_r;
-        jvp_step12_point(
-            compute_t(a_r_at[iB * N + iN]),
-            compute_t(dot_a_r_arg_at[iB * N + iN]),
-            compute_t(dot_a_r_arg_dot_at[iB]),
-            dot_a_r);
-        dot_a_r_at[iB * N + iN] = storage_t(dot_a_r);
-    }
-}
-
 // r = a_r @ M
-extern "C" __global__ void jvp_step_sum31(
+extern "C" __global__ void jvp_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_a_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ dot_r_a_r_at)
@@ -3611,19 +1984,19 @@ extern "C" __global__ void jvp_step_sum31(
             total += compute_t(dot_a_r_at[iB * N + iN])
                 * compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) dot_r_a_r_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void jvp_step13_point(
+__device__ inline void jvp_step_point(
     const compute_t dot_r_a_r, const compute_t dot_r_M, compute_t& dot_r)
 {
     // r = a_r @ M
     dot_r = dot_r_a_r + dot_r_M;
 }
 
-extern "C" __global__ void jvp_step13(
+extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_r_a_r_at, const storage_t* __restrict__ dot_r_M_at,
     storage_t* __restrict__ dot_r_rows_at)
@@ -3633,7 +2006,7 @@ extern "C" __global__ void jvp_step13(
         const int64 iB = n / D;
         const int64 iD = n % D;
         compute_t dot_r;
-        jvp_step13_point(
+        jvp_step_point(
             compute_t(dot_r_a_r_at[iB * D + iD]),
             compute_t(dot_r_M_at[iB * D + iD]),
             dot_r);
@@ -3671,510 +2044,217 @@ extern "C" __global__ void hvp_forward_before(
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_w_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ dot_l_w_sum_M_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
-    storage_t* __restrict__ dot_l_w_sum_M_prev2_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step_point(
-    const compute_t dot_U_h_r_U_h, const compute_t dot_U_h_r_r_prev, const compute_t W_h_x,
-    const compute_t U_h_r, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
-    compute_t& dot_h_pre, compute_t& h, compute_t& dot_h)
-{
-    // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
-    const compute_t h_pre = W_h_x + U_h_r + b_h;
-    dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
-    h = tanh(h_pre);
-    dot_h = dot_h_pre * (1 - square(h));
-}
-
-extern "C" __global__ void hvp_forward_step(
+extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at,
     const storage_t* __restrict__ dot_U_h_r_r_prev_at,
     const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
-    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_to_dot_h_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_h_pre, h, dot_h;
-        hvp_forward_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
-            compute_t(b_h_at[iH]),
-            compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_b_h_at[iH]),
-            dot_h_pre, h, dot_h);
-        dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void hvp_forward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ v_w_h_at)
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_v_w_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_v_r_at,
+    const storage_t* __restrict__ b_w_at, const storage_t* __restrict__ dot_b_w_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_to_dot_h_at,
+    storage_t* __restrict__ dot_beta_w_pre_at, storage_t* __restrict__ beta_w_at,
+    storage_t* __restrict__ dot_beta_w_at, storage_t* __restrict__ dot_beta_r_pre_at,
+    storage_t* __restrict__ beta_r_at, storage_t* __restrict__ dot_beta_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
+        compute_t v_w_h_total = 0;
+        compute_t dot_v_w_h_v_w_total = 0;
+        compute_t dot_v_w_h_h_total = 0;
+        compute_t v_r_h_total = 0;
+        compute_t dot_v_r_h_v_r_total = 0;
+        compute_t dot_v_r_h_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
+            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t b_h = compute_t(b_h_at[iH]);
+            const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
+            const compute_t v_w = compute_t(v_w_at[iH]);
+            const compute_t dot_v_w = compute_t(dot_v_w_at[iH]);
+            const compute_t v_r = compute_t(v_r_at[iH]);
+            const compute_t dot_v_r = compute_t(dot_v_r_at[iH]);
+            // h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            const compute_t dot_U_h_r = dot_U_h_r_U_h + dot_U_h_r_r_prev;
+            const compute_t h_pre = W_h_x + U_h_r + b_h;
+            const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
+            const compute_t h = tanh(h_pre);
+            const compute_t dot_h = dot_h_pre * (1 - square(h));
+            dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
+            h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
+            h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+            // beta_w = softplus(dot(v_w, h) + b_w)
+            v_w_h_total += v_w * h;
+            dot_v_w_h_v_w_total += dot_v_w * h;
+            dot_v_w_h_h_total += v_w * dot_h;
+            // beta_r = softplus(dot(v_r, h) + b_r)
+            v_r_h_total += v_r * h;
+            dot_v_r_h_v_r_total += dot_v_r * h;
+            dot_v_r_h_h_total += v_r * dot_h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_w_h_at[iB] = storage_t(total);
+        block_sum(v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, dot_v_r_h_v_r_total,
+            dot_v_r_h_h_total);
+        const compute_t v_w_h = v_w_h_total;
+        const compute_t dot_v_w_h_v_w = dot_v_w_h_v_w_total;
+        const compute_t dot_v_w_h_h = dot_v_w_h_h_total;
+        const compute_t v_r_h = v_r_h_total;
+        const compute_t dot_v_r_h_v_r = dot_v_r_h_v_r_total;
+        const compute_t dot_v_r_h_h = dot_v_r_h_h_total;
+
+        const compute_t b_w = compute_t(b_w_at[0]);
+        const compute_t dot_b_w = compute_t(dot_b_w_at[0]);
+        const compute_t b_r = compute_t(b_r_at[0]);
+        const compute_t dot_b_r = compute_t(dot_b_r_at[0]);
+        // beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
+        const compute_t beta_w_pre = b_w + v_w_h;
+        const compute_t dot_beta_w_pre = dot_b_w + dot_v_w_h;
+        const compute_t beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
+        const compute_t dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
+        // beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
+        const compute_t beta_r_pre = b_r + v_r_h;
+        const compute_t dot_beta_r_pre = dot_b_r + dot_v_r_h;
+        const compute_t beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
+        const compute_t dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
+        if (threadIdx.x == 0) {
+            dot_beta_w_pre_at[t * B + iB] = storage_t(dot_beta_w_pre);
+            beta_w_at[t * B + iB] = storage_t(beta_w);
+            dot_beta_w_at[t * B + iB] = storage_t(dot_beta_w);
+            dot_beta_r_pre_at[t * B + iB] = storage_t(dot_beta_r_pre);
+            beta_r_at[t * B + iB] = storage_t(beta_r);
+            dot_beta_r_at[t * B + iB] = storage_t(dot_beta_r);
+        }
     }
 }
 
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void hvp_forward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_w_h_v_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_w_h_v_w_at[iB] = storage_t(total);
-    }
-}
-
-// beta_w = softplus(dot(v_w, h) + b_w)
-extern "C" __global__ void hvp_forward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_w_h_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_w_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_w_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_l_w_sum2_k_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_k_w_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum2_k_w_at[iB] = storage_t(total);
-    }
-}
-
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum9(
+extern "C" __global__ void hvp_forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
-    storage_t* __restrict__ dot_l_w_sum2_k_w2_at)
+    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ dot_W_e_h_at,
+    storage_t* __restrict__ dot_l_w_pre2_at, storage_t* __restrict__ l_w_sqrt2_at,
+    storage_t* __restrict__ dot_l_w_sqrt2_at, storage_t* __restrict__ dot_l_r_pre2_at,
+    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ dot_l_r_sqrt2_at,
+    storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
-                * compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
+        compute_t l_w_sum2_total = 0;
+        compute_t dot_l_w_sum2_k_w_total = 0;
+        compute_t dot_l_w_sum2_k_w2_total = 0;
+        compute_t l_r_sum2_total = 0;
+        compute_t dot_l_r_sum2_k_r_total = 0;
+        compute_t dot_l_r_sum2_k_r2_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]);
+            const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            // e = sigmoid(W_e @ h)
+            const compute_t e = sigmoid(W_e_h);
+            const compute_t dot_e = dot_W_e_h * e * (1 - e);
+            e_at[(t * B + iB) * D + iD] = storage_t(e);
+            dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum2_total += k_w * k_w;
+            dot_l_w_sum2_k_w_total += dot_k_w * k_w;
+            dot_l_w_sum2_k_w2_total += k_w * dot_k_w;
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum2_total += k_r * k_r;
+            dot_l_r_sum2_k_r_total += dot_k_r * k_r;
+            dot_l_r_sum2_k_r2_total += k_r * dot_k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_w_sum2_k_w2_at[iB] = storage_t(total);
+        block_sum(l_w_sum2_total, dot_l_w_sum2_k_w_total, dot_l_w_sum2_k_w2_total, l_r_sum2_total,
+            dot_l_r_sum2_k_r_total, dot_l_r_sum2_k_r2_total);
+        const compute_t l_w_sum2 = l_w_sum2_total;
+        const compute_t dot_l_w_sum2_k_w = dot_l_w_sum2_k_w_total;
+        const compute_t dot_l_w_sum2_k_w2 = dot_l_w_sum2_k_w2_total;
+        const compute_t l_r_sum2 = l_r_sum2_total;
+        const compute_t dot_l_r_sum2_k_r = dot_l_r_sum2_k_r_total;
+        const compute_t dot_l_r_sum2_k_r2 = dot_l_r_sum2_k_r2_total;
+
+        const compute_t eps = compute_t(1e-6);
+        // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
+        const compute_t l_w_pre2 = eps + l_w_sum2;
+        const compute_t dot_l_w_pre2 = dot_l_w_sum2;
+        const compute_t l_w_sqrt2 = sqrt(l_w_pre2);
+        const compute_t dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_pre2 / l_w_sqrt2;
+        // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
+        const compute_t l_r_pre2 = eps + l_r_sum2;
+        const compute_t dot_l_r_pre2 = dot_l_r_sum2;
+        const compute_t l_r_sqrt2 = sqrt(l_r_pre2);
+        const compute_t dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
+        if (threadIdx.x == 0) {
+            dot_l_w_pre2_at[t * B + iB] = storage_t(dot_l_w_pre2);
+            l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
+            dot_l_w_sqrt2_at[t * B + iB] = storage_t(dot_l_w_sqrt2);
+            dot_l_r_pre2_at[t * B + iB] = storage_t(dot_l_r_pre2);
+            l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
+            dot_l_r_sqrt2_at[t * B + iB] = storage_t(dot_l_r_sqrt2);
+        }
     }
 }
 
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum10(
+extern "C" __global__ void hvp_forward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ M_k_w_at)
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
+    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
+    storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ dot_l_w_sum_M_prev_at,
+    storage_t* __restrict__ dot_l_w_sum_M_prev2_at, storage_t* __restrict__ M_k_w_at,
+    storage_t* __restrict__ dot_M_k_w_M_prev_at, storage_t* __restrict__ dot_M_k_w_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+        compute_t l_w_sum_total = 0;
+        compute_t dot_l_w_sum_M_prev_total = 0;
+        compute_t dot_l_w_sum_M_prev2_total = 0;
+        compute_t M_k_w_total = 0;
+        compute_t dot_M_k_w_M_prev_total = 0;
+        compute_t dot_M_k_w_k_w_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            l_w_sum_total += M_prev * M_prev;
+            dot_l_w_sum_M_prev_total += dot_M_prev * M_prev;
+            dot_l_w_sum_M_prev2_total += M_prev * dot_M_prev;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            M_k_w_total += M_prev * k_w;
+            dot_M_k_w_M_prev_total += dot_M_prev * k_w;
+            dot_M_k_w_k_w_total += M_prev * dot_k_w;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_M_k_w_M_prev_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+        block_sum(l_w_sum_total, dot_l_w_sum_M_prev_total, dot_l_w_sum_M_prev2_total, M_k_w_total,
+            dot_M_k_w_M_prev_total, dot_M_k_w_k_w_total);
+        const compute_t l_w_sum = l_w_sum_total;
+        const compute_t dot_l_w_sum_M_prev = dot_l_w_sum_M_prev_total;
+        const compute_t dot_l_w_sum_M_prev2 = dot_l_w_sum_M_prev2_total;
+        const compute_t M_k_w = M_k_w_total;
+        const compute_t dot_M_k_w_M_prev = dot_M_k_w_M_prev_total;
+        const compute_t dot_M_k_w_k_w = dot_M_k_w_k_w_total;
+        if (threadIdx.x == 0) {
+            l_w_sum_at[iB * N + iN] = storage_t(l_w_sum);
+            dot_l_w_sum_M_prev_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev);
+            dot_l_w_sum_M_prev2_at[iB * N + iN] = storage_t(dot_l_w_sum_M_prev2);
+            M_k_w_at[(t * B + iB) * N + iN] = storage_t(M_k_w);
+            dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(dot_M_k_w_M_prev);
+            dot_M_k_w_k_w_at[iB * N + iN] = storage_t(dot_M_k_w_k_w);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
     }
 }
 
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_k_w_at,
-    storage_t* __restrict__ dot_M_k_w_k_w_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_w_k_w_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void hvp_forward_step_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ v_r_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void hvp_forward_step_sum14(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_r_h_v_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_r_h_v_r_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void hvp_forward_step_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_r_h_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_r_h_h_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum16(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_r_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum17(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_l_r_sum2_k_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_k_r_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum2_k_r_at[iB] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum18(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_r_at,
-    storage_t* __restrict__ dot_l_r_sum2_k_r2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
-                * compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum2_k_r2_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step2_point(
-    const compute_t dot_v_w_h_v_w, const compute_t dot_v_w_h_h, const compute_t v_w_h, const compute_t b_w,
-    const compute_t dot_b_w, const compute_t dot_l_w_sum2_k_w, const compute_t dot_l_w_sum2_k_w2,
-    const compute_t eps, const compute_t l_w_sum2, const compute_t dot_v_r_h_v_r,
-    const compute_t dot_v_r_h_h, const compute_t v_r_h, const compute_t b_r, const compute_t dot_b_r,
-    const compute_t dot_l_r_sum2_k_r, const compute_t dot_l_r_sum2_k_r2, const compute_t l_r_sum2,
-    compute_t& dot_beta_w_pre, compute_t& beta_w, compute_t& dot_beta_w, compute_t& dot_l_w_pre2,
-    compute_t& l_w_sqrt2, compute_t& dot_l_w_sqrt2, compute_t& dot_beta_r_pre, compute_t& beta_r,
-    compute_t& dot_beta_r, compute_t& dot_l_r_pre2, compute_t& l_r_sqrt2, compute_t& dot_l_r_sqrt2)
-{
-    // beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t dot_v_w_h = dot_v_w_h_v_w + dot_v_w_h_h;
-    const compute_t beta_w_pre = v_w_h + b_w;
-    dot_beta_w_pre = dot_b_w + dot_v_w_h;
-    beta_w = log1p(exp(-absolute(beta_w_pre))) + larger(beta_w_pre, 0);
-    dot_beta_w = -dot_beta_w_pre * expm1(-beta_w);
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum2 = dot_l_w_sum2_k_w + dot_l_w_sum2_k_w2;
-    const compute_t l_w_pre2 = eps + l_w_sum2;
-    dot_l_w_pre2 = dot_l_w_sum2;
-    l_w_sqrt2 = sqrt(l_w_pre2);
-    dot_l_w_sqrt2 = compute_t(0.5) * dot_l_w_pre2 / l_w_sqrt2;
-    // beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t dot_v_r_h = dot_v_r_h_v_r + dot_v_r_h_h;
-    const compute_t beta_r_pre = v_r_h + b_r;
-    dot_beta_r_pre = dot_b_r + dot_v_r_h;
-    beta_r = log1p(exp(-absolute(beta_r_pre))) + larger(beta_r_pre, 0);
-    dot_beta_r = -dot_beta_r_pre * expm1(-beta_r);
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum2 = dot_l_r_sum2_k_r + dot_l_r_sum2_k_r2;
-    const compute_t l_r_pre2 = eps + l_r_sum2;
-    dot_l_r_pre2 = dot_l_r_sum2;
-    l_r_sqrt2 = sqrt(l_r_pre2);
-    dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
-}
-
-extern "C" __global__ void hvp_forward_step2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_w_h_v_w_at, const storage_t* __restrict__ dot_v_w_h_h_at,
-    const storage_t* __restrict__ v_w_h_at, const storage_t* __restrict__ b_w_at,
-    const storage_t* __restrict__ dot_b_w_at, const storage_t* __restrict__ dot_l_w_sum2_k_w_at,
-    const storage_t* __restrict__ dot_l_w_sum2_k_w2_at, const storage_t* __restrict__ l_w_sum2_at,
-    const storage_t* __restrict__ dot_v_r_h_v_r_at, const storage_t* __restrict__ dot_v_r_h_h_at,
-    const storage_t* __restrict__ v_r_h_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ dot_b_r_at, const storage_t* __restrict__ dot_l_r_sum2_k_r_at,
-    const storage_t* __restrict__ dot_l_r_sum2_k_r2_at, const storage_t* __restrict__ l_r_sum2_at,
-    storage_t* __restrict__ dot_beta_w_pre_at, storage_t* __restrict__ beta_w_at,
-    storage_t* __restrict__ dot_beta_w_at, storage_t* __restrict__ dot_l_w_pre2_at,
-    storage_t* __restrict__ l_w_sqrt2_at, storage_t* __restrict__ dot_l_w_sqrt2_at,
-    storage_t* __restrict__ dot_beta_r_pre_at, storage_t* __restrict__ beta_r_at,
-    storage_t* __restrict__ dot_beta_r_at, storage_t* __restrict__ dot_l_r_pre2_at,
-    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ dot_l_r_sqrt2_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre,
-            beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2;
-        hvp_forward_step2_point(
-            compute_t(dot_v_w_h_v_w_at[iB]),
-            compute_t(dot_v_w_h_h_at[iB]),
-            compute_t(v_w_h_at[iB]),
-            compute_t(b_w_at[0]),
-            compute_t(dot_b_w_at[0]),
-            compute_t(dot_l_w_sum2_k_w_at[iB]),
-            compute_t(dot_l_w_sum2_k_w2_at[iB]),
-            compute_t(1e-6),
-            compute_t(l_w_sum2_at[iB]),
-            compute_t(dot_v_r_h_v_r_at[iB]),
-            compute_t(dot_v_r_h_h_at[iB]),
-            compute_t(v_r_h_at[iB]),
-            compute_t(b_r_at[0]),
-            compute_t(dot_b_r_at[0]),
-            compute_t(dot_l_r_sum2_k_r_at[iB]),
-            compute_t(dot_l_r_sum2_k_r2_at[iB]),
-            compute_t(l_r_sum2_at[iB]),
-            dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre,
-            beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2);
-        dot_beta_w_pre_at[t * B + iB] = storage_t(dot_beta_w_pre);
-        beta_w_at[t * B + iB] = storage_t(beta_w);
-        dot_beta_w_at[t * B + iB] = storage_t(dot_beta_w);
-        dot_l_w_pre2_at[t * B + iB] = storage_t(dot_l_w_pre2);
-        l_w_sqrt2_at[t * B + iB] = storage_t(l_w_sqrt2);
-        dot_l_w_sqrt2_at[t * B + iB] = storage_t(dot_l_w_sqrt2);
-        dot_beta_r_pre_at[t * B + iB] = storage_t(dot_beta_r_pre);
-        beta_r_at[t * B + iB] = storage_t(beta_r);
-        dot_beta_r_at[t * B + iB] = storage_t(dot_beta_r);
-        dot_l_r_pre2_at[t * B + iB] = storage_t(dot_l_r_pre2);
-        l_r_sqrt2_at[t * B + iB] = storage_t(l_r_sqrt2);
-        dot_l_r_sqrt2_at[t * B + iB] = storage_t(dot_l_r_sqrt2);
-    }
-}
-
-__device__ inline void hvp_forward_step3_point(
-    const compute_t dot_l_w_sum_M_prev, const compute_t dot_l_w_sum_M_prev2, const compute_t l_w_sum,
-    const compute_t eps, const compute_t l_w_sqrt2, const compute_t dot_l_w_sqrt2,
-    const compute_t dot_M_k_w_M_prev, const compute_t dot_M_k_w_k_w, const compute_t beta_w,
-    const compute_t M_k_w, const compute_t s_w, const compute_t dot_beta_w, const compute_t dot_s_w,
-    compute_t& dot_l_w_pre, compute_t& l_w_sqrt, compute_t& dot_l_w_sqrt, compute_t& l_w,
-    compute_t& dot_l_w, compute_t& dot_M_k_w, compute_t& a_w_arg, compute_t& dot_a_w_arg)
-{
-    // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
-    const compute_t l_w_pre = l_w_sum + eps;
-    dot_l_w_pre = dot_l_w_sum;
-    l_w_sqrt = sqrt(l_w_pre);
-    dot_l_w_sqrt = compute_t(0.5) * dot_l_w_pre / l_w_sqrt;
-    l_w = l_w_sqrt2 * l_w_sqrt;
-    dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = M_k_w * s1;
-    a_w_arg = beta_w * s2 + s_w;
-    dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) + dot_beta_w * s2 + dot_s_w;
-}
-
-extern "C" __global__ void hvp_forward_step3(
+extern "C" __global__ void hvp_forward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_l_w_sum_M_prev_at,
     const storage_t* __restrict__ dot_l_w_sum_M_prev2_at, const storage_t* __restrict__ l_w_sum_at,
@@ -4186,391 +2266,171 @@ extern "C" __global__ void hvp_forward_step3(
     storage_t* __restrict__ l_w_sqrt_at, storage_t* __restrict__ dot_l_w_sqrt_at,
     storage_t* __restrict__ l_w_at, storage_t* __restrict__ dot_l_w_at,
     storage_t* __restrict__ dot_M_k_w_at, storage_t* __restrict__ a_w_arg_at,
-    storage_t* __restrict__ dot_a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg;
-        hvp_forward_step3_point(
-            compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]),
-            compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]),
-            compute_t(l_w_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(dot_l_w_sqrt2_at[t * B + iB]),
-            compute_t(dot_M_k_w_M_prev_at[iB * N + iN]),
-            compute_t(dot_M_k_w_k_w_at[iB * N + iN]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(s_w_at[iN]),
-            compute_t(dot_beta_w_at[t * B + iB]),
-            compute_t(dot_s_w_at[iN]),
-            dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg);
-        dot_l_w_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_pre);
-        l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
-        dot_l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
-        l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
-        dot_l_w_at[(t * B + iB) * N + iN] = storage_t(dot_l_w);
-        dot_M_k_w_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_w);
-        a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
-        dot_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_peak(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, storage_t* __restrict__ max_a_w_arg_at)
+    storage_t* __restrict__ dot_a_w_arg_at, storage_t* __restrict__ exp_a_w_arg_at,
+    storage_t* __restrict__ a_w_at, storage_t* __restrict__ dot_a_w_arg_dot_at,
+    storage_t* __restrict__ dot_a_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_l_w_sum_M_prev = compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]);
+            const compute_t dot_l_w_sum_M_prev2 = compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]);
+            const compute_t l_w_sum = compute_t(l_w_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_w_M_prev = compute_t(dot_M_k_w_M_prev_at[iB * N + iN]);
+            const compute_t dot_M_k_w_k_w = compute_t(dot_M_k_w_k_w_at[iB * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t s_w = compute_t(s_w_at[iN]);
+            const compute_t dot_s_w = compute_t(dot_s_w_at[iN]);
+            // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t dot_l_w_sum = dot_l_w_sum_M_prev + dot_l_w_sum_M_prev2;
+            const compute_t l_w_pre = l_w_sum + eps;
+            const compute_t dot_l_w_pre = dot_l_w_sum;
+            const compute_t l_w_sqrt = sqrt(l_w_pre);
+            const compute_t dot_l_w_sqrt = compute_t(0.5) * dot_l_w_pre / l_w_sqrt;
+            const compute_t l_w = l_w_sqrt2 * l_w_sqrt;
+            const compute_t dot_l_w = l_w_sqrt2 * dot_l_w_sqrt + dot_l_w_sqrt2 * l_w_sqrt;
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_M_k_w = dot_M_k_w_M_prev + dot_M_k_w_k_w;
+            const compute_t s1 = 1 / l_w;
+            const compute_t s2 = M_k_w * s1;
+            const compute_t a_w_arg = beta_w * s2 + s_w;
+            const compute_t dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) +
+                dot_beta_w * s2 + dot_s_w;
+            dot_l_w_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_pre);
+            l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_w_sqrt);
+            dot_l_w_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_w_sqrt);
+            l_w_at[(t * B + iB) * N + iN] = storage_t(l_w);
+            dot_l_w_at[(t * B + iB) * N + iN] = storage_t(dot_l_w);
+            dot_M_k_w_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_w);
+            a_w_arg_at[iB * N + iN] = storage_t(a_w_arg);
+            dot_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_w_arg);
+        }
+        compute_t max_a_w_arg = 0;
+        int64 max_a_w_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_w_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_w_arg_found < 0 || precedes(value, max_a_w_arg, true)) {
+                max_a_w_arg = value;
+                max_a_w_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_w_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_w_arg_found = block_best(max_a_w_arg, max_a_w_arg_found, true);
 
-__device__ inline void hvp_forward_step4_point(
-    const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
-    exp_a_w_arg = exp(a_w_arg_shifted);
-}
-
-extern "C" __global__ void hvp_forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_arg_at, const storage_t* __restrict__ max_a_w_arg_at,
-    storage_t* __restrict__ exp_a_w_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_w_arg;
-        hvp_forward_step4_point(
-            compute_t(a_w_arg_at[iB * N + iN]),
-            compute_t(max_a_w_arg_at[iB]),
-            exp_a_w_arg);
-        exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum19(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, storage_t* __restrict__ sum_exp_a_w_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_w_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_w_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w_arg = compute_t(a_w_arg_at[iB * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w_arg_shifted = a_w_arg - max_a_w_arg;
+            const compute_t exp_a_w_arg = exp(a_w_arg_shifted);
+            exp_a_w_arg_at[iB * N + iN] = storage_t(exp_a_w_arg);
+            sum_exp_a_w_arg_total += exp_a_w_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_w_arg_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_exp_a_w_arg_total);
+        const compute_t sum_exp_a_w_arg = sum_exp_a_w_arg_total;
 
-__device__ inline void hvp_forward_step5_point(
-    const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    a_w = exp_a_w_arg / sum_exp_a_w_arg;
-}
-
-extern "C" __global__ void hvp_forward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_w_arg_at, const storage_t* __restrict__ sum_exp_a_w_arg_at,
-    storage_t* __restrict__ a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_w;
-        hvp_forward_step5_point(
-            compute_t(exp_a_w_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_w_arg_at[iB]),
-            a_w);
-        a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum20(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ dot_a_w_arg_at,
-    storage_t* __restrict__ dot_a_w_arg_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_w_at[(t * B + iB) * N + iN])
-                * compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+        compute_t dot_a_w_arg_dot_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_w_arg = compute_t(exp_a_w_arg_at[iB * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t a_w = exp_a_w_arg / sum_exp_a_w_arg;
+            a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
+            dot_a_w_arg_dot_total += a_w * dot_a_w_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_a_w_arg_dot_at[t * B + iB] = storage_t(total);
+        block_sum(dot_a_w_arg_dot_total);
+        const compute_t dot_a_w_arg_dot = dot_a_w_arg_dot_total;
+        if (threadIdx.x == 0) {
+            dot_a_w_arg_dot_at[t * B + iB] = storage_t(dot_a_w_arg_dot);
+        }
+
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t dot_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * a_w;
+            dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
+        }
     }
 }
 
-__device__ inline void hvp_forward_step6_point(
-    const compute_t a_w, const compute_t dot_a_w_arg, const compute_t dot_a_w_arg_dot, compute_t& dot_a_w)
-{
-    // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
-}
-
-extern "C" __global__ void hvp_forward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ dot_a_w_arg_at,
-    const storage_t* __restrict__ dot_a_w_arg_dot_at, storage_t* __restrict__ dot_a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_a_w;
-        hvp_forward_step6_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_w_arg_dot_at[t * B + iB]),
-            dot_a_w);
-        dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
-    }
-}
-
-__device__ inline void hvp_forward_step7_point(
-    const compute_t W_e_h, const compute_t dot_W_e_h, compute_t& e, compute_t& dot_e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-    dot_e = dot_W_e_h * e * (1 - e);
-}
-
-extern "C" __global__ void hvp_forward_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_W_e_h_at,
-    storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t e, dot_e;
-        hvp_forward_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]),
-            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
-            e, dot_e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
-        dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
-    }
-}
-
-__device__ inline void hvp_forward_step8_point(
-    const compute_t a_w, const compute_t e, const compute_t dot_a_w, const compute_t dot_e,
-    const compute_t a, const compute_t dot_a, const compute_t M_prev, const compute_t dot_M_prev,
-    compute_t& a_w_e, compute_t& dot_a_w_e, compute_t& M, compute_t& dot_M)
-{
-    // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    a_w_e = a_w * e;
-    dot_a_w_e = a_w * dot_e + e * dot_a_w;
-    const compute_t a_w_a = a_w * a;
-    const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
-    const compute_t s1 = 1 - a_w_e;
-    M = M_prev * s1 + a_w_a;
-    dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
-}
-
-extern "C" __global__ void hvp_forward_step8(
+extern "C" __global__ void hvp_forward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
     const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at,
-    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ dot_a_w_e_at)
-{
-    const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D / N;
-        const int64 iN = n / D % N;
-        const int64 iD = n % D;
-        compute_t a_w_e, dot_a_w_e, M, dot_M;
-        hvp_forward_step8_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(dot_a_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]),
-            compute_t(dot_a_at[(t * B + iB) * D + iD]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            a_w_e, dot_a_w_e, M, dot_M);
-        a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
-        dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
-        M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
-        dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum21(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, storage_t* __restrict__ l_r_sum_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_r_sum_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum22(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ dot_l_r_sum_M_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum23(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
-    storage_t* __restrict__ dot_l_r_sum_M2_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_l_r_sum_M2_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_forward_step_sum24(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ M_k_r_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_forward_step_sum25(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ dot_M_k_r_M_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_forward_step_sum26(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_k_r_at,
+    const storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ a_w_e_at,
+    storage_t* __restrict__ dot_a_w_e_at, storage_t* __restrict__ l_r_sum_at,
+    storage_t* __restrict__ dot_l_r_sum_M_at, storage_t* __restrict__ dot_l_r_sum_M2_at,
+    storage_t* __restrict__ M_k_r_at, storage_t* __restrict__ dot_M_k_r_M_at,
     storage_t* __restrict__ dot_M_k_r_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+        const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+        const compute_t dot_a_w = compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
+        compute_t l_r_sum_total = 0;
+        compute_t dot_l_r_sum_M_total = 0;
+        compute_t dot_l_r_sum_M2_total = 0;
+        compute_t M_k_r_total = 0;
+        compute_t dot_M_k_r_M_total = 0;
+        compute_t dot_M_k_r_k_r_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t a_w_e = a_w * e;
+            const compute_t dot_a_w_e = a_w * dot_e + e * dot_a_w;
+            const compute_t a_w_a = a_w * a;
+            const compute_t dot_a_w_a = a_w * dot_a + dot_a_w * a;
+            const compute_t s1 = 1 - a_w_e;
+            const compute_t M = M_prev * s1 + a_w_a;
+            const compute_t dot_M = dot_M_prev * s1 - M_prev * dot_a_w_e + dot_a_w_a;
+            a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
+            dot_a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(dot_a_w_e);
+            M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(M);
+            dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD] = storage_t(dot_M);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            l_r_sum_total += M * M;
+            dot_l_r_sum_M_total += dot_M * M;
+            dot_l_r_sum_M2_total += M * dot_M;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            M_k_r_total += M * k_r;
+            dot_M_k_r_M_total += dot_M * k_r;
+            dot_M_k_r_k_r_total += M * dot_k_r;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_M_k_r_k_r_at[iB * N + iN] = storage_t(total);
+        block_sum(l_r_sum_total, dot_l_r_sum_M_total, dot_l_r_sum_M2_total, M_k_r_total, dot_M_k_r_M_total,
+            dot_M_k_r_k_r_total);
+        const compute_t l_r_sum = l_r_sum_total;
+        const compute_t dot_l_r_sum_M = dot_l_r_sum_M_total;
+        const compute_t dot_l_r_sum_M2 = dot_l_r_sum_M2_total;
+        const compute_t M_k_r = M_k_r_total;
+        const compute_t dot_M_k_r_M = dot_M_k_r_M_total;
+        const compute_t dot_M_k_r_k_r = dot_M_k_r_k_r_total;
+        if (threadIdx.x == 0) {
+            l_r_sum_at[iB * N + iN] = storage_t(l_r_sum);
+            dot_l_r_sum_M_at[iB * N + iN] = storage_t(dot_l_r_sum_M);
+            dot_l_r_sum_M2_at[iB * N + iN] = storage_t(dot_l_r_sum_M2);
+            M_k_r_at[(t * B + iB) * N + iN] = storage_t(M_k_r);
+            dot_M_k_r_M_at[iB * N + iN] = storage_t(dot_M_k_r_M);
+            dot_M_k_r_k_r_at[iB * N + iN] = storage_t(dot_M_k_r_k_r);
+        }
     }
 }
 
-__device__ inline void hvp_forward_step9_point(
-    const compute_t dot_l_r_sum_M, const compute_t dot_l_r_sum_M2, const compute_t l_r_sum,
-    const compute_t eps, const compute_t l_r_sqrt2, const compute_t dot_l_r_sqrt2,
-    const compute_t dot_M_k_r_M, const compute_t dot_M_k_r_k_r, const compute_t beta_r,
-    const compute_t M_k_r, const compute_t s_r, const compute_t dot_beta_r, const compute_t dot_s_r,
-    compute_t& dot_l_r_pre, compute_t& l_r_sqrt, compute_t& dot_l_r_sqrt, compute_t& l_r,
-    compute_t& dot_l_r, compute_t& dot_M_k_r, compute_t& a_r_arg, compute_t& dot_a_r_arg)
-{
-    // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
-    const compute_t l_r_pre = l_r_sum + eps;
-    dot_l_r_pre = dot_l_r_sum;
-    l_r_sqrt = sqrt(l_r_pre);
-    dot_l_r_sqrt = compute_t(0.5) * dot_l_r_pre / l_r_sqrt;
-    l_r = l_r_sqrt2 * l_r_sqrt;
-    dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = M_k_r * s1;
-    a_r_arg = beta_r * s2 + s_r;
-    dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) + dot_beta_r * s2 + dot_s_r;
-}
-
-extern "C" __global__ void hvp_forward_step9(
+extern "C" __global__ void hvp_forward_step_rows6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_l_r_sum_M_at, const storage_t* __restrict__ dot_l_r_sum_M2_at,
     const storage_t* __restrict__ l_r_sum_at, const storage_t* __restrict__ l_r_sqrt2_at,
@@ -4581,150 +2441,100 @@ extern "C" __global__ void hvp_forward_step9(
     storage_t* __restrict__ dot_l_r_pre_at, storage_t* __restrict__ l_r_sqrt_at,
     storage_t* __restrict__ dot_l_r_sqrt_at, storage_t* __restrict__ l_r_at,
     storage_t* __restrict__ dot_l_r_at, storage_t* __restrict__ dot_M_k_r_at,
-    storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ dot_a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r, dot_l_r, dot_M_k_r, a_r_arg, dot_a_r_arg;
-        hvp_forward_step9_point(
-            compute_t(dot_l_r_sum_M_at[iB * N + iN]),
-            compute_t(dot_l_r_sum_M2_at[iB * N + iN]),
-            compute_t(l_r_sum_at[iB * N + iN]),
-            compute_t(1e-6),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(dot_l_r_sqrt2_at[t * B + iB]),
-            compute_t(dot_M_k_r_M_at[iB * N + iN]),
-            compute_t(dot_M_k_r_k_r_at[iB * N + iN]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(s_r_at[iN]),
-            compute_t(dot_beta_r_at[t * B + iB]),
-            compute_t(dot_s_r_at[iN]),
-            dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r, dot_l_r, dot_M_k_r, a_r_arg, dot_a_r_arg);
-        dot_l_r_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_pre);
-        l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
-        dot_l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
-        l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
-        dot_l_r_at[(t * B + iB) * N + iN] = storage_t(dot_l_r);
-        dot_M_k_r_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_r);
-        a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
-        dot_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_forward_step_peak2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ max_a_r_arg_at)
+    storage_t* __restrict__ a_r_arg_at, storage_t* __restrict__ dot_a_r_arg_at,
+    storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ a_r_at,
+    storage_t* __restrict__ dot_a_r_arg_dot_at, storage_t* __restrict__ dot_a_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
+        const compute_t eps = compute_t(1e-6);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_l_r_sum_M = compute_t(dot_l_r_sum_M_at[iB * N + iN]);
+            const compute_t dot_l_r_sum_M2 = compute_t(dot_l_r_sum_M2_at[iB * N + iN]);
+            const compute_t l_r_sum = compute_t(l_r_sum_at[iB * N + iN]);
+            const compute_t dot_M_k_r_M = compute_t(dot_M_k_r_M_at[iB * N + iN]);
+            const compute_t dot_M_k_r_k_r = compute_t(dot_M_k_r_k_r_at[iB * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t s_r = compute_t(s_r_at[iN]);
+            const compute_t dot_s_r = compute_t(dot_s_r_at[iN]);
+            // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t dot_l_r_sum = dot_l_r_sum_M + dot_l_r_sum_M2;
+            const compute_t l_r_pre = l_r_sum + eps;
+            const compute_t dot_l_r_pre = dot_l_r_sum;
+            const compute_t l_r_sqrt = sqrt(l_r_pre);
+            const compute_t dot_l_r_sqrt = compute_t(0.5) * dot_l_r_pre / l_r_sqrt;
+            const compute_t l_r = l_r_sqrt2 * l_r_sqrt;
+            const compute_t dot_l_r = l_r_sqrt2 * dot_l_r_sqrt + dot_l_r_sqrt2 * l_r_sqrt;
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_M_k_r = dot_M_k_r_M + dot_M_k_r_k_r;
+            const compute_t s1 = 1 / l_r;
+            const compute_t s2 = M_k_r * s1;
+            const compute_t a_r_arg = beta_r * s2 + s_r;
+            const compute_t dot_a_r_arg = beta_r * dot_M_k_r * s1 - beta_r * M_k_r * dot_l_r / square(l_r) +
+                dot_beta_r * s2 + dot_s_r;
+            dot_l_r_pre_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_pre);
+            l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(l_r_sqrt);
+            dot_l_r_sqrt_at[(t * B + iB) * N + iN] = storage_t(dot_l_r_sqrt);
+            l_r_at[(t * B + iB) * N + iN] = storage_t(l_r);
+            dot_l_r_at[(t * B + iB) * N + iN] = storage_t(dot_l_r);
+            dot_M_k_r_at[(t * B + iB) * N + iN] = storage_t(dot_M_k_r);
+            a_r_arg_at[iB * N + iN] = storage_t(a_r_arg);
+            dot_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(dot_a_r_arg);
+        }
+        compute_t max_a_r_arg = 0;
+        int64 max_a_r_arg_found = -1;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t value = compute_t(a_r_arg_at[iB * N + iN]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
+            if (max_a_r_arg_found < 0 || precedes(value, max_a_r_arg, true)) {
+                max_a_r_arg = value;
+                max_a_r_arg_found = iN;
             }
         }
-        found = block_best(best, found, true);
-        if (threadIdx.x == 0) max_a_r_arg_at[iB] = storage_t(best);
-    }
-}
+        max_a_r_arg_found = block_best(max_a_r_arg, max_a_r_arg_found, true);
 
-__device__ inline void hvp_forward_step10_point(
-    const compute_t a_r_arg, const compute_t max_a_r_arg, compute_t& exp_a_r_arg)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
-    exp_a_r_arg = exp(a_r_arg_shifted);
-}
-
-extern "C" __global__ void hvp_forward_step10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_arg_at, const storage_t* __restrict__ max_a_r_arg_at,
-    storage_t* __restrict__ exp_a_r_arg_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t exp_a_r_arg;
-        hvp_forward_step10_point(
-            compute_t(a_r_arg_at[iB * N + iN]),
-            compute_t(max_a_r_arg_at[iB]),
-            exp_a_r_arg);
-        exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_forward_step_sum27(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, storage_t* __restrict__ sum_exp_a_r_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(exp_a_r_arg_at[iB * N + iN]);
+        compute_t sum_exp_a_r_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r_arg = compute_t(a_r_arg_at[iB * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r_arg_shifted = a_r_arg - max_a_r_arg;
+            const compute_t exp_a_r_arg = exp(a_r_arg_shifted);
+            exp_a_r_arg_at[iB * N + iN] = storage_t(exp_a_r_arg);
+            sum_exp_a_r_arg_total += exp_a_r_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) sum_exp_a_r_arg_at[iB] = storage_t(total);
-    }
-}
+        block_sum(sum_exp_a_r_arg_total);
+        const compute_t sum_exp_a_r_arg = sum_exp_a_r_arg_total;
 
-__device__ inline void hvp_forward_step11_point(
-    const compute_t exp_a_r_arg, const compute_t sum_exp_a_r_arg, compute_t& a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    a_r = exp_a_r_arg / sum_exp_a_r_arg;
-}
-
-extern "C" __global__ void hvp_forward_step11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ exp_a_r_arg_at, const storage_t* __restrict__ sum_exp_a_r_arg_at,
-    storage_t* __restrict__ a_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t a_r;
-        hvp_forward_step11_point(
-            compute_t(exp_a_r_arg_at[iB * N + iN]),
-            compute_t(sum_exp_a_r_arg_at[iB]),
-            a_r);
-        a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
-    }
-}
-
-// a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_forward_step_sum28(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_a_r_arg_at,
-    storage_t* __restrict__ dot_a_r_arg_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_r_at[(t * B + iB) * N + iN])
-                * compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+        compute_t dot_a_r_arg_dot_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t exp_a_r_arg = compute_t(exp_a_r_arg_at[iB * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t a_r = exp_a_r_arg / sum_exp_a_r_arg;
+            a_r_at[(t * B + iB) * N + iN] = storage_t(a_r);
+            dot_a_r_arg_dot_total += a_r * dot_a_r_arg;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_a_r_arg_dot_at[t * B + iB] = storage_t(total);
+        block_sum(dot_a_r_arg_dot_total);
+        const compute_t dot_a_r_arg_dot = dot_a_r_arg_dot_total;
+        if (threadIdx.x == 0) {
+            dot_a_r_arg_dot_at[t * B + iB] = storage_t(dot_a_r_arg_dot);
+        }
+
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t dot_a_r = (dot_a_r_arg - dot_a_r_arg_dot) * a_r;
+            dot_a_r_at[(t * B + iB) * N + iN] = storage_t(dot_a_r);
+        }
     }
 }
 
 // r = a_r @ M
-extern "C" __global__ void hvp_forward_step_sum29(
+extern "C" __global__ void hvp_forward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ r_rows_at)
@@ -4738,13 +2548,13 @@ extern "C" __global__ void hvp_forward_step_sum29(
             total += compute_t(a_r_at[(t * B + iB) * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(total);
     }
 }
 
 // r = a_r @ M
-extern "C" __global__ void hvp_forward_step_sum30(
+extern "C" __global__ void hvp_forward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_M_rows_at,
     storage_t* __restrict__ dot_r_M_at)
@@ -4758,39 +2568,13 @@ extern "C" __global__ void hvp_forward_step_sum30(
             total += compute_t(a_r_at[(t * B + iB) * N + iN])
                 * compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) dot_r_M_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_forward_step12_point(
-    const compute_t a_r, const compute_t dot_a_r_arg, const compute_t dot_a_r_arg_dot, compute_t& dot_a_r)
-{
-    // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    dot_a_r = a_r * (dot_a_r_arg - dot_a_r_arg_dot);
-}
-
-extern "C" __global__ void hvp_forward_step12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ dot_a_r_arg_at,
-    const storage_t* __restrict__ dot_a_r_arg_dot_at, storage_t* __restrict__ dot_a_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t dot_a_r;
-        hvp_forward_step12_point(
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]),
-            compute_t(dot_a_r_arg_dot_at[t * B + iB]),
-            dot_a_r);
-        dot_a_r_at[(t * B + iB) * N + iN] = storage_t(dot_a_r);
-    }
-}
-
 // r = a_r @ M
-extern "C" __global__ void hvp_forward_step_sum31(
+extern "C" __global__ void hvp_forward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_a_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ dot_r_a_r_at)
@@ -4804,19 +2588,19 @@ extern "C" __global__ void hvp_forward_step_sum31(
             total += compute_t(dot_a_r_at[(t * B + iB) * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) dot_r_a_r_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_forward_step13_point(
+__device__ inline void hvp_forward_step_point(
     const compute_t dot_r_a_r, const compute_t dot_r_M, compute_t& dot_r)
 {
     // r = a_r @ M
     dot_r = dot_r_a_r + dot_r_M;
 }
 
-extern "C" __global__ void hvp_forward_step13(
+extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_r_a_r_at, const storage_t* __restrict__ dot_r_M_at,
     storage_t* __restrict__ dot_r_rows_at)
@@ -4826,31 +2610,11 @@ extern "C" __global__ void hvp_forward_step13(
         const int64 iB = n / D;
         const int64 iD = n % D;
         compute_t dot_r;
-        hvp_forward_step13_point(
+        hvp_forward_step_point(
             compute_t(dot_r_a_r_at[iB * D + iD]),
             compute_t(dot_r_M_at[iB * D + iD]),
             dot_r);
         dot_r_rows_at[((t + 1) * B + iB) * D + iD] = storage_t(dot_r);
-    }
-}
-
-// through r = a_r @ M
-extern "C" __global__ void hvp_backward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ d_a_r_r_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_r_r_at[iB * N + iN] = storage_t(total);
     }
 }
 
@@ -4879,255 +2643,197 @@ extern "C" __global__ void hvp_backward_step(
     }
 }
 
-// through r = a_r @ M
-extern "C" __global__ void hvp_backward_step_sum2(
+extern "C" __global__ void hvp_backward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_r_at, const storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ d_dot_a_r_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_dot_r_at[iB * D + iD])
-                * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_r_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_r_at, const storage_t* __restrict__ a_r_at,
-    storage_t* __restrict__ d_dot_a_r_arg_dot_dot_a_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_a_r_at[iB * N + iN])
-                * compute_t(a_r_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_r_arg_dot_dot_a_r_at[iB] = storage_t(total);
-    }
-}
-
-// through r = a_r @ M
-extern "C" __global__ void hvp_backward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_dot_r_at, const storage_t* __restrict__ dot_M_rows_at,
+    storage_t* __restrict__ d_a_r_r_at, storage_t* __restrict__ d_dot_a_r_at,
     storage_t* __restrict__ d_a_r_dot_r_M_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
         const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_dot_r_at[iB * D + iD])
-                * compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+        compute_t d_a_r_r_total = 0;
+        compute_t d_dot_a_r_total = 0;
+        compute_t d_a_r_dot_r_M_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            // through r = a_r @ M
+            d_a_r_r_total += d_r_next * M;
+            d_dot_a_r_total += d_dot_r * M;
+            d_a_r_dot_r_M_total += d_dot_r * dot_M;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_r_dot_r_M_at[iB * N + iN] = storage_t(total);
+        block_sum(d_a_r_r_total, d_dot_a_r_total, d_a_r_dot_r_M_total);
+        const compute_t d_a_r_r = d_a_r_r_total;
+        const compute_t d_dot_a_r = d_dot_a_r_total;
+        const compute_t d_a_r_dot_r_M = d_a_r_dot_r_M_total;
+        if (threadIdx.x == 0) {
+            d_a_r_r_at[iB * N + iN] = storage_t(d_a_r_r);
+            d_dot_a_r_at[iB * N + iN] = storage_t(d_dot_a_r);
+            d_a_r_dot_r_M_at[iB * N + iN] = storage_t(d_a_r_dot_r_M);
+        }
     }
 }
 
-__device__ inline void hvp_backward_step2_point(
-    const compute_t d_dot_a_r_arg_dot_dot_a_r, compute_t& d_dot_a_r_arg_dot)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_dot_a_r_arg_dot = -d_dot_a_r_arg_dot_dot_a_r;
-}
-
-extern "C" __global__ void hvp_backward_step2(
+extern "C" __global__ void hvp_backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_r_arg_dot_dot_a_r_at, storage_t* __restrict__ d_dot_a_r_arg_dot_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_dot_a_r_arg_dot;
-        hvp_backward_step2_point(
-            compute_t(d_dot_a_r_arg_dot_dot_a_r_at[iB]),
-            d_dot_a_r_arg_dot);
-        d_dot_a_r_arg_dot_at[iB] = storage_t(d_dot_a_r_arg_dot);
-    }
-}
-
-__device__ inline void hvp_backward_step3_point(
-    const compute_t d_dot_a_r_arg_dot, const compute_t dot_a_r_arg, const compute_t d_dot_a_r,
-    const compute_t dot_a_r_arg_dot, const compute_t d_a_r_r, const compute_t d_a_r_dot_r_M,
-    const compute_t a_r, const compute_t beta_r, const compute_t l_r, const compute_t M_k_r,
-    const compute_t l_r_sqrt2, const compute_t l_r_sqrt, const compute_t dot_M_k_r, const compute_t dot_l_r,
-    compute_t& d_a_r, compute_t& d_dot_a_r_arg, compute_t& d_dot_M_k_r, compute_t& d_dot_l_r,
-    compute_t& d_dot_l_r_sqrt, compute_t& d_dot_l_r_pre, compute_t& d_dot_a_r_arg_by_dot_beta_r,
-    compute_t& d_dot_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r = d_dot_a_r_arg_dot * dot_a_r_arg + (dot_a_r_arg - dot_a_r_arg_dot) * d_dot_a_r + d_a_r_r + d_a_r_dot_r_M;
-    d_dot_a_r_arg = d_dot_a_r_arg_dot * a_r + d_dot_a_r * a_r;
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = d_dot_a_r_arg * s1;
-    d_dot_M_k_r = beta_r * s2;
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t s3 = M_k_r / square(l_r);
-    d_dot_l_r = -beta_r * d_dot_a_r_arg * s3;
-    d_dot_l_r_sqrt = l_r_sqrt2 * d_dot_l_r;
-    d_dot_l_r_pre = compute_t(0.5) * d_dot_l_r_sqrt / l_r_sqrt;
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_dot_a_r_arg_by_dot_beta_r = M_k_r * s2;
-    d_dot_a_r_arg_by_beta_r = (dot_M_k_r * s1 - dot_l_r * s3) * d_dot_a_r_arg;
-}
-
-extern "C" __global__ void hvp_backward_step3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_r_arg_dot_at, const storage_t* __restrict__ dot_a_r_arg_at,
-    const storage_t* __restrict__ d_dot_a_r_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
+    const storage_t* __restrict__ d_dot_a_r_at, const storage_t* __restrict__ a_r_at,
+    const storage_t* __restrict__ dot_a_r_arg_at, const storage_t* __restrict__ dot_a_r_arg_dot_at,
     const storage_t* __restrict__ d_a_r_r_at, const storage_t* __restrict__ d_a_r_dot_r_M_at,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ beta_r_at,
-    const storage_t* __restrict__ l_r_at, const storage_t* __restrict__ M_k_r_at,
-    const storage_t* __restrict__ l_r_sqrt2_at, const storage_t* __restrict__ l_r_sqrt_at,
-    const storage_t* __restrict__ dot_M_k_r_at, const storage_t* __restrict__ dot_l_r_at,
-    storage_t* __restrict__ d_a_r_at, storage_t* __restrict__ d_dot_a_r_arg_at,
-    storage_t* __restrict__ d_dot_M_k_r_at, storage_t* __restrict__ d_dot_l_r_at,
-    storage_t* __restrict__ d_dot_l_r_sqrt_at, storage_t* __restrict__ d_dot_l_r_pre_at,
-    storage_t* __restrict__ d_dot_a_r_arg_by_dot_beta_r_at,
-    storage_t* __restrict__ d_dot_a_r_arg_by_beta_r_at)
+    const storage_t* __restrict__ beta_r_at, const storage_t* __restrict__ l_r_at,
+    const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ l_r_sqrt2_at,
+    const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ dot_M_k_r_at,
+    const storage_t* __restrict__ dot_l_r_at, const storage_t* __restrict__ dot_l_r_sqrt_at,
+    const storage_t* __restrict__ dot_beta_r_at, const storage_t* __restrict__ dot_l_r_pre_at,
+    const storage_t* __restrict__ dot_l_r_sqrt2_at, const storage_t* __restrict__ dot_l_r_pre2_at,
+    const storage_t* __restrict__ dot_beta_r_pre_at, storage_t* __restrict__ d_a_r_at,
+    storage_t* __restrict__ d_dot_a_r_arg_at, storage_t* __restrict__ d_dot_M_k_r_at,
+    storage_t* __restrict__ d_dot_l_r_at, storage_t* __restrict__ d_dot_l_r_sqrt_at,
+    storage_t* __restrict__ d_dot_l_r_pre_at, storage_t* __restrict__ d_a_r_arg_at,
+    storage_t* __restrict__ d_M_k_r_at, storage_t* __restrict__ d_l_r_pre_at,
+    storage_t* __restrict__ d_dot_l_r_pre2_at, storage_t* __restrict__ d_l_r_pre2_at,
+    storage_t* __restrict__ d_dot_beta_r_pre_at, storage_t* __restrict__ d_beta_r_pre_at)
 {
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre,
-            d_dot_a_r_arg_by_dot_beta_r, d_dot_a_r_arg_by_beta_r;
-        hvp_backward_step3_point(
-            compute_t(d_dot_a_r_arg_dot_at[iB]),
-            compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_r_at[iB * N + iN]),
-            compute_t(dot_a_r_arg_dot_at[t * B + iB]),
-            compute_t(d_a_r_r_at[iB * N + iN]),
-            compute_t(d_a_r_dot_r_M_at[iB * N + iN]),
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(l_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(dot_l_r_at[(t * B + iB) * N + iN]),
-            d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre,
-            d_dot_a_r_arg_by_dot_beta_r, d_dot_a_r_arg_by_beta_r);
-        d_a_r_at[iB * N + iN] = storage_t(d_a_r);
-        d_dot_a_r_arg_at[iB * N + iN] = storage_t(d_dot_a_r_arg);
-        d_dot_M_k_r_at[iB * N + iN] = storage_t(d_dot_M_k_r);
-        d_dot_l_r_at[iB * N + iN] = storage_t(d_dot_l_r);
-        d_dot_l_r_sqrt_at[iB * N + iN] = storage_t(d_dot_l_r_sqrt);
-        d_dot_l_r_pre_at[iB * N + iN] = storage_t(d_dot_l_r_pre);
-        d_dot_a_r_arg_by_dot_beta_r_at[iB * N + iN] = storage_t(d_dot_a_r_arg_by_dot_beta_r);
-        d_dot_a_r_arg_by_beta_r_at[iB * N + iN] = storage_t(d_dot_a_r_arg_by_beta_r);
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t d_dot_a_r_arg_dot_dot_a_r_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            d_dot_a_r_arg_dot_dot_a_r_total += d_dot_a_r * a_r;
+        }
+        block_sum(d_dot_a_r_arg_dot_dot_a_r_total);
+        const compute_t d_dot_a_r_arg_dot_dot_a_r = d_dot_a_r_arg_dot_dot_a_r_total;
+
+        const compute_t dot_a_r_arg_dot = compute_t(dot_a_r_arg_dot_at[t * B + iB]);
+        const compute_t beta_r = compute_t(beta_r_at[t * B + iB]);
+        const compute_t l_r_sqrt2 = compute_t(l_r_sqrt2_at[t * B + iB]);
+        // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+        const compute_t d_dot_a_r_arg_dot = -d_dot_a_r_arg_dot_dot_a_r;
+        compute_t d_a_r_dot_total = 0;
+        compute_t d_dot_l_r_sqrt2_total = 0;
+        compute_t d_l_r_sqrt2_dot_l_r_total = 0;
+        compute_t d_dot_beta_r_total = 0;
+        compute_t d_beta_r_dot_a_r_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_a_r_arg = compute_t(dot_a_r_arg_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_r = compute_t(d_dot_a_r_at[iB * N + iN]);
+            const compute_t d_a_r_r = compute_t(d_a_r_r_at[iB * N + iN]);
+            const compute_t d_a_r_dot_r_M = compute_t(d_a_r_dot_r_M_at[iB * N + iN]);
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_r_sqrt = compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r = d_dot_a_r * (dot_a_r_arg - dot_a_r_arg_dot) + dot_a_r_arg * d_dot_a_r_arg_dot +
+                d_a_r_r + d_a_r_dot_r_M;
+            const compute_t d_dot_a_r_arg = d_dot_a_r * a_r + a_r * d_dot_a_r_arg_dot;
+            const compute_t s1 = 1 / l_r;
+            const compute_t s2 = d_dot_a_r_arg * s1;
+            const compute_t d_dot_M_k_r = beta_r * s2;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t s3 = M_k_r / square(l_r);
+            const compute_t d_dot_l_r = -beta_r * d_dot_a_r_arg * s3;
+            const compute_t d_dot_l_r_sqrt = l_r_sqrt2 * d_dot_l_r;
+            const compute_t d_dot_l_r_pre = compute_t(0.5) * d_dot_l_r_sqrt / l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_dot_a_r_arg_by_dot_beta_r = M_k_r * s2;
+            const compute_t d_dot_a_r_arg_by_beta_r = (dot_M_k_r * s1 - dot_l_r * s3) * d_dot_a_r_arg;
+            d_a_r_at[iB * N + iN] = storage_t(d_a_r);
+            d_dot_a_r_arg_at[iB * N + iN] = storage_t(d_dot_a_r_arg);
+            d_dot_M_k_r_at[iB * N + iN] = storage_t(d_dot_M_k_r);
+            d_dot_l_r_at[iB * N + iN] = storage_t(d_dot_l_r);
+            d_dot_l_r_sqrt_at[iB * N + iN] = storage_t(d_dot_l_r_sqrt);
+            d_dot_l_r_pre_at[iB * N + iN] = storage_t(d_dot_l_r_pre);
+            d_a_r_dot_total += a_r * d_a_r;
+            d_dot_l_r_sqrt2_total += d_dot_l_r * l_r_sqrt;
+            d_l_r_sqrt2_dot_l_r_total += d_dot_l_r * dot_l_r_sqrt;
+            d_dot_beta_r_total += d_dot_a_r_arg_by_dot_beta_r;
+            d_beta_r_dot_a_r_arg_total += d_dot_a_r_arg_by_beta_r;
+        }
+        block_sum(d_a_r_dot_total, d_dot_l_r_sqrt2_total, d_l_r_sqrt2_dot_l_r_total, d_dot_beta_r_total,
+            d_beta_r_dot_a_r_arg_total);
+        const compute_t d_a_r_dot = d_a_r_dot_total;
+        const compute_t d_dot_l_r_sqrt2 = d_dot_l_r_sqrt2_total;
+        const compute_t d_l_r_sqrt2_dot_l_r = d_l_r_sqrt2_dot_l_r_total;
+        const compute_t d_dot_beta_r = d_dot_beta_r_total;
+        const compute_t d_beta_r_dot_a_r_arg = d_beta_r_dot_a_r_arg_total;
+
+        const compute_t dot_beta_r = compute_t(dot_beta_r_at[t * B + iB]);
+        const compute_t dot_l_r_sqrt2 = compute_t(dot_l_r_sqrt2_at[t * B + iB]);
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t d_dot_l_r_pre2 = compute_t(0.5) * d_dot_l_r_sqrt2 / l_r_sqrt2;
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t d_dot_beta_r_pre = -expm1(-beta_r) * d_dot_beta_r;
+        if (threadIdx.x == 0) {
+            d_dot_l_r_pre2_at[iB] = storage_t(d_dot_l_r_pre2);
+            d_dot_beta_r_pre_at[t * B + iB] = storage_t(d_dot_beta_r_pre);
+        }
+        compute_t d_l_r_sqrt2_l_r_total = 0;
+        compute_t d_beta_r_a_r_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_r = compute_t(d_a_r_at[iB * N + iN]);
+            const compute_t l_r = compute_t(l_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_r_arg = compute_t(d_dot_a_r_arg_at[iB * N + iN]);
+            const compute_t dot_l_r = compute_t(dot_l_r_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_r = compute_t(M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_r = compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_r_sqrt = compute_t(d_dot_l_r_sqrt_at[iB * N + iN]);
+            const compute_t dot_l_r_pre = compute_t(dot_l_r_pre_at[(t * B + iB) * N + iN]);
+            const compute_t l_r_sqrt = compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_r = compute_t(d_dot_l_r_at[iB * N + iN]);
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
+            const compute_t s4 = 1 / l_r;
+            const compute_t s5 = d_a_r_arg * s4;
+            const compute_t s6 = 1 / square(l_r);
+            const compute_t s7 = beta_r * s6;
+            const compute_t d_M_k_r = beta_r * s5 + (dot_beta_r * s4 - dot_l_r * s7) * d_dot_a_r_arg;
+            // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            const compute_t d_l_r = (2 * beta_r * M_k_r * dot_l_r / pow(l_r, compute_t(3)) - M_k_r * dot_beta_r * s6
+                - dot_M_k_r * s7) * d_dot_a_r_arg - M_k_r * d_a_r_arg * s7;
+            const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r - compute_t(0.5) * dot_l_r_pre * d_dot_l_r_sqrt /
+                square(l_r_sqrt) + dot_l_r_sqrt2 * d_dot_l_r;
+            const compute_t d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
+            // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            const compute_t d_a_r_arg_by_beta_r = M_k_r * s5;
+            d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
+            d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
+            d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
+            d_l_r_sqrt2_l_r_total += d_l_r * l_r_sqrt;
+            d_beta_r_a_r_arg_total += d_a_r_arg_by_beta_r;
+        }
+        block_sum(d_l_r_sqrt2_l_r_total, d_beta_r_a_r_arg_total);
+        const compute_t d_l_r_sqrt2_l_r = d_l_r_sqrt2_l_r_total;
+        const compute_t d_beta_r_a_r_arg = d_beta_r_a_r_arg_total;
+
+        const compute_t dot_l_r_pre2 = compute_t(dot_l_r_pre2_at[t * B + iB]);
+        const compute_t dot_beta_r_pre = compute_t(dot_beta_r_pre_at[t * B + iB]);
+        // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+        const compute_t d_l_r_sqrt2 = d_l_r_sqrt2_dot_l_r - compute_t(0.5) * dot_l_r_pre2 * d_dot_l_r_sqrt2 /
+            square(l_r_sqrt2) + d_l_r_sqrt2_l_r;
+        const compute_t d_l_r_pre2 = compute_t(0.5) * d_l_r_sqrt2 / l_r_sqrt2;
+        // through beta_r = softplus(dot(v_r, h) + b_r)
+        const compute_t s8 = expm1(-beta_r);
+        const compute_t d_beta_r = d_beta_r_dot_a_r_arg - dot_beta_r_pre * d_dot_beta_r * (-s8 - 1) + d_beta_r_a_r_arg;
+        const compute_t d_beta_r_pre = -d_beta_r * s8;
+        if (threadIdx.x == 0) {
+            d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
+            d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
+        }
     }
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
-    storage_t* __restrict__ d_a_r_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_r_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_r_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_r_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_r_at, const storage_t* __restrict__ l_r_sqrt_at,
-    storage_t* __restrict__ d_dot_l_r_sqrt2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_l_r_at[iB * N + iN])
-                * compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_l_r_sqrt2_at[iB] = storage_t(total);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_r_at, const storage_t* __restrict__ dot_l_r_sqrt_at,
-    storage_t* __restrict__ d_l_r_sqrt2_dot_l_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_l_r_at[iB * N + iN])
-                * compute_t(dot_l_r_sqrt_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_l_r_sqrt2_dot_l_r_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_r_arg_by_dot_beta_r_at, storage_t* __restrict__ d_dot_beta_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_a_r_arg_by_dot_beta_r_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_beta_r_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_r_arg_by_beta_r_at,
-    storage_t* __restrict__ d_beta_r_dot_a_r_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_a_r_arg_by_beta_r_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_beta_r_dot_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum10(
+extern "C" __global__ void hvp_backward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_k_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at)
@@ -5141,13 +2847,13 @@ extern "C" __global__ void hvp_backward_step_sum10(
             total += compute_t(d_dot_M_k_r_at[iB * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD] = storage_t(total);
     }
 }
 
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum11(
+extern "C" __global__ void hvp_backward_step_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_k_r_at, const storage_t* __restrict__ dot_M_rows_at,
     storage_t* __restrict__ d_k_r_dot_M_k_r_M_at)
@@ -5161,119 +2867,13 @@ extern "C" __global__ void hvp_backward_step_sum11(
             total += compute_t(d_dot_M_k_r_at[iB * N + iN])
                 * compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_r_dot_M_k_r_M_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step4_point(
-    const compute_t a_r, const compute_t d_a_r, const compute_t d_a_r_dot, const compute_t beta_r,
-    const compute_t l_r, const compute_t d_dot_a_r_arg, const compute_t dot_beta_r, const compute_t dot_l_r,
-    const compute_t M_k_r, const compute_t dot_M_k_r, const compute_t d_dot_l_r_sqrt,
-    const compute_t dot_l_r_pre, const compute_t l_r_sqrt, const compute_t l_r_sqrt2,
-    const compute_t d_dot_l_r, const compute_t dot_l_r_sqrt2, compute_t& d_a_r_arg, compute_t& d_M_k_r,
-    compute_t& d_l_r, compute_t& d_l_r_pre, compute_t& d_a_r_arg_by_beta_r)
-{
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg = a_r * (d_a_r - d_a_r_dot);
-    const compute_t s1 = 1 / l_r;
-    const compute_t s2 = d_a_r_arg * s1;
-    const compute_t s3 = 1 / square(l_r);
-    const compute_t s4 = beta_r * s3;
-    d_M_k_r = beta_r * s2 + d_dot_a_r_arg * (dot_beta_r * s1 - dot_l_r * s4);
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    d_l_r = (2 * beta_r * dot_l_r * M_k_r / pow(l_r, compute_t(3)) - dot_beta_r * M_k_r * s3 - dot_M_k_r * s4) *
-        d_dot_a_r_arg - M_k_r * d_a_r_arg * s4;
-    const compute_t d_l_r_sqrt = l_r_sqrt2 * d_l_r - compute_t(0.5) * d_dot_l_r_sqrt * dot_l_r_pre /
-        square(l_r_sqrt) + d_dot_l_r * dot_l_r_sqrt2;
-    d_l_r_pre = compute_t(0.5) * d_l_r_sqrt / l_r_sqrt;
-    // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-    d_a_r_arg_by_beta_r = M_k_r * s2;
-}
-
-extern "C" __global__ void hvp_backward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_a_r_at,
-    const storage_t* __restrict__ d_a_r_dot_at, const storage_t* __restrict__ beta_r_at,
-    const storage_t* __restrict__ l_r_at, const storage_t* __restrict__ d_dot_a_r_arg_at,
-    const storage_t* __restrict__ dot_beta_r_at, const storage_t* __restrict__ dot_l_r_at,
-    const storage_t* __restrict__ M_k_r_at, const storage_t* __restrict__ dot_M_k_r_at,
-    const storage_t* __restrict__ d_dot_l_r_sqrt_at, const storage_t* __restrict__ dot_l_r_pre_at,
-    const storage_t* __restrict__ l_r_sqrt_at, const storage_t* __restrict__ l_r_sqrt2_at,
-    const storage_t* __restrict__ d_dot_l_r_at, const storage_t* __restrict__ dot_l_r_sqrt2_at,
-    storage_t* __restrict__ d_a_r_arg_at, storage_t* __restrict__ d_M_k_r_at,
-    storage_t* __restrict__ d_l_r_at, storage_t* __restrict__ d_l_r_pre_at,
-    storage_t* __restrict__ d_a_r_arg_by_beta_r_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r;
-        hvp_backward_step4_point(
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_r_at[iB * N + iN]),
-            compute_t(d_a_r_dot_at[iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(l_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_r_arg_at[iB * N + iN]),
-            compute_t(dot_beta_r_at[t * B + iB]),
-            compute_t(dot_l_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_l_r_sqrt_at[iB * N + iN]),
-            compute_t(dot_l_r_pre_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(d_dot_l_r_at[iB * N + iN]),
-            compute_t(dot_l_r_sqrt2_at[t * B + iB]),
-            d_a_r_arg, d_M_k_r, d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r);
-        d_a_r_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_r_arg);
-        d_M_k_r_at[iB * N + iN] = storage_t(d_M_k_r);
-        d_l_r_at[iB * N + iN] = storage_t(d_l_r);
-        d_l_r_pre_at[iB * N + iN] = storage_t(d_l_r_pre);
-        d_a_r_arg_by_beta_r_at[iB * N + iN] = storage_t(d_a_r_arg_by_beta_r);
-    }
-}
-
-// through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_r_at, const storage_t* __restrict__ l_r_sqrt_at,
-    storage_t* __restrict__ d_l_r_sqrt2_l_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_l_r_at[iB * N + iN])
-                * compute_t(l_r_sqrt_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_l_r_sqrt2_l_r_at[iB] = storage_t(total);
-    }
-}
-
 // through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_r_arg_by_beta_r_at, storage_t* __restrict__ d_beta_r_a_r_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_a_r_arg_by_beta_r_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_beta_r_a_r_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-extern "C" __global__ void hvp_backward_step_sum14(
+extern "C" __global__ void hvp_backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_r_M_k_r_at)
@@ -5287,120 +2887,12 @@ extern "C" __global__ void hvp_backward_step_sum14(
             total += compute_t(d_M_k_r_at[iB * N + iN])
                 * compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_r_M_k_r_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step5_point(
-    const compute_t d_dot_l_r_sqrt2, const compute_t dot_l_r_pre2, const compute_t l_r_sqrt2,
-    const compute_t d_l_r_sqrt2_l_r, const compute_t d_l_r_sqrt2_dot_l_r, const compute_t d_dot_beta_r,
-    const compute_t dot_beta_r_pre, const compute_t beta_r, const compute_t d_beta_r_a_r_arg,
-    const compute_t d_beta_r_dot_a_r_arg, compute_t& d_dot_l_r_pre2, compute_t& d_l_r_pre2,
-    compute_t& d_dot_beta_r_pre, compute_t& d_beta_r_pre)
-{
-    // through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-    const compute_t d_l_r_sqrt2 = d_l_r_sqrt2_l_r - compute_t(0.5) * d_dot_l_r_sqrt2 * dot_l_r_pre2 /
-        square(l_r_sqrt2) + d_l_r_sqrt2_dot_l_r;
-    const compute_t s1 = compute_t(0.5) / l_r_sqrt2;
-    d_dot_l_r_pre2 = d_dot_l_r_sqrt2 * s1;
-    d_l_r_pre2 = d_l_r_sqrt2 * s1;
-    // through beta_r = softplus(dot(v_r, h) + b_r)
-    const compute_t s2 = expm1(-beta_r);
-    const compute_t d_beta_r = d_beta_r_a_r_arg - d_dot_beta_r * dot_beta_r_pre * (-s2 - 1) + d_beta_r_dot_a_r_arg;
-    d_dot_beta_r_pre = -d_dot_beta_r * s2;
-    d_beta_r_pre = -d_beta_r * s2;
-}
-
-extern "C" __global__ void hvp_backward_step5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_r_sqrt2_at, const storage_t* __restrict__ dot_l_r_pre2_at,
-    const storage_t* __restrict__ l_r_sqrt2_at, const storage_t* __restrict__ d_l_r_sqrt2_l_r_at,
-    const storage_t* __restrict__ d_l_r_sqrt2_dot_l_r_at, const storage_t* __restrict__ d_dot_beta_r_at,
-    const storage_t* __restrict__ dot_beta_r_pre_at, const storage_t* __restrict__ beta_r_at,
-    const storage_t* __restrict__ d_beta_r_a_r_arg_at,
-    const storage_t* __restrict__ d_beta_r_dot_a_r_arg_at, storage_t* __restrict__ d_dot_l_r_pre2_at,
-    storage_t* __restrict__ d_l_r_pre2_at, storage_t* __restrict__ d_dot_beta_r_pre_at,
-    storage_t* __restrict__ d_beta_r_pre_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre;
-        hvp_backward_step5_point(
-            compute_t(d_dot_l_r_sqrt2_at[iB]),
-            compute_t(dot_l_r_pre2_at[t * B + iB]),
-            compute_t(l_r_sqrt2_at[t * B + iB]),
-            compute_t(d_l_r_sqrt2_l_r_at[iB]),
-            compute_t(d_l_r_sqrt2_dot_l_r_at[iB]),
-            compute_t(d_dot_beta_r_at[iB]),
-            compute_t(dot_beta_r_pre_at[t * B + iB]),
-            compute_t(beta_r_at[t * B + iB]),
-            compute_t(d_beta_r_a_r_arg_at[iB]),
-            compute_t(d_beta_r_dot_a_r_arg_at[iB]),
-            d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre);
-        d_dot_l_r_pre2_at[iB] = storage_t(d_dot_l_r_pre2);
-        d_l_r_pre2_at[iB] = storage_t(d_l_r_pre2);
-        d_dot_beta_r_pre_at[t * B + iB] = storage_t(d_dot_beta_r_pre);
-        d_beta_r_pre_at[t * B + iB] = storage_t(d_beta_r_pre);
-    }
-}
-
-__device__ inline void hvp_backward_step6_point(
-    const compute_t d_dot_l_r_pre2, const compute_t k_r, const compute_t d_dot_k_r_dot_M_k_r_k_r,
-    const compute_t d_l_r_pre2, const compute_t dot_k_r, const compute_t d_k_r_M_k_r,
-    const compute_t d_k_r_dot_M_k_r_M, compute_t& d_dot_k_r, compute_t& d_k_r)
-{
-    // through k_r = W_r @ h
-    const compute_t s1 = 2 * d_dot_l_r_pre2;
-    d_dot_k_r = k_r * s1 + d_dot_k_r_dot_M_k_r_k_r;
-    d_k_r = 2 * k_r * d_l_r_pre2 + dot_k_r * s1 + d_k_r_M_k_r + d_k_r_dot_M_k_r_M;
-}
-
-extern "C" __global__ void hvp_backward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_r_pre2_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at, const storage_t* __restrict__ d_l_r_pre2_at,
-    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ d_k_r_M_k_r_at,
-    const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at, storage_t* __restrict__ d_k_w_to_d_dot_k_r_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t d_dot_k_r, d_k_r;
-        hvp_backward_step6_point(
-            compute_t(d_dot_l_r_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
-            compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
-            compute_t(d_l_r_pre2_at[iB]),
-            compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
-            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
-            compute_t(d_k_r_dot_M_k_r_M_at[iB * D + iD]),
-            d_dot_k_r, d_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
-    }
-}
-
-__device__ inline void hvp_backward_step7_point(
-    const compute_t d_dot_M_next, const compute_t d_dot_l_r_pre, const compute_t M,
-    const compute_t d_dot_M_k_r, const compute_t k_r, const compute_t d_dot_r, const compute_t a_r,
-    const compute_t d_M_next, const compute_t d_l_r_pre, const compute_t dot_M, const compute_t d_M_k_r,
-    const compute_t dot_k_r, const compute_t d_r_next, const compute_t dot_a_r, const compute_t M_prev,
-    const compute_t dot_M_prev, compute_t& d_dot_M, compute_t& d_M, compute_t& d_dot_a_w_e,
-    compute_t& d_a_w_e)
-{
-    // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-    const compute_t s1 = 2 * M;
-    d_dot_M = d_dot_M_next + d_dot_l_r_pre * s1 + d_dot_M_k_r * k_r + d_dot_r * a_r;
-    d_M = 2 * d_dot_l_r_pre * dot_M + d_dot_M_k_r * dot_k_r + k_r * d_M_k_r + d_dot_r * dot_a_r + a_r * d_r_next +
-        d_M_next + d_l_r_pre * s1;
-    d_dot_a_w_e = -M_prev * d_dot_M;
-    d_a_w_e = -M_prev * d_M - dot_M_prev * d_dot_M;
-}
-
-extern "C" __global__ void hvp_backward_step7(
+extern "C" __global__ void hvp_backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_prev_rows_at, const storage_t* __restrict__ d_dot_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_dot_M_k_r_at,
@@ -5409,42 +2901,84 @@ extern "C" __global__ void hvp_backward_step7(
     const storage_t* __restrict__ d_l_r_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ dot_k_r_at,
     const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ dot_a_r_at,
-    storage_t* __restrict__ d_dot_M_at, storage_t* __restrict__ d_M_at,
-    storage_t* __restrict__ d_dot_a_w_e_at, storage_t* __restrict__ d_a_w_e_at)
+    const storage_t* __restrict__ e_at, const storage_t* __restrict__ dot_e_at,
+    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ d_dot_M_at,
+    storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_dot_a_w_e_at,
+    storage_t* __restrict__ d_a_w_e_at, storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at,
+    storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at, storage_t* __restrict__ d_a_w_a_w_e_at,
+    storage_t* __restrict__ d_a_w_dot_a_w_e_at, storage_t* __restrict__ d_a_w_a_w_a_at,
+    storage_t* __restrict__ d_a_w_dot_a_w_a_at)
 {
-    const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D / N;
-        const int64 iN = n / D % N;
-        const int64 iD = n % D;
-        compute_t d_dot_M, d_M, d_dot_a_w_e, d_a_w_e;
-        hvp_backward_step7_point(
-            compute_t(d_dot_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_dot_l_r_pre_at[iB * N + iN]),
-            compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_dot_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
-            compute_t(d_dot_r_at[iB * D + iD]),
-            compute_t(a_r_at[(t * B + iB) * N + iN]),
-            compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_l_r_pre_at[iB * N + iN]),
-            compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
-            compute_t(d_M_k_r_at[iB * N + iN]),
-            compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
-            compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]),
-            compute_t(dot_a_r_at[(t * B + iB) * N + iN]),
-            compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
-            d_dot_M, d_M, d_dot_a_w_e, d_a_w_e);
-        d_dot_M_at[(iB * N + iN) * D + iD] = storage_t(d_dot_M);
-        d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
-        d_dot_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_dot_a_w_e);
-        d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        const compute_t d_dot_l_r_pre = compute_t(d_dot_l_r_pre_at[iB * N + iN]);
+        const compute_t d_dot_M_k_r = compute_t(d_dot_M_k_r_at[iB * N + iN]);
+        const compute_t a_r = compute_t(a_r_at[(t * B + iB) * N + iN]);
+        const compute_t d_l_r_pre = compute_t(d_l_r_pre_at[iB * N + iN]);
+        const compute_t d_M_k_r = compute_t(d_M_k_r_at[iB * N + iN]);
+        const compute_t dot_a_r = compute_t(dot_a_r_at[(t * B + iB) * N + iN]);
+        compute_t d_dot_a_w_dot_a_w_e_total = 0;
+        compute_t d_dot_a_w_dot_a_w_a_total = 0;
+        compute_t d_a_w_a_w_e_total = 0;
+        compute_t d_a_w_dot_a_w_e_total = 0;
+        compute_t d_a_w_a_w_a_total = 0;
+        compute_t d_a_w_dot_a_w_a_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t d_dot_M_next = compute_t(d_dot_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D +
+                iD]);
+            const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
+            const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            const compute_t d_r_next = compute_t(d_r_prev_rows_at[(((t + 1) % 2) * B + iB) * D + iD]);
+            const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
+            const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
+            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
+            const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
+            // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
+            const compute_t s1 = 2 * M;
+            const compute_t d_dot_M = d_dot_M_next + d_dot_l_r_pre * s1 + d_dot_M_k_r * k_r + d_dot_r * a_r;
+            const compute_t d_M = 2 * d_dot_l_r_pre * dot_M + d_dot_M_k_r * dot_k_r + k_r * d_M_k_r + d_dot_r *
+                dot_a_r + a_r * d_r_next + d_M_next + d_l_r_pre * s1;
+            const compute_t d_dot_a_w_e = -M_prev * d_dot_M;
+            const compute_t d_a_w_e = -M_prev * d_M - dot_M_prev * d_dot_M;
+            d_dot_M_at[(iB * N + iN) * D + iD] = storage_t(d_dot_M);
+            d_M_at[(iB * N + iN) * D + iD] = storage_t(d_M);
+            d_dot_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_dot_a_w_e);
+            d_a_w_e_at[(iB * N + iN) * D + iD] = storage_t(d_a_w_e);
+            d_dot_a_w_dot_a_w_e_total += d_dot_a_w_e * e;
+            d_dot_a_w_dot_a_w_a_total += d_dot_M * a;
+            d_a_w_a_w_e_total += d_a_w_e * e;
+            d_a_w_dot_a_w_e_total += d_dot_a_w_e * dot_e;
+            d_a_w_a_w_a_total += d_M * a;
+            d_a_w_dot_a_w_a_total += d_dot_M * dot_a;
+        }
+        block_sum(d_dot_a_w_dot_a_w_e_total, d_dot_a_w_dot_a_w_a_total, d_a_w_a_w_e_total, d_a_w_dot_a_w_e_total,
+            d_a_w_a_w_a_total, d_a_w_dot_a_w_a_total);
+        const compute_t d_dot_a_w_dot_a_w_e = d_dot_a_w_dot_a_w_e_total;
+        const compute_t d_dot_a_w_dot_a_w_a = d_dot_a_w_dot_a_w_a_total;
+        const compute_t d_a_w_a_w_e = d_a_w_a_w_e_total;
+        const compute_t d_a_w_dot_a_w_e = d_a_w_dot_a_w_e_total;
+        const compute_t d_a_w_a_w_a = d_a_w_a_w_a_total;
+        const compute_t d_a_w_dot_a_w_a = d_a_w_dot_a_w_a_total;
+        if (threadIdx.x == 0) {
+            d_dot_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(d_dot_a_w_dot_a_w_e);
+            d_dot_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(d_dot_a_w_dot_a_w_a);
+            d_a_w_a_w_e_at[iB * N + iN] = storage_t(d_a_w_a_w_e);
+            d_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(d_a_w_dot_a_w_e);
+            d_a_w_a_w_a_at[iB * N + iN] = storage_t(d_a_w_a_w_a);
+            d_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(d_a_w_dot_a_w_a);
+        }
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum15(
+extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_dot_a_at)
@@ -5458,13 +2992,13 @@ extern "C" __global__ void hvp_backward_step_sum15(
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_a_at[(t * B + iB) * D + iD] = storage_t(total);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum16(
+extern "C" __global__ void hvp_backward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_a_a_w_a_at)
@@ -5478,13 +3012,13 @@ extern "C" __global__ void hvp_backward_step_sum16(
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_a_a_w_a_at[iB * D + iD] = storage_t(total);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum17(
+extern "C" __global__ void hvp_backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_at,
     storage_t* __restrict__ d_a_dot_a_w_a_at)
@@ -5498,13 +3032,13 @@ extern "C" __global__ void hvp_backward_step_sum17(
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
                 * compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_a_dot_a_w_a_at[iB * D + iD] = storage_t(total);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum18(
+extern "C" __global__ void hvp_backward_step_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_dot_e_at)
@@ -5518,13 +3052,13 @@ extern "C" __global__ void hvp_backward_step_sum18(
             total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_e_at[iB * D + iD] = storage_t(total);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum19(
+extern "C" __global__ void hvp_backward_step_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ a_w_at,
     storage_t* __restrict__ d_e_a_w_e_at)
@@ -5538,13 +3072,13 @@ extern "C" __global__ void hvp_backward_step_sum19(
             total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_e_a_w_e_at[iB * D + iD] = storage_t(total);
     }
 }
 
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum20(
+extern "C" __global__ void hvp_backward_step_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ dot_a_w_at,
     storage_t* __restrict__ d_e_dot_a_w_e_at)
@@ -5558,411 +3092,175 @@ extern "C" __global__ void hvp_backward_step_sum20(
             total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
                 * compute_t(dot_a_w_at[(t * B + iB) * N + iN]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_e_dot_a_w_e_at[iB * D + iD] = storage_t(total);
     }
 }
 
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum21(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ e_at,
-    storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(e_at[(t * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum22(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum23(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_w_e_at, const storage_t* __restrict__ e_at,
-    storage_t* __restrict__ d_a_w_a_w_e_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(e_at[(t * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum24(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_e_at, const storage_t* __restrict__ dot_e_at,
-    storage_t* __restrict__ d_a_w_dot_a_w_e_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_dot_a_w_e_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_e_at[(t * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_dot_a_w_e_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum25(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
-    storage_t* __restrict__ d_a_w_a_w_a_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-// through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-extern "C" __global__ void hvp_backward_step_sum26(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_at,
-    storage_t* __restrict__ d_a_w_dot_a_w_a_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(dot_a_at[(t * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step8_point(
-    const compute_t d_a_a_w_a, const compute_t d_a_dot_a_w_a, const compute_t d_dot_e,
-    const compute_t dot_W_e_h, const compute_t e, const compute_t d_e_a_w_e, const compute_t d_e_dot_a_w_e,
-    compute_t& d_a, compute_t& d_dot_W_e_h, compute_t& d_W_e_h)
-{
-    // through a = W_a @ h
-    d_a = d_a_a_w_a + d_a_dot_a_w_a;
-    // through e = sigmoid(W_e @ h)
-    const compute_t s1 = 1 - e;
-    const compute_t d_e = d_dot_e * (dot_W_e_h * s1 - dot_W_e_h * e) + d_e_a_w_e + d_e_dot_a_w_e;
-    const compute_t s2 = e * s1;
-    d_dot_W_e_h = d_dot_e * s2;
-    d_W_e_h = d_e * s2;
-}
-
-extern "C" __global__ void hvp_backward_step8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_a_w_a_at, const storage_t* __restrict__ d_a_dot_a_w_a_at,
-    const storage_t* __restrict__ d_dot_e_at, const storage_t* __restrict__ dot_W_e_h_at,
-    const storage_t* __restrict__ e_at, const storage_t* __restrict__ d_e_a_w_e_at,
-    const storage_t* __restrict__ d_e_dot_a_w_e_at, storage_t* __restrict__ d_k_w_to_d_dot_k_r_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t d_a, d_dot_W_e_h, d_W_e_h;
-        hvp_backward_step8_point(
-            compute_t(d_a_a_w_a_at[iB * D + iD]),
-            compute_t(d_a_dot_a_w_a_at[iB * D + iD]),
-            compute_t(d_dot_e_at[iB * D + iD]),
-            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
-            compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(d_e_a_w_e_at[iB * D + iD]),
-            compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
-            d_a, d_dot_W_e_h, d_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
-    }
-}
-
-__device__ inline void hvp_backward_step9_point(
-    const compute_t d_dot_a_w_dot_a_w_e, const compute_t d_dot_a_w_dot_a_w_a, compute_t& d_dot_a_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_dot_a_w = d_dot_a_w_dot_a_w_e + d_dot_a_w_dot_a_w_a;
-}
-
-extern "C" __global__ void hvp_backward_step9(
+extern "C" __global__ void hvp_backward_step_rows4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at,
-    const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at, storage_t* __restrict__ d_dot_a_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_dot_a_w;
-        hvp_backward_step9_point(
-            compute_t(d_dot_a_w_dot_a_w_e_at[iB * N + iN]),
-            compute_t(d_dot_a_w_dot_a_w_a_at[iB * N + iN]),
-            d_dot_a_w);
-        d_dot_a_w_at[iB * N + iN] = storage_t(d_dot_a_w);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum27(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_at, const storage_t* __restrict__ a_w_at,
-    storage_t* __restrict__ d_dot_a_w_arg_dot_dot_a_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_a_w_at[iB * N + iN])
-                * compute_t(a_w_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_w_arg_dot_dot_a_w_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_step10_point(
-    const compute_t d_dot_a_w_arg_dot_dot_a_w, compute_t& d_dot_a_w_arg_dot)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_dot_a_w_arg_dot = -d_dot_a_w_arg_dot_dot_a_w;
-}
-
-extern "C" __global__ void hvp_backward_step10(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_arg_dot_dot_a_w_at, storage_t* __restrict__ d_dot_a_w_arg_dot_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_dot_a_w_arg_dot;
-        hvp_backward_step10_point(
-            compute_t(d_dot_a_w_arg_dot_dot_a_w_at[iB]),
-            d_dot_a_w_arg_dot);
-        d_dot_a_w_arg_dot_at[iB] = storage_t(d_dot_a_w_arg_dot);
-    }
-}
-
-__device__ inline void hvp_backward_step11_point(
-    const compute_t d_dot_a_w_arg_dot, const compute_t dot_a_w_arg, const compute_t d_dot_a_w,
-    const compute_t dot_a_w_arg_dot, const compute_t d_a_w_a_w_e, const compute_t d_a_w_dot_a_w_e,
-    const compute_t d_a_w_a_w_a, const compute_t d_a_w_dot_a_w_a, const compute_t a_w,
-    const compute_t beta_w, const compute_t l_w, const compute_t M_k_w, const compute_t l_w_sqrt2,
-    const compute_t l_w_sqrt, const compute_t dot_M_k_w, const compute_t dot_l_w, compute_t& d_a_w,
-    compute_t& d_dot_a_w_arg, compute_t& d_dot_M_k_w, compute_t& d_dot_l_w, compute_t& d_dot_l_w_sqrt,
-    compute_t& d_dot_l_w_pre, compute_t& d_dot_a_w_arg_by_dot_beta_w, compute_t& d_dot_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w = d_dot_a_w_arg_dot * dot_a_w_arg + (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + d_a_w_a_w_e +
-        d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
-    d_dot_a_w_arg = d_dot_a_w_arg_dot * a_w + d_dot_a_w * a_w;
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = d_dot_a_w_arg * s1;
-    d_dot_M_k_w = beta_w * s2;
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t s3 = M_k_w / square(l_w);
-    d_dot_l_w = -beta_w * d_dot_a_w_arg * s3;
-    d_dot_l_w_sqrt = l_w_sqrt2 * d_dot_l_w;
-    d_dot_l_w_pre = compute_t(0.5) * d_dot_l_w_sqrt / l_w_sqrt;
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_dot_a_w_arg_by_dot_beta_w = M_k_w * s2;
-    d_dot_a_w_arg_by_beta_w = (dot_M_k_w * s1 - dot_l_w * s3) * d_dot_a_w_arg;
-}
-
-extern "C" __global__ void hvp_backward_step11(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_arg_dot_at, const storage_t* __restrict__ dot_a_w_arg_at,
-    const storage_t* __restrict__ d_dot_a_w_at, const storage_t* __restrict__ dot_a_w_arg_dot_at,
+    const storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at, const storage_t* __restrict__ a_w_at,
+    const storage_t* __restrict__ dot_a_w_arg_at, const storage_t* __restrict__ dot_a_w_arg_dot_at,
     const storage_t* __restrict__ d_a_w_a_w_e_at, const storage_t* __restrict__ d_a_w_dot_a_w_e_at,
     const storage_t* __restrict__ d_a_w_a_w_a_at, const storage_t* __restrict__ d_a_w_dot_a_w_a_at,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ beta_w_at,
-    const storage_t* __restrict__ l_w_at, const storage_t* __restrict__ M_k_w_at,
-    const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ l_w_sqrt_at,
-    const storage_t* __restrict__ dot_M_k_w_at, const storage_t* __restrict__ dot_l_w_at,
+    const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ l_w_at,
+    const storage_t* __restrict__ M_k_w_at, const storage_t* __restrict__ l_w_sqrt2_at,
+    const storage_t* __restrict__ l_w_sqrt_at, const storage_t* __restrict__ dot_M_k_w_at,
+    const storage_t* __restrict__ dot_l_w_at, const storage_t* __restrict__ dot_l_w_sqrt_at,
+    const storage_t* __restrict__ dot_beta_w_at, const storage_t* __restrict__ dot_l_w_pre_at,
+    const storage_t* __restrict__ dot_l_w_sqrt2_at, const storage_t* __restrict__ dot_l_w_pre2_at,
+    const storage_t* __restrict__ dot_beta_w_pre_at, storage_t* __restrict__ d_dot_a_w_at,
     storage_t* __restrict__ d_a_w_at, storage_t* __restrict__ d_dot_a_w_arg_at,
     storage_t* __restrict__ d_dot_M_k_w_at, storage_t* __restrict__ d_dot_l_w_at,
     storage_t* __restrict__ d_dot_l_w_sqrt_at, storage_t* __restrict__ d_dot_l_w_pre_at,
-    storage_t* __restrict__ d_dot_a_w_arg_by_dot_beta_w_at,
-    storage_t* __restrict__ d_dot_a_w_arg_by_beta_w_at)
+    storage_t* __restrict__ d_a_w_arg_at, storage_t* __restrict__ d_M_k_w_at,
+    storage_t* __restrict__ d_l_w_pre_at, storage_t* __restrict__ d_dot_l_w_pre2_at,
+    storage_t* __restrict__ d_l_w_pre2_at, storage_t* __restrict__ d_dot_beta_w_pre_at,
+    storage_t* __restrict__ d_beta_w_pre_at)
 {
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre,
-            d_dot_a_w_arg_by_dot_beta_w, d_dot_a_w_arg_by_beta_w;
-        hvp_backward_step11_point(
-            compute_t(d_dot_a_w_arg_dot_at[iB]),
-            compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_w_at[iB * N + iN]),
-            compute_t(dot_a_w_arg_dot_at[t * B + iB]),
-            compute_t(d_a_w_a_w_e_at[iB * N + iN]),
-            compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]),
-            compute_t(d_a_w_a_w_a_at[iB * N + iN]),
-            compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]),
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(l_w_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_l_w_at[(t * B + iB) * N + iN]),
-            d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre,
-            d_dot_a_w_arg_by_dot_beta_w, d_dot_a_w_arg_by_beta_w);
-        d_a_w_at[iB * N + iN] = storage_t(d_a_w);
-        d_dot_a_w_arg_at[iB * N + iN] = storage_t(d_dot_a_w_arg);
-        d_dot_M_k_w_at[iB * N + iN] = storage_t(d_dot_M_k_w);
-        d_dot_l_w_at[iB * N + iN] = storage_t(d_dot_l_w);
-        d_dot_l_w_sqrt_at[iB * N + iN] = storage_t(d_dot_l_w_sqrt);
-        d_dot_l_w_pre_at[iB * N + iN] = storage_t(d_dot_l_w_pre);
-        d_dot_a_w_arg_by_dot_beta_w_at[iB * N + iN] = storage_t(d_dot_a_w_arg_by_dot_beta_w);
-        d_dot_a_w_arg_by_beta_w_at[iB * N + iN] = storage_t(d_dot_a_w_arg_by_beta_w);
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t d_dot_a_w_arg_dot_dot_a_w_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t d_dot_a_w_dot_a_w_e = compute_t(d_dot_a_w_dot_a_w_e_at[iB * N + iN]);
+            const compute_t d_dot_a_w_dot_a_w_a = compute_t(d_dot_a_w_dot_a_w_a_at[iB * N + iN]);
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_dot_a_w = d_dot_a_w_dot_a_w_e + d_dot_a_w_dot_a_w_a;
+            d_dot_a_w_at[iB * N + iN] = storage_t(d_dot_a_w);
+            d_dot_a_w_arg_dot_dot_a_w_total += d_dot_a_w * a_w;
+        }
+        block_sum(d_dot_a_w_arg_dot_dot_a_w_total);
+        const compute_t d_dot_a_w_arg_dot_dot_a_w = d_dot_a_w_arg_dot_dot_a_w_total;
+
+        const compute_t dot_a_w_arg_dot = compute_t(dot_a_w_arg_dot_at[t * B + iB]);
+        const compute_t beta_w = compute_t(beta_w_at[t * B + iB]);
+        const compute_t l_w_sqrt2 = compute_t(l_w_sqrt2_at[t * B + iB]);
+        // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+        const compute_t d_dot_a_w_arg_dot = -d_dot_a_w_arg_dot_dot_a_w;
+        compute_t d_a_w_dot_total = 0;
+        compute_t d_dot_l_w_sqrt2_total = 0;
+        compute_t d_l_w_sqrt2_dot_l_w_total = 0;
+        compute_t d_dot_beta_w_total = 0;
+        compute_t d_beta_w_dot_a_w_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t dot_a_w_arg = compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_w = compute_t(d_dot_a_w_at[iB * N + iN]);
+            const compute_t d_a_w_a_w_e = compute_t(d_a_w_a_w_e_at[iB * N + iN]);
+            const compute_t d_a_w_dot_a_w_e = compute_t(d_a_w_dot_a_w_e_at[iB * N + iN]);
+            const compute_t d_a_w_a_w_a = compute_t(d_a_w_a_w_a_at[iB * N + iN]);
+            const compute_t d_a_w_dot_a_w_a = compute_t(d_a_w_dot_a_w_a_at[iB * N + iN]);
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_l_w_sqrt = compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w = (dot_a_w_arg - dot_a_w_arg_dot) * d_dot_a_w + dot_a_w_arg * d_dot_a_w_arg_dot +
+                d_a_w_a_w_e + d_a_w_dot_a_w_e + d_a_w_a_w_a + d_a_w_dot_a_w_a;
+            const compute_t d_dot_a_w_arg = a_w * d_dot_a_w + a_w * d_dot_a_w_arg_dot;
+            const compute_t s1 = 1 / l_w;
+            const compute_t s2 = d_dot_a_w_arg * s1;
+            const compute_t d_dot_M_k_w = beta_w * s2;
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t s3 = M_k_w / square(l_w);
+            const compute_t d_dot_l_w = -beta_w * d_dot_a_w_arg * s3;
+            const compute_t d_dot_l_w_sqrt = l_w_sqrt2 * d_dot_l_w;
+            const compute_t d_dot_l_w_pre = compute_t(0.5) * d_dot_l_w_sqrt / l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_dot_a_w_arg_by_dot_beta_w = M_k_w * s2;
+            const compute_t d_dot_a_w_arg_by_beta_w = (dot_M_k_w * s1 - dot_l_w * s3) * d_dot_a_w_arg;
+            d_a_w_at[iB * N + iN] = storage_t(d_a_w);
+            d_dot_a_w_arg_at[iB * N + iN] = storage_t(d_dot_a_w_arg);
+            d_dot_M_k_w_at[iB * N + iN] = storage_t(d_dot_M_k_w);
+            d_dot_l_w_at[iB * N + iN] = storage_t(d_dot_l_w);
+            d_dot_l_w_sqrt_at[iB * N + iN] = storage_t(d_dot_l_w_sqrt);
+            d_dot_l_w_pre_at[iB * N + iN] = storage_t(d_dot_l_w_pre);
+            d_a_w_dot_total += a_w * d_a_w;
+            d_dot_l_w_sqrt2_total += d_dot_l_w * l_w_sqrt;
+            d_l_w_sqrt2_dot_l_w_total += d_dot_l_w * dot_l_w_sqrt;
+            d_dot_beta_w_total += d_dot_a_w_arg_by_dot_beta_w;
+            d_beta_w_dot_a_w_arg_total += d_dot_a_w_arg_by_beta_w;
+        }
+        block_sum(d_a_w_dot_total, d_dot_l_w_sqrt2_total, d_l_w_sqrt2_dot_l_w_total, d_dot_beta_w_total,
+            d_beta_w_dot_a_w_arg_total);
+        const compute_t d_a_w_dot = d_a_w_dot_total;
+        const compute_t d_dot_l_w_sqrt2 = d_dot_l_w_sqrt2_total;
+        const compute_t d_l_w_sqrt2_dot_l_w = d_l_w_sqrt2_dot_l_w_total;
+        const compute_t d_dot_beta_w = d_dot_beta_w_total;
+        const compute_t d_beta_w_dot_a_w_arg = d_beta_w_dot_a_w_arg_total;
+
+        const compute_t dot_beta_w = compute_t(dot_beta_w_at[t * B + iB]);
+        const compute_t dot_l_w_sqrt2 = compute_t(dot_l_w_sqrt2_at[t * B + iB]);
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t d_dot_l_w_pre2 = compute_t(0.5) * d_dot_l_w_sqrt2 / l_w_sqrt2;
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t d_dot_beta_w_pre = -expm1(-beta_w) * d_dot_beta_w;
+        if (threadIdx.x == 0) {
+            d_dot_l_w_pre2_at[iB] = storage_t(d_dot_l_w_pre2);
+            d_dot_beta_w_pre_at[t * B + iB] = storage_t(d_dot_beta_w_pre);
+        }
+        compute_t d_l_w_sqrt2_l_w_total = 0;
+        compute_t d_beta_w_a_w_arg_total = 0;
+        for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
+            const compute_t a_w = compute_t(a_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_a_w = compute_t(d_a_w_at[iB * N + iN]);
+            const compute_t l_w = compute_t(l_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_a_w_arg = compute_t(d_dot_a_w_arg_at[iB * N + iN]);
+            const compute_t dot_l_w = compute_t(dot_l_w_at[(t * B + iB) * N + iN]);
+            const compute_t M_k_w = compute_t(M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t dot_M_k_w = compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_w_sqrt = compute_t(d_dot_l_w_sqrt_at[iB * N + iN]);
+            const compute_t dot_l_w_pre = compute_t(dot_l_w_pre_at[(t * B + iB) * N + iN]);
+            const compute_t l_w_sqrt = compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
+            const compute_t d_dot_l_w = compute_t(d_dot_l_w_at[iB * N + iN]);
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
+            const compute_t s4 = 1 / l_w;
+            const compute_t s5 = d_a_w_arg * s4;
+            const compute_t s6 = 1 / square(l_w);
+            const compute_t s7 = beta_w * s6;
+            const compute_t d_M_k_w = beta_w * s5 + (dot_beta_w * s4 - dot_l_w * s7) * d_dot_a_w_arg;
+            // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            const compute_t d_l_w = (2 * beta_w * M_k_w * dot_l_w / pow(l_w, compute_t(3)) - M_k_w * dot_beta_w * s6
+                - dot_M_k_w * s7) * d_dot_a_w_arg - M_k_w * d_a_w_arg * s7;
+            const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w - compute_t(0.5) * dot_l_w_pre * d_dot_l_w_sqrt /
+                square(l_w_sqrt) + dot_l_w_sqrt2 * d_dot_l_w;
+            const compute_t d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
+            // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            const compute_t d_a_w_arg_by_beta_w = M_k_w * s5;
+            d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
+            d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
+            d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
+            d_l_w_sqrt2_l_w_total += d_l_w * l_w_sqrt;
+            d_beta_w_a_w_arg_total += d_a_w_arg_by_beta_w;
+        }
+        block_sum(d_l_w_sqrt2_l_w_total, d_beta_w_a_w_arg_total);
+        const compute_t d_l_w_sqrt2_l_w = d_l_w_sqrt2_l_w_total;
+        const compute_t d_beta_w_a_w_arg = d_beta_w_a_w_arg_total;
+
+        const compute_t dot_l_w_pre2 = compute_t(dot_l_w_pre2_at[t * B + iB]);
+        const compute_t dot_beta_w_pre = compute_t(dot_beta_w_pre_at[t * B + iB]);
+        // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+        const compute_t d_l_w_sqrt2 = d_l_w_sqrt2_dot_l_w - compute_t(0.5) * dot_l_w_pre2 * d_dot_l_w_sqrt2 /
+            square(l_w_sqrt2) + d_l_w_sqrt2_l_w;
+        const compute_t d_l_w_pre2 = compute_t(0.5) * d_l_w_sqrt2 / l_w_sqrt2;
+        // through beta_w = softplus(dot(v_w, h) + b_w)
+        const compute_t s8 = expm1(-beta_w);
+        const compute_t d_beta_w = d_beta_w_dot_a_w_arg - dot_beta_w_pre * d_dot_beta_w * (-s8 - 1) + d_beta_w_a_w_arg;
+        const compute_t d_beta_w_pre = -d_beta_w * s8;
+        if (threadIdx.x == 0) {
+            d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
+            d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
+        }
     }
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum28(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ d_a_w_at,
-    storage_t* __restrict__ d_a_w_dot_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(a_w_at[(t * B + iB) * N + iN])
-                * compute_t(d_a_w_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_a_w_dot_at[iB] = storage_t(total);
-    }
-}
-
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum29(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_w_at, const storage_t* __restrict__ l_w_sqrt_at,
-    storage_t* __restrict__ d_dot_l_w_sqrt2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_l_w_at[iB * N + iN])
-                * compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_l_w_sqrt2_at[iB] = storage_t(total);
-    }
-}
-
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum30(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_w_at, const storage_t* __restrict__ dot_l_w_sqrt_at,
-    storage_t* __restrict__ d_l_w_sqrt2_dot_l_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_l_w_at[iB * N + iN])
-                * compute_t(dot_l_w_sqrt_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_l_w_sqrt2_dot_l_w_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum31(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_arg_by_dot_beta_w_at, storage_t* __restrict__ d_dot_beta_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_a_w_arg_by_dot_beta_w_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_beta_w_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum32(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_a_w_arg_by_beta_w_at,
-    storage_t* __restrict__ d_beta_w_dot_a_w_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_dot_a_w_arg_by_beta_w_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_beta_w_dot_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum33(
+extern "C" __global__ void hvp_backward_step_sum10(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_k_w_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at)
@@ -5976,13 +3274,13 @@ extern "C" __global__ void hvp_backward_step_sum33(
             total += compute_t(d_dot_M_k_w_at[iB * N + iN])
                 * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_k_w_dot_M_k_w_k_w_at[iB * D + iD] = storage_t(total);
     }
 }
 
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum34(
+extern "C" __global__ void hvp_backward_step_sum11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_k_w_at, const storage_t* __restrict__ dot_M_rows_at,
     storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at)
@@ -5996,119 +3294,13 @@ extern "C" __global__ void hvp_backward_step_sum34(
             total += compute_t(d_dot_M_k_w_at[iB * N + iN])
                 * compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_w_dot_M_k_w_M_prev_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step12_point(
-    const compute_t a_w, const compute_t d_a_w, const compute_t d_a_w_dot, const compute_t beta_w,
-    const compute_t l_w, const compute_t d_dot_a_w_arg, const compute_t dot_beta_w, const compute_t dot_l_w,
-    const compute_t M_k_w, const compute_t dot_M_k_w, const compute_t d_dot_l_w_sqrt,
-    const compute_t dot_l_w_pre, const compute_t l_w_sqrt, const compute_t l_w_sqrt2,
-    const compute_t d_dot_l_w, const compute_t dot_l_w_sqrt2, compute_t& d_a_w_arg, compute_t& d_M_k_w,
-    compute_t& d_l_w, compute_t& d_l_w_pre, compute_t& d_a_w_arg_by_beta_w)
-{
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg = a_w * (d_a_w - d_a_w_dot);
-    const compute_t s1 = 1 / l_w;
-    const compute_t s2 = d_a_w_arg * s1;
-    const compute_t s3 = 1 / square(l_w);
-    const compute_t s4 = beta_w * s3;
-    d_M_k_w = beta_w * s2 + d_dot_a_w_arg * (dot_beta_w * s1 - dot_l_w * s4);
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    d_l_w = (2 * beta_w * dot_l_w * M_k_w / pow(l_w, compute_t(3)) - dot_beta_w * M_k_w * s3 - dot_M_k_w * s4) *
-        d_dot_a_w_arg - M_k_w * d_a_w_arg * s4;
-    const compute_t d_l_w_sqrt = l_w_sqrt2 * d_l_w - compute_t(0.5) * d_dot_l_w_sqrt * dot_l_w_pre /
-        square(l_w_sqrt) + d_dot_l_w * dot_l_w_sqrt2;
-    d_l_w_pre = compute_t(0.5) * d_l_w_sqrt / l_w_sqrt;
-    // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-    d_a_w_arg_by_beta_w = M_k_w * s2;
-}
-
-extern "C" __global__ void hvp_backward_step12(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ d_a_w_at,
-    const storage_t* __restrict__ d_a_w_dot_at, const storage_t* __restrict__ beta_w_at,
-    const storage_t* __restrict__ l_w_at, const storage_t* __restrict__ d_dot_a_w_arg_at,
-    const storage_t* __restrict__ dot_beta_w_at, const storage_t* __restrict__ dot_l_w_at,
-    const storage_t* __restrict__ M_k_w_at, const storage_t* __restrict__ dot_M_k_w_at,
-    const storage_t* __restrict__ d_dot_l_w_sqrt_at, const storage_t* __restrict__ dot_l_w_pre_at,
-    const storage_t* __restrict__ l_w_sqrt_at, const storage_t* __restrict__ l_w_sqrt2_at,
-    const storage_t* __restrict__ d_dot_l_w_at, const storage_t* __restrict__ dot_l_w_sqrt2_at,
-    storage_t* __restrict__ d_a_w_arg_at, storage_t* __restrict__ d_M_k_w_at,
-    storage_t* __restrict__ d_l_w_at, storage_t* __restrict__ d_l_w_pre_at,
-    storage_t* __restrict__ d_a_w_arg_by_beta_w_at)
-{
-    const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w;
-        hvp_backward_step12_point(
-            compute_t(a_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_a_w_at[iB * N + iN]),
-            compute_t(d_a_w_dot_at[iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(l_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_a_w_arg_at[iB * N + iN]),
-            compute_t(dot_beta_w_at[t * B + iB]),
-            compute_t(dot_l_w_at[(t * B + iB) * N + iN]),
-            compute_t(M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(dot_M_k_w_at[(t * B + iB) * N + iN]),
-            compute_t(d_dot_l_w_sqrt_at[iB * N + iN]),
-            compute_t(dot_l_w_pre_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(d_dot_l_w_at[iB * N + iN]),
-            compute_t(dot_l_w_sqrt2_at[t * B + iB]),
-            d_a_w_arg, d_M_k_w, d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w);
-        d_a_w_arg_at[(t * B + iB) * N + iN] = storage_t(d_a_w_arg);
-        d_M_k_w_at[iB * N + iN] = storage_t(d_M_k_w);
-        d_l_w_at[iB * N + iN] = storage_t(d_l_w);
-        d_l_w_pre_at[iB * N + iN] = storage_t(d_l_w_pre);
-        d_a_w_arg_by_beta_w_at[iB * N + iN] = storage_t(d_a_w_arg_by_beta_w);
-    }
-}
-
-// through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_backward_step_sum35(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_w_at, const storage_t* __restrict__ l_w_sqrt_at,
-    storage_t* __restrict__ d_l_w_sqrt2_l_w_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_l_w_at[iB * N + iN])
-                * compute_t(l_w_sqrt_at[(t * B + iB) * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_l_w_sqrt2_l_w_at[iB] = storage_t(total);
-    }
-}
-
 // through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum36(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_a_w_arg_by_beta_w_at, storage_t* __restrict__ d_beta_w_a_w_arg_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
-            const int64 iN = k;
-            total += compute_t(d_a_w_arg_by_beta_w_at[iB * N + iN]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_beta_w_a_w_arg_at[iB] = storage_t(total);
-    }
-}
-
-// through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_backward_step_sum37(
+extern "C" __global__ void hvp_backward_step_sum12(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ d_k_w_M_k_w_at)
@@ -6122,79 +3314,50 @@ extern "C" __global__ void hvp_backward_step_sum37(
             total += compute_t(d_M_k_w_at[iB * N + iN])
                 * compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_k_w_M_k_w_at[iB * D + iD] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_step13_point(
-    const compute_t d_dot_l_w_sqrt2, const compute_t dot_l_w_pre2, const compute_t l_w_sqrt2,
-    const compute_t d_l_w_sqrt2_l_w, const compute_t d_l_w_sqrt2_dot_l_w, const compute_t d_dot_beta_w,
-    const compute_t dot_beta_w_pre, const compute_t beta_w, const compute_t d_beta_w_a_w_arg,
-    const compute_t d_beta_w_dot_a_w_arg, compute_t& d_dot_l_w_pre2, compute_t& d_l_w_pre2,
-    compute_t& d_dot_beta_w_pre, compute_t& d_beta_w_pre)
+__device__ inline void hvp_backward_step2_point(
+    const compute_t d_dot_l_r_pre2, const compute_t k_r, const compute_t d_dot_k_r_dot_M_k_r_k_r,
+    const compute_t d_l_r_pre2, const compute_t dot_k_r, const compute_t d_k_r_M_k_r,
+    const compute_t d_k_r_dot_M_k_r_M, const compute_t d_a_a_w_a, const compute_t d_a_dot_a_w_a,
+    const compute_t d_dot_e, const compute_t dot_W_e_h, const compute_t e, const compute_t d_e_a_w_e,
+    const compute_t d_e_dot_a_w_e, const compute_t d_dot_l_w_pre2, const compute_t k_w,
+    const compute_t d_dot_k_w_dot_M_k_w_k_w, const compute_t d_l_w_pre2, const compute_t dot_k_w,
+    const compute_t d_k_w_M_k_w, const compute_t d_k_w_dot_M_k_w_M_prev, compute_t& d_dot_k_r,
+    compute_t& d_k_r, compute_t& d_a, compute_t& d_dot_W_e_h, compute_t& d_W_e_h, compute_t& d_dot_k_w,
+    compute_t& d_k_w)
 {
-    // through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-    const compute_t d_l_w_sqrt2 = d_l_w_sqrt2_l_w - compute_t(0.5) * d_dot_l_w_sqrt2 * dot_l_w_pre2 /
-        square(l_w_sqrt2) + d_l_w_sqrt2_dot_l_w;
-    const compute_t s1 = compute_t(0.5) / l_w_sqrt2;
-    d_dot_l_w_pre2 = d_dot_l_w_sqrt2 * s1;
-    d_l_w_pre2 = d_l_w_sqrt2 * s1;
-    // through beta_w = softplus(dot(v_w, h) + b_w)
-    const compute_t s2 = expm1(-beta_w);
-    const compute_t d_beta_w = d_beta_w_a_w_arg - d_dot_beta_w * dot_beta_w_pre * (-s2 - 1) + d_beta_w_dot_a_w_arg;
-    d_dot_beta_w_pre = -d_dot_beta_w * s2;
-    d_beta_w_pre = -d_beta_w * s2;
-}
-
-extern "C" __global__ void hvp_backward_step13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_w_sqrt2_at, const storage_t* __restrict__ dot_l_w_pre2_at,
-    const storage_t* __restrict__ l_w_sqrt2_at, const storage_t* __restrict__ d_l_w_sqrt2_l_w_at,
-    const storage_t* __restrict__ d_l_w_sqrt2_dot_l_w_at, const storage_t* __restrict__ d_dot_beta_w_at,
-    const storage_t* __restrict__ dot_beta_w_pre_at, const storage_t* __restrict__ beta_w_at,
-    const storage_t* __restrict__ d_beta_w_a_w_arg_at,
-    const storage_t* __restrict__ d_beta_w_dot_a_w_arg_at, storage_t* __restrict__ d_dot_l_w_pre2_at,
-    storage_t* __restrict__ d_l_w_pre2_at, storage_t* __restrict__ d_dot_beta_w_pre_at,
-    storage_t* __restrict__ d_beta_w_pre_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre;
-        hvp_backward_step13_point(
-            compute_t(d_dot_l_w_sqrt2_at[iB]),
-            compute_t(dot_l_w_pre2_at[t * B + iB]),
-            compute_t(l_w_sqrt2_at[t * B + iB]),
-            compute_t(d_l_w_sqrt2_l_w_at[iB]),
-            compute_t(d_l_w_sqrt2_dot_l_w_at[iB]),
-            compute_t(d_dot_beta_w_at[iB]),
-            compute_t(dot_beta_w_pre_at[t * B + iB]),
-            compute_t(beta_w_at[t * B + iB]),
-            compute_t(d_beta_w_a_w_arg_at[iB]),
-            compute_t(d_beta_w_dot_a_w_arg_at[iB]),
-            d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre);
-        d_dot_l_w_pre2_at[iB] = storage_t(d_dot_l_w_pre2);
-        d_l_w_pre2_at[iB] = storage_t(d_l_w_pre2);
-        d_dot_beta_w_pre_at[t * B + iB] = storage_t(d_dot_beta_w_pre);
-        d_beta_w_pre_at[t * B + iB] = storage_t(d_beta_w_pre);
-    }
-}
-
-__device__ inline void hvp_backward_step14_point(
-    const compute_t d_dot_l_w_pre2, const compute_t k_w, const compute_t d_dot_k_w_dot_M_k_w_k_w,
-    const compute_t d_l_w_pre2, const compute_t dot_k_w, const compute_t d_k_w_M_k_w,
-    const compute_t d_k_w_dot_M_k_w_M_prev, compute_t& d_dot_k_w, compute_t& d_k_w)
-{
+    // through k_r = W_r @ h
+    const compute_t s1 = 2 * d_dot_l_r_pre2;
+    d_dot_k_r = k_r * s1 + d_dot_k_r_dot_M_k_r_k_r;
+    d_k_r = 2 * k_r * d_l_r_pre2 + dot_k_r * s1 + d_k_r_M_k_r + d_k_r_dot_M_k_r_M;
+    // through a = W_a @ h
+    d_a = d_a_a_w_a + d_a_dot_a_w_a;
+    // through e = sigmoid(W_e @ h)
+    const compute_t s2 = 1 - e;
+    const compute_t d_e = d_dot_e * (dot_W_e_h * s2 - dot_W_e_h * e) + d_e_a_w_e + d_e_dot_a_w_e;
+    const compute_t s3 = e * s2;
+    d_dot_W_e_h = d_dot_e * s3;
+    d_W_e_h = d_e * s3;
     // through k_w = W_w @ h
-    const compute_t s1 = 2 * d_dot_l_w_pre2;
-    d_dot_k_w = k_w * s1 + d_dot_k_w_dot_M_k_w_k_w;
-    d_k_w = 2 * k_w * d_l_w_pre2 + dot_k_w * s1 + d_k_w_M_k_w + d_k_w_dot_M_k_w_M_prev;
+    const compute_t s4 = 2 * d_dot_l_w_pre2;
+    d_dot_k_w = k_w * s4 + d_dot_k_w_dot_M_k_w_k_w;
+    d_k_w = 2 * k_w * d_l_w_pre2 + dot_k_w * s4 + d_k_w_M_k_w + d_k_w_dot_M_k_w_M_prev;
 }
 
-extern "C" __global__ void hvp_backward_step14(
+extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_w_pre2_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_dot_l_r_pre2_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at, const storage_t* __restrict__ d_l_r_pre2_at,
+    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ d_k_r_M_k_r_at,
+    const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at, const storage_t* __restrict__ d_a_a_w_a_at,
+    const storage_t* __restrict__ d_a_dot_a_w_a_at, const storage_t* __restrict__ d_dot_e_at,
+    const storage_t* __restrict__ dot_W_e_h_at, const storage_t* __restrict__ e_at,
+    const storage_t* __restrict__ d_e_a_w_e_at, const storage_t* __restrict__ d_e_dot_a_w_e_at,
+    const storage_t* __restrict__ d_dot_l_w_pre2_at,
     const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at, const storage_t* __restrict__ d_l_w_pre2_at,
     const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ d_k_w_M_k_w_at,
     const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at, storage_t* __restrict__ d_k_w_to_d_dot_k_r_at)
@@ -6203,8 +3366,22 @@ extern "C" __global__ void hvp_backward_step14(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / D;
         const int64 iD = n % D;
-        compute_t d_dot_k_w, d_k_w;
-        hvp_backward_step14_point(
+        compute_t d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w;
+        hvp_backward_step2_point(
+            compute_t(d_dot_l_r_pre2_at[iB]),
+            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
+            compute_t(d_l_r_pre2_at[iB]),
+            compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
+            compute_t(d_k_r_M_k_r_at[iB * D + iD]),
+            compute_t(d_k_r_dot_M_k_r_M_at[iB * D + iD]),
+            compute_t(d_a_a_w_a_at[iB * D + iD]),
+            compute_t(d_a_dot_a_w_a_at[iB * D + iD]),
+            compute_t(d_dot_e_at[iB * D + iD]),
+            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
+            compute_t(e_at[(t * B + iB) * D + iD]),
+            compute_t(d_e_a_w_e_at[iB * D + iD]),
+            compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
             compute_t(d_dot_l_w_pre2_at[iB]),
             compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
             compute_t(d_dot_k_w_dot_M_k_w_k_w_at[iB * D + iD]),
@@ -6212,13 +3389,18 @@ extern "C" __global__ void hvp_backward_step14(
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
-            d_dot_k_w, d_k_w);
+            d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
         d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + D + iD] = storage_t(d_dot_k_w);
         d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + iD] = storage_t(d_k_w);
     }
 }
 
-__device__ inline void hvp_backward_step15_point(
+__device__ inline void hvp_backward_step3_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
     const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t dot_h_pre, const compute_t h,
@@ -6236,7 +3418,7 @@ __device__ inline void hvp_backward_step15_point(
     d_h_pre = d_h * s1;
 }
 
-extern "C" __global__ void hvp_backward_step15(
+extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_beta_w_pre_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ parts2_at,
@@ -6252,7 +3434,7 @@ extern "C" __global__ void hvp_backward_step15(
         const int64 iB = n / H;
         const int64 iH = n % H;
         compute_t d_dot_h_pre, d_h_pre;
-        hvp_backward_step15_point(
+        hvp_backward_step3_point(
             compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(d_dot_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
@@ -6275,7 +3457,7 @@ extern "C" __global__ void hvp_backward_step15(
     }
 }
 
-__device__ inline void hvp_backward_step16_point(
+__device__ inline void hvp_backward_step4_point(
     const compute_t d_l_w_pre, const compute_t M_prev, const compute_t d_dot_l_w_pre,
     const compute_t dot_M_prev, const compute_t d_M_k_w, const compute_t k_w, const compute_t d_dot_M_k_w,
     const compute_t dot_k_w, const compute_t d_M, const compute_t a_w_e, const compute_t d_dot_M,
@@ -6288,7 +3470,7 @@ __device__ inline void hvp_backward_step16_point(
     d_dot_M_prev = d_dot_l_w_pre * s1 + k_w * d_dot_M_k_w + d_dot_M * s2;
 }
 
-extern "C" __global__ void hvp_backward_step16(
+extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_dot_l_w_pre_at, const storage_t* __restrict__ dot_M_rows_at,
@@ -6304,7 +3486,7 @@ extern "C" __global__ void hvp_backward_step16(
         const int64 iN = n / D % N;
         const int64 iD = n % D;
         compute_t d_M_prev, d_dot_M_prev;
-        hvp_backward_step16_point(
+        hvp_backward_step4_point(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_dot_l_w_pre_at[iB * N + iN]),
@@ -6338,7 +3520,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
                 * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_w_v_w_h_at[iH] = storage_t(total);
     }
 }
@@ -6358,7 +3540,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
                 * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
     }
 }
@@ -6375,7 +3557,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iB = k % B;
             total += compute_t(d_beta_w_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_w_at[0] = storage_t(total);
     }
 }
@@ -6395,7 +3577,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
                 * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_r_v_r_h_at[iH] = storage_t(total);
     }
 }
@@ -6415,7 +3597,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
                 * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);
     }
 }
@@ -6432,7 +3614,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
             const int64 iB = k % B;
             total += compute_t(d_beta_r_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_r_at[0] = storage_t(total);
     }
 }

@@ -252,124 +252,52 @@ def train_passes(size, dtype):
     U_h_r = cp.empty((B, H), dtype)
     h = cp.empty((T, B, H), dtype)
     k_w_to_k_r = cp.empty((T, B, 4 * D), dtype)
-    v_w_h = cp.empty((B,), dtype)
     beta_w = cp.empty((T, B), dtype)
     l_w_sum = cp.empty((B, N), dtype)
     l_w_sqrt = cp.empty((T, B, N), dtype)
-    l_w_sum2 = cp.empty((B,), dtype)
     l_w_sqrt2 = cp.empty((T, B), dtype)
     l_w = cp.empty((T, B, N), dtype)
     M_k_w = cp.empty((T, B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
-    max_a_w_arg = cp.empty((B,), dtype)
     exp_a_w_arg = cp.empty((B, N), dtype)
-    sum_exp_a_w_arg = cp.empty((B,), dtype)
     a_w = cp.empty((T, B, N), dtype)
     e = cp.empty((T, B, D), dtype)
     a_w_e = cp.empty((T, B, N, D), dtype)
-    v_r_h = cp.empty((B,), dtype)
     beta_r = cp.empty((T, B), dtype)
     l_r_sum = cp.empty((B, N), dtype)
     l_r_sqrt = cp.empty((T, B, N), dtype)
-    l_r_sum2 = cp.empty((B,), dtype)
     l_r_sqrt2 = cp.empty((T, B), dtype)
     l_r = cp.empty((T, B, N), dtype)
     M_k_r = cp.empty((T, B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
-    max_a_r_arg = cp.empty((B,), dtype)
     exp_a_r_arg = cp.empty((B, N), dtype)
-    sum_exp_a_r_arg = cp.empty((B,), dtype)
     a_r = cp.empty((T, B, N), dtype)
+    forward_step_rows = kernel(
+        "forward_step_rows", "rows", B, H,
+        W_h_x, U_h_r, b_h, v_w, v_r, b_w, b_r, h, beta_w, beta_r,
+    )
+    forward_step_rows2 = kernel(
+        "forward_step_rows2", "rows", B, D,
+        k_w_to_k_r, l_w_sqrt2, l_r_sqrt2, e,
+    )
+    forward_step_rows3 = kernel(
+        "forward_step_rows3", "rows", B * N, D,
+        M_rows, k_w_to_k_r, l_w_sum, M_k_w,
+    )
+    forward_step_rows4 = kernel(
+        "forward_step_rows4", "rows", B, N,
+        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, l_w, a_w_arg, exp_a_w_arg, a_w,
+    )
+    forward_step_rows5 = kernel(
+        "forward_step_rows5", "rows", B * N, D,
+        a_w, e, k_w_to_k_r, M_rows, a_w_e, l_r_sum, M_k_r,
+    )
+    forward_step_rows6 = kernel(
+        "forward_step_rows6", "rows", B, N,
+        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, l_r, a_r_arg, exp_a_r_arg, a_r,
+    )
     forward_step_sum = kernel(
-        "forward_step_sum", "rows", B * N, D,
-        M_rows, l_w_sum,
-    )
-    forward_step = kernel(
-        "forward_step", "each", B * H, 1,
-        W_h_x, U_h_r, b_h, h,
-    )
-    forward_step_sum2 = kernel(
-        "forward_step_sum2", "rows", B, H,
-        v_w, h, v_w_h,
-    )
-    forward_step_sum3 = kernel(
-        "forward_step_sum3", "rows", B, D,
-        k_w_to_k_r, l_w_sum2,
-    )
-    forward_step_sum4 = kernel(
-        "forward_step_sum4", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_w,
-    )
-    forward_step_sum5 = kernel(
-        "forward_step_sum5", "rows", B, H,
-        v_r, h, v_r_h,
-    )
-    forward_step_sum6 = kernel(
-        "forward_step_sum6", "rows", B, D,
-        k_w_to_k_r, l_r_sum2,
-    )
-    forward_step2 = kernel(
-        "forward_step2", "each", B, 1,
-        v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
-    )
-    forward_step3 = kernel(
-        "forward_step3", "each", B * N, 1,
-        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, l_w, a_w_arg,
-    )
-    forward_step_peak = kernel(
-        "forward_step_peak", "rows", B, N,
-        a_w_arg, max_a_w_arg,
-    )
-    forward_step4 = kernel(
-        "forward_step4", "each", B * N, 1,
-        a_w_arg, max_a_w_arg, exp_a_w_arg,
-    )
-    forward_step_sum7 = kernel(
-        "forward_step_sum7", "rows", B, N,
-        exp_a_w_arg, sum_exp_a_w_arg,
-    )
-    forward_step5 = kernel(
-        "forward_step5", "each", B * N, 1,
-        exp_a_w_arg, sum_exp_a_w_arg, a_w,
-    )
-    forward_step6 = kernel(
-        "forward_step6", "each", B * D, 1,
-        k_w_to_k_r, e,
-    )
-    forward_step7 = kernel(
-        "forward_step7", "each", B * N * D, 1,
-        a_w, e, k_w_to_k_r, M_rows, a_w_e,
-    )
-    forward_step_sum8 = kernel(
-        "forward_step_sum8", "rows", B * N, D,
-        M_rows, l_r_sum,
-    )
-    forward_step_sum9 = kernel(
-        "forward_step_sum9", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_r,
-    )
-    forward_step8 = kernel(
-        "forward_step8", "each", B * N, 1,
-        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, l_r, a_r_arg,
-    )
-    forward_step_peak2 = kernel(
-        "forward_step_peak2", "rows", B, N,
-        a_r_arg, max_a_r_arg,
-    )
-    forward_step9 = kernel(
-        "forward_step9", "each", B * N, 1,
-        a_r_arg, max_a_r_arg, exp_a_r_arg,
-    )
-    forward_step_sum10 = kernel(
-        "forward_step_sum10", "rows", B, N,
-        exp_a_r_arg, sum_exp_a_r_arg,
-    )
-    forward_step10 = kernel(
-        "forward_step10", "each", B * N, 1,
-        exp_a_r_arg, sum_exp_a_r_arg, a_r,
-    )
-    forward_step_sum11 = kernel(
-        "forward_step_sum11", "rows", B * D, N,
+        "forward_step_sum", "rows", B * D, N,
         a_r, M_rows, r_rows,
     )
 
@@ -401,44 +329,16 @@ def train_passes(size, dtype):
         for t in range(T):
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(r_rows[t], U_h_T, U_h_r)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            forward_step_sum(t)
-            forward_step(t)
+            forward_step_rows(t)
             # k_w, W_e_h, a, k_r side by side
             product(h[t], W_w_to_W_r, k_w_to_k_r[t])
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            forward_step_sum2(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            forward_step_sum3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            forward_step_sum4(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            forward_step_sum5(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            forward_step_sum6(t)
-            forward_step2(t)
-            forward_step3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            forward_step_peak(t)
-            forward_step4(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            forward_step_sum7(t)
-            forward_step5(t)
-            forward_step6(t)
-            forward_step7(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            forward_step_sum8(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            forward_step_sum9(t)
-            forward_step8(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            forward_step_peak2(t)
-            forward_step9(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            forward_step_sum10(t)
-            forward_step10(t)
+            forward_step_rows2(t)
+            forward_step_rows3(t)
+            forward_step_rows4(t)
+            forward_step_rows5(t)
+            forward_step_rows6(t)
             # r = a_r @ M
-            forward_step_sum11(t)
+            forward_step_sum(t)
 
     def after():
         pass
@@ -454,15 +354,10 @@ def train_passes(size, dtype):
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
     d_r = cp.empty((B, D), dtype)
     d_a_r = cp.empty((B, N), dtype)
-    d_a_r_dot = cp.empty((B,), dtype)
     d_a_r_arg = cp.empty((T, B, N), dtype)
     d_M_k_r = cp.empty((B, N), dtype)
-    d_l_r = cp.empty((B, N), dtype)
-    d_l_r_sqrt2 = cp.empty((B,), dtype)
     d_l_r_pre2 = cp.empty((B,), dtype)
     d_l_r_pre = cp.empty((B, N), dtype)
-    d_a_r_arg_by_beta_r = cp.empty((B, N), dtype)
-    d_beta_r = cp.empty((B,), dtype)
     d_beta_r_pre = cp.empty((T, B), dtype)
     d_k_r_M_k_r = cp.empty((B, D), dtype)
     d_k_w_to_d_k_r = cp.empty((T, B, 3 * D), dtype)
@@ -473,15 +368,10 @@ def train_passes(size, dtype):
     d_a_w_a_w_e = cp.empty((B, N), dtype)
     d_a_w_a_w_a = cp.empty((B, N), dtype)
     d_a_w = cp.empty((B, N), dtype)
-    d_a_w_dot = cp.empty((B,), dtype)
     d_a_w_arg = cp.empty((T, B, N), dtype)
     d_M_k_w = cp.empty((B, N), dtype)
-    d_l_w = cp.empty((B, N), dtype)
-    d_l_w_sqrt2 = cp.empty((B,), dtype)
     d_l_w_pre2 = cp.empty((B,), dtype)
     d_l_w_pre = cp.empty((B, N), dtype)
-    d_a_w_arg_by_beta_w = cp.empty((B, N), dtype)
-    d_beta_w = cp.empty((B,), dtype)
     d_beta_w_pre = cp.empty((T, B), dtype)
     d_k_w_M_k_w = cp.empty((B, D), dtype)
     d_h_k_w = cp.empty((B, H), dtype)
@@ -507,98 +397,47 @@ def train_passes(size, dtype):
         "backward_step_sum", "rows", B * N, D,
         d_r, M_rows, d_a_r,
     )
-    backward_step_sum2 = kernel(
-        "backward_step_sum2", "rows", B, N,
-        a_r, d_a_r, d_a_r_dot,
+    backward_step_rows = kernel(
+        "backward_step_rows", "rows", B, N,
+        a_r, d_a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r_pre, d_l_r_pre2,
+        d_beta_r_pre,
     )
-    backward_step2 = kernel(
-        "backward_step2", "each", B * N, 1,
-        a_r, d_a_r, d_a_r_dot, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, d_a_r_arg, d_M_k_r, d_l_r,
-        d_l_r_pre, d_a_r_arg_by_beta_r,
+    backward_step_sum2 = kernel(
+        "backward_step_sum2", "rows", B * D, N,
+        d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    backward_step_rows2 = kernel(
+        "backward_step_rows2", "rows", B * N, D,
+        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, e, d_M, d_a_w_e, d_a_w_a_w_e,
+        d_a_w_a_w_a,
     )
     backward_step_sum3 = kernel(
-        "backward_step_sum3", "rows", B, N,
-        d_l_r, l_r_sqrt, d_l_r_sqrt2,
+        "backward_step_sum3", "rows", B * D, N,
+        d_M, a_w, d_a,
     )
     backward_step_sum4 = kernel(
-        "backward_step_sum4", "rows", B, N,
-        d_a_r_arg_by_beta_r, d_beta_r,
+        "backward_step_sum4", "rows", B * D, N,
+        d_a_w_e, a_w, d_e,
+    )
+    backward_step_rows3 = kernel(
+        "backward_step_rows3", "rows", B, N,
+        d_a_w_a_w_e, d_a_w_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w, d_a_w_arg, d_M_k_w,
+        d_l_w_pre, d_l_w_pre2, d_beta_w_pre,
     )
     backward_step_sum5 = kernel(
         "backward_step_sum5", "rows", B * D, N,
-        d_M_k_r, M_rows, d_k_r_M_k_r,
-    )
-    backward_step3 = kernel(
-        "backward_step3", "each", B, 1,
-        d_l_r_sqrt2, l_r_sqrt2, d_beta_r, beta_r, d_l_r_pre2, d_beta_r_pre,
-    )
-    backward_step4 = kernel(
-        "backward_step4", "each", B * D, 1,
-        d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_k_w_to_d_k_r,
-    )
-    backward_step5 = kernel(
-        "backward_step5", "each", B * N * D, 1,
-        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, d_M, d_a_w_e,
-    )
-    backward_step_sum6 = kernel(
-        "backward_step_sum6", "rows", B * D, N,
-        d_M, a_w, d_a,
-    )
-    backward_step_sum7 = kernel(
-        "backward_step_sum7", "rows", B * D, N,
-        d_a_w_e, a_w, d_e,
-    )
-    backward_step_sum8 = kernel(
-        "backward_step_sum8", "rows", B * N, D,
-        d_a_w_e, e, d_a_w_a_w_e,
-    )
-    backward_step_sum9 = kernel(
-        "backward_step_sum9", "rows", B * N, D,
-        d_M, k_w_to_k_r, d_a_w_a_w_a,
-    )
-    backward_step6 = kernel(
-        "backward_step6", "each", B * D, 1,
-        d_e, e, d_k_w_to_d_k_r,
-    )
-    backward_step7 = kernel(
-        "backward_step7", "each", B * N, 1,
-        d_a_w_a_w_e, d_a_w_a_w_a, d_a_w,
-    )
-    backward_step_sum10 = kernel(
-        "backward_step_sum10", "rows", B, N,
-        a_w, d_a_w, d_a_w_dot,
-    )
-    backward_step8 = kernel(
-        "backward_step8", "each", B * N, 1,
-        a_w, d_a_w, d_a_w_dot, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, d_a_w_arg, d_M_k_w, d_l_w,
-        d_l_w_pre, d_a_w_arg_by_beta_w,
-    )
-    backward_step_sum11 = kernel(
-        "backward_step_sum11", "rows", B, N,
-        d_l_w, l_w_sqrt, d_l_w_sqrt2,
-    )
-    backward_step_sum12 = kernel(
-        "backward_step_sum12", "rows", B, N,
-        d_a_w_arg_by_beta_w, d_beta_w,
-    )
-    backward_step_sum13 = kernel(
-        "backward_step_sum13", "rows", B * D, N,
         d_M_k_w, M_rows, d_k_w_M_k_w,
     )
-    backward_step9 = kernel(
-        "backward_step9", "each", B, 1,
-        d_l_w_sqrt2, l_w_sqrt2, d_beta_w, beta_w, d_l_w_pre2, d_beta_w_pre,
+    backward_step2 = kernel(
+        "backward_step2", "each", B * D, 1,
+        d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_e, e, d_l_w_pre2, d_k_w_M_k_w, d_k_w_to_d_k_r,
     )
-    backward_step10 = kernel(
-        "backward_step10", "each", B * D, 1,
-        d_l_w_pre2, k_w_to_k_r, d_k_w_M_k_w, d_k_w_to_d_k_r,
-    )
-    backward_step11 = kernel(
-        "backward_step11", "each", B * H, 1,
+    backward_step3 = kernel(
+        "backward_step3", "each", B * H, 1,
         d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
     )
-    backward_step12 = kernel(
-        "backward_step12", "each", B * N * D, 1,
+    backward_step4 = kernel(
+        "backward_step4", "each", B * N * D, 1,
         d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
     )
     backward_after_sum = kernel(
@@ -640,47 +479,26 @@ def train_passes(size, dtype):
             backward_step(t)
             # through r = a_r @ M
             backward_step_sum(t)
+            backward_step_rows(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             backward_step_sum2(t)
-            backward_step2(t)
-            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            backward_step_rows2(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             backward_step_sum3(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             backward_step_sum4(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            backward_step_sum5(t)
-            backward_step3(t)
-            backward_step4(t)
-            backward_step5(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            backward_step_sum6(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            backward_step_sum7(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            backward_step_sum8(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            backward_step_sum9(t)
             # through a = W_a @ h
             product(d_a[t], W_a, d_h_a)
-            backward_step6(t)
-            backward_step7(t)
+            backward_step_rows3(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            backward_step_sum10(t)
-            backward_step8(t)
-            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            backward_step_sum11(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            backward_step_sum12(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            backward_step_sum13(t)
-            backward_step9(t)
-            backward_step10(t)
+            backward_step_sum5(t)
+            backward_step2(t)
             # d_k_w, d_W_e_h, d_k_r side by side
             product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
-            backward_step11(t)
+            backward_step3(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
-            backward_step12(t)
+            backward_step4(t)
 
     def after():
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
@@ -757,119 +575,47 @@ def infer_passes(size, dtype):
     U_h_r = cp.empty((B, H), dtype)
     h = cp.empty((B, H), dtype)
     k_w_to_k_r = cp.empty((B, 4 * D), dtype)
-    v_w_h = cp.empty((B,), dtype)
     beta_w = cp.empty((B,), dtype)
     l_w_sum = cp.empty((B, N), dtype)
-    l_w_sum2 = cp.empty((B,), dtype)
     l_w_sqrt2 = cp.empty((B,), dtype)
     M_k_w = cp.empty((B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
-    max_a_w_arg = cp.empty((B,), dtype)
     exp_a_w_arg = cp.empty((B, N), dtype)
-    sum_exp_a_w_arg = cp.empty((B,), dtype)
     a_w = cp.empty((B, N), dtype)
     e = cp.empty((B, D), dtype)
-    v_r_h = cp.empty((B,), dtype)
     beta_r = cp.empty((B,), dtype)
     l_r_sum = cp.empty((B, N), dtype)
-    l_r_sum2 = cp.empty((B,), dtype)
     l_r_sqrt2 = cp.empty((B,), dtype)
     M_k_r = cp.empty((B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
-    max_a_r_arg = cp.empty((B,), dtype)
     exp_a_r_arg = cp.empty((B, N), dtype)
-    sum_exp_a_r_arg = cp.empty((B,), dtype)
     a_r = cp.empty((B, N), dtype)
+    infer_step_rows = kernel(
+        "infer_step_rows", "rows", B, H,
+        W_h_x, U_h_r, b_h, v_w, v_r, b_w, b_r, h, beta_w, beta_r,
+    )
+    infer_step_rows2 = kernel(
+        "infer_step_rows2", "rows", B, D,
+        k_w_to_k_r, l_w_sqrt2, l_r_sqrt2, e,
+    )
+    infer_step_rows3 = kernel(
+        "infer_step_rows3", "rows", B * N, D,
+        M_rows, k_w_to_k_r, l_w_sum, M_k_w,
+    )
+    infer_step_rows4 = kernel(
+        "infer_step_rows4", "rows", B, N,
+        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg, exp_a_w_arg, a_w,
+    )
+    infer_step_rows5 = kernel(
+        "infer_step_rows5", "rows", B * N, D,
+        a_w, e, k_w_to_k_r, M_rows, l_r_sum, M_k_r,
+    )
+    infer_step_rows6 = kernel(
+        "infer_step_rows6", "rows", B, N,
+        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg, exp_a_r_arg, a_r,
+    )
     infer_step_sum = kernel(
-        "infer_step_sum", "rows", B * N, D,
-        M_rows, l_w_sum,
-    )
-    infer_step = kernel(
-        "infer_step", "each", B * H, 1,
-        W_h_x, U_h_r, b_h, h,
-    )
-    infer_step_sum2 = kernel(
-        "infer_step_sum2", "rows", B, H,
-        v_w, h, v_w_h,
-    )
-    infer_step_sum3 = kernel(
-        "infer_step_sum3", "rows", B, D,
-        k_w_to_k_r, l_w_sum2,
-    )
-    infer_step_sum4 = kernel(
-        "infer_step_sum4", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_w,
-    )
-    infer_step_sum5 = kernel(
-        "infer_step_sum5", "rows", B, H,
-        v_r, h, v_r_h,
-    )
-    infer_step_sum6 = kernel(
-        "infer_step_sum6", "rows", B, D,
-        k_w_to_k_r, l_r_sum2,
-    )
-    infer_step2 = kernel(
-        "infer_step2", "each", B, 1,
-        v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
-    )
-    infer_step3 = kernel(
-        "infer_step3", "each", B * N, 1,
-        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg,
-    )
-    infer_step_peak = kernel(
-        "infer_step_peak", "rows", B, N,
-        a_w_arg, max_a_w_arg,
-    )
-    infer_step4 = kernel(
-        "infer_step4", "each", B * N, 1,
-        a_w_arg, max_a_w_arg, exp_a_w_arg,
-    )
-    infer_step_sum7 = kernel(
-        "infer_step_sum7", "rows", B, N,
-        exp_a_w_arg, sum_exp_a_w_arg,
-    )
-    infer_step5 = kernel(
-        "infer_step5", "each", B * N, 1,
-        exp_a_w_arg, sum_exp_a_w_arg, a_w,
-    )
-    infer_step6 = kernel(
-        "infer_step6", "each", B * D, 1,
-        k_w_to_k_r, e,
-    )
-    infer_step7 = kernel(
-        "infer_step7", "each", B * N * D, 1,
-        a_w, e, k_w_to_k_r, M_rows,
-    )
-    infer_step_sum8 = kernel(
-        "infer_step_sum8", "rows", B * N, D,
-        M_rows, l_r_sum,
-    )
-    infer_step_sum9 = kernel(
-        "infer_step_sum9", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_r,
-    )
-    infer_step8 = kernel(
-        "infer_step8", "each", B * N, 1,
-        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg,
-    )
-    infer_step_peak2 = kernel(
-        "infer_step_peak2", "rows", B, N,
-        a_r_arg, max_a_r_arg,
-    )
-    infer_step9 = kernel(
-        "infer_step9", "each", B * N, 1,
-        a_r_arg, max_a_r_arg, exp_a_r_arg,
-    )
-    infer_step_sum10 = kernel(
-        "infer_step_sum10", "rows", B, N,
-        exp_a_r_arg, sum_exp_a_r_arg,
-    )
-    infer_step10 = kernel(
-        "infer_step10", "each", B * N, 1,
-        exp_a_r_arg, sum_exp_a_r_arg, a_r,
-    )
-    infer_step_sum11 = kernel(
-        "infer_step_sum11", "rows", B * D, N,
+        "infer_step_sum", "rows", B * D, N,
         a_r, M_rows, r_rows,
     )
 
@@ -901,44 +647,16 @@ def infer_passes(size, dtype):
         for t in range(T):
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(r_rows[t], U_h_T, U_h_r)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            infer_step_sum(t)
-            infer_step(t)
+            infer_step_rows(t)
             # k_w, W_e_h, a, k_r side by side
             product(h, W_w_to_W_r, k_w_to_k_r)
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            infer_step_sum2(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            infer_step_sum3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            infer_step_sum4(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            infer_step_sum5(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            infer_step_sum6(t)
-            infer_step2(t)
-            infer_step3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            infer_step_peak(t)
-            infer_step4(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            infer_step_sum7(t)
-            infer_step5(t)
-            infer_step6(t)
-            infer_step7(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            infer_step_sum8(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            infer_step_sum9(t)
-            infer_step8(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            infer_step_peak2(t)
-            infer_step9(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            infer_step_sum10(t)
-            infer_step10(t)
+            infer_step_rows2(t)
+            infer_step_rows3(t)
+            infer_step_rows4(t)
+            infer_step_rows5(t)
+            infer_step_rows6(t)
             # r = a_r @ M
-            infer_step_sum11(t)
+            infer_step_sum(t)
 
     def after():
         pass
@@ -975,122 +693,50 @@ def step_passes(size, dtype):
     U_h_r = cp.empty((B, H), dtype)
     h = cp.empty((B, H), dtype)
     k_w = cp.empty((B, D), dtype)
-    v_w_h = cp.empty((B,), dtype)
     beta_w = cp.empty((B,), dtype)
     l_w_sum = cp.empty((B, N), dtype)
-    l_w_sum2 = cp.empty((B,), dtype)
     l_w_sqrt2 = cp.empty((B,), dtype)
     M_k_w = cp.empty((B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
-    max_a_w_arg = cp.empty((B,), dtype)
     exp_a_w_arg = cp.empty((B, N), dtype)
-    sum_exp_a_w_arg = cp.empty((B,), dtype)
     a_w = cp.empty((B, N), dtype)
     W_e_h = cp.empty((B, D), dtype)
     e = cp.empty((B, D), dtype)
     a = cp.empty((B, D), dtype)
     k_r = cp.empty((B, D), dtype)
-    v_r_h = cp.empty((B,), dtype)
     beta_r = cp.empty((B,), dtype)
     l_r_sum = cp.empty((B, N), dtype)
-    l_r_sum2 = cp.empty((B,), dtype)
     l_r_sqrt2 = cp.empty((B,), dtype)
     M_k_r = cp.empty((B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
-    max_a_r_arg = cp.empty((B,), dtype)
     exp_a_r_arg = cp.empty((B, N), dtype)
-    sum_exp_a_r_arg = cp.empty((B,), dtype)
     a_r = cp.empty((B, N), dtype)
+    step_step_rows = kernel(
+        "step_step_rows", "rows", B, H,
+        W_h_x, U_h_r, b_h, v_w, v_r, b_w, b_r, h, beta_w, beta_r,
+    )
+    step_step_rows2 = kernel(
+        "step_step_rows2", "rows", B, D,
+        k_w, k_r, W_e_h, l_w_sqrt2, l_r_sqrt2, e,
+    )
+    step_step_rows3 = kernel(
+        "step_step_rows3", "rows", B * N, D,
+        M_rows, k_w, l_w_sum, M_k_w,
+    )
+    step_step_rows4 = kernel(
+        "step_step_rows4", "rows", B, N,
+        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg, exp_a_w_arg, a_w,
+    )
+    step_step_rows5 = kernel(
+        "step_step_rows5", "rows", B * N, D,
+        a_w, e, a, M_rows, k_r, l_r_sum, M_k_r,
+    )
+    step_step_rows6 = kernel(
+        "step_step_rows6", "rows", B, N,
+        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg, exp_a_r_arg, a_r,
+    )
     step_step_sum = kernel(
-        "step_step_sum", "rows", B * N, D,
-        M_rows, l_w_sum,
-    )
-    step_step = kernel(
-        "step_step", "each", B * H, 1,
-        W_h_x, U_h_r, b_h, h,
-    )
-    step_step_sum2 = kernel(
-        "step_step_sum2", "rows", B, H,
-        v_w, h, v_w_h,
-    )
-    step_step_sum3 = kernel(
-        "step_step_sum3", "rows", B, D,
-        k_w, l_w_sum2,
-    )
-    step_step_sum4 = kernel(
-        "step_step_sum4", "rows", B * N, D,
-        M_rows, k_w, M_k_w,
-    )
-    step_step_sum5 = kernel(
-        "step_step_sum5", "rows", B, H,
-        v_r, h, v_r_h,
-    )
-    step_step_sum6 = kernel(
-        "step_step_sum6", "rows", B, D,
-        k_r, l_r_sum2,
-    )
-    step_step2 = kernel(
-        "step_step2", "each", B, 1,
-        v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
-    )
-    step_step3 = kernel(
-        "step_step3", "each", B * N, 1,
-        l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg,
-    )
-    step_step_peak = kernel(
-        "step_step_peak", "rows", B, N,
-        a_w_arg, max_a_w_arg,
-    )
-    step_step4 = kernel(
-        "step_step4", "each", B * N, 1,
-        a_w_arg, max_a_w_arg, exp_a_w_arg,
-    )
-    step_step_sum7 = kernel(
-        "step_step_sum7", "rows", B, N,
-        exp_a_w_arg, sum_exp_a_w_arg,
-    )
-    step_step5 = kernel(
-        "step_step5", "each", B * N, 1,
-        exp_a_w_arg, sum_exp_a_w_arg, a_w,
-    )
-    step_step6 = kernel(
-        "step_step6", "each", B * D, 1,
-        W_e_h, e,
-    )
-    step_step7 = kernel(
-        "step_step7", "each", B * N * D, 1,
-        a_w, e, a, M_rows,
-    )
-    step_step_sum8 = kernel(
-        "step_step_sum8", "rows", B * N, D,
-        M_rows, l_r_sum,
-    )
-    step_step_sum9 = kernel(
-        "step_step_sum9", "rows", B * N, D,
-        M_rows, k_r, M_k_r,
-    )
-    step_step8 = kernel(
-        "step_step8", "each", B * N, 1,
-        l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg,
-    )
-    step_step_peak2 = kernel(
-        "step_step_peak2", "rows", B, N,
-        a_r_arg, max_a_r_arg,
-    )
-    step_step9 = kernel(
-        "step_step9", "each", B * N, 1,
-        a_r_arg, max_a_r_arg, exp_a_r_arg,
-    )
-    step_step_sum10 = kernel(
-        "step_step_sum10", "rows", B, N,
-        exp_a_r_arg, sum_exp_a_r_arg,
-    )
-    step_step10 = kernel(
-        "step_step10", "each", B * N, 1,
-        exp_a_r_arg, sum_exp_a_r_arg, a_r,
-    )
-    step_step_sum11 = kernel(
-        "step_step_sum11", "rows", B * D, N,
+        "step_step_sum", "rows", B * D, N,
         a_r, M_rows, r_rows,
     )
 
@@ -1120,50 +766,22 @@ def step_passes(size, dtype):
         for t in range(T):
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(r_rows[t], U_h.T, U_h_r)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            step_step_sum(t)
-            step_step(t)
+            step_step_rows(t)
             # k_w = W_w @ h
             product(h, W_w.T, k_w)
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            step_step_sum2(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            step_step_sum3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            step_step_sum4(t)
             # e = sigmoid(W_e @ h)
             product(h, W_e.T, W_e_h)
             # a = W_a @ h
             product(h, W_a.T, a)
             # k_r = W_r @ h
             product(h, W_r.T, k_r)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            step_step_sum5(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            step_step_sum6(t)
-            step_step2(t)
-            step_step3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            step_step_peak(t)
-            step_step4(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            step_step_sum7(t)
-            step_step5(t)
-            step_step6(t)
-            step_step7(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            step_step_sum8(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            step_step_sum9(t)
-            step_step8(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            step_step_peak2(t)
-            step_step9(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            step_step_sum10(t)
-            step_step10(t)
+            step_step_rows2(t)
+            step_step_rows3(t)
+            step_step_rows4(t)
+            step_step_rows5(t)
+            step_step_rows6(t)
             # r = a_r @ M
-            step_step_sum11(t)
+            step_step_sum(t)
 
     def after():
         pass
@@ -1231,17 +849,11 @@ def jvp_passes(size, dtype):
     h_to_dot_h = cp.empty((B, 2 * H), dtype)
     k_w_to_dot_k_r_W_r = cp.empty((B, 8 * D), dtype)
     dot_k_w = cp.empty((B, D), dtype)
-    v_w_h = cp.empty((B,), dtype)
-    dot_v_w_h_v_w = cp.empty((B,), dtype)
-    dot_v_w_h_h = cp.empty((B,), dtype)
     beta_w = cp.empty((B,), dtype)
     dot_beta_w = cp.empty((B,), dtype)
     l_w_sum = cp.empty((B, N), dtype)
     dot_l_w_sum_M_prev = cp.empty((B, N), dtype)
     dot_l_w_sum_M_prev2 = cp.empty((B, N), dtype)
-    l_w_sum2 = cp.empty((B,), dtype)
-    dot_l_w_sum2_k_w = cp.empty((B,), dtype)
-    dot_l_w_sum2_k_w2 = cp.empty((B,), dtype)
     l_w_sqrt2 = cp.empty((B,), dtype)
     dot_l_w_sqrt2 = cp.empty((B,), dtype)
     M_k_w = cp.empty((B, N), dtype)
@@ -1249,28 +861,19 @@ def jvp_passes(size, dtype):
     dot_M_k_w_k_w = cp.empty((B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
     dot_a_w_arg = cp.empty((B, N), dtype)
-    max_a_w_arg = cp.empty((B,), dtype)
     exp_a_w_arg = cp.empty((B, N), dtype)
-    sum_exp_a_w_arg = cp.empty((B,), dtype)
     a_w = cp.empty((B, N), dtype)
-    dot_a_w_arg_dot = cp.empty((B,), dtype)
     dot_a_w = cp.empty((B, N), dtype)
     dot_W_e_h = cp.empty((B, D), dtype)
     e = cp.empty((B, D), dtype)
     dot_e = cp.empty((B, D), dtype)
     dot_a = cp.empty((B, D), dtype)
     dot_k_r = cp.empty((B, D), dtype)
-    v_r_h = cp.empty((B,), dtype)
-    dot_v_r_h_v_r = cp.empty((B,), dtype)
-    dot_v_r_h_h = cp.empty((B,), dtype)
     beta_r = cp.empty((B,), dtype)
     dot_beta_r = cp.empty((B,), dtype)
     l_r_sum = cp.empty((B, N), dtype)
     dot_l_r_sum_M = cp.empty((B, N), dtype)
     dot_l_r_sum_M2 = cp.empty((B, N), dtype)
-    l_r_sum2 = cp.empty((B,), dtype)
-    dot_l_r_sum2_k_r = cp.empty((B,), dtype)
-    dot_l_r_sum2_k_r2 = cp.empty((B,), dtype)
     l_r_sqrt2 = cp.empty((B,), dtype)
     dot_l_r_sqrt2 = cp.empty((B,), dtype)
     M_k_r = cp.empty((B, N), dtype)
@@ -1278,11 +881,8 @@ def jvp_passes(size, dtype):
     dot_M_k_r_k_r = cp.empty((B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
     dot_a_r_arg = cp.empty((B, N), dtype)
-    max_a_r_arg = cp.empty((B,), dtype)
     exp_a_r_arg = cp.empty((B, N), dtype)
-    sum_exp_a_r_arg = cp.empty((B,), dtype)
     a_r = cp.empty((B, N), dtype)
-    dot_a_r_arg_dot = cp.empty((B,), dtype)
     dot_a_r = cp.empty((B, N), dtype)
     dot_r_a_r = cp.empty((B, D), dtype)
     dot_r_M = cp.empty((B, D), dtype)
@@ -1290,193 +890,52 @@ def jvp_passes(size, dtype):
         "jvp_before", "each", T * B * H, 1,
         W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
     )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", "rows", B * N, D,
-        M_rows, l_w_sum,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", "rows", B, H,
+        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h, v_w,
+        dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, h_to_dot_h, beta_w, dot_beta_w, beta_r,
+        dot_beta_r,
     )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", "rows", B * N, D,
-        dot_M_rows, M_rows, dot_l_w_sum_M_prev,
+    jvp_step_rows2 = kernel(
+        "jvp_step_rows2", "rows", B, D,
+        k_w_to_dot_k_r_W_r, dot_k_w, dot_k_r, dot_W_e_h, l_w_sqrt2, dot_l_w_sqrt2, l_r_sqrt2, dot_l_r_sqrt2,
+        e, dot_e,
     )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", "rows", B * N, D,
-        M_rows, dot_M_rows, dot_l_w_sum_M_prev2,
+    jvp_step_rows3 = kernel(
+        "jvp_step_rows3", "rows", B * N, D,
+        M_rows, dot_M_rows, k_w_to_dot_k_r_W_r, dot_k_w, l_w_sum, dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2,
+        M_k_w, dot_M_k_w_M_prev, dot_M_k_w_k_w,
     )
-    jvp_step = kernel(
-        "jvp_step", "each", B * H, 1,
-        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h,
-        h_to_dot_h,
-    )
-    jvp_step_sum4 = kernel(
-        "jvp_step_sum4", "rows", B, H,
-        v_w, h_to_dot_h, v_w_h,
-    )
-    jvp_step_sum5 = kernel(
-        "jvp_step_sum5", "rows", B, H,
-        dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
-    )
-    jvp_step_sum6 = kernel(
-        "jvp_step_sum6", "rows", B, H,
-        v_w, h_to_dot_h, dot_v_w_h_h,
-    )
-    jvp_step_sum7 = kernel(
-        "jvp_step_sum7", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_w_sum2,
-    )
-    jvp_step_sum8 = kernel(
-        "jvp_step_sum8", "rows", B, D,
-        dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
-    )
-    jvp_step_sum9 = kernel(
-        "jvp_step_sum9", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
-    )
-    jvp_step_sum10 = kernel(
-        "jvp_step_sum10", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_w,
-    )
-    jvp_step_sum11 = kernel(
-        "jvp_step_sum11", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
-    )
-    jvp_step_sum12 = kernel(
-        "jvp_step_sum12", "rows", B * N, D,
-        M_rows, dot_k_w, dot_M_k_w_k_w,
-    )
-    jvp_step_sum13 = kernel(
-        "jvp_step_sum13", "rows", B, H,
-        v_r, h_to_dot_h, v_r_h,
-    )
-    jvp_step_sum14 = kernel(
-        "jvp_step_sum14", "rows", B, H,
-        dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
-    )
-    jvp_step_sum15 = kernel(
-        "jvp_step_sum15", "rows", B, H,
-        v_r, h_to_dot_h, dot_v_r_h_h,
-    )
-    jvp_step_sum16 = kernel(
-        "jvp_step_sum16", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_r_sum2,
-    )
-    jvp_step_sum17 = kernel(
-        "jvp_step_sum17", "rows", B, D,
-        dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
-    )
-    jvp_step_sum18 = kernel(
-        "jvp_step_sum18", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
-    )
-    jvp_step2 = kernel(
-        "jvp_step2", "each", B, 1,
-        dot_v_w_h_v_w, dot_v_w_h_h, v_w_h, b_w, dot_b_w, dot_l_w_sum2_k_w, dot_l_w_sum2_k_w2, l_w_sum2,
-        dot_v_r_h_v_r, dot_v_r_h_h, v_r_h, b_r, dot_b_r, dot_l_r_sum2_k_r, dot_l_r_sum2_k_r2, l_r_sum2,
-        beta_w, dot_beta_w, l_w_sqrt2, dot_l_w_sqrt2, beta_r, dot_beta_r, l_r_sqrt2, dot_l_r_sqrt2,
-    )
-    jvp_step3 = kernel(
-        "jvp_step3", "each", B * N, 1,
+    jvp_step_rows4 = kernel(
+        "jvp_step_rows4", "rows", B, N,
         dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2, dot_M_k_w_M_prev,
-        dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, a_w_arg, dot_a_w_arg,
+        dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, a_w_arg, dot_a_w_arg, exp_a_w_arg, a_w,
+        dot_a_w,
     )
-    jvp_step_peak = kernel(
-        "jvp_step_peak", "rows", B, N,
-        a_w_arg, max_a_w_arg,
+    jvp_step_rows5 = kernel(
+        "jvp_step_rows5", "rows", B * N, D,
+        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, dot_k_r, l_r_sum,
+        dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
-    jvp_step4 = kernel(
-        "jvp_step4", "each", B * N, 1,
-        a_w_arg, max_a_w_arg, exp_a_w_arg,
-    )
-    jvp_step_sum19 = kernel(
-        "jvp_step_sum19", "rows", B, N,
-        exp_a_w_arg, sum_exp_a_w_arg,
-    )
-    jvp_step5 = kernel(
-        "jvp_step5", "each", B * N, 1,
-        exp_a_w_arg, sum_exp_a_w_arg, a_w,
-    )
-    jvp_step_sum20 = kernel(
-        "jvp_step_sum20", "rows", B, N,
-        a_w, dot_a_w_arg, dot_a_w_arg_dot,
-    )
-    jvp_step6 = kernel(
-        "jvp_step6", "each", B * N, 1,
-        a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
-    )
-    jvp_step7 = kernel(
-        "jvp_step7", "each", B * D, 1,
-        k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
-    )
-    jvp_step8 = kernel(
-        "jvp_step8", "each", B * N * D, 1,
-        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows,
-    )
-    jvp_step_sum21 = kernel(
-        "jvp_step_sum21", "rows", B * N, D,
-        M_rows, l_r_sum,
-    )
-    jvp_step_sum22 = kernel(
-        "jvp_step_sum22", "rows", B * N, D,
-        dot_M_rows, M_rows, dot_l_r_sum_M,
-    )
-    jvp_step_sum23 = kernel(
-        "jvp_step_sum23", "rows", B * N, D,
-        M_rows, dot_M_rows, dot_l_r_sum_M2,
-    )
-    jvp_step_sum24 = kernel(
-        "jvp_step_sum24", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_r,
-    )
-    jvp_step_sum25 = kernel(
-        "jvp_step_sum25", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
-    )
-    jvp_step_sum26 = kernel(
-        "jvp_step_sum26", "rows", B * N, D,
-        M_rows, dot_k_r, dot_M_k_r_k_r,
-    )
-    jvp_step9 = kernel(
-        "jvp_step9", "each", B * N, 1,
+    jvp_step_rows6 = kernel(
+        "jvp_step_rows6", "rows", B, N,
         dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2, dot_M_k_r_M, dot_M_k_r_k_r,
-        beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, a_r_arg, dot_a_r_arg,
+        beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, a_r_arg, dot_a_r_arg, exp_a_r_arg, a_r, dot_a_r,
     )
-    jvp_step_peak2 = kernel(
-        "jvp_step_peak2", "rows", B, N,
-        a_r_arg, max_a_r_arg,
-    )
-    jvp_step10 = kernel(
-        "jvp_step10", "each", B * N, 1,
-        a_r_arg, max_a_r_arg, exp_a_r_arg,
-    )
-    jvp_step_sum27 = kernel(
-        "jvp_step_sum27", "rows", B, N,
-        exp_a_r_arg, sum_exp_a_r_arg,
-    )
-    jvp_step11 = kernel(
-        "jvp_step11", "each", B * N, 1,
-        exp_a_r_arg, sum_exp_a_r_arg, a_r,
-    )
-    jvp_step_sum28 = kernel(
-        "jvp_step_sum28", "rows", B, N,
-        a_r, dot_a_r_arg, dot_a_r_arg_dot,
-    )
-    jvp_step_sum29 = kernel(
-        "jvp_step_sum29", "rows", B * D, N,
+    jvp_step_sum = kernel(
+        "jvp_step_sum", "rows", B * D, N,
         a_r, M_rows, r_rows,
     )
-    jvp_step_sum30 = kernel(
-        "jvp_step_sum30", "rows", B * D, N,
+    jvp_step_sum2 = kernel(
+        "jvp_step_sum2", "rows", B * D, N,
         a_r, dot_M_rows, dot_r_M,
     )
-    jvp_step12 = kernel(
-        "jvp_step12", "each", B * N, 1,
-        a_r, dot_a_r_arg, dot_a_r_arg_dot, dot_a_r,
-    )
-    jvp_step_sum31 = kernel(
-        "jvp_step_sum31", "rows", B * D, N,
+    jvp_step_sum3 = kernel(
+        "jvp_step_sum3", "rows", B * D, N,
         dot_a_r, M_rows, dot_r_a_r,
     )
-    jvp_step13 = kernel(
-        "jvp_step13", "each", B * D, 1,
+    jvp_step = kernel(
+        "jvp_step", "each", B * D, 1,
         dot_r_a_r, dot_r_M, dot_r_rows,
     )
 
@@ -1538,35 +997,11 @@ def jvp_passes(size, dtype):
             product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            jvp_step_sum(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            jvp_step_sum2(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            jvp_step_sum3(t)
-            jvp_step(t)
+            jvp_step_rows(t)
             # k_w = W_w @ h
             product(h_to_dot_h[:, :H], W_w_T, k_w_to_dot_k_r_W_r[:, :D])
             # h, dot_h side by side
             product(h_to_dot_h, dot_W_w_to_W_w, dot_k_w)
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            jvp_step_sum4(t)
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            jvp_step_sum5(t)
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            jvp_step_sum6(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            jvp_step_sum7(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            jvp_step_sum8(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            jvp_step_sum9(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            jvp_step_sum10(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            jvp_step_sum11(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            jvp_step_sum12(t)
             # e = sigmoid(W_e @ h)
             product(h_to_dot_h[:, :H], W_e_T, k_w_to_dot_k_r_W_r[:, 2 * D:3 * D])
             # h, dot_h side by side
@@ -1579,60 +1014,18 @@ def jvp_passes(size, dtype):
             product(h_to_dot_h[:, :H], W_r_T, k_w_to_dot_k_r_W_r[:, 6 * D:7 * D])
             # h, dot_h side by side
             product(h_to_dot_h, dot_W_r_to_W_r, dot_k_r)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            jvp_step_sum13(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            jvp_step_sum14(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            jvp_step_sum15(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            jvp_step_sum16(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            jvp_step_sum17(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            jvp_step_sum18(t)
-            jvp_step2(t)
-            jvp_step3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            jvp_step_peak(t)
-            jvp_step4(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            jvp_step_sum19(t)
-            jvp_step5(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            jvp_step_sum20(t)
-            jvp_step6(t)
-            jvp_step7(t)
-            jvp_step8(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            jvp_step_sum21(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            jvp_step_sum22(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            jvp_step_sum23(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            jvp_step_sum24(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            jvp_step_sum25(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            jvp_step_sum26(t)
-            jvp_step9(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            jvp_step_peak2(t)
-            jvp_step10(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            jvp_step_sum27(t)
-            jvp_step11(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            jvp_step_sum28(t)
+            jvp_step_rows2(t)
+            jvp_step_rows3(t)
+            jvp_step_rows4(t)
+            jvp_step_rows5(t)
+            jvp_step_rows6(t)
             # r = a_r @ M
-            jvp_step_sum29(t)
+            jvp_step_sum(t)
             # r = a_r @ M
-            jvp_step_sum30(t)
-            jvp_step12(t)
+            jvp_step_sum2(t)
             # r = a_r @ M
-            jvp_step_sum31(t)
-            jvp_step13(t)
+            jvp_step_sum3(t)
+            jvp_step(t)
 
     def after():
         pass
@@ -1702,9 +1095,6 @@ def hvp_passes(size, dtype):
     h_to_dot_h = cp.empty((T, B, 2 * H), dtype)
     k_w_to_dot_k_r_W_r = cp.empty((T, B, 8 * D), dtype)
     dot_k_w = cp.empty((T, B, D), dtype)
-    v_w_h = cp.empty((B,), dtype)
-    dot_v_w_h_v_w = cp.empty((B,), dtype)
-    dot_v_w_h_h = cp.empty((B,), dtype)
     dot_beta_w_pre = cp.empty((T, B), dtype)
     beta_w = cp.empty((T, B), dtype)
     dot_beta_w = cp.empty((T, B), dtype)
@@ -1714,9 +1104,6 @@ def hvp_passes(size, dtype):
     dot_l_w_pre = cp.empty((T, B, N), dtype)
     l_w_sqrt = cp.empty((T, B, N), dtype)
     dot_l_w_sqrt = cp.empty((T, B, N), dtype)
-    l_w_sum2 = cp.empty((B,), dtype)
-    dot_l_w_sum2_k_w = cp.empty((B,), dtype)
-    dot_l_w_sum2_k_w2 = cp.empty((B,), dtype)
     dot_l_w_pre2 = cp.empty((T, B), dtype)
     l_w_sqrt2 = cp.empty((T, B), dtype)
     dot_l_w_sqrt2 = cp.empty((T, B), dtype)
@@ -1728,9 +1115,7 @@ def hvp_passes(size, dtype):
     dot_M_k_w = cp.empty((T, B, N), dtype)
     a_w_arg = cp.empty((B, N), dtype)
     dot_a_w_arg = cp.empty((T, B, N), dtype)
-    max_a_w_arg = cp.empty((B,), dtype)
     exp_a_w_arg = cp.empty((B, N), dtype)
-    sum_exp_a_w_arg = cp.empty((B,), dtype)
     a_w = cp.empty((T, B, N), dtype)
     dot_a_w_arg_dot = cp.empty((T, B), dtype)
     dot_a_w = cp.empty((T, B, N), dtype)
@@ -1741,9 +1126,6 @@ def hvp_passes(size, dtype):
     a_w_e = cp.empty((T, B, N, D), dtype)
     dot_a_w_e = cp.empty((T, B, N, D), dtype)
     dot_k_r = cp.empty((T, B, D), dtype)
-    v_r_h = cp.empty((B,), dtype)
-    dot_v_r_h_v_r = cp.empty((B,), dtype)
-    dot_v_r_h_h = cp.empty((B,), dtype)
     dot_beta_r_pre = cp.empty((T, B), dtype)
     beta_r = cp.empty((T, B), dtype)
     dot_beta_r = cp.empty((T, B), dtype)
@@ -1753,9 +1135,6 @@ def hvp_passes(size, dtype):
     dot_l_r_pre = cp.empty((T, B, N), dtype)
     l_r_sqrt = cp.empty((T, B, N), dtype)
     dot_l_r_sqrt = cp.empty((T, B, N), dtype)
-    l_r_sum2 = cp.empty((B,), dtype)
-    dot_l_r_sum2_k_r = cp.empty((B,), dtype)
-    dot_l_r_sum2_k_r2 = cp.empty((B,), dtype)
     dot_l_r_pre2 = cp.empty((T, B), dtype)
     l_r_sqrt2 = cp.empty((T, B), dtype)
     dot_l_r_sqrt2 = cp.empty((T, B), dtype)
@@ -1767,9 +1146,7 @@ def hvp_passes(size, dtype):
     dot_M_k_r = cp.empty((T, B, N), dtype)
     a_r_arg = cp.empty((B, N), dtype)
     dot_a_r_arg = cp.empty((T, B, N), dtype)
-    max_a_r_arg = cp.empty((B,), dtype)
     exp_a_r_arg = cp.empty((B, N), dtype)
-    sum_exp_a_r_arg = cp.empty((B,), dtype)
     a_r = cp.empty((T, B, N), dtype)
     dot_a_r_arg_dot = cp.empty((T, B), dtype)
     dot_a_r = cp.empty((T, B, N), dtype)
@@ -1779,196 +1156,53 @@ def hvp_passes(size, dtype):
         "hvp_forward_before", "each", T * B * H, 1,
         W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
     )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", "rows", B * N, D,
-        M_rows, l_w_sum,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", "rows", B, H,
+        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h, v_w,
+        dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h_pre, h_to_dot_h, dot_beta_w_pre, beta_w,
+        dot_beta_w, dot_beta_r_pre, beta_r, dot_beta_r,
     )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", "rows", B * N, D,
-        dot_M_rows, M_rows, dot_l_w_sum_M_prev,
+    hvp_forward_step_rows2 = kernel(
+        "hvp_forward_step_rows2", "rows", B, D,
+        k_w_to_dot_k_r_W_r, dot_k_w, dot_k_r, dot_W_e_h, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2,
+        dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2, e, dot_e,
     )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", "rows", B * N, D,
-        M_rows, dot_M_rows, dot_l_w_sum_M_prev2,
+    hvp_forward_step_rows3 = kernel(
+        "hvp_forward_step_rows3", "rows", B * N, D,
+        M_rows, dot_M_rows, k_w_to_dot_k_r_W_r, dot_k_w, l_w_sum, dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2,
+        M_k_w, dot_M_k_w_M_prev, dot_M_k_w_k_w,
     )
-    hvp_forward_step = kernel(
-        "hvp_forward_step", "each", B * H, 1,
-        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h,
-        dot_h_pre, h_to_dot_h,
-    )
-    hvp_forward_step_sum4 = kernel(
-        "hvp_forward_step_sum4", "rows", B, H,
-        v_w, h_to_dot_h, v_w_h,
-    )
-    hvp_forward_step_sum5 = kernel(
-        "hvp_forward_step_sum5", "rows", B, H,
-        dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
-    )
-    hvp_forward_step_sum6 = kernel(
-        "hvp_forward_step_sum6", "rows", B, H,
-        v_w, h_to_dot_h, dot_v_w_h_h,
-    )
-    hvp_forward_step_sum7 = kernel(
-        "hvp_forward_step_sum7", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_w_sum2,
-    )
-    hvp_forward_step_sum8 = kernel(
-        "hvp_forward_step_sum8", "rows", B, D,
-        dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
-    )
-    hvp_forward_step_sum9 = kernel(
-        "hvp_forward_step_sum9", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
-    )
-    hvp_forward_step_sum10 = kernel(
-        "hvp_forward_step_sum10", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_w,
-    )
-    hvp_forward_step_sum11 = kernel(
-        "hvp_forward_step_sum11", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
-    )
-    hvp_forward_step_sum12 = kernel(
-        "hvp_forward_step_sum12", "rows", B * N, D,
-        M_rows, dot_k_w, dot_M_k_w_k_w,
-    )
-    hvp_forward_step_sum13 = kernel(
-        "hvp_forward_step_sum13", "rows", B, H,
-        v_r, h_to_dot_h, v_r_h,
-    )
-    hvp_forward_step_sum14 = kernel(
-        "hvp_forward_step_sum14", "rows", B, H,
-        dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
-    )
-    hvp_forward_step_sum15 = kernel(
-        "hvp_forward_step_sum15", "rows", B, H,
-        v_r, h_to_dot_h, dot_v_r_h_h,
-    )
-    hvp_forward_step_sum16 = kernel(
-        "hvp_forward_step_sum16", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_r_sum2,
-    )
-    hvp_forward_step_sum17 = kernel(
-        "hvp_forward_step_sum17", "rows", B, D,
-        dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
-    )
-    hvp_forward_step_sum18 = kernel(
-        "hvp_forward_step_sum18", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
-    )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", "each", B, 1,
-        dot_v_w_h_v_w, dot_v_w_h_h, v_w_h, b_w, dot_b_w, dot_l_w_sum2_k_w, dot_l_w_sum2_k_w2, l_w_sum2,
-        dot_v_r_h_v_r, dot_v_r_h_h, v_r_h, b_r, dot_b_r, dot_l_r_sum2_k_r, dot_l_r_sum2_k_r2, l_r_sum2,
-        dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre, beta_r,
-        dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
-    )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", "each", B * N, 1,
+    hvp_forward_step_rows4 = kernel(
+        "hvp_forward_step_rows4", "rows", B, N,
         dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2, dot_M_k_w_M_prev,
         dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w,
-        dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg,
+        dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg, exp_a_w_arg, a_w, dot_a_w_arg_dot, dot_a_w,
     )
-    hvp_forward_step_peak = kernel(
-        "hvp_forward_step_peak", "rows", B, N,
-        a_w_arg, max_a_w_arg,
+    hvp_forward_step_rows5 = kernel(
+        "hvp_forward_step_rows5", "rows", B * N, D,
+        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, dot_k_r, a_w_e, dot_a_w_e,
+        l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", "each", B * N, 1,
-        a_w_arg, max_a_w_arg, exp_a_w_arg,
-    )
-    hvp_forward_step_sum19 = kernel(
-        "hvp_forward_step_sum19", "rows", B, N,
-        exp_a_w_arg, sum_exp_a_w_arg,
-    )
-    hvp_forward_step5 = kernel(
-        "hvp_forward_step5", "each", B * N, 1,
-        exp_a_w_arg, sum_exp_a_w_arg, a_w,
-    )
-    hvp_forward_step_sum20 = kernel(
-        "hvp_forward_step_sum20", "rows", B, N,
-        a_w, dot_a_w_arg, dot_a_w_arg_dot,
-    )
-    hvp_forward_step6 = kernel(
-        "hvp_forward_step6", "each", B * N, 1,
-        a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
-    )
-    hvp_forward_step7 = kernel(
-        "hvp_forward_step7", "each", B * D, 1,
-        k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
-    )
-    hvp_forward_step8 = kernel(
-        "hvp_forward_step8", "each", B * N * D, 1,
-        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, a_w_e, dot_a_w_e,
-    )
-    hvp_forward_step_sum21 = kernel(
-        "hvp_forward_step_sum21", "rows", B * N, D,
-        M_rows, l_r_sum,
-    )
-    hvp_forward_step_sum22 = kernel(
-        "hvp_forward_step_sum22", "rows", B * N, D,
-        dot_M_rows, M_rows, dot_l_r_sum_M,
-    )
-    hvp_forward_step_sum23 = kernel(
-        "hvp_forward_step_sum23", "rows", B * N, D,
-        M_rows, dot_M_rows, dot_l_r_sum_M2,
-    )
-    hvp_forward_step_sum24 = kernel(
-        "hvp_forward_step_sum24", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_r,
-    )
-    hvp_forward_step_sum25 = kernel(
-        "hvp_forward_step_sum25", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
-    )
-    hvp_forward_step_sum26 = kernel(
-        "hvp_forward_step_sum26", "rows", B * N, D,
-        M_rows, dot_k_r, dot_M_k_r_k_r,
-    )
-    hvp_forward_step9 = kernel(
-        "hvp_forward_step9", "each", B * N, 1,
+    hvp_forward_step_rows6 = kernel(
+        "hvp_forward_step_rows6", "rows", B, N,
         dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2, dot_M_k_r_M, dot_M_k_r_k_r,
         beta_r, M_k_r, s_r, dot_beta_r, dot_s_r, dot_l_r_pre, l_r_sqrt, dot_l_r_sqrt, l_r, dot_l_r,
-        dot_M_k_r, a_r_arg, dot_a_r_arg,
+        dot_M_k_r, a_r_arg, dot_a_r_arg, exp_a_r_arg, a_r, dot_a_r_arg_dot, dot_a_r,
     )
-    hvp_forward_step_peak2 = kernel(
-        "hvp_forward_step_peak2", "rows", B, N,
-        a_r_arg, max_a_r_arg,
-    )
-    hvp_forward_step10 = kernel(
-        "hvp_forward_step10", "each", B * N, 1,
-        a_r_arg, max_a_r_arg, exp_a_r_arg,
-    )
-    hvp_forward_step_sum27 = kernel(
-        "hvp_forward_step_sum27", "rows", B, N,
-        exp_a_r_arg, sum_exp_a_r_arg,
-    )
-    hvp_forward_step11 = kernel(
-        "hvp_forward_step11", "each", B * N, 1,
-        exp_a_r_arg, sum_exp_a_r_arg, a_r,
-    )
-    hvp_forward_step_sum28 = kernel(
-        "hvp_forward_step_sum28", "rows", B, N,
-        a_r, dot_a_r_arg, dot_a_r_arg_dot,
-    )
-    hvp_forward_step_sum29 = kernel(
-        "hvp_forward_step_sum29", "rows", B * D, N,
+    hvp_forward_step_sum = kernel(
+        "hvp_forward_step_sum", "rows", B * D, N,
         a_r, M_rows, r_rows,
     )
-    hvp_forward_step_sum30 = kernel(
-        "hvp_forward_step_sum30", "rows", B * D, N,
+    hvp_forward_step_sum2 = kernel(
+        "hvp_forward_step_sum2", "rows", B * D, N,
         a_r, dot_M_rows, dot_r_M,
     )
-    hvp_forward_step12 = kernel(
-        "hvp_forward_step12", "each", B * N, 1,
-        a_r, dot_a_r_arg, dot_a_r_arg_dot, dot_a_r,
-    )
-    hvp_forward_step_sum31 = kernel(
-        "hvp_forward_step_sum31", "rows", B * D, N,
+    hvp_forward_step_sum3 = kernel(
+        "hvp_forward_step_sum3", "rows", B * D, N,
         dot_a_r, M_rows, dot_r_a_r,
     )
-    hvp_forward_step13 = kernel(
-        "hvp_forward_step13", "each", B * D, 1,
+    hvp_forward_step = kernel(
+        "hvp_forward_step", "each", B * D, 1,
         dot_r_a_r, dot_r_M, dot_r_rows,
     )
 
@@ -2030,35 +1264,11 @@ def hvp_passes(size, dtype):
             product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_forward_step_sum(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_forward_step_sum2(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_forward_step_sum3(t)
-            hvp_forward_step(t)
+            hvp_forward_step_rows(t)
             # k_w = W_w @ h
             product(h_to_dot_h[t][:, :H], W_w_T, k_w_to_dot_k_r_W_r[t][:, :D])
             # h, dot_h side by side
             product(h_to_dot_h[t], dot_W_w_to_W_w, dot_k_w[t])
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            hvp_forward_step_sum4(t)
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            hvp_forward_step_sum5(t)
-            # beta_w = softplus(dot(v_w, h) + b_w)
-            hvp_forward_step_sum6(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_forward_step_sum7(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_forward_step_sum8(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_forward_step_sum9(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_sum10(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_sum11(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_sum12(t)
             # e = sigmoid(W_e @ h)
             product(h_to_dot_h[t][:, :H], W_e_T, k_w_to_dot_k_r_W_r[t][:, 2 * D:3 * D])
             # h, dot_h side by side
@@ -2071,60 +1281,18 @@ def hvp_passes(size, dtype):
             product(h_to_dot_h[t][:, :H], W_r_T, k_w_to_dot_k_r_W_r[t][:, 6 * D:7 * D])
             # h, dot_h side by side
             product(h_to_dot_h[t], dot_W_r_to_W_r, dot_k_r[t])
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            hvp_forward_step_sum13(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            hvp_forward_step_sum14(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
-            hvp_forward_step_sum15(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            hvp_forward_step_sum16(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            hvp_forward_step_sum17(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            hvp_forward_step_sum18(t)
-            hvp_forward_step2(t)
-            hvp_forward_step3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_peak(t)
-            hvp_forward_step4(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_sum19(t)
-            hvp_forward_step5(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_sum20(t)
-            hvp_forward_step6(t)
-            hvp_forward_step7(t)
-            hvp_forward_step8(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            hvp_forward_step_sum21(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            hvp_forward_step_sum22(t)
-            # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            hvp_forward_step_sum23(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_forward_step_sum24(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_forward_step_sum25(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_forward_step_sum26(t)
-            hvp_forward_step9(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_forward_step_peak2(t)
-            hvp_forward_step10(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_forward_step_sum27(t)
-            hvp_forward_step11(t)
-            # a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_forward_step_sum28(t)
+            hvp_forward_step_rows2(t)
+            hvp_forward_step_rows3(t)
+            hvp_forward_step_rows4(t)
+            hvp_forward_step_rows5(t)
+            hvp_forward_step_rows6(t)
             # r = a_r @ M
-            hvp_forward_step_sum29(t)
+            hvp_forward_step_sum(t)
             # r = a_r @ M
-            hvp_forward_step_sum30(t)
-            hvp_forward_step12(t)
+            hvp_forward_step_sum2(t)
             # r = a_r @ M
-            hvp_forward_step_sum31(t)
-            hvp_forward_step13(t)
+            hvp_forward_step_sum3(t)
+            hvp_forward_step(t)
 
     def after():
         pass
@@ -2144,32 +1312,19 @@ def hvp_passes(size, dtype):
     d_dot_M_prev_rows = cp.empty((2, B, N, D), dtype)
     d_dot_r = cp.empty((B, D), dtype)
     d_dot_a_r = cp.empty((B, N), dtype)
-    d_dot_a_r_arg_dot_dot_a_r = cp.empty((B,), dtype)
-    d_dot_a_r_arg_dot = cp.empty((B,), dtype)
     d_a_r_r = cp.empty((B, N), dtype)
     d_a_r_dot_r_M = cp.empty((B, N), dtype)
     d_a_r = cp.empty((B, N), dtype)
     d_dot_a_r_arg = cp.empty((B, N), dtype)
-    d_a_r_dot = cp.empty((B,), dtype)
     d_a_r_arg = cp.empty((T, B, N), dtype)
     d_dot_M_k_r = cp.empty((B, N), dtype)
     d_M_k_r = cp.empty((B, N), dtype)
     d_dot_l_r = cp.empty((B, N), dtype)
-    d_l_r = cp.empty((B, N), dtype)
-    d_dot_l_r_sqrt2 = cp.empty((B,), dtype)
-    d_l_r_sqrt2_l_r = cp.empty((B,), dtype)
-    d_l_r_sqrt2_dot_l_r = cp.empty((B,), dtype)
     d_dot_l_r_pre2 = cp.empty((B,), dtype)
     d_l_r_pre2 = cp.empty((B,), dtype)
     d_dot_l_r_sqrt = cp.empty((B, N), dtype)
     d_dot_l_r_pre = cp.empty((B, N), dtype)
     d_l_r_pre = cp.empty((B, N), dtype)
-    d_dot_a_r_arg_by_dot_beta_r = cp.empty((B, N), dtype)
-    d_dot_beta_r = cp.empty((B,), dtype)
-    d_a_r_arg_by_beta_r = cp.empty((B, N), dtype)
-    d_beta_r_a_r_arg = cp.empty((B,), dtype)
-    d_dot_a_r_arg_by_beta_r = cp.empty((B, N), dtype)
-    d_beta_r_dot_a_r_arg = cp.empty((B,), dtype)
     d_dot_beta_r_pre = cp.empty((T, B), dtype)
     d_beta_r_pre = cp.empty((T, B), dtype)
     d_dot_k_r_dot_M_k_r_k_r = cp.empty((B, D), dtype)
@@ -2189,34 +1344,21 @@ def hvp_passes(size, dtype):
     d_dot_a_w_dot_a_w_e = cp.empty((B, N), dtype)
     d_dot_a_w_dot_a_w_a = cp.empty((B, N), dtype)
     d_dot_a_w = cp.empty((B, N), dtype)
-    d_dot_a_w_arg_dot_dot_a_w = cp.empty((B,), dtype)
-    d_dot_a_w_arg_dot = cp.empty((B,), dtype)
     d_a_w_a_w_e = cp.empty((B, N), dtype)
     d_a_w_dot_a_w_e = cp.empty((B, N), dtype)
     d_a_w_a_w_a = cp.empty((B, N), dtype)
     d_a_w_dot_a_w_a = cp.empty((B, N), dtype)
     d_a_w = cp.empty((B, N), dtype)
     d_dot_a_w_arg = cp.empty((B, N), dtype)
-    d_a_w_dot = cp.empty((B,), dtype)
     d_a_w_arg = cp.empty((T, B, N), dtype)
     d_dot_M_k_w = cp.empty((B, N), dtype)
     d_M_k_w = cp.empty((B, N), dtype)
     d_dot_l_w = cp.empty((B, N), dtype)
-    d_l_w = cp.empty((B, N), dtype)
-    d_dot_l_w_sqrt2 = cp.empty((B,), dtype)
-    d_l_w_sqrt2_l_w = cp.empty((B,), dtype)
-    d_l_w_sqrt2_dot_l_w = cp.empty((B,), dtype)
     d_dot_l_w_pre2 = cp.empty((B,), dtype)
     d_l_w_pre2 = cp.empty((B,), dtype)
     d_dot_l_w_sqrt = cp.empty((B, N), dtype)
     d_dot_l_w_pre = cp.empty((B, N), dtype)
     d_l_w_pre = cp.empty((B, N), dtype)
-    d_dot_a_w_arg_by_dot_beta_w = cp.empty((B, N), dtype)
-    d_dot_beta_w = cp.empty((B,), dtype)
-    d_a_w_arg_by_beta_w = cp.empty((B, N), dtype)
-    d_beta_w_a_w_arg = cp.empty((B,), dtype)
-    d_dot_a_w_arg_by_beta_w = cp.empty((B, N), dtype)
-    d_beta_w_dot_a_w_arg = cp.empty((B,), dtype)
     d_dot_beta_w_pre = cp.empty((T, B), dtype)
     d_beta_w_pre = cp.empty((T, B), dtype)
     d_dot_k_w_dot_M_k_w_k_w = cp.empty((B, D), dtype)
@@ -2258,234 +1400,98 @@ def hvp_passes(size, dtype):
     d_W_a = cp.empty((D, H), dtype)
     d_W_r = cp.empty((D, H), dtype)
     d_v_r = cp.empty((H,), dtype)
-    hvp_backward_step_sum = kernel(
-        "hvp_backward_step_sum", "rows", B * N, D,
-        d_r_prev_rows, M_rows, d_a_r_r,
-    )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * D, 1,
         dy, d_dot_r_prev_rows, d_dot_r,
     )
+    hvp_backward_step_rows = kernel(
+        "hvp_backward_step_rows", "rows", B * N, D,
+        d_r_prev_rows, M_rows, d_dot_r, dot_M_rows, d_a_r_r, d_dot_a_r, d_a_r_dot_r_M,
+    )
+    hvp_backward_step_rows2 = kernel(
+        "hvp_backward_step_rows2", "rows", B, N,
+        d_dot_a_r, a_r, dot_a_r_arg, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, beta_r, l_r, M_k_r, l_r_sqrt2,
+        l_r_sqrt, dot_M_k_r, dot_l_r, dot_l_r_sqrt, dot_beta_r, dot_l_r_pre, dot_l_r_sqrt2, dot_l_r_pre2,
+        dot_beta_r_pre, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r, d_dot_l_r_sqrt, d_dot_l_r_pre,
+        d_a_r_arg, d_M_k_r, d_l_r_pre, d_dot_l_r_pre2, d_l_r_pre2, d_dot_beta_r_pre, d_beta_r_pre,
+    )
+    hvp_backward_step_sum = kernel(
+        "hvp_backward_step_sum", "rows", B * D, N,
+        d_dot_M_k_r, M_rows, d_dot_k_r_dot_M_k_r_k_r,
+    )
     hvp_backward_step_sum2 = kernel(
-        "hvp_backward_step_sum2", "rows", B * N, D,
-        d_dot_r, M_rows, d_dot_a_r,
+        "hvp_backward_step_sum2", "rows", B * D, N,
+        d_dot_M_k_r, dot_M_rows, d_k_r_dot_M_k_r_M,
     )
     hvp_backward_step_sum3 = kernel(
-        "hvp_backward_step_sum3", "rows", B, N,
-        d_dot_a_r, a_r, d_dot_a_r_arg_dot_dot_a_r,
+        "hvp_backward_step_sum3", "rows", B * D, N,
+        d_M_k_r, M_rows, d_k_r_M_k_r,
+    )
+    hvp_backward_step_rows3 = kernel(
+        "hvp_backward_step_rows3", "rows", B * N, D,
+        d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_w_to_dot_k_r_W_r, d_dot_r, a_r,
+        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, e, dot_e, dot_a,
+        d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e,
+        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", "rows", B * N, D,
-        d_dot_r, dot_M_rows, d_a_r_dot_r_M,
-    )
-    hvp_backward_step2 = kernel(
-        "hvp_backward_step2", "each", B, 1,
-        d_dot_a_r_arg_dot_dot_a_r, d_dot_a_r_arg_dot,
-    )
-    hvp_backward_step3 = kernel(
-        "hvp_backward_step3", "each", B * N, 1,
-        d_dot_a_r_arg_dot, dot_a_r_arg, d_dot_a_r, dot_a_r_arg_dot, d_a_r_r, d_a_r_dot_r_M, a_r, beta_r,
-        l_r, M_k_r, l_r_sqrt2, l_r_sqrt, dot_M_k_r, dot_l_r, d_a_r, d_dot_a_r_arg, d_dot_M_k_r, d_dot_l_r,
-        d_dot_l_r_sqrt, d_dot_l_r_pre, d_dot_a_r_arg_by_dot_beta_r, d_dot_a_r_arg_by_beta_r,
+        "hvp_backward_step_sum4", "rows", B * D, N,
+        d_dot_M, a_w, d_dot_a,
     )
     hvp_backward_step_sum5 = kernel(
-        "hvp_backward_step_sum5", "rows", B, N,
-        a_r, d_a_r, d_a_r_dot,
+        "hvp_backward_step_sum5", "rows", B * D, N,
+        d_M, a_w, d_a_a_w_a,
     )
     hvp_backward_step_sum6 = kernel(
-        "hvp_backward_step_sum6", "rows", B, N,
-        d_dot_l_r, l_r_sqrt, d_dot_l_r_sqrt2,
+        "hvp_backward_step_sum6", "rows", B * D, N,
+        d_dot_M, dot_a_w, d_a_dot_a_w_a,
     )
     hvp_backward_step_sum7 = kernel(
-        "hvp_backward_step_sum7", "rows", B, N,
-        d_dot_l_r, dot_l_r_sqrt, d_l_r_sqrt2_dot_l_r,
+        "hvp_backward_step_sum7", "rows", B * D, N,
+        d_dot_a_w_e, a_w, d_dot_e,
     )
     hvp_backward_step_sum8 = kernel(
-        "hvp_backward_step_sum8", "rows", B, N,
-        d_dot_a_r_arg_by_dot_beta_r, d_dot_beta_r,
+        "hvp_backward_step_sum8", "rows", B * D, N,
+        d_a_w_e, a_w, d_e_a_w_e,
     )
     hvp_backward_step_sum9 = kernel(
-        "hvp_backward_step_sum9", "rows", B, N,
-        d_dot_a_r_arg_by_beta_r, d_beta_r_dot_a_r_arg,
+        "hvp_backward_step_sum9", "rows", B * D, N,
+        d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
+    )
+    hvp_backward_step_rows4 = kernel(
+        "hvp_backward_step_rows4", "rows", B, N,
+        d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, a_w, dot_a_w_arg, dot_a_w_arg_dot, d_a_w_a_w_e,
+        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w,
+        dot_l_w, dot_l_w_sqrt, dot_beta_w, dot_l_w_pre, dot_l_w_sqrt2, dot_l_w_pre2, dot_beta_w_pre,
+        d_dot_a_w, d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre, d_a_w_arg,
+        d_M_k_w, d_l_w_pre, d_dot_l_w_pre2, d_l_w_pre2, d_dot_beta_w_pre, d_beta_w_pre,
     )
     hvp_backward_step_sum10 = kernel(
         "hvp_backward_step_sum10", "rows", B * D, N,
-        d_dot_M_k_r, M_rows, d_dot_k_r_dot_M_k_r_k_r,
+        d_dot_M_k_w, M_rows, d_dot_k_w_dot_M_k_w_k_w,
     )
     hvp_backward_step_sum11 = kernel(
         "hvp_backward_step_sum11", "rows", B * D, N,
-        d_dot_M_k_r, dot_M_rows, d_k_r_dot_M_k_r_M,
-    )
-    hvp_backward_step4 = kernel(
-        "hvp_backward_step4", "each", B * N, 1,
-        a_r, d_a_r, d_a_r_dot, beta_r, l_r, d_dot_a_r_arg, dot_beta_r, dot_l_r, M_k_r, dot_M_k_r,
-        d_dot_l_r_sqrt, dot_l_r_pre, l_r_sqrt, l_r_sqrt2, d_dot_l_r, dot_l_r_sqrt2, d_a_r_arg, d_M_k_r,
-        d_l_r, d_l_r_pre, d_a_r_arg_by_beta_r,
-    )
-    hvp_backward_step_sum12 = kernel(
-        "hvp_backward_step_sum12", "rows", B, N,
-        d_l_r, l_r_sqrt, d_l_r_sqrt2_l_r,
-    )
-    hvp_backward_step_sum13 = kernel(
-        "hvp_backward_step_sum13", "rows", B, N,
-        d_a_r_arg_by_beta_r, d_beta_r_a_r_arg,
-    )
-    hvp_backward_step_sum14 = kernel(
-        "hvp_backward_step_sum14", "rows", B * D, N,
-        d_M_k_r, M_rows, d_k_r_M_k_r,
-    )
-    hvp_backward_step5 = kernel(
-        "hvp_backward_step5", "each", B, 1,
-        d_dot_l_r_sqrt2, dot_l_r_pre2, l_r_sqrt2, d_l_r_sqrt2_l_r, d_l_r_sqrt2_dot_l_r, d_dot_beta_r,
-        dot_beta_r_pre, beta_r, d_beta_r_a_r_arg, d_beta_r_dot_a_r_arg, d_dot_l_r_pre2, d_l_r_pre2,
-        d_dot_beta_r_pre, d_beta_r_pre,
-    )
-    hvp_backward_step6 = kernel(
-        "hvp_backward_step6", "each", B * D, 1,
-        d_dot_l_r_pre2, k_w_to_dot_k_r_W_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r,
-        d_k_r_dot_M_k_r_M, d_k_w_to_d_dot_k_r,
-    )
-    hvp_backward_step7 = kernel(
-        "hvp_backward_step7", "each", B * N * D, 1,
-        d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_w_to_dot_k_r_W_r, d_dot_r, a_r,
-        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, d_dot_M, d_M,
-        d_dot_a_w_e, d_a_w_e,
-    )
-    hvp_backward_step_sum15 = kernel(
-        "hvp_backward_step_sum15", "rows", B * D, N,
-        d_dot_M, a_w, d_dot_a,
-    )
-    hvp_backward_step_sum16 = kernel(
-        "hvp_backward_step_sum16", "rows", B * D, N,
-        d_M, a_w, d_a_a_w_a,
-    )
-    hvp_backward_step_sum17 = kernel(
-        "hvp_backward_step_sum17", "rows", B * D, N,
-        d_dot_M, dot_a_w, d_a_dot_a_w_a,
-    )
-    hvp_backward_step_sum18 = kernel(
-        "hvp_backward_step_sum18", "rows", B * D, N,
-        d_dot_a_w_e, a_w, d_dot_e,
-    )
-    hvp_backward_step_sum19 = kernel(
-        "hvp_backward_step_sum19", "rows", B * D, N,
-        d_a_w_e, a_w, d_e_a_w_e,
-    )
-    hvp_backward_step_sum20 = kernel(
-        "hvp_backward_step_sum20", "rows", B * D, N,
-        d_dot_a_w_e, dot_a_w, d_e_dot_a_w_e,
-    )
-    hvp_backward_step_sum21 = kernel(
-        "hvp_backward_step_sum21", "rows", B * N, D,
-        d_dot_a_w_e, e, d_dot_a_w_dot_a_w_e,
-    )
-    hvp_backward_step_sum22 = kernel(
-        "hvp_backward_step_sum22", "rows", B * N, D,
-        d_dot_M, k_w_to_dot_k_r_W_r, d_dot_a_w_dot_a_w_a,
-    )
-    hvp_backward_step_sum23 = kernel(
-        "hvp_backward_step_sum23", "rows", B * N, D,
-        d_a_w_e, e, d_a_w_a_w_e,
-    )
-    hvp_backward_step_sum24 = kernel(
-        "hvp_backward_step_sum24", "rows", B * N, D,
-        d_dot_a_w_e, dot_e, d_a_w_dot_a_w_e,
-    )
-    hvp_backward_step_sum25 = kernel(
-        "hvp_backward_step_sum25", "rows", B * N, D,
-        d_M, k_w_to_dot_k_r_W_r, d_a_w_a_w_a,
-    )
-    hvp_backward_step_sum26 = kernel(
-        "hvp_backward_step_sum26", "rows", B * N, D,
-        d_dot_M, dot_a, d_a_w_dot_a_w_a,
-    )
-    hvp_backward_step8 = kernel(
-        "hvp_backward_step8", "each", B * D, 1,
-        d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e, d_k_w_to_d_dot_k_r,
-    )
-    hvp_backward_step9 = kernel(
-        "hvp_backward_step9", "each", B * N, 1,
-        d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_dot_a_w,
-    )
-    hvp_backward_step_sum27 = kernel(
-        "hvp_backward_step_sum27", "rows", B, N,
-        d_dot_a_w, a_w, d_dot_a_w_arg_dot_dot_a_w,
-    )
-    hvp_backward_step10 = kernel(
-        "hvp_backward_step10", "each", B, 1,
-        d_dot_a_w_arg_dot_dot_a_w, d_dot_a_w_arg_dot,
-    )
-    hvp_backward_step11 = kernel(
-        "hvp_backward_step11", "each", B * N, 1,
-        d_dot_a_w_arg_dot, dot_a_w_arg, d_dot_a_w, dot_a_w_arg_dot, d_a_w_a_w_e, d_a_w_dot_a_w_e,
-        d_a_w_a_w_a, d_a_w_dot_a_w_a, a_w, beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, dot_M_k_w, dot_l_w,
-        d_a_w, d_dot_a_w_arg, d_dot_M_k_w, d_dot_l_w, d_dot_l_w_sqrt, d_dot_l_w_pre,
-        d_dot_a_w_arg_by_dot_beta_w, d_dot_a_w_arg_by_beta_w,
-    )
-    hvp_backward_step_sum28 = kernel(
-        "hvp_backward_step_sum28", "rows", B, N,
-        a_w, d_a_w, d_a_w_dot,
-    )
-    hvp_backward_step_sum29 = kernel(
-        "hvp_backward_step_sum29", "rows", B, N,
-        d_dot_l_w, l_w_sqrt, d_dot_l_w_sqrt2,
-    )
-    hvp_backward_step_sum30 = kernel(
-        "hvp_backward_step_sum30", "rows", B, N,
-        d_dot_l_w, dot_l_w_sqrt, d_l_w_sqrt2_dot_l_w,
-    )
-    hvp_backward_step_sum31 = kernel(
-        "hvp_backward_step_sum31", "rows", B, N,
-        d_dot_a_w_arg_by_dot_beta_w, d_dot_beta_w,
-    )
-    hvp_backward_step_sum32 = kernel(
-        "hvp_backward_step_sum32", "rows", B, N,
-        d_dot_a_w_arg_by_beta_w, d_beta_w_dot_a_w_arg,
-    )
-    hvp_backward_step_sum33 = kernel(
-        "hvp_backward_step_sum33", "rows", B * D, N,
-        d_dot_M_k_w, M_rows, d_dot_k_w_dot_M_k_w_k_w,
-    )
-    hvp_backward_step_sum34 = kernel(
-        "hvp_backward_step_sum34", "rows", B * D, N,
         d_dot_M_k_w, dot_M_rows, d_k_w_dot_M_k_w_M_prev,
     )
-    hvp_backward_step12 = kernel(
-        "hvp_backward_step12", "each", B * N, 1,
-        a_w, d_a_w, d_a_w_dot, beta_w, l_w, d_dot_a_w_arg, dot_beta_w, dot_l_w, M_k_w, dot_M_k_w,
-        d_dot_l_w_sqrt, dot_l_w_pre, l_w_sqrt, l_w_sqrt2, d_dot_l_w, dot_l_w_sqrt2, d_a_w_arg, d_M_k_w,
-        d_l_w, d_l_w_pre, d_a_w_arg_by_beta_w,
-    )
-    hvp_backward_step_sum35 = kernel(
-        "hvp_backward_step_sum35", "rows", B, N,
-        d_l_w, l_w_sqrt, d_l_w_sqrt2_l_w,
-    )
-    hvp_backward_step_sum36 = kernel(
-        "hvp_backward_step_sum36", "rows", B, N,
-        d_a_w_arg_by_beta_w, d_beta_w_a_w_arg,
-    )
-    hvp_backward_step_sum37 = kernel(
-        "hvp_backward_step_sum37", "rows", B * D, N,
+    hvp_backward_step_sum12 = kernel(
+        "hvp_backward_step_sum12", "rows", B * D, N,
         d_M_k_w, M_rows, d_k_w_M_k_w,
     )
-    hvp_backward_step13 = kernel(
-        "hvp_backward_step13", "each", B, 1,
-        d_dot_l_w_sqrt2, dot_l_w_pre2, l_w_sqrt2, d_l_w_sqrt2_l_w, d_l_w_sqrt2_dot_l_w, d_dot_beta_w,
-        dot_beta_w_pre, beta_w, d_beta_w_a_w_arg, d_beta_w_dot_a_w_arg, d_dot_l_w_pre2, d_l_w_pre2,
-        d_dot_beta_w_pre, d_beta_w_pre,
+    hvp_backward_step2 = kernel(
+        "hvp_backward_step2", "each", B * D, 1,
+        d_dot_l_r_pre2, k_w_to_dot_k_r_W_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r,
+        d_k_r_dot_M_k_r_M, d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e,
+        d_dot_l_w_pre2, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w, d_k_w_dot_M_k_w_M_prev,
+        d_k_w_to_d_dot_k_r,
     )
-    hvp_backward_step14 = kernel(
-        "hvp_backward_step14", "each", B * D, 1,
-        d_dot_l_w_pre2, k_w_to_dot_k_r_W_r, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w,
-        d_k_w_dot_M_k_w_M_prev, d_k_w_to_d_dot_k_r,
-    )
-    hvp_backward_step15 = kernel(
-        "hvp_backward_step15", "each", B * H, 1,
+    hvp_backward_step3 = kernel(
+        "hvp_backward_step3", "each", B * H, 1,
         parts, d_dot_beta_w_pre, v_w, parts2, parts3, parts4, d_dot_beta_r_pre, v_r, dot_h_pre, h_to_dot_h,
         d_h_k_w, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r, d_h_pre_to_d_dot_h_pre,
     )
-    hvp_backward_step16 = kernel(
-        "hvp_backward_step16", "each", B * N * D, 1,
+    hvp_backward_step4 = kernel(
+        "hvp_backward_step4", "each", B * N * D, 1,
         d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r, d_dot_M_k_w, dot_k_w,
         d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
     )
@@ -2555,110 +1561,52 @@ def hvp_passes(size, dtype):
 
     def loop():
         for t in reversed(range(T)):
-            # through r = a_r @ M
-            hvp_backward_step_sum(t)
             hvp_backward_step(t)
-            # through r = a_r @ M
+            hvp_backward_step_rows(t)
+            hvp_backward_step_rows2(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            hvp_backward_step_sum(t)
+            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum2(t)
             # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
             hvp_backward_step_sum3(t)
-            # through r = a_r @ M
+            hvp_backward_step_rows3(t)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum4(t)
-            hvp_backward_step2(t)
-            hvp_backward_step3(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum5(t)
-            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum6(t)
-            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum7(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum8(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
+            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum9(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_backward_step_sum10(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_backward_step_sum11(t)
-            hvp_backward_step4(t)
-            # through l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-            hvp_backward_step_sum12(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_backward_step_sum13(t)
-            # through a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
-            hvp_backward_step_sum14(t)
-            hvp_backward_step5(t)
-            hvp_backward_step6(t)
-            # through k_r = W_r @ h
-            product(d_k_w_to_d_dot_k_r[t][:, 6 * D:7 * D], W_r, parts4[:, :H])
-            hvp_backward_step7(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum15(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum16(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum17(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum18(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum19(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum20(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum21(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum22(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum23(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum24(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum25(t)
-            # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
-            hvp_backward_step_sum26(t)
             # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
             product(d_dot_a[t], W_a_to_dot_W_a, parts3)
-            hvp_backward_step8(t)
+            hvp_backward_step_rows4(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum10(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum11(t)
+            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_backward_step_sum12(t)
+            hvp_backward_step2(t)
+            # through k_r = W_r @ h
+            product(d_k_w_to_d_dot_k_r[t][:, 6 * D:7 * D], W_r, parts4[:, :H])
             # through e = sigmoid(W_e @ h)
             product(d_k_w_to_d_dot_k_r[t][:, 3 * D:4 * D], W_e, parts2[:, :H])
-            hvp_backward_step9(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum27(t)
-            hvp_backward_step10(t)
-            hvp_backward_step11(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum28(t)
-            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_backward_step_sum29(t)
-            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_backward_step_sum30(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum31(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum32(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum33(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum34(t)
-            hvp_backward_step12(t)
-            # through l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            hvp_backward_step_sum35(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum36(t)
-            # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_backward_step_sum37(t)
-            hvp_backward_step13(t)
-            hvp_backward_step14(t)
             # through k_w = W_w @ h
             product(d_k_w_to_d_dot_k_r[t][:, D:2 * D], W_w, parts[:, :H])
             # d_k_w, d_dot_k_w, d_W_e_h, d_dot_W_e_h, d_a, d_k_r, d_dot_k_r side by side
             product(d_k_w_to_d_dot_k_r[t], W_w_to_dot_W_r, d_h_k_w)
-            hvp_backward_step15(t)
+            hvp_backward_step3(t)
             # d_h_pre, d_dot_h_pre side by side
             product(d_h_pre_to_d_dot_h_pre[t], U_h_to_dot_U_h2, d_r_prev_rows[t % 2])
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
-            hvp_backward_step16(t)
+            hvp_backward_step4(t)
 
     def after():
         # d_h_pre, d_dot_h_pre side by side

@@ -43,17 +43,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Is a better than b, in a search for the largest or the smallest? The first NaN is the best, as in NumPy.
@@ -98,164 +105,101 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-__device__ inline void forward_before_point(
-    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    k_ = W_k_x * s1;
-}
-
-extern "C" __global__ void forward_before(
+extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
-{
-    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / D / B;
-        const int64 iB = n / D % B;
-        const int64 iD = n % D;
-        compute_t q, k_;
-        forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            q, k_);
-        q_at[(iT * B + iB) * D + iD] = storage_t(q);
-        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ q_q_at)
+    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at,
+    storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_at[(iT * B + iB) * D + iD])
-                * compute_t(q_at[(iT * B + iB) * D + iD]);
+        const compute_t D_ = compute_t(D);
+        compute_t q_q_total = 0;
+        compute_t k_k_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void forward_before_largest(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_argmax_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
-            }
-        }
-        found = block_best(best, found, true);
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
+        block_sum(q_q_total, k_k_total);
+        const compute_t q_q = q_q_total;
+        const compute_t k_k = k_k_total;
+        if (threadIdx.x == 0) {
+            q_q_at[iT * B + iB] = storage_t(q_q);
+            k_k_at[iT * B + iB] = storage_t(k_k);
         }
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ max_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void forward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_at[(iT * B + iB) * D + iD])
-                * compute_t(k_at[(iT * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void forward_before2_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
-    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    phi_q = exp(phi_q_pre);
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    phi_k = exp(phi_k_pre);
-}
-
-extern "C" __global__ void forward_before2(
+extern "C" __global__ void forward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
-    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ Omega_k_at,
-    const storage_t* __restrict__ k_k_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
+    const storage_t* __restrict__ Omega_k_at, const storage_t* __restrict__ k_k_at,
+    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
 {
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t phi_q, phi_k;
-        forward_before2_point(
-            compute_t(a_at[(iT * B + iB) * M + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            phi_q, phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        a_argmax_found = block_best(a_argmax, a_argmax_found, true);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+
+        compute_t max_a_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        block_sum(max_a_total);
+        const compute_t max_a = max_a_total;
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
     }
 }
 
-__device__ inline void forward_before3_point(
+__device__ inline void forward_before_point(
     const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
 {
     // S = S[t-1] + outer(v, phi_k)
     v_phi_k = v * phi_k;
 }
 
-extern "C" __global__ void forward_before3(
+extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ v_phi_k_at)
@@ -267,7 +211,7 @@ extern "C" __global__ void forward_before3(
         const int64 iH = n / M % H;
         const int64 iM = n % M;
         compute_t v_phi_k;
-        forward_before3_point(
+        forward_before_point(
             compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
@@ -348,7 +292,7 @@ extern "C" __global__ void forward_after_sum(
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
                 * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -368,7 +312,7 @@ extern "C" __global__ void forward_after_sum2(
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
                 * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -399,79 +343,38 @@ extern "C" __global__ void forward_after(
     }
 }
 
-// through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void backward_before_sum(
+extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_phi_q_at,
-    storage_t* __restrict__ d_z_phi_q_y_at)
+    const storage_t* __restrict__ z_phi_q_at, storage_t* __restrict__ d_z_phi_q_at,
+    storage_t* __restrict__ d_S_phi_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
+        const compute_t z_phi_q = compute_t(z_phi_q_at[iT * B + iB]);
+        compute_t d_z_phi_q_y_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            const compute_t d_S_phi_q = dy / z_phi_q;
+            d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+            d_z_phi_q_y_total += dy * S_phi_q;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_z_phi_q_y_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(d_z_phi_q_y_total);
+        const compute_t d_z_phi_q_y = d_z_phi_q_y_total;
 
-__device__ inline void backward_before_point(
-    const compute_t d_z_phi_q_y, const compute_t z_phi_q, compute_t& d_z_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    d_z_phi_q = -d_z_phi_q_y / square(z_phi_q);
-}
-
-extern "C" __global__ void backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_z_phi_q_y_at, const storage_t* __restrict__ z_phi_q_at,
-    storage_t* __restrict__ d_z_phi_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_z_phi_q;
-        backward_before_point(
-            compute_t(d_z_phi_q_y_at[iT * B + iB]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_z_phi_q);
-        d_z_phi_q_at[iT * B + iB] = storage_t(d_z_phi_q);
-    }
-}
-
-__device__ inline void backward_before2_point(
-    const compute_t dy, const compute_t z_phi_q, compute_t& d_S_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    d_S_phi_q = dy / z_phi_q;
-}
-
-extern "C" __global__ void backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ z_phi_q_at,
-    storage_t* __restrict__ d_S_phi_q_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_S_phi_q;
-        backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_S_phi_q);
-        d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+        // through y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t d_z_phi_q = -d_z_phi_q_y / square(z_phi_q);
+        if (threadIdx.x == 0) {
+            d_z_phi_q_at[iT * B + iB] = storage_t(d_z_phi_q);
+        }
     }
 }
 
 // through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void backward_before_sum2(
+extern "C" __global__ void backward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ S_rows_at,
     storage_t* __restrict__ d_phi_q_S_phi_q_at)
@@ -486,133 +389,56 @@ extern "C" __global__ void backward_before_sum2(
             total += compute_t(d_S_phi_q_at[(iT * B + iB) * H + iH])
                 * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
 
-__device__ inline void backward_before3_point(
-    const compute_t d_phi_q_S_phi_q, const compute_t d_z_phi_q, const compute_t z, const compute_t phi_q,
-    compute_t& d_phi_q_pre)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
-    d_phi_q_pre = phi_q * d_phi_q;
-}
-
-extern "C" __global__ void backward_before3(
+extern "C" __global__ void backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_phi_q_S_phi_q_at, const storage_t* __restrict__ d_z_phi_q_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ d_phi_q_pre_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_phi_q_pre;
-        backward_before3_point(
-            compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_phi_q_at[iT * B + iB]),
-            compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]),
-            compute_t(phi_q_at[(iT * B + iB) * M + iM]),
-            d_phi_q_pre);
-        d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
-    }
-}
-
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void backward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_max_a_phi_q_pre_at)
+    const storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ d_phi_q_pre_at,
+    storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_a_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        const compute_t d_z_phi_q = compute_t(d_z_phi_q_at[iT * B + iB]);
+        compute_t d_max_a_phi_q_pre_total = 0;
+        compute_t d_q_q_phi_q_pre_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t d_phi_q = d_phi_q_S_phi_q + d_z_phi_q * z;
+            const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
+            d_max_a_phi_q_pre_total += d_phi_q_pre;
+            d_q_q_phi_q_pre_total += d_phi_q_pre;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_max_a_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(d_max_a_phi_q_pre_total, d_q_q_phi_q_pre_total);
+        const compute_t d_max_a_phi_q_pre = d_max_a_phi_q_pre_total;
+        const compute_t d_q_q_phi_q_pre = d_q_q_phi_q_pre_total;
 
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void backward_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_q_q_phi_q_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t d_max_a = -d_max_a_phi_q_pre;
+        const compute_t d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
+        if (threadIdx.x == 0) {
+            d_q_q_at[iT * B + iB] = storage_t(d_q_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_q_q_phi_q_pre_at[iT * B + iB] = storage_t(total);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            // through a = Omega @ q
+            const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
+            d_a_at[(iT * B + iB) * M + iM] = storage_t(d_a);
+        }
     }
 }
 
-__device__ inline void backward_before4_point(
-    const compute_t d_max_a_phi_q_pre, const compute_t d_q_q_phi_q_pre, compute_t& d_max_a, compute_t& d_q_q)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    d_max_a = -d_max_a_phi_q_pre;
-    d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
-}
-
-extern "C" __global__ void backward_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_max_a_phi_q_pre_at, const storage_t* __restrict__ d_q_q_phi_q_pre_at,
-    storage_t* __restrict__ d_max_a_at, storage_t* __restrict__ d_q_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_max_a, d_q_q;
-        backward_before4_point(
-            compute_t(d_max_a_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_q_q_phi_q_pre_at[iT * B + iB]),
-            d_max_a, d_q_q);
-        d_max_a_at[iT * B + iB] = storage_t(d_max_a);
-        d_q_q_at[iT * B + iB] = storage_t(d_q_q);
-    }
-}
-
-__device__ inline void backward_before5_point(
-    const compute_t d_max_a, const compute_t a_argmax, const compute_t d_phi_q_pre, compute_t& d_a)
-{
-    // through a = Omega @ q
-    d_a = d_max_a * a_argmax + d_phi_q_pre;
-}
-
-extern "C" __global__ void backward_before5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_max_a_at, const storage_t* __restrict__ a_argmax_at,
-    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_a_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_a;
-        backward_before5_point(
-            compute_t(d_max_a_at[iT * B + iB]),
-            compute_t(a_argmax_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            d_a);
-        d_a_at[(iT * B + iB) * M + iM] = storage_t(d_a);
-    }
-}
-
-__device__ inline void backward_before6_point(
+__device__ inline void backward_before_point(
     const compute_t d_q_a, const compute_t d_q_q, const compute_t q, const compute_t D_, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
@@ -620,7 +446,7 @@ __device__ inline void backward_before6_point(
     d_W_q_x = d_q / pow(D_, compute_t(0.25));
 }
 
-extern "C" __global__ void backward_before6(
+extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_q_a_at, const storage_t* __restrict__ d_q_q_at,
     const storage_t* __restrict__ q_at, storage_t* __restrict__ d_W_q_x_at)
@@ -631,7 +457,7 @@ extern "C" __global__ void backward_before6(
         const int64 iB = n / D % B;
         const int64 iD = n % D;
         compute_t d_W_q_x;
-        backward_before6_point(
+        backward_before_point(
             compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
             compute_t(q_at[(iT * B + iB) * D + iD]),
@@ -724,8 +550,69 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_phi_k_v_phi_k_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_at,
+    storage_t* __restrict__ d_k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t d_k_k_phi_k_pre_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
+            const compute_t d_phi_k_pre = phi_k * d_phi_k;
+            d_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_k_pre);
+            d_k_k_phi_k_pre_total += d_phi_k_pre;
+        }
+        block_sum(d_k_k_phi_k_pre_total);
+        const compute_t d_k_k_phi_k_pre = d_k_k_phi_k_pre_total;
+
+        // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
+        if (threadIdx.x == 0) {
+            d_k_k_at[iT * B + iB] = storage_t(d_k_k);
+        }
+    }
+}
+
+__device__ inline void backward_after_point(
+    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
+    compute_t& d_W_k_x)
+{
+    // through k = (W_k @ x) / D ** 0.25
+    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
+    d_W_k_x = d_k / pow(D_, compute_t(0.25));
+}
+
+extern "C" __global__ void backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ d_k_k_at,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_at)
+{
+    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / D / B;
+        const int64 iB = n / D % B;
+        const int64 iD = n % D;
+        compute_t d_W_k_x;
+        backward_after_point(
+            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_k_at[iT * B + iB]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
+            compute_t(D),
+            d_W_k_x);
+        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
     }
 }
 
@@ -745,117 +632,18 @@ extern "C" __global__ void backward_after_sum2(
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
-__device__ inline void backward_after_point(
-    const compute_t d_phi_k_v_phi_k, const compute_t d_z, const compute_t phi_k, compute_t& d_phi_k_pre)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t d_phi_k = d_phi_k_v_phi_k + d_z;
-    d_phi_k_pre = phi_k * d_phi_k;
-}
-
-extern "C" __global__ void backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_k_v_phi_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_phi_k_pre;
-        backward_after_point(
-            compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_at[(iT * B + iB) * M + iM]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            d_phi_k_pre);
-        d_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_k_pre);
-    }
-}
-
-// through phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void backward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_k_pre_at, storage_t* __restrict__ d_k_k_phi_k_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_phi_k_pre_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_k_k_phi_k_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
 __device__ inline void backward_after2_point(
-    const compute_t d_k_k_phi_k_pre, compute_t& d_k_k)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
-}
-
-extern "C" __global__ void backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_k_k_phi_k_pre_at, storage_t* __restrict__ d_k_k_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_k_k;
-        backward_after2_point(
-            compute_t(d_k_k_phi_k_pre_at[iT * B + iB]),
-            d_k_k);
-        d_k_k_at[iT * B + iB] = storage_t(d_k_k);
-    }
-}
-
-__device__ inline void backward_after3_point(
-    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t k_, const compute_t D_,
-    compute_t& d_W_k_x)
-{
-    // through k = (W_k @ x) / D ** 0.25
-    const compute_t d_k = d_k_Omega_k + 2 * d_k_k * k_;
-    d_W_k_x = d_k / pow(D_, compute_t(0.25));
-}
-
-extern "C" __global__ void backward_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ d_k_k_at,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_at)
-{
-    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / D / B;
-        const int64 iB = n / D % B;
-        const int64 iD = n % D;
-        compute_t d_W_k_x;
-        backward_after3_point(
-            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
-            compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k_at[(iT * B + iB) * D + iD]),
-            compute_t(D),
-            d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
-    }
-}
-
-__device__ inline void backward_after4_point(
     const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
 {
     d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
 }
 
-extern "C" __global__ void backward_after4(
+extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
     const storage_t* __restrict__ d_x_v_at, storage_t* __restrict__ d_x_at)
@@ -866,7 +654,7 @@ extern "C" __global__ void backward_after4(
         const int64 iB = n / I % B;
         const int64 iI = n % I;
         compute_t d_x;
-        backward_after4_point(
+        backward_after2_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
@@ -903,164 +691,101 @@ extern "C" __global__ void backward_finish(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-__device__ inline void infer_before_point(
-    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    k_ = W_k_x * s1;
-}
-
-extern "C" __global__ void infer_before(
+extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
-{
-    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / D / B;
-        const int64 iB = n / D % B;
-        const int64 iD = n % D;
-        compute_t q, k_;
-        infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            q, k_);
-        q_at[(iT * B + iB) * D + iD] = storage_t(q);
-        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void infer_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ q_q_at)
+    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at,
+    storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_at[(iT * B + iB) * D + iD])
-                * compute_t(q_at[(iT * B + iB) * D + iD]);
+        const compute_t D_ = compute_t(D);
+        compute_t q_q_total = 0;
+        compute_t k_k_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void infer_before_largest(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_argmax_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
-            }
-        }
-        found = block_best(best, found, true);
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
+        block_sum(q_q_total, k_k_total);
+        const compute_t q_q = q_q_total;
+        const compute_t k_k = k_k_total;
+        if (threadIdx.x == 0) {
+            q_q_at[iT * B + iB] = storage_t(q_q);
+            k_k_at[iT * B + iB] = storage_t(k_k);
         }
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void infer_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ max_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void infer_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_at[(iT * B + iB) * D + iD])
-                * compute_t(k_at[(iT * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void infer_before2_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
-    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    phi_q = exp(phi_q_pre);
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    phi_k = exp(phi_k_pre);
-}
-
-extern "C" __global__ void infer_before2(
+extern "C" __global__ void infer_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
-    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ Omega_k_at,
-    const storage_t* __restrict__ k_k_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
+    const storage_t* __restrict__ Omega_k_at, const storage_t* __restrict__ k_k_at,
+    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
 {
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t phi_q, phi_k;
-        infer_before2_point(
-            compute_t(a_at[(iT * B + iB) * M + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            phi_q, phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        a_argmax_found = block_best(a_argmax, a_argmax_found, true);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+
+        compute_t max_a_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        block_sum(max_a_total);
+        const compute_t max_a = max_a_total;
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
     }
 }
 
-__device__ inline void infer_before3_point(
+__device__ inline void infer_before_point(
     const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
 {
     // S = S[t-1] + outer(v, phi_k)
     v_phi_k = v * phi_k;
 }
 
-extern "C" __global__ void infer_before3(
+extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ v_phi_k_at)
@@ -1072,7 +797,7 @@ extern "C" __global__ void infer_before3(
         const int64 iH = n / M % H;
         const int64 iM = n % M;
         compute_t v_phi_k;
-        infer_before3_point(
+        infer_before_point(
             compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
@@ -1153,7 +878,7 @@ extern "C" __global__ void infer_after_sum(
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
                 * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -1173,7 +898,7 @@ extern "C" __global__ void infer_after_sum2(
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
                 * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1208,165 +933,102 @@ extern "C" __global__ void infer_after(
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
-__device__ inline void step_before_point(
-    const compute_t W_q_x, const compute_t D_, const compute_t W_k_x, compute_t& q, compute_t& k_)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    k_ = W_k_x * s1;
-}
-
-extern "C" __global__ void step_before(
+extern "C" __global__ void step_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ W_q_x_at, const storage_t* __restrict__ W_k_x_at,
-    storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
-{
-    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / D / B;
-        const int64 iB = n / D % B;
-        const int64 iD = n % D;
-        compute_t q, k_;
-        step_before_point(
-            compute_t(W_q_x_at[(iT * B + iB) * D + iD]),
-            compute_t(D),
-            compute_t(W_k_x_at[(iT * B + iB) * D + iD]),
-            q, k_);
-        q_at[(iT * B + iB) * D + iD] = storage_t(q);
-        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void step_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_at, storage_t* __restrict__ q_q_at)
+    storage_t* __restrict__ q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ q_q_at,
+    storage_t* __restrict__ k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_at[(iT * B + iB) * D + iD])
-                * compute_t(q_at[(iT * B + iB) * D + iD]);
+        const compute_t D_ = compute_t(D);
+        compute_t q_q_total = 0;
+        compute_t k_k_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t W_q_x = compute_t(W_q_x_at[(iT * B + iB) * D + iD]);
+            const compute_t W_k_x = compute_t(W_k_x_at[(iT * B + iB) * D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t k_ = W_k_x * s1;
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void step_before_largest(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_argmax_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
-            }
-        }
-        found = block_best(best, found, true);
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
+        block_sum(q_q_total, k_k_total);
+        const compute_t q_q = q_q_total;
+        const compute_t k_k = k_k_total;
+        if (threadIdx.x == 0) {
+            q_q_at[iT * B + iB] = storage_t(q_q);
+            k_k_at[iT * B + iB] = storage_t(k_k);
         }
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void step_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ max_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void step_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_at[(iT * B + iB) * D + iD])
-                * compute_t(k_at[(iT * B + iB) * D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void step_before2_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t Omega_k,
-    const compute_t k_k, compute_t& phi_q, compute_t& phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    phi_q = exp(phi_q_pre);
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    phi_k = exp(phi_k_pre);
-}
-
-extern "C" __global__ void step_before2(
+extern "C" __global__ void step_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
-    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ Omega_k_at,
-    const storage_t* __restrict__ k_k_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
+    const storage_t* __restrict__ Omega_k_at, const storage_t* __restrict__ k_k_at,
+    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ phi_q_at, storage_t* __restrict__ phi_k_at)
 {
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t phi_q, phi_k;
-        step_before2_point(
-            compute_t(a_at[(iT * B + iB) * M + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            phi_q, phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        a_argmax_found = block_best(a_argmax, a_argmax_found, true);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+
+        compute_t max_a_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+        }
+        block_sum(max_a_total);
+        const compute_t max_a = max_a_total;
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        }
     }
 }
 
-__device__ inline void step_before3_point(
+__device__ inline void step_before_point(
     const compute_t v, const compute_t phi_k, compute_t& v_phi_k)
 {
     // S = S[t-1] + outer(v, phi_k)
     v_phi_k = v * phi_k;
 }
 
-extern "C" __global__ void step_before3(
+extern "C" __global__ void step_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ v_phi_k_at)
@@ -1378,7 +1040,7 @@ extern "C" __global__ void step_before3(
         const int64 iH = n / M % H;
         const int64 iM = n % M;
         compute_t v_phi_k;
-        step_before3_point(
+        step_before_point(
             compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
@@ -1459,7 +1121,7 @@ extern "C" __global__ void step_after_sum(
             total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
                 * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
@@ -1479,7 +1141,7 @@ extern "C" __global__ void step_after_sum2(
             total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
                 * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1515,237 +1177,13 @@ extern "C" __global__ void step_after(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 __device__ inline void jvp_before_point(
-    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t D_,
-    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& q,
-    compute_t& dot_q, compute_t& k_, compute_t& dot_k)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    dot_q = dot_W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
-    k_ = W_k_x * s1;
-    dot_k = dot_W_k_x * s1;
-}
-
-extern "C" __global__ void jvp_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
-    storage_t* __restrict__ k_to_dot_k_at)
-{
-    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / D / B;
-        const int64 iB = n / D % B;
-        const int64 iD = n % D;
-        compute_t q, dot_q, k_, dot_k;
-        jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
-            q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void jvp_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void jvp_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_q_q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void jvp_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_q_q_q2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void jvp_before_largest(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, storage_t* __restrict__ a_argmax_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
-            }
-        }
-        found = block_best(best, found, true);
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
-        }
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void jvp_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ max_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void jvp_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ dot_max_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void jvp_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void jvp_before_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_k_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void jvp_before_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_k_k_k2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_before2_point(
     const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
 {
     // v = W_v @ x
     dot_v = dot_v_W_v + dot_v_x;
 }
 
-extern "C" __global__ void jvp_before2(
+extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
     const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
@@ -1756,7 +1194,7 @@ extern "C" __global__ void jvp_before2(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t dot_v;
-        jvp_before2_point(
+        jvp_before_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
             compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
@@ -1764,92 +1202,146 @@ extern "C" __global__ void jvp_before2(
     }
 }
 
-__device__ inline void jvp_before3_point(
-    const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
-    const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    dot_q_q = dot_q_q_q + dot_q_q_q2;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    dot_k_k = dot_k_k_k + dot_k_k_k2;
-}
-
-extern "C" __global__ void jvp_before3(
+extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_q_q_q_at, const storage_t* __restrict__ dot_q_q_q2_at,
-    const storage_t* __restrict__ dot_k_k_k_at, const storage_t* __restrict__ dot_k_k_k2_at,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
+    storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at,
     storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t dot_q_q, dot_k_k;
-        jvp_before3_point(
-            compute_t(dot_q_q_q_at[iT * B + iB]),
-            compute_t(dot_q_q_q2_at[iT * B + iB]),
-            compute_t(dot_k_k_k_at[iT * B + iB]),
-            compute_t(dot_k_k_k2_at[iT * B + iB]),
-            dot_q_q, dot_k_k);
-        dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
-        dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
+        const compute_t D_ = compute_t(D);
+        compute_t q_q_total = 0;
+        compute_t dot_q_q_q_total = 0;
+        compute_t dot_q_q_q2_total = 0;
+        compute_t k_k_total = 0;
+        compute_t dot_k_k_k_total = 0;
+        compute_t dot_k_k_k2_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
+                + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            const compute_t dot_q = dot_W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+            const compute_t k_ = W_k_x * s1;
+            const compute_t dot_k = dot_W_k_x * s1;
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            dot_q_q_q_total += dot_q * q;
+            dot_q_q_q2_total += q * dot_q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+            dot_k_k_k_total += dot_k * k_;
+            dot_k_k_k2_total += k_ * dot_k;
+        }
+        block_sum(q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, dot_k_k_k2_total);
+        const compute_t q_q = q_q_total;
+        const compute_t dot_q_q_q = dot_q_q_q_total;
+        const compute_t dot_q_q_q2 = dot_q_q_q2_total;
+        const compute_t k_k = k_k_total;
+        const compute_t dot_k_k_k = dot_k_k_k_total;
+        const compute_t dot_k_k_k2 = dot_k_k_k2_total;
+        if (threadIdx.x == 0) {
+            q_q_at[iT * B + iB] = storage_t(q_q);
+            k_k_at[iT * B + iB] = storage_t(k_k);
+        }
+
+        // phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t dot_q_q = dot_q_q_q + dot_q_q_q2;
+        // phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t dot_k_k = dot_k_k_k + dot_k_k_k2;
+        if (threadIdx.x == 0) {
+            dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
+            dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
+        }
     }
 }
 
-__device__ inline void jvp_before4_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
-    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
-    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& phi_q, compute_t& dot_phi_q,
-    compute_t& phi_k, compute_t& dot_phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
-    phi_q = exp(phi_q_pre);
-    dot_phi_q = dot_phi_q_pre * phi_q;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
-    phi_k = exp(phi_k_pre);
-    dot_phi_k = dot_phi_k_pre * phi_k;
-}
-
-extern "C" __global__ void jvp_before4(
+extern "C" __global__ void jvp_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ q_q_at,
-    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ dot_a_at,
-    const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_max_a_at,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ dot_q_q_at,
     const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
     const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
-    storage_t* __restrict__ phi_q_at, storage_t* __restrict__ dot_phi_q_at,
-    storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_k_at)
+    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ dot_phi_q_at, storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ dot_phi_k_at)
 {
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t phi_q, dot_phi_q, phi_k, dot_phi_k;
-        jvp_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(dot_a_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_q_q_at[iT * B + iB]),
-            compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_k_k_at[iT * B + iB]),
-            phi_q, dot_phi_q, phi_k, dot_phi_k);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
-        dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        a_argmax_found = block_best(a_argmax, a_argmax_found, true);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+
+        compute_t max_a_total = 0;
+        compute_t dot_max_a_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+            dot_max_a_total += dot_a * a_argmax;
+        }
+        block_sum(max_a_total, dot_max_a_total);
+        const compute_t max_a = max_a_total;
+        const compute_t dot_max_a = dot_max_a_total;
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+        }
     }
 }
 
-__device__ inline void jvp_before5_point(
+__device__ inline void jvp_before2_point(
     const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
     compute_t& v_phi_k, compute_t& dot_v_phi_k)
 {
@@ -1858,7 +1350,7 @@ __device__ inline void jvp_before5_point(
     dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
 }
 
-extern "C" __global__ void jvp_before5(
+extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
@@ -1871,7 +1363,7 @@ extern "C" __global__ void jvp_before5(
         const int64 iH = n / M % H;
         const int64 iM = n % M;
         compute_t v_phi_k, dot_v_phi_k;
-        jvp_before5_point(
+        jvp_before2_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -1955,198 +1447,96 @@ extern "C" __global__ void jvp_sequence2(
     }
 }
 
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void jvp_after_sum(
+extern "C" __global__ void jvp_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ z_phi_q_at, storage_t* __restrict__ dot_z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t z_phi_q_total = 0;
+        compute_t dot_z_phi_q_z_total = 0;
+        compute_t dot_z_phi_q_phi_q_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            z_phi_q_total += z * phi_q;
+            dot_z_phi_q_z_total += dot_z * phi_q;
+            dot_z_phi_q_phi_q_total += z * dot_phi_q;
+        }
+        block_sum(z_phi_q_total, dot_z_phi_q_z_total, dot_z_phi_q_phi_q_total);
+        const compute_t z_phi_q = z_phi_q_total;
+        const compute_t dot_z_phi_q_z = dot_z_phi_q_z_total;
+        const compute_t dot_z_phi_q_phi_q = dot_z_phi_q_phi_q_total;
+        if (threadIdx.x == 0) {
+            z_phi_q_at[iT * B + iB] = storage_t(z_phi_q);
+        }
+
+        // y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
+        if (threadIdx.x == 0) {
+            dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
+        }
+    }
+}
+
+extern "C" __global__ void jvp_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ S_phi_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void jvp_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ dot_S_phi_q_S_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void jvp_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ S_phi_q_at, storage_t* __restrict__ dot_S_phi_q_S_at,
     storage_t* __restrict__ dot_S_phi_q_phi_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+        compute_t S_phi_q_total = 0;
+        compute_t dot_S_phi_q_S_total = 0;
+        compute_t dot_S_phi_q_phi_q_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            S_phi_q_total += S * phi_q;
+            dot_S_phi_q_S_total += dot_S * phi_q;
+            dot_S_phi_q_phi_q_total += S * dot_phi_q;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void jvp_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ z_phi_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        block_sum(S_phi_q_total, dot_S_phi_q_S_total, dot_S_phi_q_phi_q_total);
+        const compute_t S_phi_q = S_phi_q_total;
+        const compute_t dot_S_phi_q_S = dot_S_phi_q_S_total;
+        const compute_t dot_S_phi_q_phi_q = dot_S_phi_q_phi_q_total;
+        if (threadIdx.x == 0) {
+            S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(S_phi_q);
+            dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_S);
+            dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_phi_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void jvp_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ dot_z_phi_q_z_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_phi_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void jvp_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_phi_q_at,
-    storage_t* __restrict__ dot_z_phi_q_phi_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_phi_q_phi_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
 __device__ inline void jvp_after_point(
     const compute_t dot_S_phi_q_S, const compute_t dot_S_phi_q_phi_q, const compute_t S_phi_q,
-    const compute_t z_phi_q, compute_t& dot_S_phi_q, compute_t& y)
+    const compute_t z_phi_q, const compute_t dot_z_phi_q, compute_t& y, compute_t& dot_y)
 {
     // y = (S @ phi_q) / dot(z, phi_q)
-    dot_S_phi_q = dot_S_phi_q_S + dot_S_phi_q_phi_q;
-    y = S_phi_q / z_phi_q;
+    const compute_t dot_S_phi_q = dot_S_phi_q_S + dot_S_phi_q_phi_q;
+    const compute_t s1 = 1 / z_phi_q;
+    y = S_phi_q * s1;
+    dot_y = dot_S_phi_q * s1 - S_phi_q * dot_z_phi_q / square(z_phi_q);
 }
 
 extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ dot_S_phi_q_S_at, const storage_t* __restrict__ dot_S_phi_q_phi_q_at,
     const storage_t* __restrict__ S_phi_q_at, const storage_t* __restrict__ z_phi_q_at,
-    storage_t* __restrict__ dot_S_phi_q_at, storage_t* __restrict__ y_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t dot_S_phi_q, y;
-        jvp_after_point(
-            compute_t(dot_S_phi_q_S_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            dot_S_phi_q, y);
-        dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q);
-        y_at[(iT * B + iB) * H + iH] = storage_t(y);
-    }
-}
-
-__device__ inline void jvp_after2_point(
-    const compute_t dot_z_phi_q_z, const compute_t dot_z_phi_q_phi_q, compute_t& dot_z_phi_q)
-{
-    // y = (S @ phi_q) / dot(z, phi_q)
-    dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
-}
-
-extern "C" __global__ void jvp_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_z_phi_q_z_at, const storage_t* __restrict__ dot_z_phi_q_phi_q_at,
-    storage_t* __restrict__ dot_z_phi_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t dot_z_phi_q;
-        jvp_after2_point(
-            compute_t(dot_z_phi_q_z_at[iT * B + iB]),
-            compute_t(dot_z_phi_q_phi_q_at[iT * B + iB]),
-            dot_z_phi_q);
-        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
-    }
-}
-
-__device__ inline void jvp_after3_point(
-    const compute_t dot_S_phi_q, const compute_t dot_z_phi_q, const compute_t S_phi_q,
-    const compute_t z_phi_q, compute_t& dot_y)
-{
-    // y = (S @ phi_q) / dot(z, phi_q)
-    dot_y = dot_S_phi_q / z_phi_q - dot_z_phi_q * S_phi_q / square(z_phi_q);
-}
-
-extern "C" __global__ void jvp_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_S_phi_q_at, const storage_t* __restrict__ dot_z_phi_q_at,
-    const storage_t* __restrict__ S_phi_q_at, const storage_t* __restrict__ z_phi_q_at,
+    const storage_t* __restrict__ dot_z_phi_q_at, storage_t* __restrict__ y_at,
     storage_t* __restrict__ dot_y_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2154,13 +1544,15 @@ extern "C" __global__ void jvp_after3(
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t dot_y;
-        jvp_after3_point(
-            compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z_phi_q_at[iT * B + iB]),
+        compute_t y, dot_y;
+        jvp_after_point(
+            compute_t(dot_S_phi_q_S_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH]),
             compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
             compute_t(z_phi_q_at[iT * B + iB]),
-            dot_y);
+            compute_t(dot_z_phi_q_at[iT * B + iB]),
+            y, dot_y);
+        y_at[(iT * B + iB) * H + iH] = storage_t(y);
         dot_y_at[(iT * B + iB) * H + iH] = storage_t(dot_y);
     }
 }
@@ -2170,237 +1562,13 @@ extern "C" __global__ void jvp_after3(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
 __device__ inline void hvp_forward_before_point(
-    const compute_t dot_W_q_x_W_q, const compute_t dot_W_q_x_x, const compute_t W_q_x, const compute_t D_,
-    const compute_t dot_W_k_x_W_k, const compute_t dot_W_k_x_x, const compute_t W_k_x, compute_t& q,
-    compute_t& dot_q, compute_t& k_, compute_t& dot_k)
-{
-    // q = (W_q @ x) / D ** 0.25
-    const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
-    const compute_t s1 = 1 / pow(D_, compute_t(0.25));
-    q = W_q_x * s1;
-    dot_q = dot_W_q_x * s1;
-    // k = (W_k @ x) / D ** 0.25
-    const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
-    k_ = W_k_x * s1;
-    dot_k = dot_W_k_x * s1;
-}
-
-extern "C" __global__ void hvp_forward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
-    storage_t* __restrict__ k_to_dot_k_at)
-{
-    const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / D / B;
-        const int64 iB = n / D % B;
-        const int64 iD = n % D;
-        compute_t q, dot_q, k_, dot_k;
-        hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
-            compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
-            q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_forward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_forward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_q_q_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_forward_before_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_q_q_q2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_forward_before_largest(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, storage_t* __restrict__ a_argmax_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t best = 0;
-        int64 found = -1;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
-            if (found < 0 || precedes(value, best, true)) {
-                best = value;
-                found = k;
-            }
-        }
-        found = block_best(best, found, true);
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(k == found));
-        }
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_forward_before_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ max_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_forward_before_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ a_argmax_at,
-    storage_t* __restrict__ dot_max_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_a_at[(iT * B + iB) * M + iM])
-                * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_max_a_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_forward_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_forward_before_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_k_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_forward_before_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_k_k_k2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_before2_point(
     const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
 {
     // v = W_v @ x
     dot_v = dot_v_W_v + dot_v_x;
 }
 
-extern "C" __global__ void hvp_forward_before2(
+extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
     const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
@@ -2411,7 +1579,7 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iB = n / H % B;
         const int64 iH = n % H;
         compute_t dot_v;
-        hvp_forward_before2_point(
+        hvp_forward_before_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
             compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
@@ -2419,95 +1587,149 @@ extern "C" __global__ void hvp_forward_before2(
     }
 }
 
-__device__ inline void hvp_forward_before3_point(
-    const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
-    const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    dot_q_q = dot_q_q_q + dot_q_q_q2;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    dot_k_k = dot_k_k_k + dot_k_k_k2;
-}
-
-extern "C" __global__ void hvp_forward_before3(
+extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_q_q_q_at, const storage_t* __restrict__ dot_q_q_q2_at,
-    const storage_t* __restrict__ dot_k_k_k_at, const storage_t* __restrict__ dot_k_k_k2_at,
+    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
+    storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at,
     storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t dot_q_q, dot_k_k;
-        hvp_forward_before3_point(
-            compute_t(dot_q_q_q_at[iT * B + iB]),
-            compute_t(dot_q_q_q2_at[iT * B + iB]),
-            compute_t(dot_k_k_k_at[iT * B + iB]),
-            compute_t(dot_k_k_k2_at[iT * B + iB]),
-            dot_q_q, dot_k_k);
-        dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
-        dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
+        const compute_t D_ = compute_t(D);
+        compute_t q_q_total = 0;
+        compute_t dot_q_q_q_total = 0;
+        compute_t dot_q_q_q2_total = 0;
+        compute_t k_k_total = 0;
+        compute_t dot_k_k_k_total = 0;
+        compute_t dot_k_k_k2_total = 0;
+        for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
+            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
+                + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            // q = (W_q @ x) / D ** 0.25
+            const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
+            const compute_t s1 = 1 / pow(D_, compute_t(0.25));
+            const compute_t q = W_q_x * s1;
+            const compute_t dot_q = dot_W_q_x * s1;
+            // k = (W_k @ x) / D ** 0.25
+            const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
+            const compute_t k_ = W_k_x * s1;
+            const compute_t dot_k = dot_W_k_x * s1;
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            q_q_total += q * q;
+            dot_q_q_q_total += dot_q * q;
+            dot_q_q_q2_total += q * dot_q;
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            k_k_total += k_ * k_;
+            dot_k_k_k_total += dot_k * k_;
+            dot_k_k_k2_total += k_ * dot_k;
+        }
+        block_sum(q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, dot_k_k_k2_total);
+        const compute_t q_q = q_q_total;
+        const compute_t dot_q_q_q = dot_q_q_q_total;
+        const compute_t dot_q_q_q2 = dot_q_q_q2_total;
+        const compute_t k_k = k_k_total;
+        const compute_t dot_k_k_k = dot_k_k_k_total;
+        const compute_t dot_k_k_k2 = dot_k_k_k2_total;
+        if (threadIdx.x == 0) {
+            q_q_at[iT * B + iB] = storage_t(q_q);
+            k_k_at[iT * B + iB] = storage_t(k_k);
+        }
+
+        // phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t dot_q_q = dot_q_q_q + dot_q_q_q2;
+        // phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t dot_k_k = dot_k_k_k + dot_k_k_k2;
+        if (threadIdx.x == 0) {
+            dot_q_q_at[iT * B + iB] = storage_t(dot_q_q);
+            dot_k_k_at[iT * B + iB] = storage_t(dot_k_k);
+        }
     }
 }
 
-__device__ inline void hvp_forward_before4_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
-    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
-    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& dot_phi_q_pre, compute_t& phi_q,
-    compute_t& dot_phi_q, compute_t& dot_phi_k_pre, compute_t& phi_k, compute_t& dot_phi_k)
-{
-    // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-    dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
-    phi_q = exp(phi_q_pre);
-    dot_phi_q = dot_phi_q_pre * phi_q;
-    // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-    dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
-    phi_k = exp(phi_k_pre);
-    dot_phi_k = dot_phi_k_pre * phi_k;
-}
-
-extern "C" __global__ void hvp_forward_before4(
+extern "C" __global__ void hvp_forward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ q_q_at,
-    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ dot_a_at,
-    const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_max_a_at,
+    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ dot_q_q_at,
     const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
     const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
-    storage_t* __restrict__ dot_phi_q_pre_at, storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ dot_phi_q_at, storage_t* __restrict__ dot_phi_k_pre_at,
-    storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_k_at)
+    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ dot_phi_q_pre_at,
+    storage_t* __restrict__ phi_q_at, storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ dot_phi_k_pre_at, storage_t* __restrict__ phi_k_at,
+    storage_t* __restrict__ dot_phi_k_at)
 {
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k;
-        hvp_forward_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
-            compute_t(dot_a_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_q_q_at[iT * B + iB]),
-            compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(k_k_at[iT * B + iB]),
-            compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_k_k_at[iT * B + iB]),
-            dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k);
-        dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
-        dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
-        dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
-        dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
+        const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
+            // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+            const compute_t phi_k = exp(phi_k_pre);
+            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
+            dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
+            phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
+        }
+        compute_t a_argmax = 0;
+        int64 a_argmax_found = -1;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
+                a_argmax = value;
+                a_argmax_found = iM;
+            }
+        }
+        a_argmax_found = block_best(a_argmax, a_argmax_found, true);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x)
+            a_argmax_at[(iT * B + iB) * M + iM] = storage_t(compute_t(iM == a_argmax_found));
+
+        compute_t max_a_total = 0;
+        compute_t dot_max_a_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            max_a_total += a * a_argmax;
+            dot_max_a_total += dot_a * a_argmax;
+        }
+        block_sum(max_a_total, dot_max_a_total);
+        const compute_t max_a = max_a_total;
+        const compute_t dot_max_a = dot_max_a_total;
+
+        const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
+        const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
+            // phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+            const compute_t phi_q = exp(phi_q_pre);
+            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
+            dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
+            phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
+        }
     }
 }
 
-__device__ inline void hvp_forward_before5_point(
+__device__ inline void hvp_forward_before2_point(
     const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
     compute_t& v_phi_k, compute_t& dot_v_phi_k)
 {
@@ -2516,7 +1738,7 @@ __device__ inline void hvp_forward_before5_point(
     dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
 }
 
-extern "C" __global__ void hvp_forward_before5(
+extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
@@ -2529,7 +1751,7 @@ extern "C" __global__ void hvp_forward_before5(
         const int64 iH = n / M % H;
         const int64 iM = n % M;
         compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before5_point(
+        hvp_forward_before2_point(
             compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
@@ -2613,126 +1835,77 @@ extern "C" __global__ void hvp_forward_sequence2(
     }
 }
 
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_forward_after_sum(
+extern "C" __global__ void hvp_forward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
+    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ z_phi_q_at, storage_t* __restrict__ dot_z_phi_q_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t z_phi_q_total = 0;
+        compute_t dot_z_phi_q_z_total = 0;
+        compute_t dot_z_phi_q_phi_q_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            z_phi_q_total += z * phi_q;
+            dot_z_phi_q_z_total += dot_z * phi_q;
+            dot_z_phi_q_phi_q_total += z * dot_phi_q;
+        }
+        block_sum(z_phi_q_total, dot_z_phi_q_z_total, dot_z_phi_q_phi_q_total);
+        const compute_t z_phi_q = z_phi_q_total;
+        const compute_t dot_z_phi_q_z = dot_z_phi_q_z_total;
+        const compute_t dot_z_phi_q_phi_q = dot_z_phi_q_phi_q_total;
+        if (threadIdx.x == 0) {
+            z_phi_q_at[iT * B + iB] = storage_t(z_phi_q);
+        }
+
+        // y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
+        if (threadIdx.x == 0) {
+            dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
+        }
+    }
+}
+
+extern "C" __global__ void hvp_forward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ S_phi_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_forward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ dot_S_phi_q_S_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_forward_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ S_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    const storage_t* __restrict__ dot_S_rows_at, const storage_t* __restrict__ dot_phi_q_at,
+    storage_t* __restrict__ S_phi_q_at, storage_t* __restrict__ dot_S_phi_q_S_at,
     storage_t* __restrict__ dot_S_phi_q_phi_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+        compute_t S_phi_q_total = 0;
+        compute_t dot_S_phi_q_S_total = 0;
+        compute_t dot_S_phi_q_phi_q_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t S = compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_S = compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
+            const compute_t dot_phi_q = compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
+            // y = (S @ phi_q) / dot(z, phi_q)
+            S_phi_q_total += S * phi_q;
+            dot_S_phi_q_S_total += dot_S * phi_q;
+            dot_S_phi_q_phi_q_total += S * dot_phi_q;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_forward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ z_phi_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+        block_sum(S_phi_q_total, dot_S_phi_q_S_total, dot_S_phi_q_phi_q_total);
+        const compute_t S_phi_q = S_phi_q_total;
+        const compute_t dot_S_phi_q_S = dot_S_phi_q_S_total;
+        const compute_t dot_S_phi_q_phi_q = dot_S_phi_q_phi_q_total;
+        if (threadIdx.x == 0) {
+            S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(S_phi_q);
+            dot_S_phi_q_S_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_S);
+            dot_S_phi_q_phi_q_at[(iT * B + iB) * H + iH] = storage_t(dot_S_phi_q_phi_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) z_phi_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_forward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ dot_z_phi_q_z_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_phi_q_z_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_forward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_phi_q_at,
-    storage_t* __restrict__ dot_z_phi_q_phi_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM])
-                * compute_t(dot_phi_q_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_z_phi_q_phi_q_at[iT * B + iB] = storage_t(total);
     }
 }
 
@@ -2762,133 +1935,53 @@ extern "C" __global__ void hvp_forward_after(
     }
 }
 
-__device__ inline void hvp_forward_after2_point(
-    const compute_t dot_z_phi_q_z, const compute_t dot_z_phi_q_phi_q, compute_t& dot_z_phi_q)
-{
-    // y = (S @ phi_q) / dot(z, phi_q)
-    dot_z_phi_q = dot_z_phi_q_z + dot_z_phi_q_phi_q;
-}
-
-extern "C" __global__ void hvp_forward_after2(
+extern "C" __global__ void hvp_backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dot_z_phi_q_z_at, const storage_t* __restrict__ dot_z_phi_q_phi_q_at,
-    storage_t* __restrict__ dot_z_phi_q_at)
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_phi_q_at,
+    const storage_t* __restrict__ z_phi_q_at, const storage_t* __restrict__ dot_S_phi_q_at,
+    const storage_t* __restrict__ dot_z_phi_q_at, storage_t* __restrict__ d_dot_z_phi_q_at,
+    storage_t* __restrict__ d_dot_S_phi_q_at, storage_t* __restrict__ d_S_phi_q_at,
+    storage_t* __restrict__ d_z_phi_q_at)
 {
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t dot_z_phi_q;
-        hvp_forward_after2_point(
-            compute_t(dot_z_phi_q_z_at[iT * B + iB]),
-            compute_t(dot_z_phi_q_phi_q_at[iT * B + iB]),
-            dot_z_phi_q);
-        dot_z_phi_q_at[iT * B + iB] = storage_t(dot_z_phi_q);
+        const compute_t dot_z_phi_q = compute_t(dot_z_phi_q_at[iT * B + iB]);
+        const compute_t z_phi_q = compute_t(z_phi_q_at[iT * B + iB]);
+        compute_t d_dot_z_phi_q_dot_y_total = 0;
+        compute_t d_z_phi_q_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t dy = compute_t(dy_at[(iT * B + iB) * H + iH]);
+            const compute_t dot_S_phi_q = compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]);
+            const compute_t S_phi_q = compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
+            // through y = (S @ phi_q) / dot(z, phi_q)
+            const compute_t s1 = 1 / square(z_phi_q);
+            const compute_t d_dot_y_by_z_phi_q = dy * (2 * S_phi_q * dot_z_phi_q / pow(z_phi_q, compute_t(3)) -
+                dot_S_phi_q * s1);
+            const compute_t d_dot_S_phi_q = dy / z_phi_q;
+            const compute_t d_S_phi_q = -dy * dot_z_phi_q * s1;
+            d_dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_phi_q);
+            d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
+            d_dot_z_phi_q_dot_y_total += dy * S_phi_q;
+            d_z_phi_q_total += d_dot_y_by_z_phi_q;
+        }
+        block_sum(d_dot_z_phi_q_dot_y_total, d_z_phi_q_total);
+        const compute_t d_dot_z_phi_q_dot_y = d_dot_z_phi_q_dot_y_total;
+        const compute_t d_z_phi_q = d_z_phi_q_total;
+        if (threadIdx.x == 0) {
+            d_z_phi_q_at[iT * B + iB] = storage_t(d_z_phi_q);
+        }
+
+        // through y = (S @ phi_q) / dot(z, phi_q)
+        const compute_t d_dot_z_phi_q = -d_dot_z_phi_q_dot_y / square(z_phi_q);
+        if (threadIdx.x == 0) {
+            d_dot_z_phi_q_at[iT * B + iB] = storage_t(d_dot_z_phi_q);
+        }
     }
 }
 
 // through y = (S @ phi_q) / dot(z, phi_q)
 extern "C" __global__ void hvp_backward_before_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ S_phi_q_at,
-    storage_t* __restrict__ d_dot_z_phi_q_dot_y_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dy_at[(iT * B + iB) * H + iH])
-                * compute_t(S_phi_q_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_z_phi_q_dot_y_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_z_phi_q_dot_y, const compute_t z_phi_q, compute_t& d_dot_z_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    d_dot_z_phi_q = -d_dot_z_phi_q_dot_y / square(z_phi_q);
-}
-
-extern "C" __global__ void hvp_backward_before(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_z_phi_q_dot_y_at, const storage_t* __restrict__ z_phi_q_at,
-    storage_t* __restrict__ d_dot_z_phi_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_z_phi_q;
-        hvp_backward_before_point(
-            compute_t(d_dot_z_phi_q_dot_y_at[iT * B + iB]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_dot_z_phi_q);
-        d_dot_z_phi_q_at[iT * B + iB] = storage_t(d_dot_z_phi_q);
-    }
-}
-
-__device__ inline void hvp_backward_before2_point(
-    const compute_t dy, const compute_t dot_S_phi_q, const compute_t dot_z_phi_q, const compute_t S_phi_q,
-    const compute_t z_phi_q, compute_t& d_dot_y_by_z_phi_q, compute_t& d_dot_S_phi_q, compute_t& d_S_phi_q)
-{
-    // through y = (S @ phi_q) / dot(z, phi_q)
-    const compute_t s1 = 1 / square(z_phi_q);
-    d_dot_y_by_z_phi_q = dy * (2 * dot_z_phi_q * S_phi_q / pow(z_phi_q, compute_t(3)) - dot_S_phi_q * s1);
-    d_dot_S_phi_q = dy / z_phi_q;
-    d_S_phi_q = -dy * dot_z_phi_q * s1;
-}
-
-extern "C" __global__ void hvp_backward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_S_phi_q_at,
-    const storage_t* __restrict__ dot_z_phi_q_at, const storage_t* __restrict__ S_phi_q_at,
-    const storage_t* __restrict__ z_phi_q_at, storage_t* __restrict__ d_dot_y_by_z_phi_q_at,
-    storage_t* __restrict__ d_dot_S_phi_q_at, storage_t* __restrict__ d_S_phi_q_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q;
-        hvp_backward_before2_point(
-            compute_t(dy_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_S_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_z_phi_q_at[iT * B + iB]),
-            compute_t(S_phi_q_at[(iT * B + iB) * H + iH]),
-            compute_t(z_phi_q_at[iT * B + iB]),
-            d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q);
-        d_dot_y_by_z_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_y_by_z_phi_q);
-        d_dot_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_dot_S_phi_q);
-        d_S_phi_q_at[(iT * B + iB) * H + iH] = storage_t(d_S_phi_q);
-    }
-}
-
-// through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_backward_before_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_y_by_z_phi_q_at, storage_t* __restrict__ d_z_phi_q_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(d_dot_y_by_z_phi_q_at[(iT * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_z_phi_q_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_S_phi_q_at, const storage_t* __restrict__ S_rows_at,
     storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at)
@@ -2903,13 +1996,13 @@ extern "C" __global__ void hvp_backward_before_sum3(
             total += compute_t(d_dot_S_phi_q_at[(iT * B + iB) * H + iH])
                 * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
 
 // through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_backward_before_sum4(
+extern "C" __global__ void hvp_backward_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_S_phi_q_at, const storage_t* __restrict__ S_rows_at,
     storage_t* __restrict__ d_phi_q_S_phi_q_at)
@@ -2924,13 +2017,13 @@ extern "C" __global__ void hvp_backward_before_sum4(
             total += compute_t(d_S_phi_q_at[(iT * B + iB) * H + iH])
                 * compute_t(S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
 
 // through y = (S @ phi_q) / dot(z, phi_q)
-extern "C" __global__ void hvp_backward_before_sum5(
+extern "C" __global__ void hvp_backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_S_phi_q_at, const storage_t* __restrict__ dot_S_rows_at,
     storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at)
@@ -2945,201 +2038,83 @@ extern "C" __global__ void hvp_backward_before_sum5(
             total += compute_t(d_dot_S_phi_q_at[(iT * B + iB) * H + iH])
                 * compute_t(dot_S_rows_at[(((iT + 1) * B + iB) * H + iH) * M + iM]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_before3_point(
-    const compute_t d_dot_phi_q_dot_S_phi_q_phi_q, const compute_t d_dot_z_phi_q, const compute_t z,
-    const compute_t dot_phi_q_pre, const compute_t d_phi_q_S_phi_q, const compute_t d_phi_q_dot_S_phi_q_S,
-    const compute_t d_z_phi_q, const compute_t dot_z, const compute_t phi_q, compute_t& d_dot_phi_q_pre,
-    compute_t& d_phi_q_pre)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t d_dot_phi_q = d_dot_phi_q_dot_S_phi_q_phi_q + d_dot_z_phi_q * z;
-    const compute_t d_phi_q = d_dot_z_phi_q * dot_z + z * d_z_phi_q + dot_phi_q_pre * d_dot_phi_q + d_phi_q_S_phi_q
-        + d_phi_q_dot_S_phi_q_S;
-    d_dot_phi_q_pre = phi_q * d_dot_phi_q;
-    d_phi_q_pre = phi_q * d_phi_q;
-}
-
-extern "C" __global__ void hvp_backward_before3(
+extern "C" __global__ void hvp_backward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_phi_q_dot_S_phi_q_phi_q_at,
     const storage_t* __restrict__ d_dot_z_phi_q_at, const storage_t* __restrict__ z_rows_at,
     const storage_t* __restrict__ dot_phi_q_pre_at, const storage_t* __restrict__ d_phi_q_S_phi_q_at,
     const storage_t* __restrict__ d_phi_q_dot_S_phi_q_S_at, const storage_t* __restrict__ d_z_phi_q_at,
     const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
-    storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_phi_q_pre_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_dot_phi_q_pre, d_phi_q_pre;
-        hvp_backward_before3_point(
-            compute_t(d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_z_phi_q_at[iT * B + iB]),
-            compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]),
-            compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_phi_q_at[iT * B + iB]),
-            compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]),
-            compute_t(phi_q_at[(iT * B + iB) * M + iM]),
-            d_dot_phi_q_pre, d_phi_q_pre);
-        d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
-        d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
-    }
-}
-
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_backward_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_dot_max_a_dot_phi_q_pre_at)
+    const storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ d_dot_phi_q_pre_at,
+    storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_dot_q_q_at,
+    storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_a_to_d_dot_a_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        const compute_t d_dot_z_phi_q = compute_t(d_dot_z_phi_q_at[iT * B + iB]);
+        const compute_t d_z_phi_q = compute_t(d_z_phi_q_at[iT * B + iB]);
+        compute_t d_dot_max_a_dot_phi_q_pre_total = 0;
+        compute_t d_max_a_phi_q_pre_total = 0;
+        compute_t d_dot_q_q_dot_phi_q_pre_total = 0;
+        compute_t d_q_q_phi_q_pre_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t d_dot_phi_q_dot_S_phi_q_phi_q = compute_t(d_dot_phi_q_dot_S_phi_q_phi_q_at[(iT * B + iB)
+                * M + iM]);
+            const compute_t z = compute_t(z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t dot_phi_q_pre = compute_t(dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_S_phi_q = compute_t(d_phi_q_S_phi_q_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_dot_S_phi_q_S = compute_t(d_phi_q_dot_S_phi_q_S_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_z = compute_t(dot_z_rows_at[((iT + 1) * B + iB) * M + iM]);
+            const compute_t phi_q = compute_t(phi_q_at[(iT * B + iB) * M + iM]);
+            // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+            const compute_t d_dot_phi_q = d_dot_phi_q_dot_S_phi_q_phi_q + d_dot_z_phi_q * z;
+            const compute_t d_phi_q = d_dot_z_phi_q * dot_z + z * d_z_phi_q + dot_phi_q_pre * d_dot_phi_q +
+                d_phi_q_S_phi_q + d_phi_q_dot_S_phi_q_S;
+            const compute_t d_dot_phi_q_pre = phi_q * d_dot_phi_q;
+            const compute_t d_phi_q_pre = phi_q * d_phi_q;
+            d_dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_dot_phi_q_pre);
+            d_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(d_phi_q_pre);
+            d_dot_max_a_dot_phi_q_pre_total += d_dot_phi_q_pre;
+            d_max_a_phi_q_pre_total += d_phi_q_pre;
+            d_dot_q_q_dot_phi_q_pre_total += d_dot_phi_q_pre;
+            d_q_q_phi_q_pre_total += d_phi_q_pre;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_max_a_dot_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(d_dot_max_a_dot_phi_q_pre_total, d_max_a_phi_q_pre_total, d_dot_q_q_dot_phi_q_pre_total,
+            d_q_q_phi_q_pre_total);
+        const compute_t d_dot_max_a_dot_phi_q_pre = d_dot_max_a_dot_phi_q_pre_total;
+        const compute_t d_max_a_phi_q_pre = d_max_a_phi_q_pre_total;
+        const compute_t d_dot_q_q_dot_phi_q_pre = d_dot_q_q_dot_phi_q_pre_total;
+        const compute_t d_q_q_phi_q_pre = d_q_q_phi_q_pre_total;
 
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_backward_before_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_max_a_phi_q_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        // through phi_q = exp(a - dot(q, q) / 2 - max(a))
+        const compute_t d_dot_max_a = -d_dot_max_a_dot_phi_q_pre;
+        const compute_t d_max_a = -d_max_a_phi_q_pre;
+        const compute_t d_dot_q_q = -compute_t(0.5) * d_dot_q_q_dot_phi_q_pre;
+        const compute_t d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
+        if (threadIdx.x == 0) {
+            d_dot_q_q_at[iT * B + iB] = storage_t(d_dot_q_q);
+            d_q_q_at[iT * B + iB] = storage_t(d_q_q);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_max_a_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_backward_before_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_phi_q_pre_at, storage_t* __restrict__ d_dot_q_q_dot_phi_q_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
+            const compute_t d_dot_phi_q_pre = compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_q_pre = compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
+            // through a = Omega @ q
+            const compute_t d_dot_a = a_argmax * d_dot_max_a + d_dot_phi_q_pre;
+            const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
+            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_q_q_dot_phi_q_pre_at[iT * B + iB] = storage_t(total);
     }
 }
 
-// through phi_q = exp(a - dot(q, q) / 2 - max(a))
-extern "C" __global__ void hvp_backward_before_sum9(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_q_q_phi_q_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_q_q_phi_q_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_before4_point(
-    const compute_t d_dot_max_a_dot_phi_q_pre, const compute_t d_max_a_phi_q_pre,
-    const compute_t d_dot_q_q_dot_phi_q_pre, const compute_t d_q_q_phi_q_pre, compute_t& d_dot_max_a,
-    compute_t& d_max_a, compute_t& d_dot_q_q, compute_t& d_q_q)
-{
-    // through phi_q = exp(a - dot(q, q) / 2 - max(a))
-    d_dot_max_a = -d_dot_max_a_dot_phi_q_pre;
-    d_max_a = -d_max_a_phi_q_pre;
-    d_dot_q_q = -compute_t(0.5) * d_dot_q_q_dot_phi_q_pre;
-    d_q_q = -compute_t(0.5) * d_q_q_phi_q_pre;
-}
-
-extern "C" __global__ void hvp_backward_before4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_max_a_dot_phi_q_pre_at,
-    const storage_t* __restrict__ d_max_a_phi_q_pre_at,
-    const storage_t* __restrict__ d_dot_q_q_dot_phi_q_pre_at,
-    const storage_t* __restrict__ d_q_q_phi_q_pre_at, storage_t* __restrict__ d_dot_max_a_at,
-    storage_t* __restrict__ d_max_a_at, storage_t* __restrict__ d_dot_q_q_at,
-    storage_t* __restrict__ d_q_q_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_max_a, d_max_a, d_dot_q_q, d_q_q;
-        hvp_backward_before4_point(
-            compute_t(d_dot_max_a_dot_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_max_a_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_dot_q_q_dot_phi_q_pre_at[iT * B + iB]),
-            compute_t(d_q_q_phi_q_pre_at[iT * B + iB]),
-            d_dot_max_a, d_max_a, d_dot_q_q, d_q_q);
-        d_dot_max_a_at[iT * B + iB] = storage_t(d_dot_max_a);
-        d_max_a_at[iT * B + iB] = storage_t(d_max_a);
-        d_dot_q_q_at[iT * B + iB] = storage_t(d_dot_q_q);
-        d_q_q_at[iT * B + iB] = storage_t(d_q_q);
-    }
-}
-
-__device__ inline void hvp_backward_before5_point(
-    const compute_t d_dot_max_a, const compute_t a_argmax, const compute_t d_dot_phi_q_pre,
-    const compute_t d_max_a, const compute_t d_phi_q_pre, compute_t& d_dot_a, compute_t& d_a)
-{
-    // through a = Omega @ q
-    d_dot_a = d_dot_max_a * a_argmax + d_dot_phi_q_pre;
-    d_a = a_argmax * d_max_a + d_phi_q_pre;
-}
-
-extern "C" __global__ void hvp_backward_before5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_max_a_at, const storage_t* __restrict__ a_argmax_at,
-    const storage_t* __restrict__ d_dot_phi_q_pre_at, const storage_t* __restrict__ d_max_a_at,
-    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_a_to_d_dot_a_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_dot_a, d_a;
-        hvp_backward_before5_point(
-            compute_t(d_dot_max_a_at[iT * B + iB]),
-            compute_t(a_argmax_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            compute_t(d_max_a_at[iT * B + iB]),
-            compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]),
-            d_dot_a, d_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
-    }
-}
-
-__device__ inline void hvp_backward_before6_point(
+__device__ inline void hvp_backward_before_point(
     const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q, const compute_t d_q_a,
     const compute_t d_q_q, const compute_t dot_q, const compute_t D_, compute_t& d_dot_W_q_x,
     compute_t& d_W_q_x)
@@ -3153,7 +2128,7 @@ __device__ inline void hvp_backward_before6_point(
     d_W_q_x = d_q * s2;
 }
 
-extern "C" __global__ void hvp_backward_before6(
+extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_q_q_at,
     const storage_t* __restrict__ q_to_dot_q_at, const storage_t* __restrict__ d_q_a_at,
@@ -3166,7 +2141,7 @@ extern "C" __global__ void hvp_backward_before6(
         const int64 iB = n / D % B;
         const int64 iD = n % D;
         compute_t d_dot_W_q_x, d_W_q_x;
-        hvp_backward_before6_point(
+        hvp_backward_before_point(
             compute_t(parts_at[(iT * B + iB) * (2 * D) + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
             compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]),
@@ -3287,7 +2262,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -3308,7 +2283,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -3329,207 +2304,57 @@ extern "C" __global__ void hvp_backward_after_sum3(
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
 
-// through S = S[t-1] + outer(v, phi_k)
-extern "C" __global__ void hvp_backward_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ d_dot_v_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, phi_k)
-extern "C" __global__ void hvp_backward_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ d_v_v_phi_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S = S[t-1] + outer(v, phi_k)
-extern "C" __global__ void hvp_backward_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ dot_phi_k_at,
-    storage_t* __restrict__ d_v_dot_v_phi_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after_point(
-    const compute_t d_dot_phi_k_dot_v_phi_k, const compute_t d_dot_z, const compute_t dot_phi_k_pre,
-    const compute_t d_phi_k_v_phi_k, const compute_t d_phi_k_dot_v_phi_k, const compute_t d_z,
-    const compute_t phi_k, compute_t& d_dot_phi_k_pre, compute_t& d_phi_k_pre)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t d_dot_phi_k = d_dot_phi_k_dot_v_phi_k + d_dot_z;
-    const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
-    d_dot_phi_k_pre = phi_k * d_dot_phi_k;
-    d_phi_k_pre = phi_k * d_phi_k;
-}
-
-extern "C" __global__ void hvp_backward_after(
+extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ dot_phi_k_pre_at, const storage_t* __restrict__ d_phi_k_v_phi_k_at,
     const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at)
-{
-    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / M / B;
-        const int64 iB = n / M % B;
-        const int64 iM = n % M;
-        compute_t d_dot_phi_k_pre, d_phi_k_pre;
-        hvp_backward_after_point(
-            compute_t(d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_dot_z_at[(iT * B + iB) * M + iM]),
-            compute_t(dot_phi_k_pre_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]),
-            compute_t(d_z_at[(iT * B + iB) * M + iM]),
-            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
-            d_dot_phi_k_pre, d_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
-    }
-}
-
-// through phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_backward_after_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
-    storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at)
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
+    storage_t* __restrict__ d_dot_k_k_at, storage_t* __restrict__ d_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
         const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM]);
+        compute_t d_dot_k_k_dot_phi_k_pre_total = 0;
+        compute_t d_k_k_phi_k_pre_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t d_dot_phi_k_dot_v_phi_k = compute_t(d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_dot_z = compute_t(d_dot_z_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_phi_k_pre = compute_t(dot_phi_k_pre_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_k_v_phi_k = compute_t(d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_phi_k_dot_v_phi_k = compute_t(d_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_z = compute_t(d_z_at[(iT * B + iB) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+            // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t d_dot_phi_k = d_dot_phi_k_dot_v_phi_k + d_dot_z;
+            const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
+            const compute_t d_dot_phi_k_pre = phi_k * d_dot_phi_k;
+            const compute_t d_phi_k_pre = phi_k * d_phi_k;
+            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+            d_dot_k_k_dot_phi_k_pre_total += d_dot_phi_k_pre;
+            d_k_k_phi_k_pre_total += d_phi_k_pre;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_k_k_dot_phi_k_pre_at[iT * B + iB] = storage_t(total);
-    }
-}
+        block_sum(d_dot_k_k_dot_phi_k_pre_total, d_k_k_phi_k_pre_total);
+        const compute_t d_dot_k_k_dot_phi_k_pre = d_dot_k_k_dot_phi_k_pre_total;
+        const compute_t d_k_k_phi_k_pre = d_k_k_phi_k_pre_total;
 
-// through phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_backward_after_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
-    storage_t* __restrict__ d_k_k_phi_k_pre_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
-            const int64 iM = k;
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM]);
+        // through phi_k = exp(Omega @ k - dot(k, k) / 2)
+        const compute_t d_dot_k_k = -compute_t(0.5) * d_dot_k_k_dot_phi_k_pre;
+        const compute_t d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
+        if (threadIdx.x == 0) {
+            d_dot_k_k_at[iT * B + iB] = storage_t(d_dot_k_k);
+            d_k_k_at[iT * B + iB] = storage_t(d_k_k);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_k_k_phi_k_pre_at[iT * B + iB] = storage_t(total);
     }
 }
 
-__device__ inline void hvp_backward_after2_point(
-    const compute_t d_dot_k_k_dot_phi_k_pre, const compute_t d_k_k_phi_k_pre, compute_t& d_dot_k_k,
-    compute_t& d_k_k)
-{
-    // through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    d_dot_k_k = -compute_t(0.5) * d_dot_k_k_dot_phi_k_pre;
-    d_k_k = -compute_t(0.5) * d_k_k_phi_k_pre;
-}
-
-extern "C" __global__ void hvp_backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at,
-    const storage_t* __restrict__ d_k_k_phi_k_pre_at, storage_t* __restrict__ d_dot_k_k_at,
-    storage_t* __restrict__ d_k_k_at)
-{
-    const int64 count = T * B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t d_dot_k_k, d_k_k;
-        hvp_backward_after2_point(
-            compute_t(d_dot_k_k_dot_phi_k_pre_at[iT * B + iB]),
-            compute_t(d_k_k_phi_k_pre_at[iT * B + iB]),
-            d_dot_k_k, d_k_k);
-        d_dot_k_k_at[iT * B + iB] = storage_t(d_dot_k_k);
-        d_k_k_at[iT * B + iB] = storage_t(d_k_k);
-    }
-}
-
-__device__ inline void hvp_backward_after3_point(
-    const compute_t d_v_v_phi_k, const compute_t d_v_dot_v_phi_k, compute_t& d_v)
-{
-    // through v = W_v @ x
-    d_v = d_v_v_phi_k + d_v_dot_v_phi_k;
-}
-
-extern "C" __global__ void hvp_backward_after3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_v_v_phi_k_at, const storage_t* __restrict__ d_v_dot_v_phi_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_v;
-        hvp_backward_after3_point(
-            compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
-            compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
-            d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
-    }
-}
-
-__device__ inline void hvp_backward_after4_point(
+__device__ inline void hvp_backward_after_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
     const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
@@ -3543,7 +2368,7 @@ __device__ inline void hvp_backward_after4_point(
     d_W_k_x = d_k * s2;
 }
 
-extern "C" __global__ void hvp_backward_after4(
+extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ d_dot_k_k_at,
     const storage_t* __restrict__ k_to_dot_k_at, const storage_t* __restrict__ d_k_Omega_k_at,
@@ -3555,7 +2380,7 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iB = n / D % B;
         const int64 iD = n % D;
         compute_t d_dot_W_k_x, d_W_k_x;
-        hvp_backward_after4_point(
+        hvp_backward_after_point(
             compute_t(parts2_at[(iT * B + iB) * (2 * D) + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
             compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]),
@@ -3569,14 +2394,76 @@ extern "C" __global__ void hvp_backward_after4(
     }
 }
 
-__device__ inline void hvp_backward_after5_point(
+extern "C" __global__ void hvp_backward_after_rows2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_phi_k_at,
+    storage_t* __restrict__ d_dot_v_at, storage_t* __restrict__ d_v_v_phi_k_at,
+    storage_t* __restrict__ d_v_dot_v_phi_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_v_total = 0;
+        compute_t d_v_v_phi_k_total = 0;
+        compute_t d_v_dot_v_phi_k_total = 0;
+        for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
+            const compute_t d_dot_S = compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM]);
+            const compute_t phi_k = compute_t(phi_k_at[(iT * B + iB) * M + iM]);
+            const compute_t d_S = compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM]);
+            const compute_t dot_phi_k = compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]);
+            // through S = S[t-1] + outer(v, phi_k)
+            d_dot_v_total += d_dot_S * phi_k;
+            d_v_v_phi_k_total += d_S * phi_k;
+            d_v_dot_v_phi_k_total += d_dot_S * dot_phi_k;
+        }
+        block_sum(d_dot_v_total, d_v_v_phi_k_total, d_v_dot_v_phi_k_total);
+        const compute_t d_dot_v = d_dot_v_total;
+        const compute_t d_v_v_phi_k = d_v_v_phi_k_total;
+        const compute_t d_v_dot_v_phi_k = d_v_dot_v_phi_k_total;
+        if (threadIdx.x == 0) {
+            d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+            d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_phi_k);
+            d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_phi_k);
+        }
+    }
+}
+
+__device__ inline void hvp_backward_after2_point(
+    const compute_t d_v_v_phi_k, const compute_t d_v_dot_v_phi_k, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_phi_k + d_v_dot_v_phi_k;
+}
+
+extern "C" __global__ void hvp_backward_after2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ d_v_v_phi_k_at, const storage_t* __restrict__ d_v_dot_v_phi_k_at,
+    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v;
+        hvp_backward_after2_point(
+            compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
+    }
+}
+
+__device__ inline void hvp_backward_after3_point(
     const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
     const compute_t d_x_dot_v_W_v, compute_t& d_x)
 {
     d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
 }
 
-extern "C" __global__ void hvp_backward_after5(
+extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
     const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_v_W_v_at,
@@ -3588,7 +2475,7 @@ extern "C" __global__ void hvp_backward_after5(
         const int64 iB = n / I % B;
         const int64 iI = n % I;
         compute_t d_x;
-        hvp_backward_after5_point(
+        hvp_backward_after3_point(
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),

@@ -214,7 +214,6 @@ def train_passes(size, dtype):
     a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
-    max_a = cp.empty((T, B), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
@@ -223,32 +222,16 @@ def train_passes(size, dtype):
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
+    forward_before_rows = kernel(
+        "forward_before_rows", "rows", T * B, D,
+        W_q_x_to_v, q, k, q_q, k_k,
+    )
+    forward_before_rows2 = kernel(
+        "forward_before_rows2", "rows", T * B, M,
+        a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
     forward_before = kernel(
-        "forward_before", "each", T * B * D, 1,
-        W_q_x_to_v, q, k,
-    )
-    forward_before_sum = kernel(
-        "forward_before_sum", "rows", T * B, D,
-        q, q_q,
-    )
-    forward_before_largest = kernel(
-        "forward_before_largest", "rows", T * B, M,
-        a, a_argmax,
-    )
-    forward_before_sum2 = kernel(
-        "forward_before_sum2", "rows", T * B, M,
-        a, a_argmax, max_a,
-    )
-    forward_before_sum3 = kernel(
-        "forward_before_sum3", "rows", T * B, D,
-        k, k_k,
-    )
-    forward_before2 = kernel(
-        "forward_before2", "each", T * B * M, 1,
-        a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
-    )
-    forward_before3 = kernel(
-        "forward_before3", "each", T * B * H * M, 1,
+        "forward_before", "each", T * B * H * M, 1,
         W_q_x_to_v, phi_k, v_phi_k,
     )
     forward_sequence = kernel(
@@ -285,21 +268,13 @@ def train_passes(size, dtype):
     def before():
         # W_q_x, W_k_x, v side by side
         product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
-        forward_before()
+        forward_before_rows()
         # a = Omega @ q
         product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        forward_before_sum()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        forward_before_largest()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        forward_before_sum2()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        forward_before_sum3()
-        forward_before2()
-        forward_before3()
+        forward_before_rows2()
+        forward_before()
 
     def loop():
         forward_sequence()
@@ -320,14 +295,10 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_z_prev_rows = cp.empty((2, B, M), dtype)
-    d_z_phi_q_y = cp.empty((T, B), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_S_phi_q = cp.empty((T, B, H), dtype)
     d_phi_q_S_phi_q = cp.empty((T, B, M), dtype)
     d_phi_q_pre = cp.empty((T, B, M), dtype)
-    d_max_a_phi_q_pre = cp.empty((T, B), dtype)
-    d_max_a = cp.empty((T, B), dtype)
-    d_q_q_phi_q_pre = cp.empty((T, B), dtype)
     d_q_q = cp.empty((T, B), dtype)
     d_a = cp.empty((T, B, M), dtype)
     d_q_a = cp.empty((T, B, D), dtype)
@@ -337,7 +308,6 @@ def train_passes(size, dtype):
     d_S = cp.empty((T, B, H, M), dtype)
     d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_pre = cp.empty((T, B, M), dtype)
-    d_k_k_phi_k_pre = cp.empty((T, B), dtype)
     d_k_k = cp.empty((T, B), dtype)
     d_v = cp.empty((T, B, H), dtype)
     d_k_Omega_k = cp.empty((T, B, D), dtype)
@@ -351,44 +321,20 @@ def train_passes(size, dtype):
     d_Omega_a = cp.empty((M, D), dtype)
     d_Omega_Omega_k = cp.empty((M, D), dtype)
     d_Omega = cp.empty((M, D), dtype)
+    backward_before_rows = kernel(
+        "backward_before_rows", "rows", T * B, H,
+        dy, S_phi_q, z_phi_q, d_z_phi_q, d_S_phi_q,
+    )
     backward_before_sum = kernel(
-        "backward_before_sum", "rows", T * B, H,
-        dy, S_phi_q, d_z_phi_q_y,
-    )
-    backward_before = kernel(
-        "backward_before", "each", T * B, 1,
-        d_z_phi_q_y, z_phi_q, d_z_phi_q,
-    )
-    backward_before2 = kernel(
-        "backward_before2", "each", T * B * H, 1,
-        dy, z_phi_q, d_S_phi_q,
-    )
-    backward_before_sum2 = kernel(
-        "backward_before_sum2", "rows", T * B * M, H,
+        "backward_before_sum", "rows", T * B * M, H,
         d_S_phi_q, S_rows, d_phi_q_S_phi_q,
     )
-    backward_before3 = kernel(
-        "backward_before3", "each", T * B * M, 1,
-        d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, d_phi_q_pre,
+    backward_before_rows2 = kernel(
+        "backward_before_rows2", "rows", T * B, M,
+        d_phi_q_S_phi_q, d_z_phi_q, z_rows, phi_q, a_argmax, d_phi_q_pre, d_q_q, d_a,
     )
-    backward_before_sum3 = kernel(
-        "backward_before_sum3", "rows", T * B, M,
-        d_phi_q_pre, d_max_a_phi_q_pre,
-    )
-    backward_before_sum4 = kernel(
-        "backward_before_sum4", "rows", T * B, M,
-        d_phi_q_pre, d_q_q_phi_q_pre,
-    )
-    backward_before4 = kernel(
-        "backward_before4", "each", T * B, 1,
-        d_max_a_phi_q_pre, d_q_q_phi_q_pre, d_max_a, d_q_q,
-    )
-    backward_before5 = kernel(
-        "backward_before5", "each", T * B * M, 1,
-        d_max_a, a_argmax, d_phi_q_pre, d_a,
-    )
-    backward_before6 = kernel(
-        "backward_before6", "each", T * B * D, 1,
+    backward_before = kernel(
+        "backward_before", "each", T * B * D, 1,
         d_q_a, d_q_q, q, d_W_q_x,
     )
     backward_sequence = kernel(
@@ -403,28 +349,20 @@ def train_passes(size, dtype):
         "backward_after_sum", "rows", T * B * M, H,
         d_S, W_q_x_to_v, d_phi_k_v_phi_k,
     )
+    backward_after_rows = kernel(
+        "backward_after_rows", "rows", T * B, M,
+        d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre, d_k_k,
+    )
+    backward_after = kernel(
+        "backward_after", "each", T * B * D, 1,
+        d_k_Omega_k, d_k_k, k, d_W_k_x,
+    )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * H, M,
         d_S, phi_k, d_v,
     )
-    backward_after = kernel(
-        "backward_after", "each", T * B * M, 1,
-        d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre,
-    )
-    backward_after_sum3 = kernel(
-        "backward_after_sum3", "rows", T * B, M,
-        d_phi_k_pre, d_k_k_phi_k_pre,
-    )
     backward_after2 = kernel(
-        "backward_after2", "each", T * B, 1,
-        d_k_k_phi_k_pre, d_k_k,
-    )
-    backward_after3 = kernel(
-        "backward_after3", "each", T * B * D, 1,
-        d_k_Omega_k, d_k_k, k, d_W_k_x,
-    )
-    backward_after4 = kernel(
-        "backward_after4", "each", T * B * I, 1,
+        "backward_after2", "each", T * B * I, 1,
         d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
     )
     backward_finish = kernel(
@@ -442,22 +380,13 @@ def train_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        backward_before_rows()
         # through y = (S @ phi_q) / dot(z, phi_q)
         backward_before_sum()
-        backward_before()
-        backward_before2()
-        # through y = (S @ phi_q) / dot(z, phi_q)
-        backward_before_sum2()
-        backward_before3()
-        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-        backward_before_sum3()
-        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-        backward_before_sum4()
-        backward_before4()
-        backward_before5()
+        backward_before_rows2()
         # through a = Omega @ q
         product(d_a.reshape(-1, M), Omega, d_q_a.reshape(-1, D))
-        backward_before6()
+        backward_before()
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
 
@@ -468,30 +397,27 @@ def train_passes(size, dtype):
     def after():
         # through S = S[t-1] + outer(v, phi_k)
         backward_after_sum()
-        # through S = S[t-1] + outer(v, phi_k)
-        backward_after_sum2()
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
         # through a = Omega @ q
         product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
-        backward_after()
-        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        backward_after_sum3()
+        backward_after_rows()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(d_phi_k_pre.reshape(-1, M), Omega, d_k_Omega_k.reshape(-1, D))
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
-        backward_after2()
-        backward_after3()
+        backward_after()
         # through k = (W_k @ x) / D ** 0.25
         product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
         # through k = (W_k @ x) / D ** 0.25
         product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
-        backward_after4()
+        # through S = S[t-1] + outer(v, phi_k)
+        backward_after_sum2()
+        # through v = W_v @ x
+        product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
+        # through v = W_v @ x
+        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
+        backward_after2()
         backward_finish()
 
     def results():
@@ -526,7 +452,6 @@ def infer_passes(size, dtype):
     a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
-    max_a = cp.empty((T, B), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
@@ -535,32 +460,16 @@ def infer_passes(size, dtype):
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
+    infer_before_rows = kernel(
+        "infer_before_rows", "rows", T * B, D,
+        W_q_x_to_v, q, k, q_q, k_k,
+    )
+    infer_before_rows2 = kernel(
+        "infer_before_rows2", "rows", T * B, M,
+        a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
     infer_before = kernel(
-        "infer_before", "each", T * B * D, 1,
-        W_q_x_to_v, q, k,
-    )
-    infer_before_sum = kernel(
-        "infer_before_sum", "rows", T * B, D,
-        q, q_q,
-    )
-    infer_before_largest = kernel(
-        "infer_before_largest", "rows", T * B, M,
-        a, a_argmax,
-    )
-    infer_before_sum2 = kernel(
-        "infer_before_sum2", "rows", T * B, M,
-        a, a_argmax, max_a,
-    )
-    infer_before_sum3 = kernel(
-        "infer_before_sum3", "rows", T * B, D,
-        k, k_k,
-    )
-    infer_before2 = kernel(
-        "infer_before2", "each", T * B * M, 1,
-        a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
-    )
-    infer_before3 = kernel(
-        "infer_before3", "each", T * B * H * M, 1,
+        "infer_before", "each", T * B * H * M, 1,
         W_q_x_to_v, phi_k, v_phi_k,
     )
     infer_sequence = kernel(
@@ -597,21 +506,13 @@ def infer_passes(size, dtype):
     def before():
         # W_q_x, W_k_x, v side by side
         product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
-        infer_before()
+        infer_before_rows()
         # a = Omega @ q
         product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        infer_before_sum()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        infer_before_largest()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        infer_before_sum2()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        infer_before_sum3()
-        infer_before2()
-        infer_before3()
+        infer_before_rows2()
+        infer_before()
 
     def loop():
         infer_sequence()
@@ -651,7 +552,6 @@ def step_passes(size, dtype):
     a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
-    max_a = cp.empty((T, B), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
@@ -660,32 +560,16 @@ def step_passes(size, dtype):
     S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
+    step_before_rows = kernel(
+        "step_before_rows", "rows", T * B, D,
+        W_q_x, W_k_x, q, k, q_q, k_k,
+    )
+    step_before_rows2 = kernel(
+        "step_before_rows2", "rows", T * B, M,
+        a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
+    )
     step_before = kernel(
-        "step_before", "each", T * B * D, 1,
-        W_q_x, W_k_x, q, k,
-    )
-    step_before_sum = kernel(
-        "step_before_sum", "rows", T * B, D,
-        q, q_q,
-    )
-    step_before_largest = kernel(
-        "step_before_largest", "rows", T * B, M,
-        a, a_argmax,
-    )
-    step_before_sum2 = kernel(
-        "step_before_sum2", "rows", T * B, M,
-        a, a_argmax, max_a,
-    )
-    step_before_sum3 = kernel(
-        "step_before_sum3", "rows", T * B, D,
-        k, k_k,
-    )
-    step_before2 = kernel(
-        "step_before2", "each", T * B * M, 1,
-        a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
-    )
-    step_before3 = kernel(
-        "step_before3", "each", T * B * H * M, 1,
+        "step_before", "each", T * B * H * M, 1,
         v, phi_k, v_phi_k,
     )
     step_sequence = kernel(
@@ -725,21 +609,13 @@ def step_passes(size, dtype):
         product(x.reshape(-1, I), W_k.T, W_k_x.reshape(-1, D))
         # v = W_v @ x
         product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
-        step_before()
+        step_before_rows()
         # a = Omega @ q
         product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        step_before_sum()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        step_before_largest()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        step_before_sum2()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(k.reshape(-1, D), Omega.T, Omega_k.reshape(-1, M))
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        step_before_sum3()
-        step_before2()
-        step_before3()
+        step_before_rows2()
+        step_before()
 
     def loop():
         step_sequence()
@@ -789,19 +665,13 @@ def jvp_passes(size, dtype):
     a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
-    dot_q_q_q = cp.empty((T, B), dtype)
-    dot_q_q_q2 = cp.empty((T, B), dtype)
     dot_q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
-    max_a = cp.empty((T, B), dtype)
-    dot_max_a = cp.empty((T, B), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     dot_phi_q = cp.empty((T, B, M), dtype)
     Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
     dot_Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
-    dot_k_k_k = cp.empty((T, B), dtype)
-    dot_k_k_k2 = cp.empty((T, B), dtype)
     dot_k_k = cp.empty((T, B), dtype)
     phi_k = cp.empty((T, B, M), dtype)
     dot_phi_k = cp.empty((T, B, M), dtype)
@@ -810,68 +680,25 @@ def jvp_passes(size, dtype):
     S_phi_q = cp.empty((T, B, H), dtype)
     dot_S_phi_q_S = cp.empty((T, B, H), dtype)
     dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
-    dot_S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
-    dot_z_phi_q_z = cp.empty((T, B), dtype)
-    dot_z_phi_q_phi_q = cp.empty((T, B), dtype)
     dot_z_phi_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
-        "jvp_before", "each", T * B * D, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
-    )
-    jvp_before_sum = kernel(
-        "jvp_before_sum", "rows", T * B, D,
-        q_to_dot_q, q_q,
-    )
-    jvp_before_sum2 = kernel(
-        "jvp_before_sum2", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q,
-    )
-    jvp_before_sum3 = kernel(
-        "jvp_before_sum3", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q2,
-    )
-    jvp_before_largest = kernel(
-        "jvp_before_largest", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax,
-    )
-    jvp_before_sum4 = kernel(
-        "jvp_before_sum4", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax, max_a,
-    )
-    jvp_before_sum5 = kernel(
-        "jvp_before_sum5", "rows", T * B, M,
-        dot_a, a_argmax, dot_max_a,
-    )
-    jvp_before_sum6 = kernel(
-        "jvp_before_sum6", "rows", T * B, D,
-        k_to_dot_k, k_k,
-    )
-    jvp_before_sum7 = kernel(
-        "jvp_before_sum7", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k,
-    )
-    jvp_before_sum8 = kernel(
-        "jvp_before_sum8", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k2,
-    )
-    jvp_before2 = kernel(
-        "jvp_before2", "each", T * B * H, 1,
+        "jvp_before", "each", T * B * H, 1,
         W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    jvp_before3 = kernel(
-        "jvp_before3", "each", T * B, 1,
-        dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+    jvp_before_rows = kernel(
+        "jvp_before_rows", "rows", T * B, D,
+        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q, k_k, dot_q_q, dot_k_k,
     )
-    jvp_before4 = kernel(
-        "jvp_before4", "each", T * B * M, 1,
-        a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k_to_dot_Omega_k_Omega, k_k,
-        dot_Omega_k, dot_k_k, phi_q, dot_phi_q, phi_k, dot_phi_k,
+    jvp_before_rows2 = kernel(
+        "jvp_before_rows2", "rows", T * B, M,
+        a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k,
+        a_argmax, phi_q, dot_phi_q, phi_k, dot_phi_k,
     )
-    jvp_before5 = kernel(
-        "jvp_before5", "each", T * B * H * M, 1,
+    jvp_before2 = kernel(
+        "jvp_before2", "each", T * B * H * M, 1,
         W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     jvp_sequence = kernel(
@@ -882,41 +709,17 @@ def jvp_passes(size, dtype):
         "jvp_sequence2", "each", B * M, 1,
         z_rows, phi_k, dot_z_rows, dot_phi_k,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", "rows", T * B * H, M,
-        S_rows, phi_q, S_phi_q,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", "rows", T * B, M,
+        z_rows, phi_q, dot_z_rows, dot_phi_q, z_phi_q, dot_z_phi_q,
     )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", "rows", T * B * H, M,
-        dot_S_rows, phi_q, dot_S_phi_q_S,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", "rows", T * B * H, M,
-        S_rows, dot_phi_q, dot_S_phi_q_phi_q,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", "rows", T * B, M,
-        z_rows, phi_q, z_phi_q,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", "rows", T * B, M,
-        dot_z_rows, phi_q, dot_z_phi_q_z,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", "rows", T * B, M,
-        z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    jvp_after_rows2 = kernel(
+        "jvp_after_rows2", "rows", T * B * H, M,
+        S_rows, phi_q, dot_S_rows, dot_phi_q, S_phi_q, dot_S_phi_q_S, dot_S_phi_q_phi_q,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
-        dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_S_phi_q, y,
-    )
-    jvp_after2 = kernel(
-        "jvp_after2", "each", T * B, 1,
-        dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
-    )
-    jvp_after3 = kernel(
-        "jvp_after3", "each", T * B * H, 1,
-        dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, dot_y,
+        dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_z_phi_q, y, dot_y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -951,22 +754,11 @@ def jvp_passes(size, dtype):
         # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
         product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
         jvp_before()
+        jvp_before_rows()
         # a = Omega @ q
         product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
         # q, dot_q side by side
         product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        jvp_before_sum()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        jvp_before_sum2()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        jvp_before_sum3()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        jvp_before_largest()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        jvp_before_sum4()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        jvp_before_sum5()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(
             k_to_dot_k.reshape(-1, 2 * D)[:, :D],
@@ -975,37 +767,17 @@ def jvp_passes(size, dtype):
         )
         # k, dot_k side by side
         product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        jvp_before_sum6()
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        jvp_before_sum7()
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        jvp_before_sum8()
+        jvp_before_rows2()
         jvp_before2()
-        jvp_before3()
-        jvp_before4()
-        jvp_before5()
 
     def loop():
         jvp_sequence()
         jvp_sequence2()
 
     def after():
-        # y = (S @ phi_q) / dot(z, phi_q)
-        jvp_after_sum()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        jvp_after_sum2()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        jvp_after_sum3()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        jvp_after_sum4()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        jvp_after_sum5()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        jvp_after_sum6()
+        jvp_after_rows()
+        jvp_after_rows2()
         jvp_after()
-        jvp_after2()
-        jvp_after3()
 
     def results():
         last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
@@ -1045,20 +817,14 @@ def hvp_passes(size, dtype):
     a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
-    dot_q_q_q = cp.empty((T, B), dtype)
-    dot_q_q_q2 = cp.empty((T, B), dtype)
     dot_q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
-    max_a = cp.empty((T, B), dtype)
-    dot_max_a = cp.empty((T, B), dtype)
     dot_phi_q_pre = cp.empty((T, B, M), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     dot_phi_q = cp.empty((T, B, M), dtype)
     Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
     dot_Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
-    dot_k_k_k = cp.empty((T, B), dtype)
-    dot_k_k_k2 = cp.empty((T, B), dtype)
     dot_k_k = cp.empty((T, B), dtype)
     dot_phi_k_pre = cp.empty((T, B, M), dtype)
     phi_k = cp.empty((T, B, M), dtype)
@@ -1070,64 +836,22 @@ def hvp_passes(size, dtype):
     dot_S_phi_q_phi_q = cp.empty((T, B, H), dtype)
     dot_S_phi_q = cp.empty((T, B, H), dtype)
     z_phi_q = cp.empty((T, B), dtype)
-    dot_z_phi_q_z = cp.empty((T, B), dtype)
-    dot_z_phi_q_phi_q = cp.empty((T, B), dtype)
     dot_z_phi_q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
-        "hvp_forward_before", "each", T * B * D, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
-    )
-    hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", "rows", T * B, D,
-        q_to_dot_q, q_q,
-    )
-    hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q,
-    )
-    hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q2,
-    )
-    hvp_forward_before_largest = kernel(
-        "hvp_forward_before_largest", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax,
-    )
-    hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax, max_a,
-    )
-    hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", "rows", T * B, M,
-        dot_a, a_argmax, dot_max_a,
-    )
-    hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", "rows", T * B, D,
-        k_to_dot_k, k_k,
-    )
-    hvp_forward_before_sum7 = kernel(
-        "hvp_forward_before_sum7", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k,
-    )
-    hvp_forward_before_sum8 = kernel(
-        "hvp_forward_before_sum8", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k2,
-    )
-    hvp_forward_before2 = kernel(
-        "hvp_forward_before2", "each", T * B * H, 1,
+        "hvp_forward_before", "each", T * B * H, 1,
         W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
     )
-    hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B, 1,
-        dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+    hvp_forward_before_rows = kernel(
+        "hvp_forward_before_rows", "rows", T * B, D,
+        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q, k_k, dot_q_q, dot_k_k,
     )
-    hvp_forward_before4 = kernel(
-        "hvp_forward_before4", "each", T * B * M, 1,
-        a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k_to_dot_Omega_k_Omega, k_k,
-        dot_Omega_k, dot_k_k, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k,
+    hvp_forward_before_rows2 = kernel(
+        "hvp_forward_before_rows2", "rows", T * B, M,
+        a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k,
+        a_argmax, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k,
     )
-    hvp_forward_before5 = kernel(
-        "hvp_forward_before5", "each", T * B * H * M, 1,
+    hvp_forward_before2 = kernel(
+        "hvp_forward_before2", "each", T * B * H * M, 1,
         W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     hvp_forward_sequence = kernel(
@@ -1138,37 +862,17 @@ def hvp_passes(size, dtype):
         "hvp_forward_sequence2", "each", B * M, 1,
         z_rows, phi_k, dot_z_rows, dot_phi_k,
     )
-    hvp_forward_after_sum = kernel(
-        "hvp_forward_after_sum", "rows", T * B * H, M,
-        S_rows, phi_q, S_phi_q,
+    hvp_forward_after_rows = kernel(
+        "hvp_forward_after_rows", "rows", T * B, M,
+        z_rows, phi_q, dot_z_rows, dot_phi_q, z_phi_q, dot_z_phi_q,
     )
-    hvp_forward_after_sum2 = kernel(
-        "hvp_forward_after_sum2", "rows", T * B * H, M,
-        dot_S_rows, phi_q, dot_S_phi_q_S,
-    )
-    hvp_forward_after_sum3 = kernel(
-        "hvp_forward_after_sum3", "rows", T * B * H, M,
-        S_rows, dot_phi_q, dot_S_phi_q_phi_q,
-    )
-    hvp_forward_after_sum4 = kernel(
-        "hvp_forward_after_sum4", "rows", T * B, M,
-        z_rows, phi_q, z_phi_q,
-    )
-    hvp_forward_after_sum5 = kernel(
-        "hvp_forward_after_sum5", "rows", T * B, M,
-        dot_z_rows, phi_q, dot_z_phi_q_z,
-    )
-    hvp_forward_after_sum6 = kernel(
-        "hvp_forward_after_sum6", "rows", T * B, M,
-        z_rows, dot_phi_q, dot_z_phi_q_phi_q,
+    hvp_forward_after_rows2 = kernel(
+        "hvp_forward_after_rows2", "rows", T * B * H, M,
+        S_rows, phi_q, dot_S_rows, dot_phi_q, S_phi_q, dot_S_phi_q_S, dot_S_phi_q_phi_q,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
         dot_S_phi_q_S, dot_S_phi_q_phi_q, dot_S_phi_q,
-    )
-    hvp_forward_after2 = kernel(
-        "hvp_forward_after2", "each", T * B, 1,
-        dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1203,22 +907,11 @@ def hvp_passes(size, dtype):
         # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
         product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
         hvp_forward_before()
+        hvp_forward_before_rows()
         # a = Omega @ q
         product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
         # q, dot_q side by side
         product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_forward_before_sum()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_forward_before_sum2()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_forward_before_sum3()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_forward_before_largest()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_forward_before_sum4()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_forward_before_sum5()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(
             k_to_dot_k.reshape(-1, 2 * D)[:, :D],
@@ -1227,36 +920,17 @@ def hvp_passes(size, dtype):
         )
         # k, dot_k side by side
         product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        hvp_forward_before_sum6()
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        hvp_forward_before_sum7()
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        hvp_forward_before_sum8()
+        hvp_forward_before_rows2()
         hvp_forward_before2()
-        hvp_forward_before3()
-        hvp_forward_before4()
-        hvp_forward_before5()
 
     def loop():
         hvp_forward_sequence()
         hvp_forward_sequence2()
 
     def after():
-        # y = (S @ phi_q) / dot(z, phi_q)
-        hvp_forward_after_sum()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        hvp_forward_after_sum2()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        hvp_forward_after_sum3()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        hvp_forward_after_sum4()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        hvp_forward_after_sum5()
-        # y = (S @ phi_q) / dot(z, phi_q)
-        hvp_forward_after_sum6()
+        hvp_forward_after_rows()
+        hvp_forward_after_rows2()
         hvp_forward_after()
-        hvp_forward_after2()
 
     def results():
         pass
@@ -1269,9 +943,7 @@ def hvp_passes(size, dtype):
     d_z_prev_rows = cp.empty((2, B, M), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, M), dtype)
-    d_dot_z_phi_q_dot_y = cp.empty((T, B), dtype)
     d_dot_z_phi_q = cp.empty((T, B), dtype)
-    d_dot_y_by_z_phi_q = cp.empty((T, B, H), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_dot_S_phi_q = cp.empty((T, B, H), dtype)
     d_S_phi_q = cp.empty((T, B, H), dtype)
@@ -1280,13 +952,7 @@ def hvp_passes(size, dtype):
     d_phi_q_dot_S_phi_q_S = cp.empty((T, B, M), dtype)
     d_dot_phi_q_pre = cp.empty((T, B, M), dtype)
     d_phi_q_pre = cp.empty((T, B, M), dtype)
-    d_dot_max_a_dot_phi_q_pre = cp.empty((T, B), dtype)
-    d_dot_max_a = cp.empty((T, B), dtype)
-    d_max_a_phi_q_pre = cp.empty((T, B), dtype)
-    d_max_a = cp.empty((T, B), dtype)
-    d_dot_q_q_dot_phi_q_pre = cp.empty((T, B), dtype)
     d_dot_q_q = cp.empty((T, B), dtype)
-    d_q_q_phi_q_pre = cp.empty((T, B), dtype)
     d_q_q = cp.empty((T, B), dtype)
     d_a_to_d_dot_a = cp.empty((T, B, 2 * M), dtype)
     parts = cp.empty((T, B, 2 * D), dtype)
@@ -1303,9 +969,7 @@ def hvp_passes(size, dtype):
     d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_pre_to_d_dot_phi_k_pre = cp.empty((T, B, 2 * M), dtype)
-    d_dot_k_k_dot_phi_k_pre = cp.empty((T, B), dtype)
     d_dot_k_k = cp.empty((T, B), dtype)
-    d_k_k_phi_k_pre = cp.empty((T, B), dtype)
     d_k_k = cp.empty((T, B), dtype)
     d_dot_v = cp.empty((T, B, H), dtype)
     d_v_v_phi_k = cp.empty((T, B, H), dtype)
@@ -1330,66 +994,30 @@ def hvp_passes(size, dtype):
     d_W_k = cp.empty((D, I), dtype)
     d_W_v = cp.empty((H, I), dtype)
     d_Omega = cp.empty((M, D), dtype)
+    hvp_backward_before_rows = kernel(
+        "hvp_backward_before_rows", "rows", T * B, H,
+        dy, S_phi_q, z_phi_q, dot_S_phi_q, dot_z_phi_q, d_dot_z_phi_q, d_dot_S_phi_q, d_S_phi_q, d_z_phi_q,
+    )
     hvp_backward_before_sum = kernel(
-        "hvp_backward_before_sum", "rows", T * B, H,
-        dy, S_phi_q, d_dot_z_phi_q_dot_y,
-    )
-    hvp_backward_before = kernel(
-        "hvp_backward_before", "each", T * B, 1,
-        d_dot_z_phi_q_dot_y, z_phi_q, d_dot_z_phi_q,
-    )
-    hvp_backward_before2 = kernel(
-        "hvp_backward_before2", "each", T * B * H, 1,
-        dy, dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, d_dot_y_by_z_phi_q, d_dot_S_phi_q, d_S_phi_q,
+        "hvp_backward_before_sum", "rows", T * B * M, H,
+        d_dot_S_phi_q, S_rows, d_dot_phi_q_dot_S_phi_q_phi_q,
     )
     hvp_backward_before_sum2 = kernel(
-        "hvp_backward_before_sum2", "rows", T * B, H,
-        d_dot_y_by_z_phi_q, d_z_phi_q,
+        "hvp_backward_before_sum2", "rows", T * B * M, H,
+        d_S_phi_q, S_rows, d_phi_q_S_phi_q,
     )
     hvp_backward_before_sum3 = kernel(
         "hvp_backward_before_sum3", "rows", T * B * M, H,
-        d_dot_S_phi_q, S_rows, d_dot_phi_q_dot_S_phi_q_phi_q,
-    )
-    hvp_backward_before_sum4 = kernel(
-        "hvp_backward_before_sum4", "rows", T * B * M, H,
-        d_S_phi_q, S_rows, d_phi_q_S_phi_q,
-    )
-    hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", "rows", T * B * M, H,
         d_dot_S_phi_q, dot_S_rows, d_phi_q_dot_S_phi_q_S,
     )
-    hvp_backward_before3 = kernel(
-        "hvp_backward_before3", "each", T * B * M, 1,
+    hvp_backward_before_rows2 = kernel(
+        "hvp_backward_before_rows2", "rows", T * B, M,
         d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre, d_phi_q_S_phi_q,
-        d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, d_dot_phi_q_pre, d_phi_q_pre,
+        d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, a_argmax, d_dot_phi_q_pre, d_phi_q_pre,
+        d_dot_q_q, d_q_q, d_a_to_d_dot_a,
     )
-    hvp_backward_before_sum6 = kernel(
-        "hvp_backward_before_sum6", "rows", T * B, M,
-        d_dot_phi_q_pre, d_dot_max_a_dot_phi_q_pre,
-    )
-    hvp_backward_before_sum7 = kernel(
-        "hvp_backward_before_sum7", "rows", T * B, M,
-        d_phi_q_pre, d_max_a_phi_q_pre,
-    )
-    hvp_backward_before_sum8 = kernel(
-        "hvp_backward_before_sum8", "rows", T * B, M,
-        d_dot_phi_q_pre, d_dot_q_q_dot_phi_q_pre,
-    )
-    hvp_backward_before_sum9 = kernel(
-        "hvp_backward_before_sum9", "rows", T * B, M,
-        d_phi_q_pre, d_q_q_phi_q_pre,
-    )
-    hvp_backward_before4 = kernel(
-        "hvp_backward_before4", "each", T * B, 1,
-        d_dot_max_a_dot_phi_q_pre, d_max_a_phi_q_pre, d_dot_q_q_dot_phi_q_pre, d_q_q_phi_q_pre, d_dot_max_a,
-        d_max_a, d_dot_q_q, d_q_q,
-    )
-    hvp_backward_before5 = kernel(
-        "hvp_backward_before5", "each", T * B * M, 1,
-        d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_a_to_d_dot_a,
-    )
-    hvp_backward_before6 = kernel(
-        "hvp_backward_before6", "each", T * B * D, 1,
+    hvp_backward_before = kernel(
+        "hvp_backward_before", "each", T * B * D, 1,
         parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
@@ -1412,45 +1040,25 @@ def hvp_passes(size, dtype):
         "hvp_backward_after_sum3", "rows", T * B * M, H,
         d_dot_S, dot_v, d_phi_k_dot_v_phi_k,
     )
-    hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", "rows", T * B * H, M,
-        d_dot_S, phi_k, d_dot_v,
-    )
-    hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", "rows", T * B * H, M,
-        d_S, phi_k, d_v_v_phi_k,
-    )
-    hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", "rows", T * B * H, M,
-        d_dot_S, dot_phi_k, d_v_dot_v_phi_k,
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", "rows", T * B, M,
+        d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k, d_phi_k_dot_v_phi_k, d_z, phi_k,
+        d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k, d_k_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", "each", T * B * M, 1,
-        d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k, d_phi_k_dot_v_phi_k, d_z, phi_k,
-        d_phi_k_pre_to_d_dot_phi_k_pre,
-    )
-    hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", "rows", T * B, M,
-        d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k_dot_phi_k_pre,
-    )
-    hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", "rows", T * B, M,
-        d_phi_k_pre_to_d_dot_phi_k_pre, d_k_k_phi_k_pre,
-    )
-    hvp_backward_after2 = kernel(
-        "hvp_backward_after2", "each", T * B, 1,
-        d_dot_k_k_dot_phi_k_pre, d_k_k_phi_k_pre, d_dot_k_k, d_k_k,
-    )
-    hvp_backward_after3 = kernel(
-        "hvp_backward_after3", "each", T * B * H, 1,
-        d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
-    )
-    hvp_backward_after4 = kernel(
-        "hvp_backward_after4", "each", T * B * D, 1,
+        "hvp_backward_after", "each", T * B * D, 1,
         parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
     )
-    hvp_backward_after5 = kernel(
-        "hvp_backward_after5", "each", T * B * I, 1,
+    hvp_backward_after_rows2 = kernel(
+        "hvp_backward_after_rows2", "rows", T * B * H, M,
+        d_dot_S, phi_k, d_S, dot_phi_k, d_dot_v, d_v_v_phi_k, d_v_dot_v_phi_k,
+    )
+    hvp_backward_after2 = kernel(
+        "hvp_backward_after2", "each", T * B * H, 1,
+        d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
+    )
+    hvp_backward_after3 = kernel(
+        "hvp_backward_after3", "each", T * B * I, 1,
         d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
     )
     hvp_backward_finish = kernel(
@@ -1476,34 +1084,19 @@ def hvp_passes(size, dtype):
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        hvp_backward_before_rows()
         # through y = (S @ phi_q) / dot(z, phi_q)
         hvp_backward_before_sum()
-        hvp_backward_before()
-        hvp_backward_before2()
         # through y = (S @ phi_q) / dot(z, phi_q)
         hvp_backward_before_sum2()
         # through y = (S @ phi_q) / dot(z, phi_q)
         hvp_backward_before_sum3()
-        # through y = (S @ phi_q) / dot(z, phi_q)
-        hvp_backward_before_sum4()
-        # through y = (S @ phi_q) / dot(z, phi_q)
-        hvp_backward_before_sum5()
-        hvp_backward_before3()
-        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_backward_before_sum6()
-        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_backward_before_sum7()
-        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_backward_before_sum8()
-        # through phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_backward_before_sum9()
-        hvp_backward_before4()
-        hvp_backward_before5()
+        hvp_backward_before_rows2()
         # through a = Omega @ q
         product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
         # d_a, d_dot_a side by side
         product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
-        hvp_backward_before6()
+        hvp_backward_before()
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
         # through q = (W_q @ x) / D ** 0.25
@@ -1520,20 +1113,10 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum2()
         # through S = S[t-1] + outer(v, phi_k)
         hvp_backward_after_sum3()
-        # through S = S[t-1] + outer(v, phi_k)
-        hvp_backward_after_sum4()
-        # through S = S[t-1] + outer(v, phi_k)
-        hvp_backward_after_sum5()
-        # through S = S[t-1] + outer(v, phi_k)
-        hvp_backward_after_sum6()
-        # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q_W_q_x)
         # through q = (W_q @ x) / D ** 0.25
         product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
-        # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
         # through a = Omega @ q
         product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
         # through a = Omega @ q
@@ -1542,11 +1125,7 @@ def hvp_passes(size, dtype):
             q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
             d_Omega_dot_a_q,
         )
-        hvp_backward_after()
-        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        hvp_backward_after_sum7()
-        # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        hvp_backward_after_sum8()
+        hvp_backward_after_rows()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(
             d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
@@ -1571,13 +1150,7 @@ def hvp_passes(size, dtype):
             k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
             d_Omega_dot_Omega_k_k,
         )
-        hvp_backward_after2()
-        hvp_backward_after3()
-        # through v = W_v @ x
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
-        hvp_backward_after4()
-        # d_W_k_x, d_dot_W_k_x, d_v side by side
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        hvp_backward_after()
         # through k = (W_k @ x) / D ** 0.25
         product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = (W_k @ x) / D ** 0.25
@@ -1586,7 +1159,17 @@ def hvp_passes(size, dtype):
             dot_x.reshape(-1, I),
             d_W_k_dot_W_k_x_x,
         )
-        hvp_backward_after5()
+        hvp_backward_after_rows2()
+        # through v = W_v @ x
+        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
+        # through v = W_v @ x
+        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+        hvp_backward_after2()
+        # through v = W_v @ x
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+        # d_W_k_x, d_dot_W_k_x, d_v side by side
+        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

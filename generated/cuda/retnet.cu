@@ -44,17 +44,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // The sum over threadIdx.y of a block of 32 × 8 threads, for the threads with threadIdx.y = 0.
@@ -276,45 +283,34 @@ extern "C" __global__ void forward_sequence(
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void forward_after_sum(
+extern "C" __global__ void forward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    storage_t* __restrict__ S_a_y_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void forward_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ S_b_y_arg2_at)
+    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        compute_t S_a_y_arg_total = 0;
+        compute_t S_b_y_arg2_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        block_sum(S_a_y_arg_total, S_b_y_arg2_total);
+        const compute_t S_a_y_arg = S_a_y_arg_total;
+        const compute_t S_b_y_arg2 = S_b_y_arg2_total;
+        if (threadIdx.x == 0) {
+            S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+            S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
+        }
     }
 }
 
@@ -360,7 +356,7 @@ extern "C" __global__ void backward_before_sum(
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -381,7 +377,7 @@ extern "C" __global__ void backward_before_sum2(
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_y_arg_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -574,7 +570,7 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -595,7 +591,7 @@ extern "C" __global__ void backward_after_sum2(
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -692,48 +688,6 @@ extern "C" __global__ void backward_after_sum6(
     }
 }
 
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" __global__ void backward_after_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ S_a_arg1_at,
-    storage_t* __restrict__ d_v_v_S_a_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" __global__ void backward_after_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ S_b_arg1_at,
-    storage_t* __restrict__ d_v_v_S_b_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
 __device__ inline void backward_after_point(
     const compute_t d_D_S_a_arg1, const compute_t d_D_S_b_arg1, const compute_t d_D_y_arg,
     const compute_t d_D_y_arg2, const compute_t d_C_S_a_arg1, const compute_t d_C_S_b_arg1,
@@ -775,7 +729,7 @@ extern "C" __global__ void backward_after(
 }
 
 // through C = cos(t * theta)
-extern "C" __global__ void backward_after_sum9(
+extern "C" __global__ void backward_after_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_C_pre_at, storage_t* __restrict__ d_theta_at)
 {
@@ -787,38 +741,12 @@ extern "C" __global__ void backward_after_sum9(
             total += compute_t(d_C_pre_at[iT * K + iK])
                 * compute_t(iT);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_theta_at[iK] = storage_t(total);
     }
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_v_v_S_a_arg1, const compute_t d_v_v_S_b_arg1, compute_t& d_v)
-{
-    // through v = W_v @ x
-    d_v = d_v_v_S_a_arg1 + d_v_v_S_b_arg1;
-}
-
-extern "C" __global__ void backward_after2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_v_S_b_arg1_at,
-    storage_t* __restrict__ d_W_ka_x_to_d_v_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t d_v;
-        backward_after2_point(
-            compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
-            compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
-            d_v);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
-    }
-}
-
-__device__ inline void backward_after3_point(
     const compute_t d_S_a_arg1, const compute_t D, const compute_t d_S_b_arg1, const compute_t C,
     const compute_t k_a_sqrt, compute_t& d_W_kb_x, compute_t& d_W_ka_x)
 {
@@ -831,7 +759,7 @@ __device__ inline void backward_after3_point(
     d_W_ka_x = d_k_a * s1;
 }
 
-extern "C" __global__ void backward_after3(
+extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ C_at,
@@ -843,7 +771,7 @@ extern "C" __global__ void backward_after3(
         const int64 iB = n / K % B;
         const int64 iK = n % K;
         compute_t d_W_kb_x, d_W_ka_x;
-        backward_after3_point(
+        backward_after2_point(
             compute_t(d_S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
             compute_t(d_S_b_arg1_at[(iT * B + iB) * K + iK]),
@@ -852,6 +780,64 @@ extern "C" __global__ void backward_after3(
             d_W_kb_x, d_W_ka_x);
         d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
         d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
+    }
+}
+
+extern "C" __global__ void backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ S_b_arg1_at,
+    storage_t* __restrict__ d_v_v_S_a_arg1_at, storage_t* __restrict__ d_v_v_S_b_arg1_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v_v_S_a_arg1_total = 0;
+        compute_t d_v_v_S_b_arg1_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+            d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
+            // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+            d_v_v_S_b_arg1_total += d_S_b * S_b_arg1;
+        }
+        block_sum(d_v_v_S_a_arg1_total, d_v_v_S_b_arg1_total);
+        const compute_t d_v_v_S_a_arg1 = d_v_v_S_a_arg1_total;
+        const compute_t d_v_v_S_b_arg1 = d_v_v_S_b_arg1_total;
+        if (threadIdx.x == 0) {
+            d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_a_arg1);
+            d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_b_arg1);
+        }
+    }
+}
+
+__device__ inline void backward_after3_point(
+    const compute_t d_v_v_S_a_arg1, const compute_t d_v_v_S_b_arg1, compute_t& d_v)
+{
+    // through v = W_v @ x
+    d_v = d_v_v_S_a_arg1 + d_v_v_S_b_arg1;
+}
+
+extern "C" __global__ void backward_after3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
+    const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_v_S_b_arg1_at,
+    storage_t* __restrict__ d_W_ka_x_to_d_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_v;
+        backward_after3_point(
+            compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
+            compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
+            d_v);
+        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -1078,45 +1064,34 @@ extern "C" __global__ void infer_sequence(
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void infer_after_sum(
+extern "C" __global__ void infer_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    storage_t* __restrict__ S_a_y_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void infer_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ S_b_y_arg2_at)
+    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        compute_t S_a_y_arg_total = 0;
+        compute_t S_b_y_arg2_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        block_sum(S_a_y_arg_total, S_b_y_arg2_total);
+        const compute_t S_a_y_arg = S_a_y_arg_total;
+        const compute_t S_b_y_arg2 = S_b_y_arg2_total;
+        if (threadIdx.x == 0) {
+            S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+            S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
+        }
     }
 }
 
@@ -1344,45 +1319,34 @@ extern "C" __global__ void step_sequence(
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void step_after_sum(
+extern "C" __global__ void step_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    storage_t* __restrict__ S_a_y_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void step_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ S_b_y_arg2_at)
+    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        compute_t S_a_y_arg_total = 0;
+        compute_t S_b_y_arg2_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
+        block_sum(S_a_y_arg_total, S_b_y_arg2_total);
+        const compute_t S_a_y_arg = S_a_y_arg_total;
+        const compute_t S_b_y_arg2 = S_b_y_arg2_total;
+        if (threadIdx.x == 0) {
+            S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+            S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
+        }
     }
 }
 
@@ -1721,129 +1685,59 @@ extern "C" __global__ void jvp_sequence(
     }
 }
 
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void jvp_after_sum(
+extern "C" __global__ void jvp_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    storage_t* __restrict__ S_a_y_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void jvp_after_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ y_arg_at,
-    storage_t* __restrict__ dot_S_a_y_arg_S_a_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_a_y_arg_S_a_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void jvp_after_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_a_rows_at, const storage_t* __restrict__ dot_y_arg_at,
-    storage_t* __restrict__ dot_S_a_y_arg_y_arg_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_y_arg_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_a_y_arg_y_arg_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void jvp_after_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
+    const storage_t* __restrict__ dot_S_a_rows_at, const storage_t* __restrict__ dot_y_arg_at,
     const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ S_b_y_arg2_at)
+    const storage_t* __restrict__ dot_S_b_rows_at, const storage_t* __restrict__ dot_y_arg2_at,
+    storage_t* __restrict__ S_a_y_arg_at, storage_t* __restrict__ dot_S_a_y_arg_S_a_at,
+    storage_t* __restrict__ dot_S_a_y_arg_y_arg_at, storage_t* __restrict__ S_b_y_arg2_at,
+    storage_t* __restrict__ dot_S_b_y_arg2_S_b_at, storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        compute_t S_a_y_arg_total = 0;
+        compute_t dot_S_a_y_arg_S_a_total = 0;
+        compute_t dot_S_a_y_arg_y_arg_total = 0;
+        compute_t S_b_y_arg2_total = 0;
+        compute_t dot_S_b_y_arg2_S_b_total = 0;
+        compute_t dot_S_b_y_arg2_y_arg2_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t S_a = compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg = compute_t(y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_a = compute_t(dot_S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_y_arg = compute_t(dot_y_arg_at[(iT * B + iB) * K + iK]);
+            const compute_t S_b = compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t y_arg2 = compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+            const compute_t dot_S_b = compute_t(dot_S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_y_arg2 = compute_t(dot_y_arg2_at[(iT * B + iB) * K + iK]);
+            // y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
+            S_a_y_arg_total += S_a * y_arg;
+            dot_S_a_y_arg_S_a_total += dot_S_a * y_arg;
+            dot_S_a_y_arg_y_arg_total += S_a * dot_y_arg;
+            S_b_y_arg2_total += S_b * y_arg2;
+            dot_S_b_y_arg2_S_b_total += dot_S_b * y_arg2;
+            dot_S_b_y_arg2_y_arg2_total += S_b * dot_y_arg2;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void jvp_after_sum5(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ dot_S_b_rows_at, const storage_t* __restrict__ y_arg2_at,
-    storage_t* __restrict__ dot_S_b_y_arg2_S_b_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(dot_S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(y_arg2_at[(iT * B + iB) * K + iK]);
+        block_sum(S_a_y_arg_total, dot_S_a_y_arg_S_a_total, dot_S_a_y_arg_y_arg_total, S_b_y_arg2_total,
+            dot_S_b_y_arg2_S_b_total, dot_S_b_y_arg2_y_arg2_total);
+        const compute_t S_a_y_arg = S_a_y_arg_total;
+        const compute_t dot_S_a_y_arg_S_a = dot_S_a_y_arg_S_a_total;
+        const compute_t dot_S_a_y_arg_y_arg = dot_S_a_y_arg_y_arg_total;
+        const compute_t S_b_y_arg2 = S_b_y_arg2_total;
+        const compute_t dot_S_b_y_arg2_S_b = dot_S_b_y_arg2_S_b_total;
+        const compute_t dot_S_b_y_arg2_y_arg2 = dot_S_b_y_arg2_y_arg2_total;
+        if (threadIdx.x == 0) {
+            S_a_y_arg_at[(iT * B + iB) * H + iH] = storage_t(S_a_y_arg);
+            dot_S_a_y_arg_S_a_at[(iT * B + iB) * H + iH] = storage_t(dot_S_a_y_arg_S_a);
+            dot_S_a_y_arg_y_arg_at[(iT * B + iB) * H + iH] = storage_t(dot_S_a_y_arg_y_arg);
+            S_b_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(S_b_y_arg2);
+            dot_S_b_y_arg2_S_b_at[(iT * B + iB) * H + iH] = storage_t(dot_S_b_y_arg2_S_b);
+            dot_S_b_y_arg2_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(dot_S_b_y_arg2_y_arg2);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_b_y_arg2_S_b_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-extern "C" __global__ void jvp_after_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ S_b_rows_at, const storage_t* __restrict__ dot_y_arg2_at,
-    storage_t* __restrict__ dot_S_b_y_arg2_y_arg2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_y_arg2_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_S_b_y_arg2_y_arg2_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
 }
 
@@ -2214,7 +2108,7 @@ extern "C" __global__ void hvp_backward_before_sum(
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2235,7 +2129,7 @@ extern "C" __global__ void hvp_backward_before_sum2(
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(dot_S_b_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_y_arg2_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2256,7 +2150,7 @@ extern "C" __global__ void hvp_backward_before_sum3(
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_y_arg_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2277,7 +2171,7 @@ extern "C" __global__ void hvp_backward_before_sum4(
             total += compute_t(dy_at[(iT * B + iB) * H + iH])
                 * compute_t(dot_S_a_rows_at[(((iT + 1) * B + iB) * H + iH) * K + iK]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_y_arg_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2686,7 +2580,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2707,7 +2601,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_v_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2728,7 +2622,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_dot_v_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2749,7 +2643,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
             total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2770,7 +2664,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2791,7 +2685,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
             total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(dot_v_at[(iT * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_dot_v_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2980,132 +2874,6 @@ extern "C" __global__ void hvp_backward_after_sum14(
     }
 }
 
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" __global__ void hvp_backward_after_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ S_a_arg1_at,
-    storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" __global__ void hvp_backward_after_sum16(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ S_b_arg1_at,
-    storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" __global__ void hvp_backward_after_sum17(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ S_a_arg1_at,
-    storage_t* __restrict__ d_v_v_S_a_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" __global__ void hvp_backward_after_sum18(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ dot_S_a_arg1_at,
-    storage_t* __restrict__ d_v_dot_v_S_a_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" __global__ void hvp_backward_after_sum19(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ S_b_arg1_at,
-    storage_t* __restrict__ d_v_v_S_b_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
-// through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" __global__ void hvp_backward_after_sum20(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ dot_S_b_arg1_at,
-    storage_t* __restrict__ d_v_dot_v_S_b_arg1_at)
-{
-    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < K; k += blockDim.x) {
-            const int64 iK = k;
-            total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(total);
-    }
-}
-
 __device__ inline void hvp_backward_after_point(
     const compute_t d_S_b_arg1_v_S_b_arg1, const compute_t d_S_b_arg1_dot_v_S_b_arg1,
     const compute_t d_S_a_arg1_v_S_a_arg1, const compute_t d_S_a_arg1_dot_v_S_a_arg1,
@@ -3172,7 +2940,7 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" __global__ void hvp_backward_after_sum21(
+extern "C" __global__ void hvp_backward_after_sum15(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ k_b_at,
     storage_t* __restrict__ d_D_S_a_arg1_at)
@@ -3195,7 +2963,7 @@ extern "C" __global__ void hvp_backward_after_sum21(
 }
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" __global__ void hvp_backward_after_sum22(
+extern "C" __global__ void hvp_backward_after_sum16(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ k_a_at,
     storage_t* __restrict__ d_D_S_b_arg1_at)
@@ -3218,7 +2986,7 @@ extern "C" __global__ void hvp_backward_after_sum22(
 }
 
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-extern "C" __global__ void hvp_backward_after_sum23(
+extern "C" __global__ void hvp_backward_after_sum17(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ k_a_at,
     storage_t* __restrict__ d_C_S_a_arg1_at)
@@ -3241,7 +3009,7 @@ extern "C" __global__ void hvp_backward_after_sum23(
 }
 
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-extern "C" __global__ void hvp_backward_after_sum24(
+extern "C" __global__ void hvp_backward_after_sum18(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ k_b_at,
     storage_t* __restrict__ d_C_S_b_arg1_at)
@@ -3345,7 +3113,7 @@ extern "C" __global__ void hvp_backward_after2(
 }
 
 // through C = cos(t * theta)
-extern "C" __global__ void hvp_backward_after_sum25(
+extern "C" __global__ void hvp_backward_after_sum19(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_C_pre_at, storage_t* __restrict__ d_theta_at)
 {
@@ -3357,8 +3125,65 @@ extern "C" __global__ void hvp_backward_after_sum25(
             total += compute_t(d_C_pre_at[iT * K + iK])
                 * compute_t(iT);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_theta_at[iK] = storage_t(total);
+    }
+}
+
+extern "C" __global__ void hvp_backward_after_rows(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
+    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ S_b_arg1_at,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ dot_S_a_arg1_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ dot_S_b_arg1_at,
+    storage_t* __restrict__ d_dot_v_dot_v_S_a_arg1_at, storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at,
+    storage_t* __restrict__ d_v_v_S_a_arg1_at, storage_t* __restrict__ d_v_dot_v_S_a_arg1_at,
+    storage_t* __restrict__ d_v_v_S_b_arg1_at, storage_t* __restrict__ d_v_dot_v_S_b_arg1_at)
+{
+    for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t d_dot_v_dot_v_S_a_arg1_total = 0;
+        compute_t d_dot_v_dot_v_S_b_arg1_total = 0;
+        compute_t d_v_v_S_a_arg1_total = 0;
+        compute_t d_v_dot_v_S_a_arg1_total = 0;
+        compute_t d_v_v_S_b_arg1_total = 0;
+        compute_t d_v_dot_v_S_b_arg1_total = 0;
+        for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
+            const compute_t d_dot_S_a = compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_a_arg1 = compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_dot_S_b = compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t S_b_arg1 = compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_a = compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_S_a_arg1 = compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]);
+            const compute_t d_S_b = compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK]);
+            const compute_t dot_S_b_arg1 = compute_t(dot_S_b_arg1_at[(iT * B + iB) * K + iK]);
+            // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
+            d_dot_v_dot_v_S_a_arg1_total += d_dot_S_a * S_a_arg1;
+            // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
+            d_dot_v_dot_v_S_b_arg1_total += d_dot_S_b * S_b_arg1;
+            d_v_v_S_a_arg1_total += d_S_a * S_a_arg1;
+            d_v_dot_v_S_a_arg1_total += d_dot_S_a * dot_S_a_arg1;
+            d_v_v_S_b_arg1_total += d_S_b * S_b_arg1;
+            d_v_dot_v_S_b_arg1_total += d_dot_S_b * dot_S_b_arg1;
+        }
+        block_sum(d_dot_v_dot_v_S_a_arg1_total, d_dot_v_dot_v_S_b_arg1_total, d_v_v_S_a_arg1_total,
+            d_v_dot_v_S_a_arg1_total, d_v_v_S_b_arg1_total, d_v_dot_v_S_b_arg1_total);
+        const compute_t d_dot_v_dot_v_S_a_arg1 = d_dot_v_dot_v_S_a_arg1_total;
+        const compute_t d_dot_v_dot_v_S_b_arg1 = d_dot_v_dot_v_S_b_arg1_total;
+        const compute_t d_v_v_S_a_arg1 = d_v_v_S_a_arg1_total;
+        const compute_t d_v_dot_v_S_a_arg1 = d_v_dot_v_S_a_arg1_total;
+        const compute_t d_v_v_S_b_arg1 = d_v_v_S_b_arg1_total;
+        const compute_t d_v_dot_v_S_b_arg1 = d_v_dot_v_S_b_arg1_total;
+        if (threadIdx.x == 0) {
+            d_dot_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v_dot_v_S_a_arg1);
+            d_dot_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v_dot_v_S_b_arg1);
+            d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_a_arg1);
+            d_v_dot_v_S_a_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_S_a_arg1);
+            d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_S_b_arg1);
+            d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_S_b_arg1);
+        }
     }
 }
 

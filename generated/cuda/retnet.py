@@ -256,13 +256,9 @@ def train_passes(size, dtype):
         "forward_sequence", "each", B * H * K, 1,
         S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
     )
-    forward_after_sum = kernel(
-        "forward_after_sum", "rows", T * B * H, K,
-        S_a_rows, y_arg, S_a_y_arg,
-    )
-    forward_after_sum2 = kernel(
-        "forward_after_sum2", "rows", T * B * H, K,
-        S_b_rows, y_arg2, S_b_y_arg2,
+    forward_after_rows = kernel(
+        "forward_after_rows", "rows", T * B * H, K,
+        S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
     )
     forward_after = kernel(
         "forward_after", "each", T * B * H, 1,
@@ -300,10 +296,7 @@ def train_passes(size, dtype):
         forward_sequence()
 
     def after():
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        forward_after_sum()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        forward_after_sum2()
+        forward_after_rows()
         forward_after()
 
     def results():
@@ -399,30 +392,26 @@ def train_passes(size, dtype):
         "backward_after_sum6", "columns", T * K, B,
         d_S_b_arg1, k_b, d_C_S_b_arg1,
     )
-    backward_after_sum7 = kernel(
-        "backward_after_sum7", "rows", T * B * H, K,
-        d_S_a, S_a_arg1, d_v_v_S_a_arg1,
-    )
-    backward_after_sum8 = kernel(
-        "backward_after_sum8", "rows", T * B * H, K,
-        d_S_b, S_b_arg1, d_v_v_S_b_arg1,
-    )
     backward_after = kernel(
         "backward_after", "each", T * K, 1,
         d_D_S_a_arg1, d_D_S_b_arg1, d_D_y_arg, d_D_y_arg2, d_C_S_a_arg1, d_C_S_b_arg1, d_C_y_arg,
         d_C_y_arg2, C_pre, d_C_pre,
     )
-    backward_after_sum9 = kernel(
-        "backward_after_sum9", "rows", K, T,
+    backward_after_sum7 = kernel(
+        "backward_after_sum7", "rows", K, T,
         d_C_pre, d_theta,
     )
     backward_after2 = kernel(
-        "backward_after2", "each", T * B * H, 1,
-        d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
+        "backward_after2", "each", T * B * K, 1,
+        d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
+    )
+    backward_after_rows = kernel(
+        "backward_after_rows", "rows", T * B * H, K,
+        d_S_a, S_a_arg1, d_S_b, S_b_arg1, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     backward_after3 = kernel(
-        "backward_after3", "each", T * B * K, 1,
-        d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
+        "backward_after3", "each", T * B * H, 1,
+        d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
     )
     backward_after4 = kernel(
         "backward_after4", "each", T * B * I, 1,
@@ -475,18 +464,15 @@ def train_passes(size, dtype):
         backward_after_sum5()
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
         backward_after_sum6()
-        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        backward_after_sum7()
-        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        backward_after_sum8()
         # through q_a = W_qa @ x
         product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa)
         # through q_b = W_qb @ x
         product(d_q_b.reshape(-1, K).T, x.reshape(-1, I), d_W_qb)
         backward_after()
         # through C = cos(t * theta)
-        backward_after_sum9()
+        backward_after_sum7()
         backward_after2()
+        backward_after_rows()
         backward_after3()
         # d_W_ka_x, d_W_kb_x, d_v side by side
         product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H), W_ka_to_W_v, d_x_W_ka_x.reshape(-1, I))
@@ -563,13 +549,9 @@ def infer_passes(size, dtype):
         "infer_sequence", "each", B * H * K, 1,
         S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
     )
-    infer_after_sum = kernel(
-        "infer_after_sum", "rows", T * B * H, K,
-        S_a_rows, y_arg, S_a_y_arg,
-    )
-    infer_after_sum2 = kernel(
-        "infer_after_sum2", "rows", T * B * H, K,
-        S_b_rows, y_arg2, S_b_y_arg2,
+    infer_after_rows = kernel(
+        "infer_after_rows", "rows", T * B * H, K,
+        S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
     )
     infer_after = kernel(
         "infer_after", "each", T * B * H, 1,
@@ -608,10 +590,7 @@ def infer_passes(size, dtype):
         infer_sequence()
 
     def after():
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        infer_after_sum()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        infer_after_sum2()
+        infer_after_rows()
         infer_after()
 
     def results():
@@ -678,13 +657,9 @@ def step_passes(size, dtype):
         "step_sequence", "each", B * H * K, 1,
         S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
     )
-    step_after_sum = kernel(
-        "step_after_sum", "rows", T * B * H, K,
-        S_a_rows, y_arg, S_a_y_arg,
-    )
-    step_after_sum2 = kernel(
-        "step_after_sum2", "rows", T * B * H, K,
-        S_b_rows, y_arg2, S_b_y_arg2,
+    step_after_rows = kernel(
+        "step_after_rows", "rows", T * B * H, K,
+        S_a_rows, y_arg, S_b_rows, y_arg2, S_a_y_arg, S_b_y_arg2,
     )
     step_after = kernel(
         "step_after", "each", T * B * H, 1,
@@ -724,10 +699,7 @@ def step_passes(size, dtype):
         step_sequence()
 
     def after():
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        step_after_sum()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        step_after_sum2()
+        step_after_rows()
         step_after()
 
     def results():
@@ -827,29 +799,10 @@ def jvp_passes(size, dtype):
         S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1, dot_S_b_rows,
         dot_v_S_b_arg1,
     )
-    jvp_after_sum = kernel(
-        "jvp_after_sum", "rows", T * B * H, K,
-        S_a_rows, y_arg, S_a_y_arg,
-    )
-    jvp_after_sum2 = kernel(
-        "jvp_after_sum2", "rows", T * B * H, K,
-        dot_S_a_rows, y_arg, dot_S_a_y_arg_S_a,
-    )
-    jvp_after_sum3 = kernel(
-        "jvp_after_sum3", "rows", T * B * H, K,
-        S_a_rows, dot_y_arg, dot_S_a_y_arg_y_arg,
-    )
-    jvp_after_sum4 = kernel(
-        "jvp_after_sum4", "rows", T * B * H, K,
-        S_b_rows, y_arg2, S_b_y_arg2,
-    )
-    jvp_after_sum5 = kernel(
-        "jvp_after_sum5", "rows", T * B * H, K,
-        dot_S_b_rows, y_arg2, dot_S_b_y_arg2_S_b,
-    )
-    jvp_after_sum6 = kernel(
-        "jvp_after_sum6", "rows", T * B * H, K,
-        S_b_rows, dot_y_arg2, dot_S_b_y_arg2_y_arg2,
+    jvp_after_rows = kernel(
+        "jvp_after_rows", "rows", T * B * H, K,
+        S_a_rows, y_arg, dot_S_a_rows, dot_y_arg, S_b_rows, y_arg2, dot_S_b_rows, dot_y_arg2, S_a_y_arg,
+        dot_S_a_y_arg_S_a, dot_S_a_y_arg_y_arg, S_b_y_arg2, dot_S_b_y_arg2_S_b, dot_S_b_y_arg2_y_arg2,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
@@ -913,18 +866,7 @@ def jvp_passes(size, dtype):
         jvp_sequence()
 
     def after():
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        jvp_after_sum()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        jvp_after_sum2()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        jvp_after_sum3()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        jvp_after_sum4()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        jvp_after_sum5()
-        # y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
-        jvp_after_sum6()
+        jvp_after_rows()
         jvp_after()
 
     def results():
@@ -1291,50 +1233,26 @@ def hvp_passes(size, dtype):
         "hvp_backward_after_sum14", "columns", T * K, B,
         d_dot_S_b_arg1, dot_k_b, d_C_dot_S_b_arg1,
     )
-    hvp_backward_after_sum15 = kernel(
-        "hvp_backward_after_sum15", "rows", T * B * H, K,
-        d_dot_S_a, S_a_arg1, d_dot_v_dot_v_S_a_arg1,
-    )
-    hvp_backward_after_sum16 = kernel(
-        "hvp_backward_after_sum16", "rows", T * B * H, K,
-        d_dot_S_b, S_b_arg1, d_dot_v_dot_v_S_b_arg1,
-    )
-    hvp_backward_after_sum17 = kernel(
-        "hvp_backward_after_sum17", "rows", T * B * H, K,
-        d_S_a, S_a_arg1, d_v_v_S_a_arg1,
-    )
-    hvp_backward_after_sum18 = kernel(
-        "hvp_backward_after_sum18", "rows", T * B * H, K,
-        d_dot_S_a, dot_S_a_arg1, d_v_dot_v_S_a_arg1,
-    )
-    hvp_backward_after_sum19 = kernel(
-        "hvp_backward_after_sum19", "rows", T * B * H, K,
-        d_S_b, S_b_arg1, d_v_v_S_b_arg1,
-    )
-    hvp_backward_after_sum20 = kernel(
-        "hvp_backward_after_sum20", "rows", T * B * H, K,
-        d_dot_S_b, dot_S_b_arg1, d_v_dot_v_S_b_arg1,
-    )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * K, 1,
         d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1, d_S_a_arg1_dot_v_S_a_arg1,
         d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1, d_S_a_arg1,
         d_W_ka_x_to_d_dot_v,
     )
-    hvp_backward_after_sum21 = kernel(
-        "hvp_backward_after_sum21", "columns", T * K, B,
+    hvp_backward_after_sum15 = kernel(
+        "hvp_backward_after_sum15", "columns", T * K, B,
         d_S_a_arg1, k_b, d_D_S_a_arg1,
     )
-    hvp_backward_after_sum22 = kernel(
-        "hvp_backward_after_sum22", "columns", T * K, B,
+    hvp_backward_after_sum16 = kernel(
+        "hvp_backward_after_sum16", "columns", T * K, B,
         d_S_b_arg1, k_a, d_D_S_b_arg1,
     )
-    hvp_backward_after_sum23 = kernel(
-        "hvp_backward_after_sum23", "columns", T * K, B,
+    hvp_backward_after_sum17 = kernel(
+        "hvp_backward_after_sum17", "columns", T * K, B,
         d_S_a_arg1, k_a, d_C_S_a_arg1,
     )
-    hvp_backward_after_sum24 = kernel(
-        "hvp_backward_after_sum24", "columns", T * K, B,
+    hvp_backward_after_sum18 = kernel(
+        "hvp_backward_after_sum18", "columns", T * K, B,
         d_S_b_arg1, k_b, d_C_S_b_arg1,
     )
     hvp_backward_after2 = kernel(
@@ -1345,9 +1263,15 @@ def hvp_passes(size, dtype):
         d_C_S_a_arg1, d_C_dot_S_a_arg1, d_C_S_b_arg1, d_C_dot_S_b_arg1, d_C_y_arg, d_C_dot_y_arg,
         d_C_y_arg2, d_C_dot_y_arg2, C_pre, dot_C_pre, d_C_pre,
     )
-    hvp_backward_after_sum25 = kernel(
-        "hvp_backward_after_sum25", "rows", K, T,
+    hvp_backward_after_sum19 = kernel(
+        "hvp_backward_after_sum19", "rows", K, T,
         d_C_pre, d_theta,
+    )
+    hvp_backward_after_rows = kernel(
+        "hvp_backward_after_rows", "rows", T * B * H, K,
+        d_dot_S_a, S_a_arg1, d_dot_S_b, S_b_arg1, d_S_a, dot_S_a_arg1, d_S_b, dot_S_b_arg1,
+        d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1,
+        d_v_dot_v_S_b_arg1,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * H, 1,
@@ -1458,18 +1382,6 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum13()
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
         hvp_backward_after_sum14()
-        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        hvp_backward_after_sum15()
-        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        hvp_backward_after_sum16()
-        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        hvp_backward_after_sum17()
-        # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        hvp_backward_after_sum18()
-        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        hvp_backward_after_sum19()
-        # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        hvp_backward_after_sum20()
         # through q_a = W_qa @ x
         product(d_q_a.reshape(-1, K).T, x.reshape(-1, I), d_W_qa_q_a)
         # through q_a = W_qa @ x
@@ -1480,13 +1392,13 @@ def hvp_passes(size, dtype):
         product(d_dot_q_b.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_qb_dot_q_b_x)
         hvp_backward_after()
         # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        hvp_backward_after_sum21()
+        hvp_backward_after_sum15()
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        hvp_backward_after_sum22()
+        hvp_backward_after_sum16()
         # through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
-        hvp_backward_after_sum23()
+        hvp_backward_after_sum17()
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
-        hvp_backward_after_sum24()
+        hvp_backward_after_sum18()
         # through k_a = (W_ka @ x) / sqrt(2 * K)
         product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
         # through k_a = (W_ka @ x) / sqrt(2 * K)
@@ -1509,7 +1421,8 @@ def hvp_passes(size, dtype):
         )
         hvp_backward_after2()
         # through C = cos(t * theta)
-        hvp_backward_after_sum25()
+        hvp_backward_after_sum19()
+        hvp_backward_after_rows()
         hvp_backward_after3()
         # d_W_ka_x, d_dot_W_ka_x, d_W_kb_x, d_dot_W_kb_x, d_v, d_dot_v side by side
         product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H), W_ka_to_dot_W_v, d_x_W_ka_x.reshape(-1, I))

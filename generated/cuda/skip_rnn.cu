@@ -42,17 +42,24 @@ __device__ inline compute_t smaller(compute_t a, compute_t b) { return a < b || 
 __device__ inline compute_t choose(compute_t c, compute_t a, compute_t b) { return c != 0 ? a : b; }
 __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 
-// The sum over all threads of a block of whole warps, for every thread; always in the same order.
-__device__ inline compute_t block_sum(compute_t a)
+// The sum of each argument over all threads of a block of whole warps, for every thread; always in the same order.
+template <typename... Totals> __device__ inline void block_sum(Totals&... total)
 {
-    __shared__ compute_t part[32];
-    for (int d = 16; d > 0; d /= 2) a += __shfl_down_sync(0xffffffffu, a, d);
-    if (threadIdx.x % 32 == 0) part[threadIdx.x / 32] = a;
+    constexpr int count = sizeof...(total);
+    __shared__ compute_t part[count][32];
+    compute_t sums[] = {total...};
+    for (int k = 0; k < count; ++k) {
+        for (int d = 16; d > 0; d /= 2) sums[k] += __shfl_down_sync(0xffffffffu, sums[k], d);
+        if (threadIdx.x % 32 == 0) part[k][threadIdx.x / 32] = sums[k];
+    }
     __syncthreads();
-    a = 0;
-    for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) a += part[warp];
+    for (int k = 0; k < count; ++k) {
+        sums[k] = 0;
+        for (int warp = 0; warp < static_cast<int>(blockDim.x / 32); ++warp) sums[k] += part[k][warp];
+    }
     __syncthreads();  // part may be written again
-    return a;
+    int next = 0;
+    ((total = sums[next++]), ...);
 }
 
 // Kernels of one function are chosen by -DSYMRNN_ONLY=SYMRNN_INFER, for instance; without that all are compiled.
@@ -128,91 +135,52 @@ extern "C" __global__ void forward_step2(
     }
 }
 
-__device__ inline void forward_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
-    const compute_t h_prev, const compute_t u, compute_t& n_, compute_t& h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    n_ = tanh(n_pre);
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s = (1 - z) * h_prev + z * n_;
-    // h = u * s + (1 - u) * h[t-1]
-    h = h_prev * (1 - u) + u * s;
-}
-
-extern "C" __global__ void forward_step3(
+extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at, storage_t* __restrict__ n_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t n_, h;
-        forward_step3_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h_at[iB * H + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[t * B + iB]),
-            n_, h);
-        n_at[(t * B + iB) * H + iH] = storage_t(n_);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void forward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ w_p_h_at)
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ b_p_at,
+    storage_t* __restrict__ p_rows_at, storage_t* __restrict__ n_at, storage_t* __restrict__ q_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t u = compute_t(u_at[t * B + iB]);
+        compute_t w_p_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t n_ = tanh(n_pre);
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s = (1 - z) * h_prev + z * n_;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t h = h_prev * (1 - u) + u * s;
+            n_at[(t * B + iB) * H + iH] = storage_t(n_);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_p_h_at[iB] = storage_t(total);
-    }
-}
+        block_sum(w_p_h_total);
+        const compute_t w_p_h = w_p_h_total;
 
-__device__ inline void forward_step4_point(
-    const compute_t w_p_h, const compute_t b_p, const compute_t p_prev, const compute_t u, compute_t& q,
-    compute_t& p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t q_pre = w_p_h + b_p;
-    q = sigmoid(q_pre);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t min_q = smaller(q, 1 - p_prev);
-    p = (p_prev + min_q) * (1 - u) + u * q;
-}
-
-extern "C" __global__ void forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_h_at, const storage_t* __restrict__ b_p_at,
-    storage_t* __restrict__ p_rows_at, const storage_t* __restrict__ u_at, storage_t* __restrict__ q_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t q, p;
-        forward_step4_point(
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(p_rows_at[t * B + iB]),
-            compute_t(u_at[t * B + iB]),
-            q, p);
-        q_at[t * B + iB] = storage_t(q);
-        p_rows_at[(t + 1) * B + iB] = storage_t(p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[t * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t min_q = smaller(q, 1 - p_prev);
+        const compute_t p = (1 - u) * (p_prev + min_q) + u * q;
+        if (threadIdx.x == 0) {
+            q_at[t * B + iB] = storage_t(q);
+            p_rows_at[(t + 1) * B + iB] = storage_t(p);
+        }
     }
 }
 
@@ -373,7 +341,7 @@ extern "C" __global__ void backward_after_sum(
             total += compute_t(d_q_pre_at[iT * B + iB])
                 * compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_p_at[iH] = storage_t(total);
     }
 }
@@ -390,7 +358,7 @@ extern "C" __global__ void backward_after_sum2(
             const int64 iB = k % B;
             total += compute_t(d_q_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_p_at[0] = storage_t(total);
     }
 }
@@ -460,88 +428,50 @@ extern "C" __global__ void infer_step2(
     }
 }
 
-__device__ inline void infer_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
-    const compute_t h_prev, const compute_t u, compute_t& h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    const compute_t n_ = tanh(n_pre);
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s = (1 - z) * h_prev + z * n_;
-    // h = u * s + (1 - u) * h[t-1]
-    h = h_prev * (1 - u) + u * s;
-}
-
-extern "C" __global__ void infer_step3(
+extern "C" __global__ void infer_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h;
-        infer_step3_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_n_r_h_at[iB * H + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(z_at[iB * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[iB]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void infer_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ w_p_h_at)
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ b_p_at,
+    storage_t* __restrict__ p_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t u = compute_t(u_at[iB]);
+        compute_t w_p_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t z = compute_t(z_at[iB * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t n_ = tanh(n_pre);
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s = (1 - z) * h_prev + z * n_;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t h = h_prev * (1 - u) + u * s;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_p_h_at[iB] = storage_t(total);
-    }
-}
+        block_sum(w_p_h_total);
+        const compute_t w_p_h = w_p_h_total;
 
-__device__ inline void infer_step4_point(
-    const compute_t w_p_h, const compute_t b_p, const compute_t p_prev, const compute_t u, compute_t& p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t q_pre = w_p_h + b_p;
-    const compute_t q = sigmoid(q_pre);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t min_q = smaller(q, 1 - p_prev);
-    p = (p_prev + min_q) * (1 - u) + u * q;
-}
-
-extern "C" __global__ void infer_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_h_at, const storage_t* __restrict__ b_p_at,
-    storage_t* __restrict__ p_rows_at, const storage_t* __restrict__ u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t p;
-        infer_step4_point(
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(p_rows_at[(t % 2) * B + iB]),
-            compute_t(u_at[iB]),
-            p);
-        p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[(t % 2) * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t min_q = smaller(q, 1 - p_prev);
+        const compute_t p = (1 - u) * (p_prev + min_q) + u * q;
+        if (threadIdx.x == 0) {
+            p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
+        }
     }
 }
 
@@ -611,88 +541,50 @@ extern "C" __global__ void step_step2(
     }
 }
 
-__device__ inline void step_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t z,
-    const compute_t h_prev, const compute_t u, compute_t& h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    const compute_t n_ = tanh(n_pre);
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s = (1 - z) * h_prev + z * n_;
-    // h = u * s + (1 - u) * h[t-1]
-    h = h_prev * (1 - u) + u * s;
-}
-
-extern "C" __global__ void step_step3(
+extern "C" __global__ void step_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_n_x_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h;
-        step_step3_point(
-            compute_t(W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(U_n_r_h_at[iB * H + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(z_at[iB * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[iB]),
-            h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void step_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ w_p_h_at)
+    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ b_p_at,
+    storage_t* __restrict__ p_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t u = compute_t(u_at[iB]);
+        compute_t w_p_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_n_x = compute_t(W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t z = compute_t(z_at[iB * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t n_ = tanh(n_pre);
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s = (1 - z) * h_prev + z * n_;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t h = h_prev * (1 - u) + u * s;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_p_h_at[iB] = storage_t(total);
-    }
-}
+        block_sum(w_p_h_total);
+        const compute_t w_p_h = w_p_h_total;
 
-__device__ inline void step_step4_point(
-    const compute_t w_p_h, const compute_t b_p, const compute_t p_prev, const compute_t u, compute_t& p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t q_pre = w_p_h + b_p;
-    const compute_t q = sigmoid(q_pre);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t min_q = smaller(q, 1 - p_prev);
-    p = (p_prev + min_q) * (1 - u) + u * q;
-}
-
-extern "C" __global__ void step_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_h_at, const storage_t* __restrict__ b_p_at,
-    storage_t* __restrict__ p_rows_at, const storage_t* __restrict__ u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t p;
-        step_step4_point(
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(p_rows_at[(t % 2) * B + iB]),
-            compute_t(u_at[iB]),
-            p);
-        p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[(t % 2) * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t min_q = smaller(q, 1 - p_prev);
+        const compute_t p = (1 - u) * (p_prev + min_q) + u * q;
+        if (threadIdx.x == 0) {
+            p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
+        }
     }
 }
 
@@ -826,158 +718,83 @@ extern "C" __global__ void jvp_step2(
     }
 }
 
-__device__ inline void jvp_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
-    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, const compute_t u, compute_t& h, compute_t& dot_h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
-    const compute_t n_ = tanh(n_pre);
-    const compute_t dot_n = dot_n_pre * (1 - square(n_));
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s1 = 1 - z;
-    const compute_t s = z * n_ + h_prev * s1;
-    const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
-    // h = u * s + (1 - u) * h[t-1]
-    const compute_t s2 = 1 - u;
-    h = h_prev * s2 + u * s;
-    dot_h = dot_h_prev * s2 + u * dot_s;
-}
-
-extern "C" __global__ void jvp_step3(
+extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
     const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at, const storage_t* __restrict__ b_n_at,
     const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_U_n_r_h_at,
     const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t h, dot_h;
-        jvp_step3_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_n_r_h_at[iB * H + iH]),
-            compute_t(dot_b_n_at[iH]),
-            compute_t(z_at[iB * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[iB * H + iH]),
-            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[iB]),
-            h, dot_h);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void jvp_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ w_p_h_at)
+    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ dot_w_p_at,
+    const storage_t* __restrict__ b_p_at, const storage_t* __restrict__ dot_b_p_at,
+    storage_t* __restrict__ p_rows_at, storage_t* __restrict__ dot_p_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t u = compute_t(u_at[iB]);
+        compute_t w_p_h_total = 0;
+        compute_t dot_w_p_h_w_p_total = 0;
+        compute_t dot_w_p_h_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
+            const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
+            const compute_t z = compute_t(z_at[iB * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_z = compute_t(dot_z_at[iB * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+            const compute_t n_ = tanh(n_pre);
+            const compute_t dot_n = dot_n_pre * (1 - square(n_));
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s1 = 1 - z;
+            const compute_t s = z * n_ + h_prev * s1;
+            const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t s2 = 1 - u;
+            const compute_t h = h_prev * s2 + u * s;
+            const compute_t dot_h = dot_h_prev * s2 + u * dot_s;
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+            dot_w_p_h_w_p_total += dot_w_p * h;
+            dot_w_p_h_h_total += w_p * dot_h;
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_p_h_at[iB] = storage_t(total);
-    }
-}
+        block_sum(w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total);
+        const compute_t w_p_h = w_p_h_total;
+        const compute_t dot_w_p_h_w_p = dot_w_p_h_w_p_total;
+        const compute_t dot_w_p_h_h = dot_w_p_h_h_total;
 
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void jvp_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_w_p_h_w_p_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t dot_b_p = compute_t(dot_b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[(t % 2) * B + iB]);
+        const compute_t dot_p_prev = compute_t(dot_p_rows_at[(t % 2) * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t dot_q_pre = dot_b_p + dot_w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        const compute_t dot_q = dot_q_pre * q * (1 - q);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t s3 = 1 - p_prev;
+        const compute_t min_q = smaller(q, s3);
+        const compute_t dot_min_q = compute_t((s3) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s3));
+        const compute_t s4 = 1 - u;
+        const compute_t p = u * q + (p_prev + min_q) * s4;
+        const compute_t dot_p = u * dot_q + dot_p_prev * s4 + dot_min_q * s4;
+        if (threadIdx.x == 0) {
+            p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
+            dot_p_rows_at[((t + 1) % 2) * B + iB] = storage_t(dot_p);
         }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_p_h_w_p_at[iB] = storage_t(total);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void jvp_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_w_p_h_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(w_p_at[iH])
-                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_p_h_h_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void jvp_step4_point(
-    const compute_t dot_w_p_h_w_p, const compute_t dot_w_p_h_h, const compute_t w_p_h, const compute_t b_p,
-    const compute_t dot_b_p, const compute_t p_prev, const compute_t dot_p_prev, const compute_t u,
-    compute_t& p, compute_t& dot_p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
-    const compute_t q_pre = w_p_h + b_p;
-    const compute_t dot_q_pre = dot_b_p + dot_w_p_h;
-    const compute_t q = sigmoid(q_pre);
-    const compute_t dot_q = dot_q_pre * q * (1 - q);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t s1 = 1 - p_prev;
-    const compute_t min_q = smaller(q, s1);
-    const compute_t dot_min_q = compute_t((s1) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s1));
-    const compute_t s2 = 1 - u;
-    p = (p_prev + min_q) * s2 + u * q;
-    dot_p = dot_p_prev * s2 + u * dot_q + dot_min_q * s2;
-}
-
-extern "C" __global__ void jvp_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_w_p_h_w_p_at, const storage_t* __restrict__ dot_w_p_h_h_at,
-    const storage_t* __restrict__ w_p_h_at, const storage_t* __restrict__ b_p_at,
-    const storage_t* __restrict__ dot_b_p_at, storage_t* __restrict__ p_rows_at,
-    storage_t* __restrict__ dot_p_rows_at, const storage_t* __restrict__ u_at)
-{
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n;
-        compute_t p, dot_p;
-        jvp_step4_point(
-            compute_t(dot_w_p_h_w_p_at[iB]),
-            compute_t(dot_w_p_h_h_at[iB]),
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(dot_b_p_at[0]),
-            compute_t(p_rows_at[(t % 2) * B + iB]),
-            compute_t(dot_p_rows_at[(t % 2) * B + iB]),
-            compute_t(u_at[iB]),
-            p, dot_p);
-        p_rows_at[((t + 1) % 2) * B + iB] = storage_t(p);
-        dot_p_rows_at[((t + 1) % 2) * B + iB] = storage_t(dot_p);
     }
 }
 
@@ -1118,28 +935,7 @@ extern "C" __global__ void hvp_forward_step2(
     }
 }
 
-__device__ inline void hvp_forward_step3_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
-    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, const compute_t u, compute_t& dot_n_pre,
-    compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
-{
-    // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
-    n_ = tanh(n_pre);
-    dot_n = dot_n_pre * (1 - square(n_));
-    // s = (1 - z) * h[t-1] + z * n
-    const compute_t s1 = 1 - z;
-    const compute_t s = z * n_ + h_prev * s1;
-    const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
-    // h = u * s + (1 - u) * h[t-1]
-    const compute_t s2 = 1 - u;
-    h = h_prev * s2 + u * s;
-    dot_h = dot_h_prev * s2 + u * dot_s;
-}
-
-extern "C" __global__ void hvp_forward_step3(
+extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
     const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at, const storage_t* __restrict__ b_n_at,
@@ -1147,137 +943,82 @@ extern "C" __global__ void hvp_forward_step3(
     const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_at,
-    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
-{
-    const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / H;
-        const int64 iH = n % H;
-        compute_t dot_n_pre, n_, dot_n, h, dot_h;
-        hvp_forward_step3_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
-            compute_t(b_n_at[iH]),
-            compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_n_r_h_at[iB * H + iH]),
-            compute_t(dot_b_n_at[iH]),
-            compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(u_at[t * B + iB]),
-            dot_n_pre, n_, dot_n, h, dot_h);
-        dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
-        n_at[(t * B + iB) * H + iH] = storage_t(n_);
-        dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
-        h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
-        dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void hvp_forward_step_sum(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ w_p_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) w_p_h_at[iB] = storage_t(total);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void hvp_forward_step_sum2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_w_p_h_w_p_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_w_p_at[iH])
-                * compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_p_h_w_p_at[iB] = storage_t(total);
-    }
-}
-
-// q = sigmoid(dot(w_p, h) + b_p)
-extern "C" __global__ void hvp_forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ dot_w_p_h_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(w_p_at[iH])
-                * compute_t(dot_h_rows_at[((t + 1) * B + iB) * H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_w_p_h_h_at[iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_step4_point(
-    const compute_t dot_w_p_h_w_p, const compute_t dot_w_p_h_h, const compute_t w_p_h, const compute_t b_p,
-    const compute_t dot_b_p, const compute_t p_prev, const compute_t dot_p_prev, const compute_t u,
-    compute_t& dot_q_pre, compute_t& q, compute_t& p, compute_t& dot_p)
-{
-    // q = sigmoid(dot(w_p, h) + b_p)
-    const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
-    const compute_t q_pre = w_p_h + b_p;
-    dot_q_pre = dot_b_p + dot_w_p_h;
-    q = sigmoid(q_pre);
-    const compute_t dot_q = dot_q_pre * q * (1 - q);
-    // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
-    const compute_t s1 = 1 - p_prev;
-    const compute_t min_q = smaller(q, s1);
-    const compute_t dot_min_q = compute_t((s1) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s1));
-    const compute_t s2 = 1 - u;
-    p = (p_prev + min_q) * s2 + u * q;
-    dot_p = dot_p_prev * s2 + u * dot_q + dot_min_q * s2;
-}
-
-extern "C" __global__ void hvp_forward_step4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_w_p_h_w_p_at, const storage_t* __restrict__ dot_w_p_h_h_at,
-    const storage_t* __restrict__ w_p_h_at, const storage_t* __restrict__ b_p_at,
-    const storage_t* __restrict__ dot_b_p_at, storage_t* __restrict__ p_rows_at,
-    storage_t* __restrict__ dot_p_rows_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ dot_w_p_at,
+    const storage_t* __restrict__ b_p_at, const storage_t* __restrict__ dot_b_p_at,
+    storage_t* __restrict__ p_rows_at, storage_t* __restrict__ dot_p_rows_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
     storage_t* __restrict__ dot_q_pre_at, storage_t* __restrict__ q_at)
 {
-    const int64 count = B, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
-        compute_t dot_q_pre, q, p, dot_p;
-        hvp_forward_step4_point(
-            compute_t(dot_w_p_h_w_p_at[iB]),
-            compute_t(dot_w_p_h_h_at[iB]),
-            compute_t(w_p_h_at[iB]),
-            compute_t(b_p_at[0]),
-            compute_t(dot_b_p_at[0]),
-            compute_t(p_rows_at[t * B + iB]),
-            compute_t(dot_p_rows_at[t * B + iB]),
-            compute_t(u_at[t * B + iB]),
-            dot_q_pre, q, p, dot_p);
-        dot_q_pre_at[t * B + iB] = storage_t(dot_q_pre);
-        q_at[t * B + iB] = storage_t(q);
-        p_rows_at[(t + 1) * B + iB] = storage_t(p);
-        dot_p_rows_at[(t + 1) * B + iB] = storage_t(dot_p);
+        const compute_t u = compute_t(u_at[t * B + iB]);
+        compute_t w_p_h_total = 0;
+        compute_t dot_w_p_h_w_p_total = 0;
+        compute_t dot_w_p_h_h_total = 0;
+        for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
+            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t b_n = compute_t(b_n_at[iH]);
+            const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
+            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
+            const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
+            const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
+            const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t dot_z = compute_t(dot_z_at[(t * B + iB) * H + iH]);
+            const compute_t dot_h_prev = compute_t(dot_h_rows_at[(t * B + iB) * H + iH]);
+            const compute_t w_p = compute_t(w_p_at[iH]);
+            const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
+            // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t n_pre = W_n_x + U_n_r_h + b_n;
+            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+            const compute_t n_ = tanh(n_pre);
+            const compute_t dot_n = dot_n_pre * (1 - square(n_));
+            // s = (1 - z) * h[t-1] + z * n
+            const compute_t s1 = 1 - z;
+            const compute_t s = z * n_ + h_prev * s1;
+            const compute_t dot_s = z * dot_n + (n_ - h_prev) * dot_z + dot_h_prev * s1;
+            // h = u * s + (1 - u) * h[t-1]
+            const compute_t s2 = 1 - u;
+            const compute_t h = h_prev * s2 + u * s;
+            const compute_t dot_h = dot_h_prev * s2 + u * dot_s;
+            dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
+            n_at[(t * B + iB) * H + iH] = storage_t(n_);
+            dot_n_at[(t * B + iB) * H + iH] = storage_t(dot_n);
+            h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
+            dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
+            // q = sigmoid(dot(w_p, h) + b_p)
+            w_p_h_total += w_p * h;
+            dot_w_p_h_w_p_total += dot_w_p * h;
+            dot_w_p_h_h_total += w_p * dot_h;
+        }
+        block_sum(w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total);
+        const compute_t w_p_h = w_p_h_total;
+        const compute_t dot_w_p_h_w_p = dot_w_p_h_w_p_total;
+        const compute_t dot_w_p_h_h = dot_w_p_h_h_total;
+
+        const compute_t b_p = compute_t(b_p_at[0]);
+        const compute_t dot_b_p = compute_t(dot_b_p_at[0]);
+        const compute_t p_prev = compute_t(p_rows_at[t * B + iB]);
+        const compute_t dot_p_prev = compute_t(dot_p_rows_at[t * B + iB]);
+        // q = sigmoid(dot(w_p, h) + b_p)
+        const compute_t dot_w_p_h = dot_w_p_h_w_p + dot_w_p_h_h;
+        const compute_t q_pre = b_p + w_p_h;
+        const compute_t dot_q_pre = dot_b_p + dot_w_p_h;
+        const compute_t q = sigmoid(q_pre);
+        const compute_t dot_q = dot_q_pre * q * (1 - q);
+        // p = u * q + (1 - u) * (p[t-1] + min(q, 1 - p[t-1]))
+        const compute_t s3 = 1 - p_prev;
+        const compute_t min_q = smaller(q, s3);
+        const compute_t dot_min_q = compute_t((s3) >= (q)) * dot_q - dot_p_prev * compute_t((q) > (s3));
+        const compute_t s4 = 1 - u;
+        const compute_t p = u * q + (p_prev + min_q) * s4;
+        const compute_t dot_p = u * dot_q + dot_p_prev * s4 + dot_min_q * s4;
+        if (threadIdx.x == 0) {
+            dot_q_pre_at[t * B + iB] = storage_t(dot_q_pre);
+            q_at[t * B + iB] = storage_t(q);
+            p_rows_at[(t + 1) * B + iB] = storage_t(p);
+            dot_p_rows_at[(t + 1) * B + iB] = storage_t(dot_p);
+        }
     }
 }
 
@@ -1511,7 +1252,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             total += compute_t(d_q_pre_at[iT * B + iB])
                 * compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_p_w_p_h_at[iH] = storage_t(total);
     }
 }
@@ -1531,7 +1272,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             total += compute_t(d_dot_q_pre_at[iT * B + iB])
                 * compute_t(dot_h_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_w_p_dot_w_p_h_h_at[iH] = storage_t(total);
     }
 }
@@ -1548,7 +1289,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iB = k % B;
             total += compute_t(d_q_pre_at[iT * B + iB]);
         }
-        total = block_sum(total);
+        block_sum(total);
         if (threadIdx.x == 0) d_b_p_at[0] = storage_t(total);
     }
 }

@@ -243,7 +243,6 @@ def train_passes(size, dtype):
     r_h = cp.empty((T, B, H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
-    w_p_h = cp.empty((B,), dtype)
     q = cp.empty((T, B), dtype)
     forward_step = kernel(
         "forward_step", "each", B, 1,
@@ -253,17 +252,9 @@ def train_passes(size, dtype):
         "forward_step2", "each", B * H, 1,
         W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, r, z, r_h,
     )
-    forward_step3 = kernel(
-        "forward_step3", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u, n,
-    )
-    forward_step_sum = kernel(
-        "forward_step_sum", "rows", B, H,
-        w_p, h_rows, w_p_h,
-    )
-    forward_step4 = kernel(
-        "forward_step4", "each", B, 1,
-        w_p_h, b_p, p_rows, u, q,
+    forward_step_rows = kernel(
+        "forward_step_rows", "rows", B, H,
+        W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows, n, q,
     )
 
     def fill(params, inputs, state):
@@ -297,10 +288,7 @@ def train_passes(size, dtype):
             forward_step2(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             product(r_h[t], U_n_T, U_n_r_h)
-            forward_step3(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            forward_step_sum(t)
-            forward_step4(t)
+            forward_step_rows(t)
 
     def after():
         pass
@@ -445,7 +433,6 @@ def infer_passes(size, dtype):
     z = cp.empty((B, H), dtype)
     r_h = cp.empty((B, H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
-    w_p_h = cp.empty((B,), dtype)
     infer_step = kernel(
         "infer_step", "each", B, 1,
         p_rows, u,
@@ -454,17 +441,9 @@ def infer_passes(size, dtype):
         "infer_step2", "each", B * H, 1,
         W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, z, r_h,
     )
-    infer_step3 = kernel(
-        "infer_step3", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u,
-    )
-    infer_step_sum = kernel(
-        "infer_step_sum", "rows", B, H,
-        w_p, h_rows, w_p_h,
-    )
-    infer_step4 = kernel(
-        "infer_step4", "each", B, 1,
-        w_p_h, b_p, p_rows, u,
+    infer_step_rows = kernel(
+        "infer_step_rows", "rows", B, H,
+        W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows,
     )
 
     def fill(params, inputs, state):
@@ -498,10 +477,7 @@ def infer_passes(size, dtype):
             infer_step2(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             product(r_h, U_n_T, U_n_r_h)
-            infer_step3(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            infer_step_sum(t)
-            infer_step4(t)
+            infer_step_rows(t)
 
     def after():
         pass
@@ -541,7 +517,6 @@ def step_passes(size, dtype):
     z = cp.empty((B, H), dtype)
     r_h = cp.empty((B, H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
-    w_p_h = cp.empty((B,), dtype)
     step_step = kernel(
         "step_step", "each", B, 1,
         p_rows, u,
@@ -550,17 +525,9 @@ def step_passes(size, dtype):
         "step_step2", "each", B * H, 1,
         W_r_x, U_r_h, b_r, W_z_x, U_z_h, b_z, h_rows, z, r_h,
     )
-    step_step3 = kernel(
-        "step_step3", "each", B * H, 1,
-        W_n_x, U_n_r_h, b_n, z, h_rows, u,
-    )
-    step_step_sum = kernel(
-        "step_step_sum", "rows", B, H,
-        w_p, h_rows, w_p_h,
-    )
-    step_step4 = kernel(
-        "step_step4", "each", B, 1,
-        w_p_h, b_p, p_rows, u,
+    step_step_rows = kernel(
+        "step_step_rows", "rows", B, H,
+        W_n_x, U_n_r_h, b_n, z, h_rows, u, w_p, b_p, p_rows,
     )
 
     def fill(params, inputs, state):
@@ -597,10 +564,7 @@ def step_passes(size, dtype):
             step_step2(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             product(r_h, U_n.T, U_n_r_h)
-            step_step3(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            step_step_sum(t)
-            step_step4(t)
+            step_step_rows(t)
 
     def after():
         pass
@@ -664,9 +628,6 @@ def jvp_passes(size, dtype):
     r_h_to_dot_r_h = cp.empty((B, 2 * H), dtype)
     U_n_r_h_to_dot_U_n_r_h_U_n = cp.empty((B, 2 * H), dtype)
     dot_U_n_r_h = cp.empty((B, H), dtype)
-    w_p_h = cp.empty((B,), dtype)
-    dot_w_p_h_w_p = cp.empty((B,), dtype)
-    dot_w_p_h_h = cp.empty((B,), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
         W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
@@ -680,26 +641,10 @@ def jvp_passes(size, dtype):
         U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
         dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_to_dot_r_h,
     )
-    jvp_step3 = kernel(
-        "jvp_step3", "each", B * H, 1,
+    jvp_step_rows = kernel(
+        "jvp_step_rows", "rows", B, H,
         W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows,
-        dot_z, dot_h_rows, u,
-    )
-    jvp_step_sum = kernel(
-        "jvp_step_sum", "rows", B, H,
-        w_p, h_rows, w_p_h,
-    )
-    jvp_step_sum2 = kernel(
-        "jvp_step_sum2", "rows", B, H,
-        dot_w_p, h_rows, dot_w_p_h_w_p,
-    )
-    jvp_step_sum3 = kernel(
-        "jvp_step_sum3", "rows", B, H,
-        w_p, dot_h_rows, dot_w_p_h_h,
-    )
-    jvp_step4 = kernel(
-        "jvp_step4", "each", B, 1,
-        dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u,
+        dot_z, dot_h_rows, u, w_p, dot_w_p, b_p, dot_b_p, p_rows, dot_p_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -769,14 +714,7 @@ def jvp_passes(size, dtype):
             product(r_h_to_dot_r_h[:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
             # r_h, dot_r_h side by side
             product(r_h_to_dot_r_h, dot_U_n_to_U_n, dot_U_n_r_h)
-            jvp_step3(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            jvp_step_sum(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            jvp_step_sum2(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            jvp_step_sum3(t)
-            jvp_step4(t)
+            jvp_step_rows(t)
 
     def after():
         pass
@@ -848,9 +786,6 @@ def hvp_passes(size, dtype):
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
-    w_p_h = cp.empty((B,), dtype)
-    dot_w_p_h_w_p = cp.empty((B,), dtype)
-    dot_w_p_h_h = cp.empty((B,), dtype)
     dot_q_pre = cp.empty((T, B), dtype)
     q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
@@ -866,26 +801,11 @@ def hvp_passes(size, dtype):
         U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
         dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h_to_dot_r_h,
     )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", "each", B * H, 1,
+    hvp_forward_step_rows = kernel(
+        "hvp_forward_step_rows", "rows", B, H,
         W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows,
-        dot_z, dot_h_rows, u, dot_n_pre, n, dot_n,
-    )
-    hvp_forward_step_sum = kernel(
-        "hvp_forward_step_sum", "rows", B, H,
-        w_p, h_rows, w_p_h,
-    )
-    hvp_forward_step_sum2 = kernel(
-        "hvp_forward_step_sum2", "rows", B, H,
-        dot_w_p, h_rows, dot_w_p_h_w_p,
-    )
-    hvp_forward_step_sum3 = kernel(
-        "hvp_forward_step_sum3", "rows", B, H,
-        w_p, dot_h_rows, dot_w_p_h_h,
-    )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", "each", B, 1,
-        dot_w_p_h_w_p, dot_w_p_h_h, w_p_h, b_p, dot_b_p, p_rows, dot_p_rows, u, dot_q_pre, q,
+        dot_z, dot_h_rows, u, w_p, dot_w_p, b_p, dot_b_p, p_rows, dot_p_rows, dot_n_pre, n, dot_n,
+        dot_q_pre, q,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -955,14 +875,7 @@ def hvp_passes(size, dtype):
             product(r_h_to_dot_r_h[t][:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
             # r_h, dot_r_h side by side
             product(r_h_to_dot_r_h[t], dot_U_n_to_U_n, dot_U_n_r_h)
-            hvp_forward_step3(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            hvp_forward_step_sum(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            hvp_forward_step_sum2(t)
-            # q = sigmoid(dot(w_p, h) + b_p)
-            hvp_forward_step_sum3(t)
-            hvp_forward_step4(t)
+            hvp_forward_step_rows(t)
 
     def after():
         pass

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import count
 
 import sympy as sp
 
 from symrnn.calculus.ir import BATCH, TIME, Labels, Ref, axis_of, numbered, symbol
+from symrnn.compiled.kernel import Array, Held, Kernel, Line, Load
 from symrnn.compiled.layout import Layout
 from symrnn.compiled.ops import Assign, Home, Map, Reduce, extent
 from symrnn.functions.table import Function
@@ -32,94 +33,6 @@ SPELLING: dict[str, str] = {
 }
 
 
-@dataclass(frozen=True)
-class Line:
-    """A line of code and the comment above it ("" for none)."""
-
-    comment: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Array:
-    """A buffer as a kernel sees it: `pointer` in C, `name` in Python."""
-
-    name: str
-    pointer: str
-    written: bool
-
-
-@dataclass(frozen=True)
-class Load:
-    """A parameter of the pointwise function and the expression that is passed for it."""
-
-    local: str
-    value: str
-
-
-@dataclass(frozen=True)
-class Held:
-    """A carried value of a whole-sequence kernel: its local names, where it starts, and where it ends (or "").
-
-    `load` and `store` are where a loop that keeps nothing in registers finds and leaves it at step t.
-    """
-
-    arrives: str
-    source: str
-    start: str
-    end: str
-    load: str
-    store: str
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """One kernel for the templates; kind is map, sequence, sum, largest, smallest or peak.
-
-    `space` and `over` are (index, length, where it is found in n or k) of the labels that stay and of those searched;
-    `rows` says that the labels summed include the one along which memory is contiguous; the `factors` are what is
-    summed or searched. `sizes` are the lengths the kernel reads, each with its place among all; `stepped` says that it
-    reads the step for which it is called.
-    """
-
-    name: str
-    kind: str
-    reverse: bool
-    title: str
-    arrays: tuple[Array, ...]
-    space: tuple[tuple[str, str, str], ...]
-    count: str
-    over: tuple[tuple[str, str, str], ...]
-    over_count: str
-    rows: bool
-    loads: tuple[Load, ...]
-    fixed: tuple[Load, ...]
-    outs: tuple[str, ...]
-    body: tuple[Line, ...]
-    stores: tuple[Load, ...]
-    held: tuple[Held, ...]
-    factors: tuple[str, ...]
-    target: str
-    sizes: tuple[tuple[str, int], ...] = ()
-    stepped: bool = False
-
-    @property
-    def parameters(self) -> list[str]:
-        """What the pointwise function takes: operands, then results by reference."""
-        return [f"const compute_t {x.local}" for x in self.loads] + [f"compute_t& {x}" for x in self.outs]
-
-    @property
-    def pointers(self) -> list[str]:
-        """The kernel's arrays as parameters."""
-        return [f"{'' if a.written else 'const '}storage_t* __restrict__ {a.pointer}" for a in self.arrays]
-
-
-@lru_cache(maxsize=1024)
-def kernel_of(made: Layout, sweep: Sweep, op: Map | Reduce) -> Kernel:
-    """The text of one kernel, the same for every target."""
-    return Writer(made, sweep).kernel(op)
-
-
 class Writer:
     """Spells the kernels of one sweep of a laid-out plan."""
 
@@ -128,16 +41,20 @@ class Writer:
         self.cell: Cell = made.plan.program.derivation.cell
         self.values = made.plan.program.values
         self.sizes = sizes(self.cell) | ({"": FIRST} if sweep.resumes else {})
-        self.block = ""
 
     def kernel(self, op: Map | Reduce) -> Kernel:
         """The text of one kernel."""
-        self.block = op.block
-        self.row = "t" if op.block == "loop" else ""
-        labels = op.space if isinstance(op, Map) else (*op.space, *op.over)
+        self.begin(op.block, op.space if isinstance(op, Map) else (*op.space, *op.over))
+        return self.with_sizes(self.map(op) if isinstance(op, Map) else self.reduce(op))
+
+    def begin(self, block: str, labels: Labels) -> None:
+        """A kernel of this block, whose loops run over these labels."""
+        self.row = "t" if block == "loop" else ""
         self.index = _indices(labels, set(self.sizes.values()))
         self.read, self.stepped = set[str](), False
-        made = self.map(op) if isinstance(op, Map) else self.reduce(op)
+
+    def with_sizes(self, made: Kernel) -> Kernel:
+        """The kernel, and what it has been found to read beside its arrays."""
         read = tuple((name, place) for place, (axis, name) in enumerate(self.sizes.items()) if axis in self.read)
         return replace(made, sizes=read, stepped=self.stepped and made.kind != "sequence")
 
@@ -145,9 +62,9 @@ class Writer:
 
     def map(self, op: Map) -> Kernel:
         held = {r.arrives: r for r in op.registers}
-        names = self.local_names(op)
+        names = self.local_names((*op.loads, *(x.out for x in op.lines)))
         self.read |= {"T"} if op.sequence else set()
-        body = self.body(op, names)
+        outs = tuple(names[x.out] for x in op.lines if x.out in op.stores or self.is_held(x, op))
         fixed = [r for r in op.loads if op.sequence and r not in held and self.fixed(r)]
         loads = [Load(names[r], names[r] if r in held or r in fixed else self.load(r)) for r in op.loads]
         return Kernel(
@@ -157,14 +74,14 @@ class Writer:
             title="",
             arrays=self.arrays(op.loads, [*op.stores, *(r.source for r in op.registers)]),
             space=self.decoded(op.space, "n"),
-            count=" * ".join(_factor(self.length(x)) for x in op.space) or "1",
+            count=self.counted(op.space),
             over=(),
             over_count="",
             rows=False,
             loads=tuple(loads),
             fixed=tuple(Load(names[r], self.load(r)) for r in fixed),
-            outs=tuple(names[x.out] for x in op.lines if x.out in op.stores or self.is_held(x, op)),
-            body=body,
+            outs=outs,
+            body=self.body(op.lines, names, outs, temporaries(names.values())),
             stores=tuple(Load(names[r], self.place(r)) for r in op.stores if not self.only_held(r, op)),
             held=tuple(self.held(r.arrives, r.source, names, op) for r in op.registers),
             factors=(),
@@ -184,30 +101,28 @@ class Writer:
         start, load, store = self.load(arrives, first), self.load(arrives), self.place(source)
         return Held(names[arrives], names[source], start, end, load, store if end else "")
 
-    def local_names(self, op: Map) -> dict[Ref, str]:
+    def local_names(self, refs: Iterable[Ref], reserved: Collection[str] = ()) -> dict[Ref, str]:
         """A C name for every operand and result, its own where that is free."""
         names: dict[Ref, str] = {}
-        taken = {*self.index.values(), *self.sizes.values()}
-        for r in (*op.loads, *(x.out for x in op.lines)):
+        taken = {*self.index.values(), *self.sizes.values(), *reserved}
+        for r in refs:
             arrays = r.name.endswith("_at")  # as the names of arrays do
             name = f"{r.name}_" if arrays or r.name in taken or means_something_in_c(r.name) else r.name
             names[r] = numbered(name, lambda n: n in taken)
             taken.add(names[r])
         return names
 
-    def body(self, op: Map, names: dict[Ref, str]) -> tuple[Line, ...]:
-        """The lines of the pointwise function, common subexpressions of all of them computed once."""
-        local: list[sp.Expr] = []
-        for x in op.lines:
-            local.append(x.expr.xreplace({symbol(name): symbol(names[r]) for name, r in x.args}))
-        taken = set(names.values())
-        fresh = (symbol(n) for n in _temporaries(taken))
+    def body(
+        self, assigns: Iterable[Assign], names: dict[Ref, str], outs: Collection[str], fresh: Iterator[sp.Symbol]
+    ) -> tuple[Line, ...]:
+        """Assignments as lines of code, common subexpressions computed once; `outs` are declared elsewhere."""
+        assigns = list(assigns)
+        local = [x.expr.xreplace({symbol(name): symbol(names[r]) for name, r in x.args}) for x in assigns]
         lengths = {symbol(name) for r, name in names.items() if self.values[r.name].role == "size"}
         shared, reduced = _common(local, lengths, fresh)
         rank = {n: k for k, n in enumerate([*names.values(), *(s.name for s, _ in shared)])}
         infix = Infix(rank, str, _call, _number, _power)
         waiting = dict(shared)
-        outs = {names[x.out] for x in op.lines if x.out in op.stores or self.is_held(x, op)}
         lines: list[Line] = []
         shown = ""
 
@@ -218,7 +133,7 @@ class Writer:
                     need(inner)
                     lines.append(Line("", f"const compute_t {s.name} = {infix.text(inner)};"))
 
-        for x, expr in zip(op.lines, reduced, strict=True):
+        for x, expr in zip(assigns, reduced, strict=True):
             comment = self.equation(x.equation)
             before = len(lines)
             need(expr)
@@ -246,9 +161,9 @@ class Writer:
             title=self.equation(op.equation),
             arrays=self.arrays(op.args, [op.out]),
             space=self.decoded(op.space, "n"),
-            count=" * ".join(_factor(self.length(x)) for x in op.space) or "1",
+            count=self.counted(op.space),
             over=self.decoded(op.over, "k"),
-            over_count=" * ".join(_factor(self.length(x)) for x in op.over),
+            over_count=self.counted(op.over),
             rows=bool(last & set(op.over)),
             loads=(),
             fixed=(),
@@ -356,6 +271,10 @@ class Writer:
             rest += f" / {_factor(length)}"
         return tuple(reversed(found))
 
+    def counted(self, labels: Labels) -> str:
+        """How many combinations of the labels there are."""
+        return " * ".join(_factor(self.length(x)) for x in labels) or "1"
+
     def length(self, label: str) -> str:
         return self.size(({TIME: "T", BATCH: "B"}.get(label) or axis_of(label),))
 
@@ -378,16 +297,14 @@ def _indices(labels: Labels, taken: set[str]) -> dict[str, str]:
     return names
 
 
-def _temporaries(taken: set[str]) -> Iterable[str]:
-    k = 0
-    while True:
-        k += 1
-        if f"s{k}" not in taken:
-            yield f"s{k}"
+def temporaries(taken: Iterable[str]) -> Iterator[sp.Symbol]:
+    """``s1``, ``s2`` …: names for common subexpressions."""
+    known = {*taken}
+    return (symbol(f"s{k}") for k in count(1) if f"s{k}" not in known)
 
 
 def _common(
-    exprs: list[sp.Expr], lengths: set[sp.Symbol], fresh: Iterable[sp.Symbol]
+    exprs: list[sp.Expr], lengths: set[sp.Symbol], fresh: Iterator[sp.Symbol]
 ) -> tuple[list[tuple[sp.Symbol, sp.Expr]], list[sp.Expr]]:
     """Common subexpressions by symbol, and the expressions in them.
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from symrnn.compiled.c import Kernel, Line, sizes
+from symrnn.compiled.c import sizes
 from symrnn.compiled.host_code import Allocation, HostCode, Result, SweepCode, Weights, in_a_tuple
+from symrnn.compiled.kernel import Kernel, Line
 from symrnn.compiled.layout import layout
 from symrnn.compiled.ops import extent
 from symrnn.compiled.plan import plan

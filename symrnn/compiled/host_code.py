@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from symrnn.calculus.ir import BATCH, TIME, Ref, numbered
-from symrnn.compiled.c import Kernel, Line, Writer, kernel_of, sizes
+from symrnn.compiled.c import Writer, sizes
+from symrnn.compiled.kernel import Kernel, Line
 from symrnn.compiled.layout import Layout, in_memory
-from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, extent
+from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, Rows, extent, loaded, stored
 from symrnn.compiled.pack import first_to_last
+from symrnn.compiled.row_kernels import kernel_of
 from symrnn.language.cell import Axes
 from symrnn.printing.arrays import insertions
 from symrnn.printing.spelling import in_python
@@ -108,7 +110,7 @@ class HostCode:
 
     def op(self, op: Op, writer: Writer, lines: list[Line]) -> None:
         match op:
-            case Map() | Reduce():
+            case Map() | Reduce() | Rows():
                 kernel = kernel_of(self.made, writer.sweep, op)
                 self.text.kernels.append(kernel)
                 arrays = tuple(in_python(a.name) for a in kernel.arrays)
@@ -116,7 +118,7 @@ class HostCode:
                     Binding(kernel.name, kernel.kind, kernel.rows, kernel.count, kernel.over_count or "1", arrays)
                 )
                 step = "t" if op.block == "loop" and kernel.kind != "sequence" else ""
-                lines.append(Line("" if isinstance(op, Map) else kernel.title, f"{kernel.name}({step})"))
+                lines.append(Line(kernel.title, f"{kernel.name}({step})"))
             case Copy():
                 index = insertions(op.source.labels, (*op.out.labels[:-1], *op.source.labels[-1:]))
                 part = self.whole(op.source, op.block) + (f"[{', '.join(index)}]" if "None" in index else "")
@@ -299,15 +301,7 @@ class HostCode:
         stage, homes = self.plan.stage(self.name), self.made.homes
         names: dict[str, None] = {}
         for op in stage.all():
-            match op:
-                case Map():
-                    refs = [*op.loads, *op.stores]
-                case Reduce():
-                    refs = [*op.args, op.out]
-                case Copy():
-                    refs = [op.source, op.out]
-                case Product():
-                    refs = [*op.left, *(w for w, _ in op.weights), *([op.right] if op.right else [])]
+            refs = loaded(op) if isinstance(op, Product) else (*loaded(op), *stored(op))
             for r in refs:
                 if r.name in homes:
                     names[homes[r.name].buffer.name] = None

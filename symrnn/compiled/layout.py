@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from symrnn.calculus.ir import Slice, Statement, numbered
-from symrnn.compiled.ops import Buffer, Home, Map, Product, Register
+from symrnn.compiled.ops import Buffer, Home, Map, loaded, stored
 from symrnn.compiled.plan import Plan, Stage
 from symrnn.language.cell import Axes
 from symrnn.schedule.program import Carried, Sweep
@@ -123,18 +123,4 @@ class _Filler:
 
 def in_memory(plan: Plan) -> set[str]:
     """Names of the values some operation loads from memory or stores there."""
-    found: set[str] = set()
-    for stage in plan.stages:
-        for op in stage.all():
-            if isinstance(op, Map):
-                found |= {r.name for r in (*op.loads, *op.stores)} | {_name(r) for r in op.registers}
-            elif isinstance(op, Product):
-                found |= {r.name for r in (*op.left, *op.outs, *(w for w, _ in op.weights))}
-                found |= {op.right.name} if op.right is not None else set()
-            else:
-                found |= {op.out.name, *(r.name for r in (op.args if hasattr(op, "args") else (op.source,)))}
-    return found
-
-
-def _name(register: Register) -> str:
-    return register.source.name
+    return {r.name for stage in plan.stages for op in stage.all() for r in (*loaded(op), *stored(op))}

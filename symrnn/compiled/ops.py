@@ -1,4 +1,4 @@
-"""What a compiled target runs: fused kernels, reductions and matrix products, over buffers with known layouts."""
+"""What a compiled target runs: fused kernels, reductions, rows and matrix products, over buffers with known layouts."""
 
 from __future__ import annotations
 
@@ -66,6 +66,32 @@ class Reduce:
 
 
 @dataclass(frozen=True)
+class Phase:
+    """One go over a row: `shared` is computed once, `lines` component by component, then `reduces` of what is there."""
+
+    shared: tuple[Assign, ...]
+    lines: tuple[Assign, ...]
+    reduces: tuple[Reduce, ...]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Phases over the label `over`, for each combination of the labels in `space`: a row goes through all of them.
+
+    A value of the whole row is known to all its components and is in memory only if it is among `stores`; what a phase
+    leaves to a later one along the row is.
+    """
+
+    name: str
+    block: str
+    space: Labels
+    over: str
+    phases: tuple[Phase, ...]
+    loads: tuple[Ref, ...]
+    stores: tuple[Ref, ...]
+
+
+@dataclass(frozen=True)
 class Product:
     """A matrix product that a BLAS computes, of operands that lie side by side in memory.
 
@@ -91,7 +117,33 @@ class Copy:
     out: Ref
 
 
-Op = Map | Reduce | Product | Copy
+Op = Map | Reduce | Rows | Product | Copy
+
+
+def loaded(op: Op) -> tuple[Ref, ...]:
+    """What an operation reads from memory, beside what it writes there itself."""
+    match op:
+        case Map() | Rows():
+            return op.loads
+        case Reduce():
+            return op.args
+        case Copy():
+            return (op.source,)
+        case Product():
+            return (*op.left, *(w for w, _ in op.weights), *([] if op.right is None else [op.right]))
+
+
+def stored(op: Op) -> tuple[Ref, ...]:
+    """What an operation writes to memory."""
+    match op:
+        case Map():
+            return (*op.stores, *(r.source for r in op.registers))
+        case Rows():
+            return op.stores
+        case Reduce() | Copy():
+            return (op.out,)
+        case Product():
+            return op.outs
 
 
 @dataclass(frozen=True)

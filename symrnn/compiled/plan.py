@@ -21,8 +21,9 @@ from symrnn.calculus.ir import (
     numbered,
     symbol,
 )
-from symrnn.compiled.ops import Assign, Copy, Map, Op, Product, Reduce, Register
+from symrnn.compiled.ops import Assign, Copy, Map, Op, Product, Reduce, Register, Rows
 from symrnn.compiled.pack import Packs, count_uses, detached, pack, results
+from symrnn.compiled.rows import Behind, join_rows
 from symrnn.schedule.products import SumOfProducts, outer, sums_of_products, times, total
 from symrnn.schedule.program import Program, Sweep
 
@@ -75,15 +76,22 @@ def _stage(program: Program, packs: Packs, part: Sweep) -> Stage:
     kept = results(program) | {n for us in units.values() for u in us if u.line is None for n in u.reads}
     kept |= program.read_by_others(part)
     groups = {name: _grouped(us, part, name) for name, us in units.items()}
-    taken: set[str] = set()
     ops = {
-        name: tuple(op for g in gs for op in _ops(g, part.name, name, kept | _read_elsewhere(g, groups), taken))
+        name: tuple(op for g in gs for op in _ops(g, name, kept | _read_elsewhere(g, groups)))
         for name, gs in groups.items()
     }
+    behind = Behind(_places(units), {c.arrives: c.source for c in part.carried})
+    ops = _named(join_rows(ops, behind, results(program) | program.read_by_others(part)), part.name)
     sequence = _as_sequence(ops["loop"], part)
     if sequence is not None:
         ops["loop"] = sequence
     return Stage(part, ops, sequence is not None)
+
+
+def _places(units: dict[str, list[_Unit]]) -> dict[str, tuple[str, ...]]:
+    """What lies in other values' memory, or is copied together from them."""
+    moved = [u for us in units.values() for u in us if u.line is None and all(isinstance(op, Copy) for op in u.ops)]
+    return {n: u.reads for u in moved for n in u.writes}
 
 
 # -- statements to units ---------------------------------------------------------------------------------------
@@ -265,24 +273,30 @@ def _read_elsewhere(group: list[_Unit], groups: dict[str, list[list[_Unit]]]) ->
     return {n for gs in groups.values() for g in gs if g is not group for u in g for n in u.reads}
 
 
-def _ops(group: list[_Unit], sweep: str, block: str, kept: set[str], taken: set[str]) -> list[Op]:
+def _ops(group: list[_Unit], block: str, kept: set[str]) -> tuple[Op, ...]:
     if group[0].line is None:
-        return [_named(op, sweep, block, taken) for op in group[0].ops]
+        return group[0].ops
     lines = tuple(u.line for u in group if u.line is not None)
     inside = {x.out.name for x in lines}
     loads = dict.fromkeys(r for x in lines for _, r in x.args if r.name not in inside)
     stores = tuple(x.out for x in lines if x.out.name in kept)
-    return [_named(Map("", block, lines[0].out.labels, lines, tuple(loads), stores), sweep, block, taken)]
+    return (Map("", block, lines[0].out.labels, lines, tuple(loads), stores),)
 
 
-def _named(op: Op, sweep: str, block: str, taken: set[str]) -> Op:
-    if not isinstance(op, Map | Reduce):
-        return op
-    stem = "step" if block == "loop" else block
-    what = op.how if isinstance(op, Reduce) else ""
-    name = numbered("_".join(filter(None, [sweep, stem, what])), taken.__contains__)
-    taken.add(name)
-    return replace(op, name=name)
+def _named(blocks: dict[str, tuple[Op, ...]], sweep: str) -> dict[str, tuple[Op, ...]]:
+    """Kernels called after their sweep, their block and what they do."""
+    taken: set[str] = set()
+
+    def named(op: Op) -> Op:
+        if not isinstance(op, Map | Reduce | Rows):
+            return op
+        stem = "step" if op.block == "loop" else op.block
+        what = op.how if isinstance(op, Reduce) else "rows" if isinstance(op, Rows) else ""
+        name = numbered("_".join(filter(None, [sweep, stem, what])), taken.__contains__)
+        taken.add(name)
+        return replace(op, name=name)
+
+    return {block: tuple(named(op) for op in ops) for block, ops in blocks.items()}
 
 
 # -- a kernel for the whole sequence ---------------------------------------------------------------------------

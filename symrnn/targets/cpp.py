@@ -10,8 +10,9 @@ from functools import cache
 from importlib.resources import files
 from types import ModuleType
 
-from symrnn.compiled.c import SPELLING, Kernel, sizes
+from symrnn.compiled.c import SPELLING, sizes
 from symrnn.compiled.functions import Function, in_a_list, of_programs
+from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header, emit
 from symrnn.errors import SubstituteWarning, UsageError
 from symrnn.language.cell import Cell

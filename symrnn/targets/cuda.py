@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from types import ModuleType
 
-from symrnn.compiled.c import FIRST, SPELLING, Kernel, sizes
+from symrnn.compiled.c import FIRST, SPELLING, sizes
 from symrnn.compiled.functions import Function, in_a_list, of_programs
 from symrnn.compiled.host_code import Binding
+from symrnn.compiled.kernel import Kernel
 from symrnn.emit import Artifact, Header
 from symrnn.errors import UsageError
 from symrnn.language.cell import Cell
@@ -58,7 +59,9 @@ def context(programs: Entries, header: Header) -> Module:
     """Everything the templates print, for the programs of one cell."""
     cell, lengths = programs.cell, sizes(programs.cell)
     made = of_programs(programs, "cp", kept=True)
-    kinds = {(k.kind, k.rows) for x in made.values() for k in x.kernels}
+    kernels = [k for x in made.values() for k in x.kernels]
+    kinds = {(k.kind, k.rows) for k in kernels}
+    phases = [phase for k in kernels for phase in k.phases]
     return Module(
         **vars(frame(cell, header)),
         size_names=list(lengths.values()),
@@ -73,9 +76,10 @@ def context(programs: Entries, header: Header) -> Module:
         kernels=[(name, x.kernels) for name, x in made.items()],
         uses={
             "sums": has_sums(cell),
-            "rows": ("sum", True) in kinds,
+            "rows": ("sum", True) in kinds or any(phase.sums for phase in phases),
             "columns": ("sum", False) in kinds,
-            "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"}),
+            "best": bool({k for k, _ in kinds} & {"largest", "smallest", "peak"})
+            or any(phase.searches for phase in phases),
         },
     )
 
