@@ -25,6 +25,13 @@ CELLS = {
         h = 0.5 * h[t-1] + c[t-1] * x
         c = 0.9 * c[t-1] + s
     """,
+    "a carried value that another kernel reads at the step at which it is computed": """
+        input x[H]
+        state c[H], m[H, H]
+        output m
+        c = x * c[t-1]
+        m = outer(x, c) + m[t-1]
+    """,
     "an adjoint that one kernel hands to another at every step": """
         input x[H]
         state h[H], c[]

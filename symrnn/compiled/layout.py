@@ -64,7 +64,7 @@ class _Filler:
 
     def carried(self, c: Carried) -> None:
         value = self.values[c.arrives]
-        full = c.stored or c.arrives in self.crossing
+        full = c.stored or not self.crossing.isdisjoint((c.arrives, c.source))
         name = numbered(f"{c.source}_rows", self.values.__contains__)
         buffer = Buffer(name, "T+1" if full else "2", value.batched, value.axes)
         early, late = Home(buffer, 0), Home(buffer, 1)
