@@ -150,7 +150,7 @@ inline_point void forward_before_point(
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -160,8 +160,8 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t a_q, a_k;
         forward_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             a_q, a_k);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
         a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
@@ -287,7 +287,7 @@ inline_point void forward_before4_point(
 extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -296,7 +296,7 @@ extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
     {
         compute_t v;
         forward_before4_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -483,7 +483,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -496,7 +496,7 @@ extern "C" void backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -724,9 +724,9 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -735,10 +735,10 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
         compute_t d_W_v_x;
         backward_after2_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -831,8 +831,8 @@ extern "C" void backward_after5(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -844,24 +844,24 @@ extern "C" void backward_after5(int64, const int64* sizes, void* const* at)
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             d_W_k_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void backward_after6_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_w_beta_x,
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_w_beta_x,
     const compute_t w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_w_beta_x * w_beta;
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_w_beta_x * w_beta;
 }
 
 extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_kv_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
@@ -872,8 +872,8 @@ extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after6_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             d_x);
@@ -916,7 +916,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -926,8 +926,8 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t a_q, a_k;
         infer_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             a_q, a_k);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
         a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
@@ -1053,7 +1053,7 @@ inline_point void infer_before4_point(
 extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1062,7 +1062,7 @@ extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
     {
         compute_t v;
         infer_before4_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -1529,8 +1529,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
@@ -1542,12 +1542,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t a_q, dot_a_q, a_k, dot_a_k;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
             a_q, dot_a_q, a_k, dot_a_k);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
         dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
@@ -1777,8 +1777,8 @@ inline_point void jvp_before5_point(
 extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1788,9 +1788,9 @@ extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
     {
         compute_t v, dot_v;
         jvp_before5_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             v, dot_v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -2103,14 +2103,15 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_W_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[8]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2118,12 +2119,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k);
         dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
@@ -2388,11 +2389,12 @@ inline_point void hvp_forward_before6_point(
 extern "C" void hvp_forward_before6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_W_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2400,9 +2402,9 @@ extern "C" void hvp_forward_before6(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_v_x, v, dot_v;
         hvp_forward_before6_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_W_v_x, v, dot_v);
         dot_W_v_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_v_x);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -2680,7 +2682,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_dot_q_by_norm_a_q_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[10]);
@@ -2699,7 +2701,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_q_at[iT * B + iB]),
             compute_t(a_q_unit_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x);
         d_a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_q_unit);
         d_dot_q_by_norm_a_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_by_norm_a_q);
@@ -2799,7 +2801,7 @@ extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_norm_a_q_share_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[5]);
@@ -2817,7 +2819,7 @@ extern "C" void hvp_backward_before4(int64, const int64* sizes, void* const* at)
         hvp_backward_before4_point(
             compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]),
             compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             compute_t(d_norm_a_q_share_at[iT * B + iB]),
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]),
@@ -3284,10 +3286,10 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_arg0_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3297,12 +3299,12 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
         hvp_backward_after2_point(
             compute_t(d_dot_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -3459,11 +3461,11 @@ extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_a_k_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3476,12 +3478,12 @@ extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
             compute_t(a_k_unit_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_k_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             d_a_k_unit, d_dot_a_k, d_dot_W_k_x);
         d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
         d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
     }
 }
 
@@ -3559,7 +3561,7 @@ extern "C" void hvp_backward_after7(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_a_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_norm_a_k_share_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[5]);
@@ -3567,7 +3569,7 @@ extern "C" void hvp_backward_after7(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_dot_k_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3577,7 +3579,7 @@ extern "C" void hvp_backward_after7(int64, const int64* sizes, void* const* at)
         hvp_backward_after7_point(
             compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(d_norm_a_k_share_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]),
@@ -3586,24 +3588,24 @@ extern "C" void hvp_backward_after7(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_norm_a_k_at[iT * B + iB]),
             d_W_k_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void hvp_backward_after8_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_w_beta_x, const compute_t w_beta, const compute_t d_dot_w_beta_x,
     const compute_t dot_w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
 }
 
 extern "C" void hvp_backward_after8(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_w_beta_x_at = static_cast<storage_t*>(at[5]);
@@ -3616,9 +3618,9 @@ extern "C" void hvp_backward_after8(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after8_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             compute_t(d_dot_w_beta_x_at[iT * B + iB]),

@@ -74,7 +74,7 @@ class Tape(NamedTuple):
     S_rows: np.ndarray  # (T + 1, B, H, K)
     a_q: np.ndarray  # (T, B, K)
     norm_a_q: np.ndarray  # (T, B)
-    W_q_x_to_W_v_x: np.ndarray  # (T, B, 2 * K + H)
+    W_qkv_x: np.ndarray  # (T, B, 2 * K + H)
     q: np.ndarray  # (T, B, K)
     beta: np.ndarray  # (T, B)
     k: np.ndarray  # (T, B, K)
@@ -118,9 +118,9 @@ def forward(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, K), dtype)
-    W_q_x_to_W_v_x = np.empty((T, B, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    W_qkv_x = np.empty((T, B, 2 * K + H), dtype)
     a_q = np.empty((T, B, K), dtype)
     a_k = np.empty((T, B, K), dtype)
     a_q_squared = scratch("a_q_squared", (T, B), dtype)
@@ -141,7 +141,7 @@ def forward(params, x, state=None):
         "forward_before_sum", w_beta, x, w_beta_x,
     )
     forward_before = kernel(
-        "forward_before", W_q_x_to_W_v_x, a_q, a_k,
+        "forward_before", W_qkv_x, a_q, a_k,
     )
     forward_before_sum2 = kernel(
         "forward_before_sum2", a_q, a_q_squared,
@@ -156,7 +156,7 @@ def forward(params, x, state=None):
         "forward_before3", a_q, norm_a_q, a_k, norm_a_k, q, k,
     )
     forward_before4 = kernel(
-        "forward_before4", W_q_x_to_W_v_x, v,
+        "forward_before4", W_qkv_x, v,
     )
     forward_step_sum = kernel(
         "forward_step_sum", S_rows, k, S_k,
@@ -171,8 +171,10 @@ def forward(params, x, state=None):
         "forward_after_sum", S_rows, q, y,
     )
 
-    # W_q_x, W_k_x, W_v_x side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
     # beta = sigmoid(dot(w_beta, x))
     forward_before_sum()
     forward_before()
@@ -193,7 +195,7 @@ def forward(params, x, state=None):
     # y = S @ q
     forward_after_sum()
 
-    tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_q_x_to_W_v_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
+    tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_qkv_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
                 norm_a_k)
     last = {"S": S_rows[T].copy()}
     return y, last, tape
@@ -213,7 +215,7 @@ def backward(params, tape, dy, dstate=None):
     S_rows = tape.S_rows
     a_q = tape.a_q
     norm_a_q = tape.norm_a_q
-    W_q_x_to_W_v_x = tape.W_q_x_to_W_v_x
+    W_qkv_x = tape.W_qkv_x
     q = tape.q
     beta = tape.beta
     k = tape.k
@@ -230,8 +232,8 @@ def backward(params, tape, dy, dstate=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
-    W_k_to_W_v = np.concatenate((W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_norm_a_q_q = scratch("d_norm_a_q_q", (T, B), dtype)
     d_norm_a_q_share = scratch("d_norm_a_q_share", (T, B), dtype)
@@ -243,17 +245,17 @@ def backward(params, tape, dy, dstate=None):
     d_S_k = scratch("d_S_k", (T, B, H), dtype)
     d_beta = scratch("d_beta", (T, B), dtype)
     d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
-    d_W_k_x_to_d_W_v_x = scratch("d_W_k_x_to_d_W_v_x", (T, B, K + H), dtype)
+    d_W_kv_x = scratch("d_W_kv_x", (T, B, K + H), dtype)
     d_k_S_k = scratch("d_k_S_k", (T, B, K), dtype)
     d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
     d_norm_a_k_k = scratch("d_norm_a_k_k", (T, B), dtype)
     d_norm_a_k_share = scratch("d_norm_a_k_share", (T, B), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_W_kv_x = scratch("d_x_W_kv_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
     d_w_beta = np.empty((I,), dtype)
-    d_W_k_to_d_W_v = np.empty((K + H, I), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_rows, d_q,
@@ -265,7 +267,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_before", d_norm_a_q_q, norm_a_q, d_norm_a_q_share,
     )
     backward_before2 = kernel(
-        "backward_before2", d_norm_a_q_share, a_q, d_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
+        "backward_before2", d_norm_a_q_share, a_q, d_q, norm_a_q, W_qkv_x, d_W_q_x,
     )
     backward_step = kernel(
         "backward_step", d_S_prev_rows, dy, q, beta, d_S, d_S_arg0_k,
@@ -295,7 +297,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum4", d_w_beta_x, x, d_w_beta,
     )
     backward_after2 = kernel(
-        "backward_after2", d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x,
+        "backward_after2", d_S_arg0, W_qkv_x, v, d_W_kv_x,
     )
     backward_after3 = kernel(
         "backward_after3", d_k_S_k, d_k_S_arg0_k, d_k,
@@ -307,12 +309,14 @@ def backward(params, tape, dy, dstate=None):
         "backward_after4", d_norm_a_k_k, norm_a_k, d_norm_a_k_share,
     )
     backward_after5 = kernel(
-        "backward_after5", d_norm_a_k_share, a_k, d_k, norm_a_k, W_q_x_to_W_v_x, d_W_k_x_to_d_W_v_x,
+        "backward_after5", d_norm_a_k_share, a_k, d_k, norm_a_k, W_qkv_x, d_W_kv_x,
     )
     backward_after6 = kernel(
-        "backward_after6", d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
+        "backward_after6", d_x_W_kv_x, d_x_W_q_x, d_w_beta_x, w_beta, d_x,
     )
 
+    W_kv[:K] = W_k
+    W_kv[K:K + H] = W_v
     # through y = S @ q
     backward_before_sum()
     # through q = a_q / norm(a_q)
@@ -346,16 +350,14 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum5()
     backward_after4()
     backward_after5()
-    # d_W_k_x, d_W_v_x side by side
-    product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
-    # d_W_k, d_W_v side by side
-    product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_k_to_d_W_v)
+    product(d_W_kv_x.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+    product(d_W_kv_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
     backward_after6()
 
     dparams = {
         "W_q": d_W_q,
-        "W_k": d_W_k_to_d_W_v[:K],
-        "W_v": d_W_k_to_d_W_v[K:K + H],
+        "W_k": d_W_kv[:K],
+        "W_v": d_W_kv[K:K + H],
         "w_beta": d_w_beta,
     }
     dstart = {"S": d_S_prev_rows[0].copy()}
@@ -377,9 +379,9 @@ def infer(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
-    W_q_x_to_W_v_x = scratch("W_q_x_to_W_v_x", (T, B, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    W_qkv_x = scratch("W_qkv_x", (T, B, 2 * K + H), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
     a_q_squared = scratch("a_q_squared", (T, B), dtype)
@@ -399,7 +401,7 @@ def infer(params, x, state=None):
         "infer_before_sum", w_beta, x, w_beta_x,
     )
     infer_before = kernel(
-        "infer_before", W_q_x_to_W_v_x, a_q, a_k,
+        "infer_before", W_qkv_x, a_q, a_k,
     )
     infer_before_sum2 = kernel(
         "infer_before_sum2", a_q, a_q_squared,
@@ -414,7 +416,7 @@ def infer(params, x, state=None):
         "infer_before3", a_q, norm_a_q, a_k, norm_a_k, q, k,
     )
     infer_before4 = kernel(
-        "infer_before4", W_q_x_to_W_v_x, v,
+        "infer_before4", W_qkv_x, v,
     )
     infer_step_sum = kernel(
         "infer_step_sum", S_rows, k, S_k,
@@ -429,8 +431,10 @@ def infer(params, x, state=None):
         "infer_after_sum", S_rows, q, y,
     )
 
-    # W_q_x, W_k_x, W_v_x side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
     # beta = sigmoid(dot(w_beta, x))
     infer_before_sum()
     infer_before()
@@ -575,19 +579,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_w_beta = np.ascontiguousarray(dot_params["w_beta"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
-    W_q_x_to_dot_W_v_x_W_v = scratch("W_q_x_to_dot_W_v_x_W_v", (T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_W_v_x_x = scratch("dot_W_q_x_x_to_dot_W_v_x_x", (T, B, 2 * K + H), dtype)
+    parts = scratch("parts", (I, 4 * K + 2 * H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + 2 * H), dtype)
+    dot_W_qkv_x_x = scratch("dot_W_qkv_x_x", (T, B, 2 * K + H), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
@@ -632,7 +629,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before_sum3", w_beta, dot_x, dot_w_beta_x_x,
     )
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, a_q, dot_a_q, a_k, dot_a_k,
+        "jvp_before", parts2, dot_W_qkv_x_x, a_q, dot_a_q, a_k, dot_a_k,
     )
     jvp_before_sum4 = kernel(
         "jvp_before_sum4", a_q, a_q_squared,
@@ -658,7 +655,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_k,
     )
     jvp_before5 = kernel(
-        "jvp_before5", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, v, dot_v,
+        "jvp_before5", parts2, dot_W_qkv_x_x, v, dot_v,
     )
     jvp_step_sum = kernel(
         "jvp_step_sum", S_rows, k, S_k,
@@ -688,10 +685,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_y_S, dot_y_q, dot_y,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = W_v.T
+    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    W_qkv[..., :K] = parts[..., :K]
+    W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
     # beta = sigmoid(dot(w_beta, x))
     jvp_before_sum()
     # beta = sigmoid(dot(w_beta, x))
@@ -759,19 +763,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_w_beta = np.ascontiguousarray(dot_params["w_beta"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
-    W_q_x_to_dot_W_v_x_W_v = scratch("W_q_x_to_dot_W_v_x_W_v", (T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_W_v_x_x = scratch("dot_W_q_x_x_to_dot_W_v_x_x", (T, B, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    dot_W_qkv = scratch("dot_W_qkv", (I, 2 * K + H), dtype)
+    W_qkv_x = scratch("W_qkv_x", (T, B, 2 * K + H), dtype)
+    dot_W_parts = scratch("dot_W_parts", (T, B, 2 * K + H), dtype)
+    dot_W_qkv_x_x = scratch("dot_W_qkv_x_x", (T, B, 2 * K + H), dtype)
     dot_W_q_x = scratch("dot_W_q_x", (T, B, K), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
@@ -820,8 +818,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before_sum3", w_beta, dot_x, dot_w_beta_x_x,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_q_x, a_q, dot_a_q,
-        dot_W_k_x, a_k, dot_a_k,
+        "hvp_forward_before", dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k,
+        dot_a_k,
     )
     hvp_forward_before_sum4 = kernel(
         "hvp_forward_before_sum4", a_q, a_q_squared,
@@ -850,7 +848,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_q, dot_k,
     )
     hvp_forward_before6 = kernel(
-        "hvp_forward_before6", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
+        "hvp_forward_before6", dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
     )
     hvp_forward_step_sum = kernel(
         "hvp_forward_step_sum", S_rows, k, S_k,
@@ -869,10 +867,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_S_arg0_k,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    dot_W_qkv[..., :K] = dot_W_q.T
+    dot_W_qkv[..., K:2 * K] = dot_W_k.T
+    dot_W_qkv[..., 2 * K:2 * K + H] = dot_W_v.T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
+    product(x.reshape(-1, I), dot_W_qkv, dot_W_parts.reshape(-1, 2 * K + H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
     # beta = sigmoid(dot(w_beta, x))
     hvp_forward_before_sum()
     # beta = sigmoid(dot(w_beta, x))
@@ -904,9 +907,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_forward_step(t)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    W_k_to_dot_W_v = np.concatenate((W_k, dot_W_k, W_v, dot_W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
+    parts = scratch("parts", (2 * K + 2 * H, I), dtype)
     d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_dot_norm_a_q_dot_q = scratch("d_dot_norm_a_q_dot_q", (T, B), dtype)
@@ -937,7 +940,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_beta_dot_S = scratch("d_beta_dot_S", (T, B), dtype)
     d_dot_w_beta_x = scratch("d_dot_w_beta_x", (T, B), dtype)
     d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
-    d_W_k_x_to_d_dot_W_v_x = scratch("d_W_k_x_to_d_dot_W_v_x", (T, B, 2 * K + 2 * H), dtype)
+    d_parts_x = scratch("d_parts_x", (T, B, 2 * K + 2 * H), dtype)
     d_dot_k_dot_S_k_k = scratch("d_dot_k_dot_S_k_k", (T, B, K), dtype)
     d_dot_k_dot_S_arg0_k = scratch("d_dot_k_dot_S_arg0_k", (T, B, K), dtype)
     d_dot_k = scratch("d_dot_k", (T, B, K), dtype)
@@ -955,7 +958,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_norm_a_k_dot_k = scratch("d_norm_a_k_dot_k", (T, B), dtype)
     d_dot_a_k = scratch("d_dot_a_k", (T, B, K), dtype)
     d_norm_a_k_share = scratch("d_norm_a_k_share", (T, B), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -988,7 +991,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", d_dot_norm_a_q, dot_a_q, d_dot_q, dot_norm_a_q, a_q, norm_a_q, a_q_unit,
-        W_q_x_to_dot_W_v_x_W_v, d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x,
+        W_qkv_x, d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x,
     )
     hvp_backward_before_sum5 = kernel(
         "hvp_backward_before_sum5", d_a_q_unit, a_q, d_norm_a_q_a_q_unit,
@@ -1001,8 +1004,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_norm_a_q_share,
     )
     hvp_backward_before4 = kernel(
-        "hvp_backward_before4", d_dot_a_q, dot_W_q_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_q_share, a_q,
-        d_a_q_unit, norm_a_q, d_q, d_dot_q, dot_norm_a_q, d_W_q_x,
+        "hvp_backward_before4", d_dot_a_q, dot_W_q_x, W_qkv_x, d_norm_a_q_share, a_q, d_a_q_unit, norm_a_q,
+        d_q, d_dot_q, dot_norm_a_q, d_W_q_x,
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, d_dot_S, d_S,
@@ -1062,8 +1065,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum11", d_dot_w_beta_x, dot_x, d_w_beta_dot_w_beta_x_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_dot_S_arg0, dot_W_v_x, W_q_x_to_dot_W_v_x_W_v, d_S_arg0, v,
-        d_W_k_x_to_d_dot_W_v_x,
+        "hvp_backward_after2", d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v, d_parts_x,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev,
@@ -1083,8 +1085,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after4", d_dot_norm_a_k_dot_k, norm_a_k, d_dot_norm_a_k,
     )
     hvp_backward_after5 = kernel(
-        "hvp_backward_after5", d_dot_norm_a_k, dot_a_k, a_k_unit, d_dot_k, norm_a_k, W_q_x_to_dot_W_v_x_W_v,
-        a_k, d_a_k_unit, d_dot_a_k, d_W_k_x_to_d_dot_W_v_x,
+        "hvp_backward_after5", d_dot_norm_a_k, dot_a_k, a_k_unit, d_dot_k, norm_a_k, W_qkv_x, a_k,
+        d_a_k_unit, d_dot_a_k, d_parts_x,
     )
     hvp_backward_after_sum15 = kernel(
         "hvp_backward_after_sum15", d_a_k_unit, a_k, d_norm_a_k_a_k_unit,
@@ -1094,11 +1096,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_norm_a_k_share,
     )
     hvp_backward_after7 = kernel(
-        "hvp_backward_after7", d_dot_a_k, dot_W_k_x, W_q_x_to_dot_W_v_x_W_v, d_norm_a_k_share, a_k,
-        d_a_k_unit, norm_a_k, d_k, d_dot_k, dot_norm_a_k, d_W_k_x_to_d_dot_W_v_x,
+        "hvp_backward_after7", d_dot_a_k, dot_W_k_x, W_qkv_x, d_norm_a_k_share, a_k, d_a_k_unit, norm_a_k,
+        d_k, d_dot_k, dot_norm_a_k, d_parts_x,
     )
     hvp_backward_after8 = kernel(
-        "hvp_backward_after8", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_w_beta_x, w_beta, d_dot_w_beta_x,
+        "hvp_backward_after8", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_w_beta_x, w_beta, d_dot_w_beta_x,
         dot_w_beta, d_x,
     )
     hvp_backward_finish = kernel(
@@ -1111,6 +1113,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_w_beta_w_beta_x, d_w_beta_dot_w_beta_x_x, d_w_beta,
     )
 
+    parts[:K] = W_k
+    parts[K:2 * K] = dot_W_k
+    parts[2 * K:2 * K + H] = W_v
+    parts[2 * K + H:2 * K + 2 * H] = dot_W_v
     # through y = S @ q
     hvp_backward_before_sum()
     # through y = S @ q
@@ -1172,14 +1178,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum11()
     hvp_backward_after2()
     # through v = silu(W_v @ x)
-    product(
-        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
-        x.reshape(-1, I),
-        d_W_v_W_v_x,
-    )
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
     # through v = silu(W_v @ x)
     product(
-        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_W_v_x_x,
     )
@@ -1195,17 +1197,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through k = a_k / norm(a_k)
     hvp_backward_after_sum15()
     # through a_k = silu(W_k @ x)
-    product(
-        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
-        dot_x.reshape(-1, I),
-        d_W_k_dot_W_k_x_x,
-    )
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
     hvp_backward_after6()
     hvp_backward_after7()
-    # d_W_k_x, d_dot_W_k_x, d_W_v_x, d_dot_W_v_x side by side
-    product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H), W_k_to_dot_W_v, d_x_W_k_x.reshape(-1, I))
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H), parts, d_x_parts.reshape(-1, I))
     # through a_k = silu(W_k @ x)
-    product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     hvp_backward_after8()
     hvp_backward_finish()
     hvp_backward_finish2()

@@ -1098,7 +1098,7 @@ extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_u_i_to_d_u_o_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_u_ifgo_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1119,10 +1119,10 @@ extern "C" void backward_step8(const int64 t, const int64* sizes, void* const* a
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ui_at[iH]),
             d_u_o, d_u_g, d_u_f, d_u_i);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -1593,7 +1593,7 @@ extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_w_i_to_d_w_o_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_w_ifgo_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1615,10 +1615,10 @@ extern "C" void backward_after6(int64, const int64* sizes, void* const* at)
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wi_at[iH]),
             d_w_o, d_w_g, d_w_f, d_w_i);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
     }
 }
 
@@ -2310,31 +2310,25 @@ extern "C" void step_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ u_i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ u_f_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ w_g_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ u_g_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ w_o_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ u_o_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[25]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[19]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -2342,28 +2336,28 @@ extern "C" void step_step4(const int64 t, const int64* sizes, void* const* at)
         compute_t o, c;
         step_step4_point(
             compute_t(gamma_wi_at[iH]),
-            compute_t(w_i_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(m_w_at[t * B + iB]),
             compute_t(s_w_at[t * B + iB]),
             compute_t(gamma_ui_at[iH]),
-            compute_t(u_i_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + iH]),
             compute_t(m_u_at[iB]),
             compute_t(s_u_at[iB]),
             compute_t(b_i_at[iH]),
             compute_t(gamma_wf_at[iH]),
-            compute_t(w_f_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(gamma_uf_at[iH]),
-            compute_t(u_f_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(gamma_wg_at[iH]),
-            compute_t(w_g_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(gamma_ug_at[iH]),
-            compute_t(u_g_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(gamma_wo_at[iH]),
-            compute_t(w_o_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(u_o_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             o, c);
@@ -2532,8 +2526,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_ifgo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2542,14 +2536,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         jvp_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -2746,8 +2740,8 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_u_ifgo_h_prev_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2755,14 +2749,14 @@ extern "C" void jvp_step(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
         jvp_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]),
             dot_u_i, dot_u_f, dot_u_g, dot_u_o);
         dot_u_at[iB * (4 * H) + iH] = storage_t(dot_u_i);
         dot_u_at[iB * (4 * H) + H + iH] = storage_t(dot_u_f);
@@ -2995,11 +2989,11 @@ extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
@@ -3041,11 +3035,11 @@ extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
         compute_t o, dot_o, c, dot_c;
         jvp_step5_point(
             compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(m_w_at[t * B + iB]),
             compute_t(s_w_at[t * B + iB]),
             compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(m_u_at[iB]),
             compute_t(s_u_at[iB]),
             compute_t(b_i_at[iH]),
@@ -3059,9 +3053,9 @@ extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_s_u_at[iB]),
             compute_t(dot_b_i_at[iH]),
             compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[iB * (4 * H) + H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_gamma_wf_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
@@ -3069,9 +3063,9 @@ extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_u_at[iB * (4 * H) + H + iH]),
             compute_t(dot_b_f_at[iH]),
             compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_gamma_wg_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
@@ -3079,9 +3073,9 @@ extern "C" void jvp_step5(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(dot_b_g_at[iH]),
             compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_gamma_wo_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
@@ -3376,8 +3370,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_ifgo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -3386,14 +3380,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         hvp_forward_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -3592,8 +3586,8 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_u_ifgo_h_prev_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3601,14 +3595,14 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
         hvp_forward_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]),
             dot_u_i, dot_u_f, dot_u_g, dot_u_o);
         dot_u_at[(t * B + iB) * (4 * H) + iH] = storage_t(dot_u_i);
         dot_u_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(dot_u_f);
@@ -3849,7 +3843,7 @@ extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
@@ -3905,7 +3899,7 @@ extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const
             compute_t(m_w_at[t * B + iB]),
             compute_t(s_w_at[t * B + iB]),
             compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + iH]),
             compute_t(m_u_at[t * B + iB]),
             compute_t(s_u_at[t * B + iB]),
             compute_t(b_i_at[iH]),
@@ -3921,7 +3915,7 @@ extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const
             compute_t(gamma_wf_at[iH]),
             compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_gamma_wf_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
@@ -3931,7 +3925,7 @@ extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const
             compute_t(gamma_wg_at[iH]),
             compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_gamma_wg_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
@@ -3941,7 +3935,7 @@ extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const
             compute_t(gamma_wo_at[iH]),
             compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_gamma_wo_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
@@ -5572,7 +5566,7 @@ extern "C" void hvp_backward_step10(const int64 t, const int64* sizes, void* con
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_u_i_to_d_dot_u_o_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -5606,14 +5600,14 @@ extern "C" void hvp_backward_step10(const int64 t, const int64* sizes, void* con
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_ui_at[iH]),
             d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -5629,10 +5623,10 @@ inline_point void hvp_backward_step11_point(
 extern "C" void hvp_backward_step11(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_i_h_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_f_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_g_h_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_o_h_prev_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -5640,10 +5634,10 @@ extern "C" void hvp_backward_step11(const int64 t, const int64* sizes, void* con
     {
         compute_t d_dot_h_prev;
         hvp_backward_step11_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_u_i_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_f_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_g_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_o_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -6716,7 +6710,7 @@ extern "C" void hvp_backward_after6(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_w_i_to_d_dot_w_o_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_parts2_at = static_cast<storage_t*>(at[20]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -6751,14 +6745,14 @@ extern "C" void hvp_backward_after6(int64, const int64* sizes, void* const* at)
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wi_at[iH]),
             d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
     }
 }
 

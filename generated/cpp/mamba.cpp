@@ -194,7 +194,7 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -208,7 +208,7 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             h_exp, Delta_x_B);
         h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
         Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
@@ -250,7 +250,7 @@ extern "C" void forward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -260,7 +260,7 @@ extern "C" void forward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -328,7 +328,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -342,7 +342,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
         backward_sequence_point(
             d_h_next,
             compute_t(dy_at[(t * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
             compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
             d_h, d_h_prev);
         d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
@@ -355,7 +355,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -365,7 +365,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
         d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -373,10 +373,10 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_r_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -386,7 +386,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
-        d_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+        d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
     }
 }
 
@@ -514,23 +514,22 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after3_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_B, const compute_t d_x_C, const compute_t d_Delta_x,
-    const compute_t Delta, const compute_t dy, const compute_t D, compute_t& d_x)
+    const compute_t d_x_W_r_x_B, const compute_t d_x_C, const compute_t d_Delta_x, const compute_t Delta,
+    const compute_t dy, const compute_t D, compute_t& d_x)
 {
-    d_x = d_x_W_r_x + d_x_B + d_x_C + d_Delta_x * Delta + dy * D;
+    d_x = d_x_W_r_x_B + d_x_C + d_Delta_x * Delta + dy * D;
 }
 
 extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_B_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_x_W_r_x_B_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -538,8 +537,7 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after3_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_r_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
@@ -656,7 +654,7 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -670,7 +668,7 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             h_exp, Delta_x_B);
         h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
         Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
@@ -712,7 +710,7 @@ extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -722,7 +720,7 @@ extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -980,9 +978,9 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ W_r_x_to_dot_W_r_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_r_x2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -990,10 +988,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + R + iR]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        dot_W_r_x2_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
     }
 }
 
@@ -1015,7 +1013,7 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_d_W_r_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_W_d_W_r_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
@@ -1032,7 +1030,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t Delta, dot_Delta, Delta_x, dot_Delta_x;
         jvp_before2_point(
-            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(b_d_at[iI]),
             compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_b_d_at[iI]),
@@ -1059,8 +1057,8 @@ inline_point void jvp_before3_point(
 extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1070,10 +1068,10 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B, dot_C;
         jvp_before3_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 3 * N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
         dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
@@ -1102,7 +1100,7 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[8]);
@@ -1122,7 +1120,7 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
             compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_B_at[(iT * B + iB) * N + iN]),
             h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
@@ -1178,7 +1176,7 @@ extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1188,7 +1186,7 @@ extern "C" void jvp_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+                * compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
         h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -1198,7 +1196,7 @@ extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_h_C_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1208,7 +1206,7 @@ extern "C" void jvp_after_sum2(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+                * compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
         dot_h_C_h_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -1322,9 +1320,9 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ W_r_x_to_dot_W_r_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1332,21 +1330,23 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        dot_W_r_x_at[(iT * B + iB) * R + iR] = storage_t(dot_W_r_x);
     }
 }
 
 inline_point void hvp_forward_before2_point(
-    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t dot_W_d_W_r_x, const compute_t dot_b_d,
-    const compute_t x, const compute_t dot_x, compute_t& dot_Delta_pre, compute_t& Delta,
-    compute_t& dot_Delta, compute_t& Delta_x, compute_t& dot_Delta_x)
+    const compute_t dot_W_d_W_r_x_W_d, const compute_t dot_W_d_W_r_x_W_r_x, const compute_t W_d_W_r_x,
+    const compute_t b_d, const compute_t dot_b_d, const compute_t x, const compute_t dot_x,
+    compute_t& dot_Delta_pre, compute_t& Delta, compute_t& dot_Delta, compute_t& Delta_x,
+    compute_t& dot_Delta_x)
 {
     // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t dot_W_d_W_r_x = dot_W_d_W_r_x_W_d + dot_W_d_W_r_x_W_r_x;
     const compute_t Delta_pre = W_d_W_r_x + b_d;
-    dot_Delta_pre = dot_W_d_W_r_x + dot_b_d;
+    dot_Delta_pre = dot_b_d + dot_W_d_W_r_x;
     Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
     dot_Delta = -dot_Delta_pre * expm1(-Delta);
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
@@ -1357,9 +1357,9 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_W_d_W_r_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_d_W_r_x_W_r_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[5]);
@@ -1375,9 +1375,10 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x;
         hvp_forward_before2_point(
-            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(dot_W_d_W_r_x_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(b_d_at[iI]),
-            compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_b_d_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
@@ -1403,8 +1404,8 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1414,10 +1415,10 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B, dot_C;
         hvp_forward_before3_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
         dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
@@ -1447,7 +1448,7 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[8]);
@@ -1468,7 +1469,7 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_B_at[(iT * B + iB) * N + iN]),
             dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
@@ -1577,7 +1578,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
@@ -1596,7 +1597,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
         hvp_backward_sequence_point(
             d_dot_h_next,
             compute_t(dy_at[(t * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(t * B + iB) * (R + 4 * N) + R + 2 * N + iN]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
             d_h_next,
             compute_t(dot_C_at[(t * B + iB) * N + iN]),
             compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
@@ -1614,7 +1615,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1624,7 +1625,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
         d_dot_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -1634,7 +1635,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_Delta_x_Delta_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1644,7 +1645,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
         d_Delta_x_Delta_x_B_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -1672,10 +1673,10 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1685,7 +1686,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
-        d_dot_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
     }
 }
 
@@ -1949,7 +1950,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_B_Delta_x_B_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_B_dot_Delta_x_B_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1960,7 +1961,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
             compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
             d_B);
-        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
+        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + iN] = storage_t(d_B);
     }
 }
 
@@ -1991,7 +1992,7 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_Delta_dot_h_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_Delta_pre2_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2009,35 +2010,32 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             d_dot_Delta_pre, d_Delta_pre);
-        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
-        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
+        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
+        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
     }
 }
 
 inline_point void hvp_backward_after5_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_dot_B_W_B, const compute_t d_x_C,
-    const compute_t d_x_dot_C_W_C, const compute_t d_Delta_x, const compute_t Delta,
-    const compute_t d_dot_Delta_x, const compute_t dot_Delta, const compute_t dy, const compute_t dot_D,
-    compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_C, const compute_t d_x_dot_C_W_C,
+    const compute_t d_Delta_x, const compute_t Delta, const compute_t d_dot_Delta_x,
+    const compute_t dot_Delta, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_W_r_x + d_x_dot_B_W_B + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy *
-        dot_D;
+    d_x = d_x_parts + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy * dot_D;
 }
 
 extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_B_W_B_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_dot_C_W_C_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_C_W_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2045,8 +2043,7 @@ extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after5_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_B_W_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_C_W_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),

@@ -165,12 +165,12 @@ def forward(params, x, state=None):
     b_i = np.ascontiguousarray(params["b_i"])
     w_f = np.ascontiguousarray(params["w_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = np.empty((T + 1, B, H, K), dtype)
     n_rows = np.empty((T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
     sqrt_K = np.empty((), dtype)
-    W_q_x_to_W_o_x = scratch("W_q_x_to_W_o_x", (T, B, 2 * K + 2 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = scratch("W_qkvo_x", (T, B, 2 * K + 2 * H), dtype)
     q = np.empty((T, B, K), dtype)
     k = np.empty((T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
@@ -203,10 +203,10 @@ def forward(params, x, state=None):
         "forward_before_sum2", w_f, x, w_f_x,
     )
     forward_before = kernel(
-        "forward_before", W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+        "forward_before", W_qkvo_x, b_q, sqrt_K, b_k, q, k,
     )
     forward_before2 = kernel(
-        "forward_before2", W_q_x_to_W_o_x, b_v, b_o, v, o,
+        "forward_before2", W_qkvo_x, b_v, b_o, v, o,
     )
     forward_before3 = kernel(
         "forward_before3", w_i_x, b_i, w_f_x, b_f, log_i, log_f_softplus, log_f,
@@ -236,9 +236,12 @@ def forward(params, x, state=None):
         "forward_after2", o, C_q, max_abs_n_q, h,
     )
 
+    W_qkvo[..., :K] = W_q.T
+    W_qkvo[..., K:2 * K] = W_k.T
+    W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
     forward_once()
-    # W_q_x, W_k_x, W_v_x, W_o_x side by side
-    product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
     # log_i = dot(w_i, x) + b_i
     forward_before_sum()
     # log_f = -softplus(-(dot(w_f, x) + b_f))
@@ -307,6 +310,7 @@ def backward(params, tape, dy, dstate=None):
     d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
     d_h_by_max_abs_n_q = scratch("d_h_by_max_abs_n_q", (T, B, H), dtype)
     d_max_abs_n_q = scratch("d_max_abs_n_q", (T, B), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
@@ -331,18 +335,15 @@ def backward(params, tape, dy, dstate=None):
     d_log_f_pre = scratch("d_log_f_pre", (T, B), dtype)
     d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
     d_log_i = scratch("d_log_i", (T, B), dtype)
-    d_v = scratch("d_v", (T, B, H), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, K + H), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_W_k_x = scratch("d_W_k_x", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_W_v_x = scratch("d_x_W_v_x", (T, B, I), dtype)
+    d_x_W_kv_x = scratch("d_x_W_kv_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
     d_b_q = np.empty((K,), dtype)
-    d_W_k = np.empty((K, I), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
     d_b_k = np.empty((K,), dtype)
-    d_W_v = np.empty((H, I), dtype)
     d_b_v = np.empty((H,), dtype)
     d_W_o = np.empty((H, I), dtype)
     d_b_o = np.empty((H,), dtype)
@@ -395,7 +396,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_after", d_C, i, d_v_k,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_v_k, k, d_v,
+        "backward_after_sum", d_v_k, k, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", d_v_k, v, d_k_v_k,
@@ -417,15 +418,17 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum6", d_log_f_pre, d_b_f_log_f_pre,
     )
     backward_after3 = kernel(
-        "backward_after3", d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
+        "backward_after3", d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x_v,
     )
     backward_after4 = kernel(
-        "backward_after4", d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
+        "backward_after4", d_x_W_kv_x, d_x_W_q_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_b_f_log_f_pre, d_b_f,
     )
 
+    W_kv[:K] = W_k
+    W_kv[K:K + H] = W_v
     backward_before()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     backward_before_sum()
@@ -465,11 +468,7 @@ def backward(params, tape, dy, dstate=None):
     # through C = f * C[t-1] + i * outer(v, k)
     backward_after_sum2()
     # through v = W_v @ x + b_v
-    product(d_v.reshape(-1, H), W_v, d_x_W_v_x.reshape(-1, I))
-    # through v = W_v @ x + b_v
-    product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
-    # through v = W_v @ x + b_v
-    np.sum(d_v.reshape(-1, H), axis=0, out=d_b_v)
+    np.sum(d_W_k_x_v.reshape(-1, K + H)[:, K:K + H], axis=0, out=d_b_v)
     backward_after2()
     # through log_i = dot(w_i, x) + b_i
     backward_after_sum3()
@@ -480,10 +479,8 @@ def backward(params, tape, dy, dstate=None):
     # through log_f = -softplus(-(dot(w_f, x) + b_f))
     backward_after_sum6()
     backward_after3()
-    # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
-    # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
+    product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
     # through k = (W_k @ x) / sqrt(K) + b_k
     np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
     backward_after4()
@@ -492,9 +489,9 @@ def backward(params, tape, dy, dstate=None):
     dparams = {
         "W_q": d_W_q,
         "b_q": d_b_q,
-        "W_k": d_W_k,
+        "W_k": d_W_kv[:K],
         "b_k": d_b_k,
-        "W_v": d_W_v,
+        "W_v": d_W_kv[K:K + H],
         "b_v": d_b_v,
         "W_o": d_W_o,
         "b_o": d_b_o,
@@ -530,12 +527,12 @@ def infer(params, x, state=None):
     b_i = np.ascontiguousarray(params["b_i"])
     w_f = np.ascontiguousarray(params["w_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
     n_rows = scratch("n_rows", (T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    W_q_x_to_W_o_x = scratch("W_q_x_to_W_o_x", (T, B, 2 * K + 2 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = scratch("W_qkvo_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
@@ -564,10 +561,10 @@ def infer(params, x, state=None):
         "infer_before_sum2", w_f, x, w_f_x,
     )
     infer_before = kernel(
-        "infer_before", W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+        "infer_before", W_qkvo_x, b_q, sqrt_K, b_k, q, k,
     )
     infer_before2 = kernel(
-        "infer_before2", W_q_x_to_W_o_x, b_v, b_o, v, o,
+        "infer_before2", W_qkvo_x, b_v, b_o, v, o,
     )
     infer_before3 = kernel(
         "infer_before3", w_i_x, b_i, w_f_x, b_f, log_i, log_f,
@@ -597,9 +594,12 @@ def infer(params, x, state=None):
         "infer_after2", o, C_q, max_abs_n_q, h,
     )
 
+    W_qkvo[..., :K] = W_q.T
+    W_qkvo[..., K:2 * K] = W_k.T
+    W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
     infer_once()
-    # W_q_x, W_k_x, W_v_x, W_o_x side by side
-    product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
     # log_i = dot(w_i, x) + b_i
     infer_before_sum()
     # log_f = -softplus(-(dot(w_f, x) + b_f))
@@ -787,17 +787,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_i = np.ascontiguousarray(dot_params["b_i"])
     dot_w_f = np.ascontiguousarray(dot_params["w_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_q_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
     n_rows = scratch("n_rows", (T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
@@ -805,8 +794,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    W_q_x_to_dot_W_o_x_W_o = scratch("W_q_x_to_dot_W_o_x_W_o", (T, B, 4 * K + 4 * H), dtype)
-    dot_W_q_x_x_to_dot_W_o_x_x = scratch("dot_W_q_x_x_to_dot_W_o_x_x", (T, B, 2 * K + 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * K + 4 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + 4 * H), dtype)
+    dot_W_qkvo_x_x = scratch("dot_W_qkvo_x_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
@@ -870,12 +861,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before_sum6", w_f, dot_x, dot_w_f_x_x,
     )
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
-        dot_b_k, q, dot_q, k, dot_k,
+        "jvp_before", parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v,
-        dot_v, o, dot_o,
+        "jvp_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
     jvp_before3 = kernel(
         "jvp_before3", dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x, w_f_x,
@@ -921,11 +910,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after3", o, C_q, max_abs_n_q, dot_o, dot_C_q, dot_max_abs_n_q, h, dot_h,
     )
 
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = W_v.T
+    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+    parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+    W_qkvo[..., :K] = parts[..., :K]
+    W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
     jvp_once()
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+    product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     # log_i = dot(w_i, x) + b_i
     jvp_before_sum()
     # log_i = dot(w_i, x) + b_i
@@ -1008,17 +1007,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_i = np.ascontiguousarray(dot_params["b_i"])
     dot_w_f = np.ascontiguousarray(dot_params["w_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_q_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
     n_rows = scratch("n_rows", (T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
@@ -1026,8 +1014,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    W_q_x_to_dot_W_o_x_W_o = scratch("W_q_x_to_dot_W_o_x_W_o", (T, B, 4 * K + 4 * H), dtype)
-    dot_W_q_x_x_to_dot_W_o_x_x = scratch("dot_W_q_x_x_to_dot_W_o_x_x", (T, B, 2 * K + 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * K + 4 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + 4 * H), dtype)
+    dot_W_qkvo_x_x = scratch("dot_W_qkvo_x_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
@@ -1097,12 +1087,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before_sum6", w_f, dot_x, dot_w_f_x_x,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
-        dot_b_k, q, dot_q, k, dot_k,
+        "hvp_forward_before", parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o,
-        dot_b_o, v, dot_v, dot_o_pre, o, dot_o,
+        "hvp_forward_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o,
+        dot_o,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", dot_w_i_x_w_i, dot_w_i_x_x, w_i_x, b_i, dot_b_i, dot_w_f_x_w_f, dot_w_f_x_x,
@@ -1147,11 +1136,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_max_abs_n_q,
     )
 
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = W_v.T
+    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+    parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+    W_qkvo[..., :K] = parts[..., :K]
+    W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
     hvp_forward_once()
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+    product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     # log_i = dot(w_i, x) + b_i
     hvp_forward_before_sum()
     # log_i = dot(w_i, x) + b_i
@@ -1188,13 +1187,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_after()
     hvp_forward_after2()
     dy = np.ascontiguousarray(cotangents["h"])
-    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
     d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
     d_dot_C_prev_rows = scratch("d_dot_C_prev_rows", (2, B, H, K), dtype)
     d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, K), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B), dtype)
+    parts3 = scratch("parts3", (2 * K + 2 * H, I), dtype)
     d_dot_h_by_dot_max_abs_n_q = scratch("d_dot_h_by_dot_max_abs_n_q", (T, B, H), dtype)
     d_dot_max_abs_n_q = scratch("d_dot_max_abs_n_q", (T, B), dtype)
     d_dot_h_by_max_abs_n_q = scratch("d_dot_h_by_max_abs_n_q", (T, B, H), dtype)
@@ -1247,16 +1246,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
     d_dot_log_i = scratch("d_dot_log_i", (T, B), dtype)
     d_log_i = scratch("d_log_i", (T, B), dtype)
-    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_parts = scratch("d_parts", (T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = scratch("d_v_v_k", (T, B, H), dtype)
     d_v_dot_v_k = scratch("d_v_dot_v_k", (T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * K + H), dtype)
     d_dot_k_dot_v_k = scratch("d_dot_k_dot_v_k", (T, B, K), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
     d_k_dot_v_k = scratch("d_k_dot_v_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_dot_W_v_x_W_v = scratch("d_x_dot_W_v_x_W_v", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -1370,7 +1367,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after", d_dot_C, i, d_C, dot_i, d_dot_v_k, d_v_k,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_v_k, k, d_dot_v,
+        "hvp_backward_after_sum", d_dot_v_k, k, d_parts,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", d_v_k, k, d_v_v_k,
@@ -1411,15 +1408,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum12", d_log_f_pre, d_b_f_log_f_pre,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after3", d_v_v_k, d_v_dot_v_k, d_parts,
     )
     hvp_backward_after4 = kernel(
         "hvp_backward_after4", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k,
-        d_W_k_x_to_d_dot_v,
+        d_parts,
     )
     hvp_backward_after5 = kernel(
-        "hvp_backward_after5", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x,
-        d_x_dot_W_o_x_W_o, d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
+        "hvp_backward_after5", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_o_x, d_x_dot_W_o_x_W_o,
+        d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -1434,6 +1431,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_b_f_log_f_pre, d_b_f,
     )
 
+    parts3[:K] = W_k
+    parts3[K:2 * K] = dot_W_k
+    parts3[2 * K:2 * K + H] = W_v
+    parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
     hvp_backward_before()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     hvp_backward_before_sum()
@@ -1511,9 +1512,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through C = f * C[t-1] + i * outer(v, k)
     hvp_backward_after_sum6()
     # through v = W_v @ x + b_v
-    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_W_v_x_W_v.reshape(-1, I))
-    # through v = W_v @ x + b_v
-    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_W_v_x_x)
+    product(
+        d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_v_dot_W_v_x_x,
+    )
     hvp_backward_after2()
     # through log_i = dot(w_i, x) + b_i
     hvp_backward_after_sum7()
@@ -1529,20 +1532,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum12()
     hvp_backward_after3()
     # through v = W_v @ x + b_v
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
     # through v = W_v @ x + b_v
-    np.sum(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
+    np.sum(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
     hvp_backward_after4()
-    # d_W_k_x, d_dot_W_k_x, d_v side by side
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
     # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = (W_k @ x) / sqrt(K) + b_k
-    product(
-        d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
-        dot_x.reshape(-1, I),
-        d_W_k_dot_W_k_x_x,
-    )
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
     # through k = (W_k @ x) / sqrt(K) + b_k
     np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
     hvp_backward_after5()

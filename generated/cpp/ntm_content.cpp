@@ -189,44 +189,8 @@ extern "C" void forward_step_sum2(const int64 t, const int64* sizes, void* const
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-        l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
-    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    for (int64 iN = 0; iN < N; ++iN)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-        M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
 // beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step_sum3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
@@ -243,24 +207,100 @@ extern "C" void forward_step_sum5(const int64 t, const int64* sizes, void* const
     }
 }
 
+inline_point void forward_step2_point(
+    const compute_t k_w_part, const compute_t W_e_h, const compute_t a_part, const compute_t k_r_part,
+    compute_t& k_w, compute_t& e, compute_t& a, compute_t& k_r)
+{
+    // k_w = W_w @ h
+    k_w = k_w_part;
+    // e = sigmoid(W_e @ h)
+    e = sigmoid(W_e_h);
+    // a = W_a @ h
+    a = a_part;
+    // k_r = W_r @ h
+    k_r = k_r_part;
+}
+
+extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t k_w, e, a, k_r;
+        forward_step2_point(
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]),
+            k_w, e, a, k_r);
+        k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
+        e_at[(t * B + iB) * D + iD] = storage_t(e);
+        a_at[(t * B + iB) * D + iD] = storage_t(a);
+        k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
+    }
+}
+
+// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+extern "C" void forward_step_sum4(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iD = 0; iD < D; ++iD)
+            total += compute_t(k_w_at[(t * B + iB) * D + iD])
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
+        l_w_sum2_at[iB] = storage_t(total);
+    }
+}
+
+// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+extern "C" void forward_step_sum5(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3], N = sizes[4];
+    const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    for (int64 iN = 0; iN < N; ++iN)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iD = 0; iD < D; ++iD)
+            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
+        M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" void forward_step_sum6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            total += compute_t(k_r_at[(t * B + iB) * D + iD])
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         l_r_sum2_at[iB] = storage_t(total);
     }
 }
 
-inline_point void forward_step2_point(
+inline_point void forward_step3_point(
     const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
     const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
     compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
@@ -279,7 +319,7 @@ inline_point void forward_step2_point(
     l_r_sqrt2 = sqrt(l_r_pre2);
 }
 
-extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1];
     const storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[0]);
@@ -296,7 +336,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     for (int64 iB = 0; iB < B; ++iB)
     {
         compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        forward_step2_point(
+        forward_step3_point(
             compute_t(v_w_h_at[iB]),
             compute_t(b_w_at[0]),
             compute_t(1e-6),
@@ -312,7 +352,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     }
 }
 
-inline_point void forward_step3_point(
+inline_point void forward_step4_point(
     const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
     const compute_t M_k_w, const compute_t s_w, compute_t& l_w_sqrt, compute_t& l_w, compute_t& a_w_arg)
 {
@@ -324,7 +364,7 @@ inline_point void forward_step3_point(
     a_w_arg = beta_w * M_k_w / l_w + s_w;
 }
 
-extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[0]);
@@ -340,7 +380,7 @@ extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t l_w_sqrt, l_w, a_w_arg;
-        forward_step3_point(
+        forward_step4_point(
             compute_t(l_w_sum_at[iB * N + iN]),
             compute_t(1e-6),
             compute_t(l_w_sqrt2_at[t * B + iB]),
@@ -373,7 +413,7 @@ extern "C" void forward_step_peak(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_step4_point(
+inline_point void forward_step5_point(
     const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -381,7 +421,7 @@ inline_point void forward_step4_point(
     exp_a_w_arg = exp(a_w_arg_shifted);
 }
 
-extern "C" void forward_step4(int64, const int64* sizes, void* const* at)
+extern "C" void forward_step5(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
@@ -392,7 +432,7 @@ extern "C" void forward_step4(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t exp_a_w_arg;
-        forward_step4_point(
+        forward_step5_point(
             compute_t(a_w_arg_at[iB * N + iN]),
             compute_t(max_a_w_arg_at[iB]),
             exp_a_w_arg);
@@ -416,14 +456,14 @@ extern "C" void forward_step_sum7(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void forward_step5_point(
+inline_point void forward_step6_point(
     const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     a_w = exp_a_w_arg / sum_exp_a_w_arg;
 }
 
-extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
@@ -434,35 +474,11 @@ extern "C" void forward_step5(const int64 t, const int64* sizes, void* const* at
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t a_w;
-        forward_step5_point(
+        forward_step6_point(
             compute_t(exp_a_w_arg_at[iB * N + iN]),
             compute_t(sum_exp_a_w_arg_at[iB]),
             a_w);
         a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
-    }
-}
-
-inline_point void forward_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" void forward_step6(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t e;
-        forward_step6_point(
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]),
-            e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
     }
 }
 
@@ -481,7 +497,7 @@ extern "C" void forward_step7(const int64 t, const int64* sizes, void* const* at
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -493,7 +509,7 @@ extern "C" void forward_step7(const int64 t, const int64* sizes, void* const* at
         forward_step7_point(
             compute_t(a_w_at[(t * B + iB) * N + iN]),
             compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]),
+            compute_t(a_at[(t * B + iB) * D + iD]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             a_w_e, M);
         a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
@@ -524,7 +540,7 @@ extern "C" void forward_step_sum9(const int64 t, const int64* sizes, void* const
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -533,7 +549,7 @@ extern "C" void forward_step_sum9(const int64 t, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -905,9 +921,9 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -915,10 +931,10 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
         compute_t d_k_r;
         backward_step4_point(
             compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             d_k_r);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD] = storage_t(d_k_r);
     }
 }
 
@@ -939,7 +955,7 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[7]);
@@ -955,7 +971,7 @@ extern "C" void backward_step5(const int64 t, const int64* sizes, void* const* a
             compute_t(d_l_r_pre_at[iB * N + iN]),
             compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_r_at[iB * D + iD]),
             compute_t(a_r_at[(t * B + iB) * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
@@ -971,7 +987,7 @@ extern "C" void backward_step_sum6(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
@@ -980,7 +996,7 @@ extern "C" void backward_step_sum6(const int64 t, const int64* sizes, void* cons
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
-        d_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD] = storage_t(total);
     }
 }
 
@@ -1027,7 +1043,7 @@ extern "C" void backward_step_sum9(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1036,7 +1052,7 @@ extern "C" void backward_step_sum9(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+                * compute_t(a_at[(t * B + iB) * D + iD]);
         d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -1053,7 +1069,7 @@ extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -1063,7 +1079,7 @@ extern "C" void backward_step6(const int64 t, const int64* sizes, void* const* a
             compute_t(d_e_at[iB * D + iD]),
             compute_t(e_at[(t * B + iB) * D + iD]),
             d_W_e_h);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + D + iD] = storage_t(d_W_e_h);
     }
 }
 
@@ -1266,9 +1282,9 @@ extern "C" void backward_step10(const int64 t, const int64* sizes, void* const* 
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -1276,43 +1292,41 @@ extern "C" void backward_step10(const int64 t, const int64* sizes, void* const* 
         compute_t d_k_w;
         backward_step10_point(
             compute_t(d_l_w_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             d_k_w);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + iD] = storage_t(d_k_w);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 inline_point void backward_step11_point(
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
+    const compute_t d_h_k_w_W_e_h_a_k_r, const compute_t d_beta_w_pre, const compute_t v_w,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t d_h = d_h_k_w + d_beta_w_pre * v_w + d_h_a + d_beta_r_pre * v_r;
+    const compute_t d_h = d_h_k_w_W_e_h_a_k_r + d_beta_w_pre * v_w + d_beta_r_pre * v_r;
     d_h_pre = (1 - square(h)) * d_h;
 }
 
 extern "C" void backward_step11(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ d_h_k_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_h_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_pre;
         backward_step11_point(
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(d_h_k_w_W_e_h_a_k_r_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(d_h_a_at[iB * H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
@@ -1334,7 +1348,7 @@ extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[6]);
@@ -1348,7 +1362,7 @@ extern "C" void backward_step12(const int64 t, const int64* sizes, void* const* 
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
             compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
             d_M_prev);
@@ -1499,15 +1513,15 @@ extern "C" void infer_step_sum2(int64, const int64* sizes, void* const* at)
 extern "C" void infer_step_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         l_w_sum2_at[iB] = storage_t(total);
     }
 }
@@ -1517,7 +1531,7 @@ extern "C" void infer_step_sum4(const int64 t, const int64* sizes, void* const* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1526,7 +1540,7 @@ extern "C" void infer_step_sum4(const int64 t, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         M_k_w_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -1553,15 +1567,15 @@ extern "C" void infer_step_sum5(int64, const int64* sizes, void* const* at)
 extern "C" void infer_step_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         l_r_sum2_at[iB] = storage_t(total);
     }
 }
@@ -1754,7 +1768,7 @@ inline_point void infer_step6_point(
 extern "C" void infer_step6(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1762,7 +1776,7 @@ extern "C" void infer_step6(int64, const int64* sizes, void* const* at)
     {
         compute_t e;
         infer_step6_point(
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]),
             e);
         e_at[iB * D + iD] = storage_t(e);
     }
@@ -1782,7 +1796,7 @@ extern "C" void infer_step7(const int64 t, const int64* sizes, void* const* at)
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1793,7 +1807,7 @@ extern "C" void infer_step7(const int64 t, const int64* sizes, void* const* at)
         infer_step7_point(
             compute_t(a_w_at[iB * N + iN]),
             compute_t(e_at[iB * D + iD]),
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]),
             compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
             M);
         M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
@@ -1823,7 +1837,7 @@ extern "C" void infer_step_sum9(const int64 t, const int64* sizes, void* const* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1832,7 +1846,7 @@ extern "C" void infer_step_sum9(const int64 t, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         M_k_r_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -2552,7 +2566,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2562,7 +2576,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_h_x;
         jvp_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -2641,29 +2655,29 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_h_at[iH]),
             h, dot_h);
-        h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+        dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
+        dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
     }
 }
 
@@ -2672,7 +2686,7 @@ extern "C" void jvp_step_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2680,7 +2694,7 @@ extern "C" void jvp_step_sum4(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         v_w_h_at[iB] = storage_t(total);
     }
 }
@@ -2690,7 +2704,7 @@ extern "C" void jvp_step_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_w_h_v_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2698,7 +2712,7 @@ extern "C" void jvp_step_sum5(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         dot_v_w_h_v_w_at[iB] = storage_t(total);
     }
 }
@@ -2708,7 +2722,7 @@ extern "C" void jvp_step_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2716,7 +2730,7 @@ extern "C" void jvp_step_sum6(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + H + iH]);
         dot_v_w_h_h_at[iB] = storage_t(total);
     }
 }
@@ -2725,15 +2739,15 @@ extern "C" void jvp_step_sum6(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_sum7(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         l_w_sum2_at[iB] = storage_t(total);
     }
 }
@@ -2743,7 +2757,7 @@ extern "C" void jvp_step_sum8(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_w_sum2_k_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2751,7 +2765,7 @@ extern "C" void jvp_step_sum8(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_k_w_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         dot_l_w_sum2_k_w_at[iB] = storage_t(total);
     }
 }
@@ -2760,7 +2774,7 @@ extern "C" void jvp_step_sum8(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_sum9(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_w_sum2_k_w2_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -2768,7 +2782,7 @@ extern "C" void jvp_step_sum9(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD])
                 * compute_t(dot_k_w_at[iB * D + iD]);
         dot_l_w_sum2_k_w2_at[iB] = storage_t(total);
     }
@@ -2779,7 +2793,7 @@ extern "C" void jvp_step_sum10(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -2788,7 +2802,7 @@ extern "C" void jvp_step_sum10(const int64 t, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         M_k_w_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -2798,7 +2812,7 @@ extern "C" void jvp_step_sum11(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -2807,7 +2821,7 @@ extern "C" void jvp_step_sum11(const int64 t, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -2836,7 +2850,7 @@ extern "C" void jvp_step_sum13(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2844,7 +2858,7 @@ extern "C" void jvp_step_sum13(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         v_r_h_at[iB] = storage_t(total);
     }
 }
@@ -2854,7 +2868,7 @@ extern "C" void jvp_step_sum14(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_r_h_v_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2862,7 +2876,7 @@ extern "C" void jvp_step_sum14(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         dot_v_r_h_v_r_at[iB] = storage_t(total);
     }
 }
@@ -2872,7 +2886,7 @@ extern "C" void jvp_step_sum15(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2880,7 +2894,7 @@ extern "C" void jvp_step_sum15(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + H + iH]);
         dot_v_r_h_h_at[iB] = storage_t(total);
     }
 }
@@ -2889,15 +2903,15 @@ extern "C" void jvp_step_sum15(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_sum16(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         l_r_sum2_at[iB] = storage_t(total);
     }
 }
@@ -2907,7 +2921,7 @@ extern "C" void jvp_step_sum17(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_r_sum2_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2915,7 +2929,7 @@ extern "C" void jvp_step_sum17(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_k_r_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         dot_l_r_sum2_k_r_at[iB] = storage_t(total);
     }
 }
@@ -2924,7 +2938,7 @@ extern "C" void jvp_step_sum17(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_sum18(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_r_sum2_k_r2_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -2932,7 +2946,7 @@ extern "C" void jvp_step_sum18(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD])
                 * compute_t(dot_k_r_at[iB * D + iD]);
         dot_l_r_sum2_k_r2_at[iB] = storage_t(total);
     }
@@ -3241,7 +3255,7 @@ inline_point void jvp_step7_point(
 extern "C" void jvp_step7(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ e_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
@@ -3251,7 +3265,7 @@ extern "C" void jvp_step7(int64, const int64* sizes, void* const* at)
     {
         compute_t e, dot_e;
         jvp_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]),
             compute_t(dot_W_e_h_at[iB * D + iD]),
             e, dot_e);
         e_at[iB * D + iD] = storage_t(e);
@@ -3281,7 +3295,7 @@ extern "C" void jvp_step8(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
@@ -3296,7 +3310,7 @@ extern "C" void jvp_step8(const int64 t, const int64* sizes, void* const* at)
             compute_t(e_at[iB * D + iD]),
             compute_t(dot_a_w_at[iB * N + iN]),
             compute_t(dot_e_at[iB * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]),
             compute_t(dot_a_at[iB * D + iD]),
             compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
             compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
@@ -3367,7 +3381,7 @@ extern "C" void jvp_step_sum24(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -3376,7 +3390,7 @@ extern "C" void jvp_step_sum24(const int64 t, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         M_k_r_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -3386,7 +3400,7 @@ extern "C" void jvp_step_sum25(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -3395,7 +3409,7 @@ extern "C" void jvp_step_sum25(const int64 t, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -3714,7 +3728,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -3724,7 +3738,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -3803,31 +3817,32 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_h_at[iH]),
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+        h_at[(t * B + iB) * H + iH] = storage_t(h);
+        dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
@@ -3836,7 +3851,7 @@ extern "C" void hvp_forward_step_sum4(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_w_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3844,7 +3859,7 @@ extern "C" void hvp_forward_step_sum4(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(t * B + iB) * H + iH]);
         v_w_h_at[iB] = storage_t(total);
     }
 }
@@ -3854,7 +3869,7 @@ extern "C" void hvp_forward_step_sum5(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_w_h_v_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3862,7 +3877,7 @@ extern "C" void hvp_forward_step_sum5(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(t * B + iB) * H + iH]);
         dot_v_w_h_v_w_at[iB] = storage_t(total);
     }
 }
@@ -3872,7 +3887,7 @@ extern "C" void hvp_forward_step_sum6(const int64 t, const int64* sizes, void* c
 {
     const int64 B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3880,34 +3895,156 @@ extern "C" void hvp_forward_step_sum6(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(t * B + iB) * H + iH]);
         dot_v_w_h_h_at[iB] = storage_t(total);
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+// beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" void hvp_forward_step_sum7(const int64 t, const int64* sizes, void* const* at)
 {
+    const int64 B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(v_r_at[iH])
+                * compute_t(h_at[(t * B + iB) * H + iH]);
+        v_r_h_at[iB] = storage_t(total);
+    }
+}
+
+// beta_r = softplus(dot(v_r, h) + b_r)
+extern "C" void hvp_forward_step_sum8(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_v_r_h_v_r_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(dot_v_r_at[iH])
+                * compute_t(h_at[(t * B + iB) * H + iH]);
+        dot_v_r_h_v_r_at[iB] = storage_t(total);
+    }
+}
+
+// beta_r = softplus(dot(v_r, h) + b_r)
+extern "C" void hvp_forward_step_sum9(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], H = sizes[5];
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iH = 0; iH < H; ++iH)
+            total += compute_t(v_r_at[iH])
+                * compute_t(dot_h_at[(t * B + iB) * H + iH]);
+        dot_v_r_h_h_at[iB] = storage_t(total);
+    }
+}
+
+inline_point void hvp_forward_step2_point(
+    const compute_t k_w_part, const compute_t dot_k_w_W_w, const compute_t dot_k_w_h,
+    const compute_t dot_W_e_h_W_e, const compute_t dot_W_e_h_h, const compute_t W_e_h,
+    const compute_t a_part, const compute_t dot_a_W_a, const compute_t dot_a_h, const compute_t k_r_part,
+    const compute_t dot_k_r_W_r, const compute_t dot_k_r_h, compute_t& k_w, compute_t& dot_k_w,
+    compute_t& dot_W_e_h, compute_t& e, compute_t& dot_e, compute_t& a, compute_t& dot_a, compute_t& k_r,
+    compute_t& dot_k_r)
+{
+    // k_w = W_w @ h
+    k_w = k_w_part;
+    dot_k_w = dot_k_w_W_w + dot_k_w_h;
+    // e = sigmoid(W_e @ h)
+    dot_W_e_h = dot_W_e_h_W_e + dot_W_e_h_h;
+    e = sigmoid(W_e_h);
+    dot_e = dot_W_e_h * e * (1 - e);
+    // a = W_a @ h
+    a = a_part;
+    dot_a = dot_a_W_a + dot_a_h;
+    // k_r = W_r @ h
+    k_r = k_r_part;
+    dot_k_r = dot_k_r_W_r + dot_k_r_h;
+}
+
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_w_W_e_h_a_k_r_h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[10]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iD = 0; iD < D; ++iD)
+    {
+        compute_t k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r;
+        hvp_forward_step2_point(
+            compute_t(parts4_at[iB * (8 * D) + iD]),
+            compute_t(parts4_at[iB * (8 * D) + D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 3 * D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 2 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 4 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 5 * D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 2 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 6 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 7 * D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 3 * D + iD]),
+            k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r);
+        k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
+        dot_k_w_at[(t * B + iB) * D + iD] = storage_t(dot_k_w);
+        dot_W_e_h_at[(t * B + iB) * D + iD] = storage_t(dot_W_e_h);
+        e_at[(t * B + iB) * D + iD] = storage_t(e);
+        dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+        a_at[(t * B + iB) * D + iD] = storage_t(a);
+        dot_a_at[(t * B + iB) * D + iD] = storage_t(dot_a);
+        k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
+        dot_k_r_at[(t * B + iB) * D + iD] = storage_t(dot_k_r);
+    }
+}
+
+// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+extern "C" void hvp_forward_step_sum10(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], D = sizes[3];
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_w_sum2_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            total += compute_t(k_w_at[(t * B + iB) * D + iD])
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         l_w_sum2_at[iB] = storage_t(total);
     }
 }
 
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum8(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum11(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_w_sum2_k_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -3915,16 +4052,16 @@ extern "C" void hvp_forward_step_sum8(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_k_w_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         dot_l_w_sum2_k_w_at[iB] = storage_t(total);
     }
 }
 
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" void hvp_forward_step_sum9(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum12(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_w_sum2_k_w2_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -3932,18 +4069,18 @@ extern "C" void hvp_forward_step_sum9(const int64 t, const int64* sizes, void* c
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
+            total += compute_t(k_w_at[(t * B + iB) * D + iD])
                 * compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
         dot_l_w_sum2_k_w2_at[iB] = storage_t(total);
     }
 }
 
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum10(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum13(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -3952,17 +4089,17 @@ extern "C" void hvp_forward_step_sum10(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
     }
 }
 
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum11(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum14(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -3971,13 +4108,13 @@ extern "C" void hvp_forward_step_sum11(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
     }
 }
 
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" void hvp_forward_step_sum12(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step_sum15(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
@@ -3995,73 +4132,19 @@ extern "C" void hvp_forward_step_sum12(const int64 t, const int64* sizes, void* 
     }
 }
 
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void hvp_forward_step_sum13(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ v_r_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void hvp_forward_step_sum14(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_r_h_v_r_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        dot_v_r_h_v_r_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" void hvp_forward_step_sum15(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iH = 0; iH < H; ++iH)
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
-        dot_v_r_h_h_at[iB] = storage_t(total);
-    }
-}
-
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" void hvp_forward_step_sum16(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_r_sum2_at = static_cast<storage_t*>(at[1]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            total += compute_t(k_r_at[(t * B + iB) * D + iD])
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         l_r_sum2_at[iB] = storage_t(total);
     }
 }
@@ -4071,7 +4154,7 @@ extern "C" void hvp_forward_step_sum17(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_r_sum2_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -4079,7 +4162,7 @@ extern "C" void hvp_forward_step_sum17(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_k_r_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         dot_l_r_sum2_k_r_at[iB] = storage_t(total);
     }
 }
@@ -4088,7 +4171,7 @@ extern "C" void hvp_forward_step_sum17(const int64 t, const int64* sizes, void* 
 extern "C" void hvp_forward_step_sum18(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_l_r_sum2_k_r2_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -4096,13 +4179,13 @@ extern "C" void hvp_forward_step_sum18(const int64 t, const int64* sizes, void* 
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
+            total += compute_t(k_r_at[(t * B + iB) * D + iD])
                 * compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
         dot_l_r_sum2_k_r2_at[iB] = storage_t(total);
     }
 }
 
-inline_point void hvp_forward_step2_point(
+inline_point void hvp_forward_step3_point(
     const compute_t dot_v_w_h_v_w, const compute_t dot_v_w_h_h, const compute_t v_w_h, const compute_t b_w,
     const compute_t dot_b_w, const compute_t dot_l_w_sum2_k_w, const compute_t dot_l_w_sum2_k_w2,
     const compute_t eps, const compute_t l_w_sum2, const compute_t dot_v_r_h_v_r,
@@ -4138,7 +4221,7 @@ inline_point void hvp_forward_step2_point(
     dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
 }
 
-extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1];
     const storage_t* __restrict__ dot_v_w_h_v_w_at = static_cast<storage_t*>(at[0]);
@@ -4174,7 +4257,7 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre,
             beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2;
-        hvp_forward_step2_point(
+        hvp_forward_step3_point(
             compute_t(dot_v_w_h_v_w_at[iB]),
             compute_t(dot_v_w_h_h_at[iB]),
             compute_t(v_w_h_at[iB]),
@@ -4209,7 +4292,7 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     }
 }
 
-inline_point void hvp_forward_step3_point(
+inline_point void hvp_forward_step4_point(
     const compute_t dot_l_w_sum_M_prev, const compute_t dot_l_w_sum_M_prev2, const compute_t l_w_sum,
     const compute_t eps, const compute_t l_w_sqrt2, const compute_t dot_l_w_sqrt2,
     const compute_t dot_M_k_w_M_prev, const compute_t dot_M_k_w_k_w, const compute_t beta_w,
@@ -4233,7 +4316,7 @@ inline_point void hvp_forward_step3_point(
     dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) + dot_beta_w * s2 + dot_s_w;
 }
 
-extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[0]);
@@ -4261,7 +4344,7 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg;
-        hvp_forward_step3_point(
+        hvp_forward_step4_point(
             compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]),
             compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]),
             compute_t(l_w_sum_at[iB * N + iN]),
@@ -4306,7 +4389,7 @@ extern "C" void hvp_forward_step_peak(int64, const int64* sizes, void* const* at
     }
 }
 
-inline_point void hvp_forward_step4_point(
+inline_point void hvp_forward_step5_point(
     const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -4314,7 +4397,7 @@ inline_point void hvp_forward_step4_point(
     exp_a_w_arg = exp(a_w_arg_shifted);
 }
 
-extern "C" void hvp_forward_step4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step5(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ a_w_arg_at = static_cast<storage_t*>(at[0]);
@@ -4325,7 +4408,7 @@ extern "C" void hvp_forward_step4(int64, const int64* sizes, void* const* at)
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t exp_a_w_arg;
-        hvp_forward_step4_point(
+        hvp_forward_step5_point(
             compute_t(a_w_arg_at[iB * N + iN]),
             compute_t(max_a_w_arg_at[iB]),
             exp_a_w_arg);
@@ -4349,14 +4432,14 @@ extern "C" void hvp_forward_step_sum19(int64, const int64* sizes, void* const* a
     }
 }
 
-inline_point void hvp_forward_step5_point(
+inline_point void hvp_forward_step6_point(
     const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     a_w = exp_a_w_arg / sum_exp_a_w_arg;
 }
 
-extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step6(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ exp_a_w_arg_at = static_cast<storage_t*>(at[0]);
@@ -4367,7 +4450,7 @@ extern "C" void hvp_forward_step5(const int64 t, const int64* sizes, void* const
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t a_w;
-        hvp_forward_step5_point(
+        hvp_forward_step6_point(
             compute_t(exp_a_w_arg_at[iB * N + iN]),
             compute_t(sum_exp_a_w_arg_at[iB]),
             a_w);
@@ -4393,14 +4476,14 @@ extern "C" void hvp_forward_step_sum20(const int64 t, const int64* sizes, void* 
     }
 }
 
-inline_point void hvp_forward_step6_point(
+inline_point void hvp_forward_step7_point(
     const compute_t a_w, const compute_t dot_a_w_arg, const compute_t dot_a_w_arg_dot, compute_t& dot_a_w)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
 }
 
-extern "C" void hvp_forward_step6(const int64 t, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_step7(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
@@ -4412,41 +4495,12 @@ extern "C" void hvp_forward_step6(const int64 t, const int64* sizes, void* const
     for (int64 iN = 0; iN < N; ++iN)
     {
         compute_t dot_a_w;
-        hvp_forward_step6_point(
+        hvp_forward_step7_point(
             compute_t(a_w_at[(t * B + iB) * N + iN]),
             compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]),
             compute_t(dot_a_w_arg_dot_at[t * B + iB]),
             dot_a_w);
         dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
-    }
-}
-
-inline_point void hvp_forward_step7_point(
-    const compute_t W_e_h, const compute_t dot_W_e_h, compute_t& e, compute_t& dot_e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-    dot_e = dot_W_e_h * e * (1 - e);
-}
-
-extern "C" void hvp_forward_step7(const int64 t, const int64* sizes, void* const* at)
-{
-    const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iD = 0; iD < D; ++iD)
-    {
-        compute_t e, dot_e;
-        hvp_forward_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]),
-            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
-            e, dot_e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
-        dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
     }
 }
 
@@ -4472,7 +4526,7 @@ extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
@@ -4489,7 +4543,7 @@ extern "C" void hvp_forward_step8(const int64 t, const int64* sizes, void* const
             compute_t(e_at[(t * B + iB) * D + iD]),
             compute_t(dot_a_w_at[(t * B + iB) * N + iN]),
             compute_t(dot_e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]),
+            compute_t(a_at[(t * B + iB) * D + iD]),
             compute_t(dot_a_at[(t * B + iB) * D + iD]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
@@ -4562,7 +4616,7 @@ extern "C" void hvp_forward_step_sum24(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -4571,7 +4625,7 @@ extern "C" void hvp_forward_step_sum24(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
     }
 }
@@ -4581,7 +4635,7 @@ extern "C" void hvp_forward_step_sum25(const int64 t, const int64* sizes, void* 
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -4590,7 +4644,7 @@ extern "C" void hvp_forward_step_sum25(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -5449,13 +5503,13 @@ extern "C" void hvp_backward_step6(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_dot_l_r_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -5463,15 +5517,15 @@ extern "C" void hvp_backward_step6(const int64 t, const int64* sizes, void* cons
         compute_t d_dot_k_r, d_k_r;
         hvp_backward_step6_point(
             compute_t(d_dot_l_r_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
             compute_t(d_l_r_pre2_at[iB]),
             compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             compute_t(d_k_r_dot_M_k_r_M_at[iB * D + iD]),
             d_dot_k_r, d_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
     }
 }
 
@@ -5499,7 +5553,7 @@ extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_l_r_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_M_k_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -5524,7 +5578,7 @@ extern "C" void hvp_backward_step7(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_l_r_pre_at[iB * N + iN]),
             compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
             compute_t(d_dot_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_r_at[iB * D + iD]),
             compute_t(a_r_at[(t * B + iB) * N + iN]),
             compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
@@ -5550,7 +5604,7 @@ extern "C" void hvp_backward_step_sum15(const int64 t, const int64* sizes, void*
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
@@ -5559,7 +5613,7 @@ extern "C" void hvp_backward_step_sum15(const int64 t, const int64* sizes, void*
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
-        d_dot_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        d_parts_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
     }
 }
 
@@ -5682,7 +5736,7 @@ extern "C" void hvp_backward_step_sum22(const int64 t, const int64* sizes, void*
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -5691,7 +5745,7 @@ extern "C" void hvp_backward_step_sum22(const int64 t, const int64* sizes, void*
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+                * compute_t(a_at[(t * B + iB) * D + iD]);
         d_dot_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -5739,7 +5793,7 @@ extern "C" void hvp_backward_step_sum25(const int64 t, const int64* sizes, void*
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -5748,7 +5802,7 @@ extern "C" void hvp_backward_step_sum25(const int64 t, const int64* sizes, void*
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+                * compute_t(a_at[(t * B + iB) * D + iD]);
         d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
     }
 }
@@ -5797,7 +5851,7 @@ extern "C" void hvp_backward_step8(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_e_a_w_e_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_e_dot_a_w_e_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -5812,9 +5866,9 @@ extern "C" void hvp_backward_step8(const int64 t, const int64* sizes, void* cons
             compute_t(d_e_a_w_e_at[iB * D + iD]),
             compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
             d_a, d_dot_W_e_h, d_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
+        d_parts_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
     }
 }
 
@@ -6306,13 +6360,13 @@ extern "C" void hvp_backward_step14(const int64 t, const int64* sizes, void* con
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_dot_l_w_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -6320,31 +6374,30 @@ extern "C" void hvp_backward_step14(const int64 t, const int64* sizes, void* con
         compute_t d_dot_k_w, d_k_w;
         hvp_backward_step14_point(
             compute_t(d_dot_l_w_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_w_dot_M_k_w_k_w_at[iB * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
             d_dot_k_w, d_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + D + iD] = storage_t(d_dot_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + iD] = storage_t(d_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 inline_point void hvp_backward_step15_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
-    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t dot_h_pre, const compute_t h,
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t dot_v_w,
-    const compute_t d_h_dot_a_W_a, const compute_t d_beta_r_pre, const compute_t dot_v_r,
-    compute_t& d_dot_h_pre, compute_t& d_h_pre)
+    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_parts,
+    const compute_t dot_h_pre, const compute_t h, const compute_t d_beta_w_pre, const compute_t dot_v_w,
+    const compute_t d_beta_r_pre, const compute_t dot_v_r, compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     const compute_t d_dot_h = d_dot_h_dot_k_w_h + d_dot_beta_w_pre * v_w + d_dot_h_dot_W_e_h_h + d_dot_h_dot_a_h +
         d_dot_h_dot_k_r_h + d_dot_beta_r_pre * v_r;
     const compute_t d_h = d_dot_beta_w_pre * dot_v_w + v_w * d_beta_w_pre + d_dot_beta_r_pre * dot_v_r + v_r *
-        d_beta_r_pre - 2 * dot_h_pre * h * d_dot_h + d_h_k_w + d_h_dot_a_W_a;
+        d_beta_r_pre + d_h_parts - 2 * dot_h_pre * h * d_dot_h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -6353,47 +6406,46 @@ inline_point void hvp_backward_step15_point(
 extern "C" void hvp_backward_step15(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_dot_k_w_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_dot_W_e_h_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_dot_a_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_h_dot_k_r_h_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_h_k_w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_h_parts_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_h_pre, d_h_pre;
         hvp_backward_step15_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_k_w_h_at[iB * H + iH]),
             compute_t(d_dot_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts4_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_W_e_h_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_a_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_k_r_h_at[iB * H + iH]),
             compute_t(d_dot_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
+            compute_t(d_h_parts_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(h_at[(t * B + iB) * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(dot_v_w_at[iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(dot_v_r_at[iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -6418,7 +6470,7 @@ extern "C" void hvp_backward_step16(const int64 t, const int64* sizes, void* con
     const storage_t* __restrict__ d_dot_l_w_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
@@ -6439,7 +6491,7 @@ extern "C" void hvp_backward_step16(const int64 t, const int64* sizes, void* con
             compute_t(d_dot_l_w_pre_at[iB * N + iN]),
             compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
@@ -6457,7 +6509,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_w_v_w_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -6466,7 +6518,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         d_v_w_v_w_h_at[iH] = storage_t(total);
     }
 }
@@ -6476,7 +6528,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -6485,7 +6537,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
     }
 }
@@ -6511,7 +6563,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_r_v_r_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -6520,7 +6572,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         d_v_r_v_r_h_at[iH] = storage_t(total);
     }
 }
@@ -6530,7 +6582,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -6539,7 +6591,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);
     }
 }

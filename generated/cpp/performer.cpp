@@ -132,8 +132,8 @@ inline_point void forward_before_point(
 
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const storage_t* __restrict__ W_qk_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -143,9 +143,9 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, k_;
         forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + D + iD]),
             q, k_);
         q_at[(iT * B + iB) * D + iD] = storage_t(q);
         k_at[(iT * B + iB) * D + iD] = storage_t(k_);
@@ -279,8 +279,8 @@ inline_point void forward_before3_point(
 
 extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -291,7 +291,7 @@ extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t v_phi_k;
         forward_before3_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -737,9 +737,9 @@ extern "C" void backward_sequence2(int64, const int64* sizes, void* const* at)
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -749,7 +749,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -757,10 +757,10 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -770,7 +770,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
-        d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
     }
 }
 
@@ -856,11 +856,11 @@ inline_point void backward_after3_point(
 
 extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_W_k_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -873,23 +873,22 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void backward_after4_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
 }
 
 extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_v_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -897,9 +896,8 @@ extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after4_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -947,7 +945,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -957,9 +955,9 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, k_;
         infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
             q, k_);
         q_at[(iT * B + iB) * D + iD] = storage_t(q);
         k_at[(iT * B + iB) * D + iD] = storage_t(k_);
@@ -1094,7 +1092,7 @@ inline_point void infer_before3_point(
 extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1105,7 +1103,7 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t v_phi_k;
         infer_before3_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -1560,10 +1558,10 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1571,18 +1569,18 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, dot_q, k_, dot_k;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
             q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+        dot_q2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+        dot_q2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+        dot_k2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+        dot_k2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
     }
 }
 
@@ -1590,7 +1588,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1598,8 +1596,8 @@ extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD]);
         q_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1608,7 +1606,7 @@ extern "C" void jvp_before_sum(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1616,8 +1614,8 @@ extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD]);
         dot_q_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1626,7 +1624,7 @@ extern "C" void jvp_before_sum2(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ dot_q_q_q2_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1634,8 +1632,8 @@ extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
+            total += compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + D + iD]);
         dot_q_q_q2_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1644,7 +1642,7 @@ extern "C" void jvp_before_sum3(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_largest(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1652,7 +1650,7 @@ extern "C" void jvp_before_largest(int64, const int64* sizes, void* const* at)
         compute_t best = 0;
         int64 found = 0;
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
             if (iM == 0 || precedes(value, best, true)) {
                 best = value;
                 found = iM;
@@ -1667,7 +1665,7 @@ extern "C" void jvp_before_largest(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1676,7 +1674,7 @@ extern "C" void jvp_before_sum4(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
+            total += compute_t(a_at[(iT * B + iB) * M + iM])
                 * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
         max_a_at[iT * B + iB] = storage_t(total);
     }
@@ -1705,7 +1703,7 @@ extern "C" void jvp_before_sum5(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1713,8 +1711,8 @@ extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD]);
         k_k_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1723,7 +1721,7 @@ extern "C" void jvp_before_sum6(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_sum7(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ dot_k_k_k_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1731,8 +1729,8 @@ extern "C" void jvp_before_sum7(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD]);
         dot_k_k_k_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1741,7 +1739,7 @@ extern "C" void jvp_before_sum7(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_sum8(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ dot_k_k_k2_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1749,8 +1747,8 @@ extern "C" void jvp_before_sum8(int64, const int64* sizes, void* const* at)
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
+            total += compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + D + iD]);
         dot_k_k_k2_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -1765,8 +1763,8 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1775,8 +1773,8 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1838,13 +1836,13 @@ inline_point void jvp_before4_point(
 extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_max_a_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[9]);
@@ -1859,13 +1857,13 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     {
         compute_t phi_q, dot_phi_q, phi_k, dot_phi_k;
         jvp_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(a_at[(iT * B + iB) * M + iM]),
             compute_t(q_q_at[iT * B + iB]),
             compute_t(max_a_at[iT * B + iB]),
             compute_t(dot_a_at[(iT * B + iB) * M + iM]),
             compute_t(dot_q_q_at[iT * B + iB]),
             compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
             compute_t(k_k_at[iT * B + iB]),
             compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_k_k_at[iT * B + iB]),
@@ -1889,7 +1887,7 @@ inline_point void jvp_before5_point(
 extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
@@ -1903,7 +1901,7 @@ extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
     {
         compute_t v_phi_k, dot_v_phi_k;
         jvp_before5_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -2217,10 +2215,12 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2228,18 +2228,18 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, dot_q, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]),
             q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+        q_at[(iT * B + iB) * D + iD] = storage_t(q);
+        dot_q_at[(iT * B + iB) * D + iD] = storage_t(dot_q);
+        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+        dot_k_at[(iT * B + iB) * D + iD] = storage_t(dot_k);
     }
 }
 
@@ -2247,7 +2247,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2255,8 +2255,8 @@ extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* a
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(q_at[(iT * B + iB) * D + iD])
+                * compute_t(q_at[(iT * B + iB) * D + iD]);
         q_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -2265,16 +2265,17 @@ extern "C" void hvp_forward_before_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_q_at[(iT * B + iB) * D + iD])
+                * compute_t(q_at[(iT * B + iB) * D + iD]);
         dot_q_q_q_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -2283,16 +2284,17 @@ extern "C" void hvp_forward_before_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_q_q_q2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_q_q_q2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
+            total += compute_t(q_at[(iT * B + iB) * D + iD])
+                * compute_t(dot_q_at[(iT * B + iB) * D + iD]);
         dot_q_q_q2_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -2301,7 +2303,7 @@ extern "C" void hvp_forward_before_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_forward_before_largest(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2309,7 +2311,7 @@ extern "C" void hvp_forward_before_largest(int64, const int64* sizes, void* cons
         compute_t best = 0;
         int64 found = 0;
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             if (iM == 0 || precedes(value, best, true)) {
                 best = value;
                 found = iM;
@@ -2324,7 +2326,7 @@ extern "C" void hvp_forward_before_largest(int64, const int64* sizes, void* cons
 extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2333,14 +2335,152 @@ extern "C" void hvp_forward_before_sum4(int64, const int64* sizes, void* const* 
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
+            total += compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
                 * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
         max_a_at[iT * B + iB] = storage_t(total);
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
 extern "C" void hvp_forward_before_sum5(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iD = 0; iD < D; ++iD)
+            total += compute_t(k_at[(iT * B + iB) * D + iD])
+                * compute_t(k_at[(iT * B + iB) * D + iD]);
+        k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" void hvp_forward_before_sum6(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_k_k_k_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iD = 0; iD < D; ++iD)
+            total += compute_t(dot_k_at[(iT * B + iB) * D + iD])
+                * compute_t(k_at[(iT * B + iB) * D + iD]);
+        dot_k_k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" void hvp_forward_before_sum7(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_k_k_k2_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    {
+        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
+        #pragma omp simd reduction(+:total)
+        for (int64 iD = 0; iD < D; ++iD)
+            total += compute_t(k_at[(iT * B + iB) * D + iD])
+                * compute_t(dot_k_at[(iT * B + iB) * D + iD]);
+        dot_k_k_k2_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+inline_point void hvp_forward_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iH = 0; iH < H; ++iH)
+    {
+        compute_t dot_v;
+        hvp_forward_before2_point(
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+inline_point void hvp_forward_before3_point(
+    const compute_t dot_a_Omega, const compute_t dot_a_q, const compute_t a, const compute_t q_q,
+    const compute_t max_a, const compute_t dot_Omega_k_Omega, const compute_t dot_Omega_k_k,
+    const compute_t Omega_k, const compute_t k_k, compute_t& dot_a, compute_t& phi_q,
+    compute_t& dot_Omega_k, compute_t& phi_k)
+{
+    // a = Omega @ q
+    dot_a = dot_a_Omega + dot_a_q;
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+    phi_q = exp(phi_q_pre);
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    dot_Omega_k = dot_Omega_k_Omega + dot_Omega_k_k;
+    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+    phi_k = exp(phi_k_pre);
+}
+
+extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], M = sizes[4];
+    const storage_t* __restrict__ a_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_Omega_k_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[10]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iM = 0; iM < M; ++iM)
+    {
+        compute_t dot_a, phi_q, dot_Omega_k, phi_k;
+        hvp_forward_before3_point(
+            compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + M + iM]),
+            compute_t(dot_a_q_at[(iT * B + iB) * M + iM]),
+            compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(q_q_at[iT * B + iB]),
+            compute_t(max_a_at[iT * B + iB]),
+            compute_t(parts3_at[(iT * B + iB) * (2 * M) + M + iM]),
+            compute_t(dot_Omega_k_k_at[(iT * B + iB) * M + iM]),
+            compute_t(parts3_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(k_k_at[iT * B + iB]),
+            dot_a, phi_q, dot_Omega_k, phi_k);
+        dot_a_at[(iT * B + iB) * M + iM] = storage_t(dot_a);
+        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        dot_Omega_k_at[(iT * B + iB) * M + iM] = storage_t(dot_Omega_k);
+        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" void hvp_forward_before_sum8(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
@@ -2358,88 +2498,7 @@ extern "C" void hvp_forward_before_sum5(int64, const int64* sizes, void* const* 
     }
 }
 
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_forward_before_sum6(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_forward_before_sum7(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_k_k_k_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        dot_k_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" void hvp_forward_before_sum8(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ dot_k_k_k2_at = static_cast<storage_t*>(at[1]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    {
-        double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
-        #pragma omp simd reduction(+:total)
-        for (int64 iD = 0; iD < D; ++iD)
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
-        dot_k_k_k2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-inline_point void hvp_forward_before2_point(
-    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
-{
-    // v = W_v @ x
-    dot_v = dot_v_W_v + dot_v_x;
-}
-
-extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iH = 0; iH < H; ++iH)
-    {
-        compute_t dot_v;
-        hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            dot_v);
-        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
-    }
-}
-
-inline_point void hvp_forward_before3_point(
+inline_point void hvp_forward_before4_point(
     const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
     const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
 {
@@ -2449,7 +2508,7 @@ inline_point void hvp_forward_before3_point(
     dot_k_k = dot_k_k_k + dot_k_k_k2;
 }
 
-extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1];
     const storage_t* __restrict__ dot_q_q_q_at = static_cast<storage_t*>(at[0]);
@@ -2463,7 +2522,7 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     for (int64 iB = 0; iB < B; ++iB)
     {
         compute_t dot_q_q, dot_k_k;
-        hvp_forward_before3_point(
+        hvp_forward_before4_point(
             compute_t(dot_q_q_q_at[iT * B + iB]),
             compute_t(dot_q_q_q2_at[iT * B + iB]),
             compute_t(dot_k_k_k_at[iT * B + iB]),
@@ -2474,71 +2533,56 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void hvp_forward_before4_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
-    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
-    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& dot_phi_q_pre, compute_t& phi_q,
-    compute_t& dot_phi_q, compute_t& dot_phi_k_pre, compute_t& phi_k, compute_t& dot_phi_k)
+inline_point void hvp_forward_before5_point(
+    const compute_t dot_a, const compute_t dot_q_q, const compute_t dot_max_a, const compute_t phi_q,
+    const compute_t dot_Omega_k, const compute_t dot_k_k, const compute_t phi_k, compute_t& dot_phi_q_pre,
+    compute_t& dot_phi_q, compute_t& dot_phi_k_pre, compute_t& dot_phi_k)
 {
     // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
     dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
-    phi_q = exp(phi_q_pre);
-    dot_phi_q = dot_phi_q_pre * phi_q;
+    dot_phi_q = phi_q * dot_phi_q_pre;
     // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
     dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
-    phi_k = exp(phi_k_pre);
-    dot_phi_k = dot_phi_k_pre * phi_k;
+    dot_phi_k = phi_k * dot_phi_k_pre;
 }
 
-extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ max_a_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_max_a_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_phi_k_pre_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_max_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_phi_k_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iM = 0; iM < M; ++iM)
     {
-        compute_t dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k;
-        hvp_forward_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
+        compute_t dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k;
+        hvp_forward_before5_point(
             compute_t(dot_a_at[(iT * B + iB) * M + iM]),
             compute_t(dot_q_q_at[iT * B + iB]),
             compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(k_k_at[iT * B + iB]),
+            compute_t(phi_q_at[(iT * B + iB) * M + iM]),
             compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_k_k_at[iT * B + iB]),
-            dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k);
+            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
+            dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k);
         dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
         dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
         dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
         dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
     }
 }
 
-inline_point void hvp_forward_before5_point(
+inline_point void hvp_forward_before6_point(
     const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
     compute_t& v_phi_k, compute_t& dot_v_phi_k)
 {
@@ -2547,10 +2591,10 @@ inline_point void hvp_forward_before5_point(
     dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
 }
 
-extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_before6(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
@@ -2563,8 +2607,8 @@ extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
     for (int64 iM = 0; iM < M; ++iM)
     {
         compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before5_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+        hvp_forward_before6_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -3154,7 +3198,7 @@ extern "C" void hvp_backward_before5(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_phi_q_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_max_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3168,20 +3212,20 @@ extern "C" void hvp_backward_before5(int64, const int64* sizes, void* const* at)
             compute_t(d_max_a_at[iT * B + iB]),
             compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]),
             d_dot_a, d_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+        d_dot_a2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+        d_dot_a2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
     }
 }
 
 inline_point void hvp_backward_before6_point(
-    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q, const compute_t d_q_a,
-    const compute_t d_q_q, const compute_t dot_q, const compute_t D_, compute_t& d_dot_W_q_x,
-    compute_t& d_W_q_x)
+    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q,
+    const compute_t d_q_a_dot_a_Omega, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
+    compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_q_q;
     const compute_t d_dot_q = d_dot_q_dot_a_q + q * s1;
-    const compute_t d_q = 2 * q * d_q_q + d_q_a + dot_q * s1;
+    const compute_t d_q = 2 * q * d_q_q + d_q_a_dot_a_Omega + dot_q * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_q_x = d_dot_q * s2;
     d_W_q_x = d_q * s2;
@@ -3190,13 +3234,14 @@ inline_point void hvp_backward_before6_point(
 extern "C" void hvp_backward_before6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_q_dot_a_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_q_a_dot_a_Omega_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3204,12 +3249,12 @@ extern "C" void hvp_backward_before6(int64, const int64* sizes, void* const* at)
     {
         compute_t d_dot_W_q_x, d_W_q_x;
         hvp_backward_before6_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_q_dot_a_q_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_a_dot_a_Omega_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_q_x, d_W_q_x);
         d_dot_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_dot_W_q_x);
@@ -3313,9 +3358,9 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -3325,7 +3370,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -3333,9 +3378,9 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -3345,7 +3390,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -3373,10 +3418,10 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -3386,7 +3431,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
-        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(total);
     }
 }
 
@@ -3452,7 +3497,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_phi_k_pre2_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3468,8 +3513,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_z_at[(iT * B + iB) * M + iM]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             d_dot_phi_k_pre, d_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+        d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+        d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
     }
 }
 
@@ -3477,7 +3522,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_phi_k_pre2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -3485,7 +3530,7 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM]);
+            total += compute_t(d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM]);
         d_dot_k_k_dot_phi_k_pre_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -3494,7 +3539,7 @@ extern "C" void hvp_backward_after_sum7(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_phi_k_pre2_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_k_k_phi_k_pre_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -3502,7 +3547,7 @@ extern "C" void hvp_backward_after_sum8(int64, const int64* sizes, void* const* 
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iM = 0; iM < M; ++iM)
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM]);
+            total += compute_t(d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM]);
         d_k_k_phi_k_pre_at[iT * B + iB] = storage_t(total);
     }
 }
@@ -3549,7 +3594,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3560,19 +3605,19 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
     }
 }
 
 inline_point void hvp_backward_after4_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
-    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
+    const compute_t d_k_parts, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_k_k;
     const compute_t d_dot_k = d_dot_k_dot_Omega_k_k + k_ * s1;
-    const compute_t d_k = 2 * k_ * d_k_k + d_k_Omega_k + dot_k * s1;
+    const compute_t d_k = 2 * k_ * d_k_k + d_k_parts + dot_k * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_k_x = d_dot_k * s2;
     d_W_k_x = d_k * s2;
@@ -3581,12 +3626,13 @@ inline_point void hvp_backward_after4_point(
 extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_k_dot_Omega_k_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_k_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_k_parts_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3594,34 +3640,32 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     {
         compute_t d_dot_W_k_x, d_W_k_x;
         hvp_backward_after4_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_k_dot_Omega_k_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_parts_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_k_x, d_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + D + iD] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + iD] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void hvp_backward_after5_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_dot_v_W_v_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3629,10 +3673,9 @@ extern "C" void hvp_backward_after5(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after5_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -83,7 +83,7 @@ class Tape(NamedTuple):
     phi_q: np.ndarray  # (T, B, M)
     a_argmax: np.ndarray  # (T, B, M)
     q: np.ndarray  # (T, B, D)
-    W_q_x_to_v: np.ndarray  # (T, B, 2 * D + H)
+    v: np.ndarray  # (T, B, H)
     phi_k: np.ndarray  # (T, B, M)
     x: np.ndarray  # (T, B, I)
     k: np.ndarray  # (T, B, D)
@@ -121,12 +121,13 @@ def forward(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     Omega = np.ascontiguousarray(params["Omega"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, M), dtype)
     z_rows = np.empty((T + 1, B, M), dtype)
-    W_q_x_to_v = np.empty((T, B, 2 * D + H), dtype)
+    W_qk = scratch("W_qk", (I, 2 * D), dtype)
+    W_qk_x = scratch("W_qk_x", (T, B, 2 * D), dtype)
     q = np.empty((T, B, D), dtype)
     k = np.empty((T, B, D), dtype)
+    v = np.empty((T, B, H), dtype)
     a = scratch("a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     a_argmax = np.empty((T, B, M), dtype)
@@ -142,7 +143,7 @@ def forward(params, x, state=None):
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     forward_before = kernel(
-        "forward_before", W_q_x_to_v, q, k,
+        "forward_before", W_qk_x, q, k,
     )
     forward_before_sum = kernel(
         "forward_before_sum", q, q_q,
@@ -160,7 +161,7 @@ def forward(params, x, state=None):
         "forward_before2", a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
     )
     forward_before3 = kernel(
-        "forward_before3", W_q_x_to_v, phi_k, v_phi_k,
+        "forward_before3", v, phi_k, v_phi_k,
     )
     forward_sequence = kernel(
         "forward_sequence", S_rows, v_phi_k,
@@ -178,8 +179,11 @@ def forward(params, x, state=None):
         "forward_after", S_phi_q, z_phi_q, y,
     )
 
-    # W_q_x, W_k_x, v side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+    W_qk[..., :D] = W_q.T
+    W_qk[..., D:2 * D] = W_k.T
+    product(x.reshape(-1, I), W_qk, W_qk_x.reshape(-1, 2 * D))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     forward_before()
     # a = Omega @ q
     product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -205,7 +209,7 @@ def forward(params, x, state=None):
     forward_after_sum2()
     forward_after()
 
-    tape = Tape(size, dtype, S_phi_q, z_phi_q, S_rows, z_rows, phi_q, a_argmax, q, W_q_x_to_v, phi_k, x, k)
+    tape = Tape(size, dtype, S_phi_q, z_phi_q, S_rows, z_rows, phi_q, a_argmax, q, v, phi_k, x, k)
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
     return y, last, tape
 
@@ -228,7 +232,7 @@ def backward(params, tape, dy, dstate=None):
     phi_q = tape.phi_q
     a_argmax = tape.a_argmax
     q = tape.q
-    W_q_x_to_v = tape.W_q_x_to_v
+    v = tape.v
     phi_k = tape.phi_k
     x = tape.x
     k = tape.k
@@ -241,6 +245,7 @@ def backward(params, tape, dy, dstate=None):
     Omega = np.ascontiguousarray(params["Omega"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
+    W_kv = scratch("W_kv", (D + H, I), dtype)
     d_z_phi_q_y = scratch("d_z_phi_q_y", (T, B), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
@@ -260,15 +265,12 @@ def backward(params, tape, dy, dstate=None):
     d_phi_k_pre = scratch("d_phi_k_pre", (T, B, M), dtype)
     d_k_k_phi_k_pre = scratch("d_k_k_phi_k_pre", (T, B), dtype)
     d_k_k = scratch("d_k_k", (T, B), dtype)
-    d_v = scratch("d_v", (T, B, H), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, D + H), dtype)
     d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
-    d_W_k_x = scratch("d_W_k_x", (T, B, D), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_v = scratch("d_x_v", (T, B, I), dtype)
+    d_x_W_k_x_v = scratch("d_x_W_k_x_v", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((D, I), dtype)
-    d_W_k = np.empty((D, I), dtype)
-    d_W_v = np.empty((H, I), dtype)
+    d_W_kv = np.empty((D + H, I), dtype)
     d_Omega_a = scratch("d_Omega_a", (M, D), dtype)
     d_Omega_Omega_k = scratch("d_Omega_Omega_k", (M, D), dtype)
     d_Omega = np.empty((M, D), dtype)
@@ -311,10 +313,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_sequence2", d_S_prev_rows, d_S_phi_q, phi_q, d_S,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, W_q_x_to_v, d_phi_k_v_phi_k,
+        "backward_after_sum", d_S, v, d_phi_k_v_phi_k,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_S, phi_k, d_v,
+        "backward_after_sum2", d_S, phi_k, d_W_k_x_v,
     )
     backward_after = kernel(
         "backward_after", d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre,
@@ -326,15 +328,17 @@ def backward(params, tape, dy, dstate=None):
         "backward_after2", d_k_k_phi_k_pre, d_k_k,
     )
     backward_after3 = kernel(
-        "backward_after3", d_k_Omega_k, d_k_k, k, d_W_k_x,
+        "backward_after3", d_k_Omega_k, d_k_k, k, d_W_k_x_v,
     )
     backward_after4 = kernel(
-        "backward_after4", d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+        "backward_after4", d_x_W_k_x_v, d_x_W_q_x, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_Omega_a, d_Omega_Omega_k, d_Omega,
     )
 
+    W_kv[:D] = W_k
+    W_kv[D:D + H] = W_v
     # through y = (S @ phi_q) / dot(z, phi_q)
     backward_before_sum()
     backward_before()
@@ -361,12 +365,8 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum()
     # through S = S[t-1] + outer(v, phi_k)
     backward_after_sum2()
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
     # through a = Omega @ q
     product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
     backward_after()
@@ -378,17 +378,15 @@ def backward(params, tape, dy, dstate=None):
     product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
     backward_after2()
     backward_after3()
-    # through k = (W_k @ x) / D ** 0.25
-    product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
-    # through k = (W_k @ x) / D ** 0.25
-    product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
+    product(d_W_k_x_v.reshape(-1, D + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, D + H).T, x.reshape(-1, I), d_W_kv)
     backward_after4()
     backward_finish()
 
     dparams = {
         "W_q": d_W_q,
-        "W_k": d_W_k,
-        "W_v": d_W_v,
+        "W_k": d_W_kv[:D],
+        "W_v": d_W_kv[D:D + H],
         "Omega": d_Omega,
     }
     dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
@@ -410,10 +408,10 @@ def infer(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     Omega = np.ascontiguousarray(params["Omega"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
-    W_q_x_to_v = scratch("W_q_x_to_v", (T, B, 2 * D + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
+    W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * D + H), dtype)
     q = scratch("q", (T, B, D), dtype)
     k = scratch("k", (T, B, D), dtype)
     a = scratch("a", (T, B, M), dtype)
@@ -431,7 +429,7 @@ def infer(params, x, state=None):
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     infer_before = kernel(
-        "infer_before", W_q_x_to_v, q, k,
+        "infer_before", W_q_x_W_k_x_v, q, k,
     )
     infer_before_sum = kernel(
         "infer_before_sum", q, q_q,
@@ -449,7 +447,7 @@ def infer(params, x, state=None):
         "infer_before2", a, q_q, max_a, Omega_k, k_k, phi_q, phi_k,
     )
     infer_before3 = kernel(
-        "infer_before3", W_q_x_to_v, phi_k, v_phi_k,
+        "infer_before3", W_q_x_W_k_x_v, phi_k, v_phi_k,
     )
     infer_sequence = kernel(
         "infer_sequence", S_rows, v_phi_k,
@@ -467,8 +465,10 @@ def infer(params, x, state=None):
         "infer_after", S_phi_q, z_phi_q, y,
     )
 
-    # W_q_x, W_k_x, v side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+    W_qkv[..., :D] = W_q.T
+    W_qkv[..., D:2 * D] = W_k.T
+    W_qkv[..., 2 * D:2 * D + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
     infer_before()
     # a = Omega @ q
     product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -628,26 +628,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_Omega = np.ascontiguousarray(dot_params["Omega"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-    dot_Omega_to_Omega = np.ascontiguousarray(np.concatenate((dot_Omega.T, Omega.T)))
     S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * D + H), dtype)
-    q_to_dot_q = scratch("q_to_dot_q", (T, B, 2 * D), dtype)
-    k_to_dot_k = scratch("k_to_dot_k", (T, B, 2 * D), dtype)
+    dot_Omega2 = scratch("dot_Omega2", (2 * D, M), dtype)
+    parts = scratch("parts", (I, 4 * D + 2 * H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * D + H), dtype)
+    dot_q2 = scratch("dot_q2", (T, B, 2 * D), dtype)
+    dot_k2 = scratch("dot_k2", (T, B, 2 * D), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
+    a = scratch("a", (T, B, M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     dot_q_q_q = scratch("dot_q_q_q", (T, B), dtype)
@@ -658,7 +651,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_max_a = scratch("dot_max_a", (T, B), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
+    Omega_k = scratch("Omega_k", (T, B, M), dtype)
     dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     dot_k_k_k = scratch("dot_k_k_k", (T, B), dtype)
@@ -683,47 +676,47 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+        "jvp_before", parts2, dot_W_q_x_W_k_x_v_x, dot_q2, dot_k2,
     )
     jvp_before_sum = kernel(
-        "jvp_before_sum", q_to_dot_q, q_q,
+        "jvp_before_sum", dot_q2, q_q,
     )
     jvp_before_sum2 = kernel(
-        "jvp_before_sum2", q_to_dot_q, dot_q_q_q,
+        "jvp_before_sum2", dot_q2, dot_q_q_q,
     )
     jvp_before_sum3 = kernel(
-        "jvp_before_sum3", q_to_dot_q, dot_q_q_q2,
+        "jvp_before_sum3", dot_q2, dot_q_q_q2,
     )
     jvp_before_largest = kernel(
-        "jvp_before_largest", a_to_dot_a_Omega, a_argmax,
+        "jvp_before_largest", a, a_argmax,
     )
     jvp_before_sum4 = kernel(
-        "jvp_before_sum4", a_to_dot_a_Omega, a_argmax, max_a,
+        "jvp_before_sum4", a, a_argmax, max_a,
     )
     jvp_before_sum5 = kernel(
         "jvp_before_sum5", dot_a, a_argmax, dot_max_a,
     )
     jvp_before_sum6 = kernel(
-        "jvp_before_sum6", k_to_dot_k, k_k,
+        "jvp_before_sum6", dot_k2, k_k,
     )
     jvp_before_sum7 = kernel(
-        "jvp_before_sum7", k_to_dot_k, dot_k_k_k,
+        "jvp_before_sum7", dot_k2, dot_k_k_k,
     )
     jvp_before_sum8 = kernel(
-        "jvp_before_sum8", k_to_dot_k, dot_k_k_k2,
+        "jvp_before_sum8", dot_k2, dot_k_k_k2,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        "jvp_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before3 = kernel(
         "jvp_before3", dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
     )
     jvp_before4 = kernel(
-        "jvp_before4", a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a,
-        Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k, phi_q, dot_phi_q, phi_k, dot_phi_k,
+        "jvp_before4", a, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k, k_k, dot_Omega_k, dot_k_k, phi_q,
+        dot_phi_q, phi_k, dot_phi_k,
     )
     jvp_before5 = kernel(
-        "jvp_before5", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        "jvp_before5", parts2, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     jvp_sequence = kernel(
         "jvp_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
@@ -759,15 +752,24 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after3", dot_S_phi_q, dot_z_phi_q, S_phi_q, z_phi_q, dot_y,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+    dot_Omega2[:D] = dot_Omega.T
+    dot_Omega2[D:2 * D] = Omega.T
+    parts[..., :D] = W_q.T
+    parts[..., D:2 * D] = dot_W_q.T
+    parts[..., 2 * D:3 * D] = W_k.T
+    parts[..., 3 * D:4 * D] = dot_W_k.T
+    parts[..., 4 * D:4 * D + H] = W_v.T
+    parts[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
+    W_qkv[..., :D] = parts[..., :D]
+    W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+    W_qkv[..., 2 * D:2 * D + H] = parts[..., 4 * D:4 * D + H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + 2 * H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
     jvp_before()
     # a = Omega @ q
-    product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-    # q, dot_q side by side
-    product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+    product(dot_q2.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
+    # a = Omega @ q
+    product(dot_q2.reshape(-1, 2 * D), dot_Omega2, dot_a.reshape(-1, M))
     # phi_q = exp(a - dot(q, q) / 2 - max(a))
     jvp_before_sum()
     # phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -781,13 +783,9 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     # phi_q = exp(a - dot(q, q) / 2 - max(a))
     jvp_before_sum5()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-        Omega.T,
-        Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-    )
-    # k, dot_k side by side
-    product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+    product(dot_k2.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     jvp_before_sum6()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
@@ -847,26 +845,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_Omega = np.ascontiguousarray(dot_params["Omega"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-    dot_Omega_to_Omega = np.ascontiguousarray(np.concatenate((dot_Omega.T, Omega.T)))
     S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * D + H), dtype)
-    q_to_dot_q = scratch("q_to_dot_q", (T, B, 2 * D), dtype)
-    k_to_dot_k = scratch("k_to_dot_k", (T, B, 2 * D), dtype)
+    parts = scratch("parts", (I, 4 * D + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
+    dot_Omega2 = scratch("dot_Omega2", (D, 2 * M), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * D + H), dtype)
+    dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * D + H), dtype)
+    q = scratch("q", (T, B, D), dtype)
+    dot_q = scratch("dot_q", (T, B, D), dtype)
+    k = scratch("k", (T, B, D), dtype)
+    dot_k = scratch("dot_k", (T, B, D), dtype)
+    v = scratch("v", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
+    a_dot_a_Omega = scratch("a_dot_a_Omega", (T, B, 2 * M), dtype)
+    dot_a_q = scratch("dot_a_q", (T, B, M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     dot_q_q_q = scratch("dot_q_q_q", (T, B), dtype)
@@ -878,7 +873,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_phi_q_pre = scratch("dot_phi_q_pre", (T, B, M), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
+    parts3 = scratch("parts3", (T, B, 2 * M), dtype)
+    dot_Omega_k_k = scratch("dot_Omega_k_k", (T, B, M), dtype)
     dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     dot_k_k_k = scratch("dot_k_k_k", (T, B), dtype)
@@ -902,48 +898,51 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+        "hvp_forward_before", parts2, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k,
     )
     hvp_forward_before_sum = kernel(
-        "hvp_forward_before_sum", q_to_dot_q, q_q,
+        "hvp_forward_before_sum", q, q_q,
     )
     hvp_forward_before_sum2 = kernel(
-        "hvp_forward_before_sum2", q_to_dot_q, dot_q_q_q,
+        "hvp_forward_before_sum2", dot_q, q, dot_q_q_q,
     )
     hvp_forward_before_sum3 = kernel(
-        "hvp_forward_before_sum3", q_to_dot_q, dot_q_q_q2,
+        "hvp_forward_before_sum3", q, dot_q, dot_q_q_q2,
     )
     hvp_forward_before_largest = kernel(
-        "hvp_forward_before_largest", a_to_dot_a_Omega, a_argmax,
+        "hvp_forward_before_largest", a_dot_a_Omega, a_argmax,
     )
     hvp_forward_before_sum4 = kernel(
-        "hvp_forward_before_sum4", a_to_dot_a_Omega, a_argmax, max_a,
+        "hvp_forward_before_sum4", a_dot_a_Omega, a_argmax, max_a,
     )
     hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", dot_a, a_argmax, dot_max_a,
+        "hvp_forward_before_sum5", k, k_k,
     )
     hvp_forward_before_sum6 = kernel(
-        "hvp_forward_before_sum6", k_to_dot_k, k_k,
+        "hvp_forward_before_sum6", dot_k, k, dot_k_k_k,
     )
     hvp_forward_before_sum7 = kernel(
-        "hvp_forward_before_sum7", k_to_dot_k, dot_k_k_k,
-    )
-    hvp_forward_before_sum8 = kernel(
-        "hvp_forward_before_sum8", k_to_dot_k, dot_k_k_k2,
+        "hvp_forward_before_sum7", k, dot_k, dot_k_k_k2,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        "hvp_forward_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+        "hvp_forward_before3", a_dot_a_Omega, dot_a_q, q_q, max_a, parts3, dot_Omega_k_k, k_k, dot_a, phi_q,
+        dot_Omega_k, phi_k,
+    )
+    hvp_forward_before_sum8 = kernel(
+        "hvp_forward_before_sum8", dot_a, a_argmax, dot_max_a,
     )
     hvp_forward_before4 = kernel(
-        "hvp_forward_before4", a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a,
-        Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k, dot_phi_q_pre, phi_q, dot_phi_q,
-        dot_phi_k_pre, phi_k, dot_phi_k,
+        "hvp_forward_before4", dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
     )
     hvp_forward_before5 = kernel(
-        "hvp_forward_before5", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        "hvp_forward_before5", dot_a, dot_q_q, dot_max_a, phi_q, dot_Omega_k, dot_k_k, phi_k, dot_phi_q_pre,
+        dot_phi_q, dot_phi_k_pre, dot_phi_k,
+    )
+    hvp_forward_before6 = kernel(
+        "hvp_forward_before6", v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
@@ -976,15 +975,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_after2", dot_z_phi_q_z, dot_z_phi_q_phi_q, dot_z_phi_q,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+    parts[..., :D] = W_q.T
+    parts[..., D:2 * D] = dot_W_q.T
+    parts[..., 2 * D:3 * D] = W_k.T
+    parts[..., 3 * D:4 * D] = dot_W_k.T
+    parts[..., 4 * D:4 * D + H] = dot_W_v.T
+    W_qkv[..., 2 * D:2 * D + H] = W_v.T
+    W_qkv[..., :D] = parts[..., :D]
+    W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+    dot_Omega2[..., :M] = Omega.T
+    dot_Omega2[..., M:2 * M] = dot_Omega.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     hvp_forward_before()
+    product(q.reshape(-1, D), dot_Omega2, a_dot_a_Omega.reshape(-1, 2 * M))
     # a = Omega @ q
-    product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-    # q, dot_q side by side
-    product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+    product(dot_q.reshape(-1, D), Omega.T, dot_a_q.reshape(-1, M))
     # phi_q = exp(a - dot(q, q) / 2 - max(a))
     hvp_forward_before_sum()
     # phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -995,26 +1003,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_before_largest()
     # phi_q = exp(a - dot(q, q) / 2 - max(a))
     hvp_forward_before_sum4()
-    # phi_q = exp(a - dot(q, q) / 2 - max(a))
-    hvp_forward_before_sum5()
+    product(k.reshape(-1, D), dot_Omega2, parts3.reshape(-1, 2 * M))
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-        Omega.T,
-        Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-    )
-    # k, dot_k side by side
-    product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+    product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    hvp_forward_before_sum5()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     hvp_forward_before_sum6()
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
     hvp_forward_before_sum7()
-    # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    hvp_forward_before_sum8()
     hvp_forward_before2()
     hvp_forward_before3()
+    # phi_q = exp(a - dot(q, q) / 2 - max(a))
+    hvp_forward_before_sum8()
     hvp_forward_before4()
     hvp_forward_before5()
+    hvp_forward_before6()
 
     hvp_forward_sequence()
     hvp_forward_sequence2()
@@ -1034,12 +1038,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_after()
     hvp_forward_after2()
     dy = np.ascontiguousarray(cotangents["y"])
-    Omega_to_dot_Omega = np.concatenate((Omega, dot_Omega))
-    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, M), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, M), dtype)
+    dot_Omega22 = scratch("dot_Omega22", (2 * M, D), dtype)
+    parts4 = scratch("parts4", (2 * D + 2 * H, I), dtype)
     d_dot_z_phi_q_dot_y = scratch("d_dot_z_phi_q_dot_y", (T, B), dtype)
     d_dot_z_phi_q = scratch("d_dot_z_phi_q", (T, B), dtype)
     d_dot_y_by_z_phi_q = scratch("d_dot_y_by_z_phi_q", (T, B, H), dtype)
@@ -1059,9 +1063,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_q_q = scratch("d_dot_q_q", (T, B), dtype)
     d_q_q_phi_q_pre = scratch("d_q_q_phi_q_pre", (T, B), dtype)
     d_q_q = scratch("d_q_q", (T, B), dtype)
-    d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * M), dtype)
-    parts = scratch("parts", (T, B, 2 * D), dtype)
-    d_q_a = scratch("d_q_a", (T, B, D), dtype)
+    d_dot_a2 = scratch("d_dot_a2", (T, B, 2 * M), dtype)
+    d_dot_q_dot_a_q = scratch("d_dot_q_dot_a_q", (T, B, D), dtype)
+    d_q_a_dot_a_Omega = scratch("d_q_a_dot_a_Omega", (T, B, D), dtype)
     d_dot_W_q_x = scratch("d_dot_W_q_x", (T, B, D), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, D), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -1073,19 +1077,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_phi_k_dot_v_phi_k = scratch("d_dot_phi_k_dot_v_phi_k", (T, B, M), dtype)
     d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
     d_phi_k_dot_v_phi_k = scratch("d_phi_k_dot_v_phi_k", (T, B, M), dtype)
-    d_phi_k_pre_to_d_dot_phi_k_pre = scratch("d_phi_k_pre_to_d_dot_phi_k_pre", (T, B, 2 * M), dtype)
+    d_dot_phi_k_pre2 = scratch("d_dot_phi_k_pre2", (T, B, 2 * M), dtype)
     d_dot_k_k_dot_phi_k_pre = scratch("d_dot_k_k_dot_phi_k_pre", (T, B), dtype)
     d_dot_k_k = scratch("d_dot_k_k", (T, B), dtype)
     d_k_k_phi_k_pre = scratch("d_k_k_phi_k_pre", (T, B), dtype)
     d_k_k = scratch("d_k_k", (T, B), dtype)
-    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_parts = scratch("d_parts", (T, B, 2 * D + 2 * H), dtype)
     d_v_v_phi_k = scratch("d_v_v_phi_k", (T, B, H), dtype)
     d_v_dot_v_phi_k = scratch("d_v_dot_v_phi_k", (T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * D + H), dtype)
-    parts2 = scratch("parts2", (T, B, 2 * D), dtype)
-    d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_dot_v_W_v = scratch("d_x_dot_v_W_v", (T, B, I), dtype)
+    d_dot_k_dot_Omega_k_k = scratch("d_dot_k_dot_Omega_k_k", (T, B, D), dtype)
+    d_k_parts = scratch("d_k_parts", (T, B, D), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (D, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (D, I), dtype)
@@ -1148,10 +1150,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_q_q_phi_q_pre, d_dot_max_a, d_max_a, d_dot_q_q, d_q_q,
     )
     hvp_backward_before5 = kernel(
-        "hvp_backward_before5", d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_a_to_d_dot_a,
+        "hvp_backward_before5", d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_dot_a2,
     )
     hvp_backward_before6 = kernel(
-        "hvp_backward_before6", parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
+        "hvp_backward_before6", d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_dot_a_Omega, d_q_q, dot_q, d_dot_W_q_x,
+        d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q,
@@ -1162,16 +1165,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_phi_q, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S, W_q_x_to_dot_v_W_v, d_dot_phi_k_dot_v_phi_k,
+        "hvp_backward_after_sum", d_dot_S, v, d_dot_phi_k_dot_v_phi_k,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S, W_q_x_to_dot_v_W_v, d_phi_k_v_phi_k,
+        "hvp_backward_after_sum2", d_S, v, d_phi_k_v_phi_k,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_dot_S, dot_v, d_phi_k_dot_v_phi_k,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_dot_S, phi_k, d_dot_v,
+        "hvp_backward_after_sum4", d_dot_S, phi_k, d_parts,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", d_S, phi_k, d_v_v_phi_k,
@@ -1181,25 +1184,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k,
-        d_phi_k_dot_v_phi_k, d_z, phi_k, d_phi_k_pre_to_d_dot_phi_k_pre,
+        d_phi_k_dot_v_phi_k, d_z, phi_k, d_dot_phi_k_pre2,
     )
     hvp_backward_after_sum7 = kernel(
-        "hvp_backward_after_sum7", d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k_dot_phi_k_pre,
+        "hvp_backward_after_sum7", d_dot_phi_k_pre2, d_dot_k_k_dot_phi_k_pre,
     )
     hvp_backward_after_sum8 = kernel(
-        "hvp_backward_after_sum8", d_phi_k_pre_to_d_dot_phi_k_pre, d_k_k_phi_k_pre,
+        "hvp_backward_after_sum8", d_dot_phi_k_pre2, d_k_k_phi_k_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_dot_k_k_dot_phi_k_pre, d_k_k_phi_k_pre, d_dot_k_k, d_k_k,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after3", d_v_v_phi_k, d_v_dot_v_phi_k, d_parts,
     )
     hvp_backward_after4 = kernel(
-        "hvp_backward_after4", parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after4", d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_parts, d_k_k, dot_k, d_parts,
     )
     hvp_backward_after5 = kernel(
-        "hvp_backward_after5", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+        "hvp_backward_after5", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -1211,6 +1214,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_Omega_a, d_Omega_dot_a_q, d_Omega_Omega_k, d_Omega_dot_Omega_k_k, d_Omega,
     )
 
+    dot_Omega22[:M] = Omega
+    dot_Omega22[M:2 * M] = dot_Omega
+    parts4[:D] = W_k
+    parts4[D:2 * D] = dot_W_k
+    parts4[2 * D:2 * D + H] = W_v
+    parts4[2 * D + H:2 * D + 2 * H] = dot_W_v
     # through y = (S @ phi_q) / dot(z, phi_q)
     hvp_backward_before_sum()
     hvp_backward_before()
@@ -1235,9 +1244,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before4()
     hvp_backward_before5()
     # through a = Omega @ q
-    product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
-    # d_a, d_dot_a side by side
-    product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
+    product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_dot_a2.reshape(-1, 2 * M), dot_Omega22, d_q_a_dot_a_Omega.reshape(-1, D))
     hvp_backward_before6()
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
@@ -1259,66 +1268,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum5()
     # through S = S[t-1] + outer(v, phi_k)
     hvp_backward_after_sum6()
-    # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q_W_q_x)
     # through q = (W_q @ x) / D ** 0.25
     product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
-    # through a = Omega @ q
-    product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
-    # through a = Omega @ q
     product(
-        d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M].T,
-        q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
-        d_Omega_dot_a_q,
+        d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_v_dot_v_x,
     )
+    # through a = Omega @ q
+    product(d_dot_a2.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
+    # through a = Omega @ q
+    product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
     hvp_backward_after()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
     hvp_backward_after_sum7()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
     hvp_backward_after_sum8()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
-        Omega,
-        parts2.reshape(-1, 2 * D)[:, :D],
-    )
-    # d_phi_k_pre, d_dot_phi_k_pre side by side
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M),
-        Omega_to_dot_Omega,
-        d_k_Omega_k.reshape(-1, D),
-    )
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
+    # through k = (W_k @ x) / D ** 0.25
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M), dot_Omega22, d_k_parts.reshape(-1, D))
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, :M].T,
-        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-        d_Omega_Omega_k,
-    )
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M].T,
-        k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
-        d_Omega_dot_Omega_k_k,
-    )
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_k.reshape(-1, D), d_Omega_dot_Omega_k_k)
     hvp_backward_after2()
     hvp_backward_after3()
     # through v = W_v @ x
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
     hvp_backward_after4()
-    # d_W_k_x, d_dot_W_k_x, d_v side by side
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 2 * D + 2 * H), parts4, d_x_parts.reshape(-1, I))
     # through k = (W_k @ x) / D ** 0.25
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = (W_k @ x) / D ** 0.25
-    product(
-        d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, D:2 * D].T,
-        dot_x.reshape(-1, I),
-        d_W_k_dot_W_k_x_x,
-    )
+    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
     hvp_backward_after5()
     hvp_backward_finish()
     hvp_backward_finish2()

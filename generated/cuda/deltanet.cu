@@ -95,8 +95,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ a_q_at,
-    storage_t* __restrict__ a_k_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ a_q_at, storage_t* __restrict__ a_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -105,8 +104,8 @@ extern "C" __global__ void forward_before(
         const int64 iK = n % K;
         compute_t a_q, a_k;
         forward_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             a_q, a_k);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
         a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
@@ -227,7 +226,7 @@ __device__ inline void forward_before4_point(
 
 extern "C" __global__ void forward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ v_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -236,7 +235,7 @@ extern "C" __global__ void forward_before4(
         const int64 iH = n % H;
         compute_t v;
         forward_before4_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -420,7 +419,7 @@ extern "C" __global__ void backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_norm_a_q_share_at, const storage_t* __restrict__ a_q_at,
     const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ norm_a_q_at,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -433,7 +432,7 @@ extern "C" __global__ void backward_before2(
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_q_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_q_at[iT * B + iB]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             d_W_q_x);
         d_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_q_x);
     }
@@ -657,8 +656,8 @@ __device__ inline void backward_after2_point(
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_q_x_to_W_v_x_at,
-    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at)
+    const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_qkv_x_at,
+    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -668,10 +667,10 @@ extern "C" __global__ void backward_after2(
         compute_t d_W_v_x;
         backward_after2_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -760,7 +759,7 @@ extern "C" __global__ void backward_after5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_norm_a_k_share_at, const storage_t* __restrict__ a_k_at,
     const storage_t* __restrict__ d_k_at, const storage_t* __restrict__ norm_a_k_at,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -773,22 +772,22 @@ extern "C" __global__ void backward_after5(
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_k_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             d_W_k_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void backward_after6_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_w_beta_x,
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_w_beta_x,
     const compute_t w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_w_beta_x * w_beta;
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_w_beta_x * w_beta;
 }
 
 extern "C" __global__ void backward_after6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
+    const storage_t* __restrict__ d_x_W_kv_x_at, const storage_t* __restrict__ d_x_W_q_x_at,
     const storage_t* __restrict__ d_w_beta_x_at, const storage_t* __restrict__ w_beta_at,
     storage_t* __restrict__ d_x_at)
 {
@@ -799,8 +798,8 @@ extern "C" __global__ void backward_after6(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after6_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             d_x);
@@ -843,8 +842,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ a_q_at,
-    storage_t* __restrict__ a_k_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ a_q_at, storage_t* __restrict__ a_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -853,8 +851,8 @@ extern "C" __global__ void infer_before(
         const int64 iK = n % K;
         compute_t a_q, a_k;
         infer_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             a_q, a_k);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
         a_k_at[(iT * B + iB) * K + iK] = storage_t(a_k);
@@ -975,7 +973,7 @@ __device__ inline void infer_before4_point(
 
 extern "C" __global__ void infer_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ v_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -984,7 +982,7 @@ extern "C" __global__ void infer_before4(
         const int64 iH = n % H;
         compute_t v;
         infer_before4_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -1445,9 +1443,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ a_q_at,
-    storage_t* __restrict__ dot_a_q_at, storage_t* __restrict__ a_k_at, storage_t* __restrict__ dot_a_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    storage_t* __restrict__ a_q_at, storage_t* __restrict__ dot_a_q_at, storage_t* __restrict__ a_k_at,
+    storage_t* __restrict__ dot_a_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1456,12 +1454,12 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t a_q, dot_a_q, a_k, dot_a_k;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
             a_q, dot_a_q, a_k, dot_a_k);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
         dot_a_q_at[(iT * B + iB) * K + iK] = storage_t(dot_a_q);
@@ -1681,9 +1679,8 @@ __device__ inline void jvp_before5_point(
 
 extern "C" __global__ void jvp_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ v_at,
-    storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1692,9 +1689,9 @@ extern "C" __global__ void jvp_before5(
         const int64 iH = n % H;
         compute_t v, dot_v;
         jvp_before5_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             v, dot_v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -2007,8 +2004,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ dot_W_q_x_at,
+    const storage_t* __restrict__ dot_W_parts_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ dot_W_q_x_at,
     storage_t* __restrict__ a_q_at, storage_t* __restrict__ dot_a_q_at,
     storage_t* __restrict__ dot_W_k_x_at, storage_t* __restrict__ a_k_at, storage_t* __restrict__ dot_a_k_at)
 {
@@ -2019,12 +2016,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k);
         dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
         a_q_at[(iT * B + iB) * K + iK] = storage_t(a_q);
@@ -2276,8 +2273,8 @@ __device__ inline void hvp_forward_before6_point(
 
 extern "C" __global__ void hvp_forward_before6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ dot_W_v_x_at,
+    const storage_t* __restrict__ dot_W_parts_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ dot_W_v_x_at,
     storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2287,9 +2284,9 @@ extern "C" __global__ void hvp_forward_before6(
         const int64 iH = n % H;
         compute_t dot_W_v_x, v, dot_v;
         hvp_forward_before6_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_W_v_x, v, dot_v);
         dot_W_v_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_v_x);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -2560,7 +2557,7 @@ extern "C" __global__ void hvp_backward_before2(
     const storage_t* __restrict__ d_dot_norm_a_q_at, const storage_t* __restrict__ dot_a_q_at,
     const storage_t* __restrict__ d_dot_q_at, const storage_t* __restrict__ dot_norm_a_q_at,
     const storage_t* __restrict__ a_q_at, const storage_t* __restrict__ norm_a_q_at,
-    const storage_t* __restrict__ a_q_unit_at, const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
+    const storage_t* __restrict__ a_q_unit_at, const storage_t* __restrict__ W_qkv_x_at,
     storage_t* __restrict__ d_a_q_unit_at, storage_t* __restrict__ d_dot_q_by_norm_a_q_at,
     storage_t* __restrict__ d_dot_a_q_at, storage_t* __restrict__ d_dot_W_q_x_at)
 {
@@ -2578,7 +2575,7 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_q_at[iT * B + iB]),
             compute_t(a_q_unit_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             d_a_q_unit, d_dot_q_by_norm_a_q, d_dot_a_q, d_dot_W_q_x);
         d_a_q_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_q_unit);
         d_dot_q_by_norm_a_q_at[(iT * B + iB) * K + iK] = storage_t(d_dot_q_by_norm_a_q);
@@ -2676,11 +2673,11 @@ __device__ inline void hvp_backward_before4_point(
 extern "C" __global__ void hvp_backward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_a_q_at, const storage_t* __restrict__ dot_W_q_x_at,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ d_norm_a_q_share_at, const storage_t* __restrict__ a_q_at,
-    const storage_t* __restrict__ d_a_q_unit_at, const storage_t* __restrict__ norm_a_q_at,
-    const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ d_dot_q_at,
-    const storage_t* __restrict__ dot_norm_a_q_at, storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ d_norm_a_q_share_at,
+    const storage_t* __restrict__ a_q_at, const storage_t* __restrict__ d_a_q_unit_at,
+    const storage_t* __restrict__ norm_a_q_at, const storage_t* __restrict__ d_q_at,
+    const storage_t* __restrict__ d_dot_q_at, const storage_t* __restrict__ dot_norm_a_q_at,
+    storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2691,7 +2688,7 @@ extern "C" __global__ void hvp_backward_before4(
         hvp_backward_before4_point(
             compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]),
             compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]),
             compute_t(d_norm_a_q_share_at[iT * B + iB]),
             compute_t(a_q_at[(iT * B + iB) * K + iK]),
             compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]),
@@ -3156,8 +3153,8 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_arg0_at, const storage_t* __restrict__ dot_W_v_x_at,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at, const storage_t* __restrict__ d_S_arg0_at,
-    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ d_S_arg0_at,
+    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_parts_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3168,12 +3165,12 @@ extern "C" __global__ void hvp_backward_after2(
         hvp_backward_after2_point(
             compute_t(d_dot_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -3322,9 +3319,9 @@ extern "C" __global__ void hvp_backward_after5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_norm_a_k_at, const storage_t* __restrict__ dot_a_k_at,
     const storage_t* __restrict__ a_k_unit_at, const storage_t* __restrict__ d_dot_k_at,
-    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
+    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ W_qkv_x_at,
     const storage_t* __restrict__ a_k_at, storage_t* __restrict__ d_a_k_unit_at,
-    storage_t* __restrict__ d_dot_a_k_at, storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at)
+    storage_t* __restrict__ d_dot_a_k_at, storage_t* __restrict__ d_parts_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3338,12 +3335,12 @@ extern "C" __global__ void hvp_backward_after5(
             compute_t(a_k_unit_at[(iT * B + iB) * K + iK]),
             compute_t(d_dot_k_at[(iT * B + iB) * K + iK]),
             compute_t(norm_a_k_at[iT * B + iB]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             d_a_k_unit, d_dot_a_k, d_dot_W_k_x);
         d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
         d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
     }
 }
 
@@ -3418,11 +3415,11 @@ __device__ inline void hvp_backward_after7_point(
 extern "C" __global__ void hvp_backward_after7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_a_k_at, const storage_t* __restrict__ dot_W_k_x_at,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ d_norm_a_k_share_at, const storage_t* __restrict__ a_k_at,
-    const storage_t* __restrict__ d_a_k_unit_at, const storage_t* __restrict__ norm_a_k_at,
-    const storage_t* __restrict__ d_k_at, const storage_t* __restrict__ d_dot_k_at,
-    const storage_t* __restrict__ dot_norm_a_k_at, storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ d_norm_a_k_share_at,
+    const storage_t* __restrict__ a_k_at, const storage_t* __restrict__ d_a_k_unit_at,
+    const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ d_k_at,
+    const storage_t* __restrict__ d_dot_k_at, const storage_t* __restrict__ dot_norm_a_k_at,
+    storage_t* __restrict__ d_parts_x_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3433,7 +3430,7 @@ extern "C" __global__ void hvp_backward_after7(
         hvp_backward_after7_point(
             compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(d_norm_a_k_share_at[iT * B + iB]),
             compute_t(a_k_at[(iT * B + iB) * K + iK]),
             compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]),
@@ -3442,22 +3439,22 @@ extern "C" __global__ void hvp_backward_after7(
             compute_t(d_dot_k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_norm_a_k_at[iT * B + iB]),
             d_W_k_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void hvp_backward_after8_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_w_beta_x, const compute_t w_beta, const compute_t d_dot_w_beta_x,
     const compute_t dot_w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
 }
 
 extern "C" __global__ void hvp_backward_after8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
-    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_w_beta_x_at,
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, const storage_t* __restrict__ d_w_beta_x_at,
     const storage_t* __restrict__ w_beta_at, const storage_t* __restrict__ d_dot_w_beta_x_at,
     const storage_t* __restrict__ dot_w_beta_at, storage_t* __restrict__ d_x_at)
 {
@@ -3468,9 +3465,9 @@ extern "C" __global__ void hvp_backward_after8(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after8_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             compute_t(d_dot_w_beta_x_at[iT * B + iB]),

@@ -75,33 +75,6 @@ __device__ inline compute_t column_sum(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-__device__ inline void forward_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" __global__ void forward_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
-    storage_t* __restrict__ V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, V_T_;
-        forward_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
-
 // g = sigmoid(h[t-1] @ x + w @ x)
 extern "C" __global__ void forward_step_sum(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
@@ -132,7 +105,8 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_at, storage_t* __restrict__ g_at)
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ wW_x_at,
+    storage_t* __restrict__ g_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -141,7 +115,7 @@ extern "C" __global__ void forward_step(
         compute_t g;
         forward_step_point(
             compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
+            compute_t(wW_x_at[(t * B + iB) * (N + H) + iN]),
             g);
         g_at[(t * B + iB) * N + iN] = storage_t(g);
     }
@@ -161,7 +135,7 @@ __device__ inline void forward_step2_point(
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ wW_x_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ a_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -173,7 +147,7 @@ extern "C" __global__ void forward_step2(
         forward_step2_point(
             compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
             compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(wW_x_at[(t * B + iB) * (N + H) + N + iH]),
             compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
             compute_t(g_at[(t * B + iB) * N + iN]),
             n_, a);
@@ -547,63 +521,9 @@ extern "C" __global__ void backward_finish(
     }
 }
 
-__device__ inline void backward_finish2_point(
-    const compute_t d_U_T, const compute_t d_V_T, compute_t& d_U, compute_t& d_V)
-{
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    d_U = d_U_T;
-    d_V = d_V_T;
-}
-
-extern "C" __global__ void backward_finish2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_U_T_at, const storage_t* __restrict__ d_V_T_at,
-    storage_t* __restrict__ d_U_at, storage_t* __restrict__ d_V_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t d_U, d_V;
-        backward_finish2_point(
-            compute_t(d_U_T_at[iH2 * H + iH]),
-            compute_t(d_V_T_at[iH2 * H + iH]),
-            d_U, d_V);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
-        d_V_at[iH * H + iH2] = storage_t(d_V);
-    }
-}
-
 #endif  // SYMRNN_TRAIN
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
-
-__device__ inline void infer_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" __global__ void infer_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
-    storage_t* __restrict__ V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, V_T_;
-        infer_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
 
 // g = sigmoid(h[t-1] @ x + w @ x)
 extern "C" __global__ void infer_step_sum(
@@ -635,7 +555,8 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_at, storage_t* __restrict__ g_at)
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ wW_x_at,
+    storage_t* __restrict__ g_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -644,7 +565,7 @@ extern "C" __global__ void infer_step(
         compute_t g;
         infer_step_point(
             compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_at[(t * B + iB) * N + iN]),
+            compute_t(wW_x_at[(t * B + iB) * (N + H) + iN]),
             g);
         g_at[iB * N + iN] = storage_t(g);
     }
@@ -664,7 +585,7 @@ __device__ inline void infer_step2_point(
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ wW_x_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ g_at, storage_t* __restrict__ a_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -676,7 +597,7 @@ extern "C" __global__ void infer_step2(
         infer_step2_point(
             compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
             compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_at[(t * B + iB) * H + iH]),
+            compute_t(wW_x_at[(t * B + iB) * (N + H) + N + iH]),
             compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
             compute_t(g_at[iB * N + iN]),
             a);
@@ -755,33 +676,6 @@ extern "C" __global__ void infer_step4(
 #endif  // SYMRNN_INFER
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
-
-__device__ inline void step_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" __global__ void step_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
-    storage_t* __restrict__ V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, V_T_;
-        step_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
 
 // g = sigmoid(h[t-1] @ x + w @ x)
 extern "C" __global__ void step_step_sum(
@@ -935,49 +829,13 @@ extern "C" __global__ void step_step4(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 __device__ inline void jvp_once_point(
-    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
-    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    dot_U_T = dot_U;
-    V_T_ = V;
-    dot_V_T = dot_V;
-}
-
-extern "C" __global__ void jvp_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ dot_U_at,
-    const storage_t* __restrict__ V_at, const storage_t* __restrict__ dot_V_at,
-    storage_t* __restrict__ U_T_at, storage_t* __restrict__ dot_U_T_at, storage_t* __restrict__ V_T_at,
-    storage_t* __restrict__ dot_V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
-        jvp_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(dot_U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            compute_t(dot_V_at[iH2 * H + iH]),
-            U_T_, dot_U_T, V_T_, dot_V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
-    }
-}
-
-__device__ inline void jvp_once2_point(
     const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
 }
 
-extern "C" __global__ void jvp_once2(
+extern "C" __global__ void jvp_once(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dot_w_V_T_w_at, const storage_t* __restrict__ dot_w_V_T_V_T_at,
     storage_t* __restrict__ dot_w_V_T_at)
@@ -987,7 +845,7 @@ extern "C" __global__ void jvp_once2(
         const int64 iN = n / H;
         const int64 iH = n % H;
         compute_t dot_w_V_T;
-        jvp_once2_point(
+        jvp_once_point(
             compute_t(dot_w_V_T_w_at[iN * H + iH]),
             compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
             dot_w_V_T);
@@ -1004,7 +862,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_w_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1014,8 +872,8 @@ extern "C" __global__ void jvp_before(
         const int64 iN = n % N;
         compute_t dot_w_x;
         jvp_before_point(
-            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
-            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
     }
@@ -1030,7 +888,7 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1040,8 +898,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_W_x;
         jvp_before2_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
     }
@@ -1122,7 +980,7 @@ __device__ inline void jvp_step_point(
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dot_h_x_h_prev_at, const storage_t* __restrict__ dot_h_x_x_at,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_to_dot_w_x_w_at,
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ parts_at,
     const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1134,7 +992,7 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_h_x_h_prev_at[iB * N + iN]),
             compute_t(dot_h_x_x_at[iB * N + iN]),
             compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]),
             compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
             g, dot_g);
         g_at[iB * N + iN] = storage_t(g);
@@ -1161,12 +1019,12 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
-    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
-    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_w_V_T_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1176,10 +1034,10 @@ extern "C" __global__ void jvp_step2(
         compute_t a, dot_a;
         jvp_step2_point(
             compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]),
+            compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]),
             compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]),
             compute_t(dot_w_V_T_at[iN * H + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
@@ -1317,49 +1175,13 @@ extern "C" __global__ void jvp_step5(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
 __device__ inline void hvp_forward_once_point(
-    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
-    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    dot_U_T = dot_U;
-    V_T_ = V;
-    dot_V_T = dot_V;
-}
-
-extern "C" __global__ void hvp_forward_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ dot_U_at,
-    const storage_t* __restrict__ V_at, const storage_t* __restrict__ dot_V_at,
-    storage_t* __restrict__ U_T_at, storage_t* __restrict__ dot_U_T_at, storage_t* __restrict__ V_T_at,
-    storage_t* __restrict__ dot_V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
-        hvp_forward_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(dot_U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            compute_t(dot_V_at[iH2 * H + iH]),
-            U_T_, dot_U_T, V_T_, dot_V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
-    }
-}
-
-__device__ inline void hvp_forward_once2_point(
     const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
 }
 
-extern "C" __global__ void hvp_forward_once2(
+extern "C" __global__ void hvp_forward_once(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dot_w_V_T_w_at, const storage_t* __restrict__ dot_w_V_T_V_T_at,
     storage_t* __restrict__ dot_w_V_T_at)
@@ -1369,7 +1191,7 @@ extern "C" __global__ void hvp_forward_once2(
         const int64 iN = n / H;
         const int64 iH = n % H;
         compute_t dot_w_V_T;
-        hvp_forward_once2_point(
+        hvp_forward_once_point(
             compute_t(dot_w_V_T_w_at[iN * H + iH]),
             compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
             dot_w_V_T);
@@ -1386,7 +1208,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_w_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1396,8 +1218,8 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iN = n % N;
         compute_t dot_w_x;
         hvp_forward_before_point(
-            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
-            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
     }
@@ -1412,7 +1234,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1422,8 +1244,8 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_W_x;
         hvp_forward_before2_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
     }
@@ -1504,7 +1326,7 @@ __device__ inline void hvp_forward_step_point(
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dot_h_x_h_prev_at, const storage_t* __restrict__ dot_h_x_x_at,
-    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ w_x_to_dot_w_x_w_at,
+    const storage_t* __restrict__ h_x_at, const storage_t* __restrict__ parts_at,
     const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ dot_g_pre_at,
     storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at)
 {
@@ -1517,7 +1339,7 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_h_x_h_prev_at[iB * N + iN]),
             compute_t(dot_h_x_x_at[iB * N + iN]),
             compute_t(h_x_at[iB * N + iN]),
-            compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]),
             compute_t(dot_w_x_at[(t * B + iB) * N + iN]),
             dot_g_pre, g, dot_g);
         dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(dot_g_pre);
@@ -1545,13 +1367,13 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
-    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
-    const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_w_V_T_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ g_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at, storage_t* __restrict__ a_at,
+    storage_t* __restrict__ dot_a_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1561,10 +1383,10 @@ extern "C" __global__ void hvp_forward_step2(
         compute_t n_, dot_n, a, dot_a;
         hvp_forward_step2_point(
             compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
-            compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(h_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]),
+            compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]),
             compute_t(w_V_T_at[iN * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]),
             compute_t(dot_w_V_T_at[iN * H + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]),
@@ -1963,7 +1785,7 @@ extern "C" __global__ void hvp_backward_step4(
     const storage_t* __restrict__ d_norm_a_a_unit_at, const storage_t* __restrict__ norm_a_at,
     const storage_t* __restrict__ d_norm_a_h_at, const storage_t* __restrict__ d_norm_a_dot_h_at,
     const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ g_at,
-    storage_t* __restrict__ d_norm_a_share_at, storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at)
+    storage_t* __restrict__ d_norm_a_share_at, storage_t* __restrict__ d_dot_g_pre_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1979,7 +1801,7 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(g_at[(t * B + iB) * N + iN]),
             d_norm_a_share, d_dot_g_pre);
         d_norm_a_share_at[iB * N + iN] = storage_t(d_norm_a_share);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
+        d_dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_dot_g_pre);
     }
 }
 
@@ -2006,8 +1828,8 @@ extern "C" __global__ void hvp_backward_step5(
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ dot_norm_a_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at,
-    const storage_t* __restrict__ x_at, const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at,
+    const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_dot_g_pre_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ d_parts_at,
     storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_n_pre_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
@@ -2029,9 +1851,9 @@ extern "C" __global__ void hvp_backward_step5(
             compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * N + iN]),
             compute_t(n_at[((t * B + iB) * N + iN) * H + iH]),
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(d_dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + H + iH]),
             d_a, d_n_pre, d_dot_h_prev);
         d_a_at[(iB * N + iN) * H + iH] = storage_t(d_a);
         d_n_pre_at[((t * B + iB) * N + iN) * H + iH] = storage_t(d_n_pre);
@@ -2073,7 +1895,7 @@ extern "C" __global__ void hvp_backward_step6(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ dot_g_pre_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ d_g_a_at,
-    const storage_t* __restrict__ d_g_dot_a_at, storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at)
+    const storage_t* __restrict__ d_g_dot_a_at, storage_t* __restrict__ d_g_pre_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2087,7 +1909,7 @@ extern "C" __global__ void hvp_backward_step6(
             compute_t(d_g_a_at[iB * N + iN]),
             compute_t(d_g_dot_a_at[iB * N + iN]),
             d_g_pre);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN] = storage_t(d_g_pre);
+        d_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_g_pre);
     }
 }
 
@@ -2101,10 +1923,10 @@ __device__ inline void hvp_backward_step7_point(
 
 extern "C" __global__ void hvp_backward_step7(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ d_h_prev_h_U_T_at,
-    const storage_t* __restrict__ d_h_prev_dot_h_U_T_U_T_at, const storage_t* __restrict__ d_a_at,
-    storage_t* __restrict__ d_h_prev_rows_at)
+    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ d_h_prev_h_U_T_at, const storage_t* __restrict__ d_parts_at,
+    const storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2113,12 +1935,12 @@ extern "C" __global__ void hvp_backward_step7(
         const int64 iH = n % H;
         compute_t d_h_prev;
         hvp_backward_step7_point(
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(d_dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(dot_x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(d_h_prev_dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + iH]),
             compute_t(d_a_at[(iB * N + iN) * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_h_prev);
@@ -2216,7 +2038,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through g = sigmoid(h[t-1] @ x + w @ x)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_x_h_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -2226,7 +2048,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + iN])
+            total += compute_t(d_g_pre_at[(iT * B + iB) * N + iN])
                 * compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         }
         total = block_sum(total);
@@ -2237,7 +2059,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
 // through g = sigmoid(h[t-1] @ x + w @ x)
 extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ d_x_dot_h_x_h_prev_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -2247,7 +2069,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + N + iN])
+            total += compute_t(d_dot_g_pre_at[(iT * B + iB) * N + iN])
                 * compute_t(dot_h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         }
         total = block_sum(total);
@@ -2257,16 +2079,17 @@ extern "C" __global__ void hvp_backward_after_sum6(
 
 __device__ inline void hvp_backward_after_point(
     const compute_t d_x_h_x, const compute_t d_x_dot_h_x_h_prev, const compute_t d_x_w_x,
-    const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W, compute_t& d_x)
+    const compute_t d_x_dot_w_x_w, const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W, compute_t& d_x)
 {
-    d_x = d_x_h_x + d_x_dot_h_x_h_prev + d_x_w_x + d_x_W_x + d_x_dot_W_x_W;
+    d_x = d_x_h_x + d_x_dot_h_x_h_prev + d_x_w_x + d_x_dot_w_x_w + d_x_W_x + d_x_dot_W_x_W;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_x_h_x_at, const storage_t* __restrict__ d_x_dot_h_x_h_prev_at,
-    const storage_t* __restrict__ d_x_w_x_at, const storage_t* __restrict__ d_x_W_x_at,
-    const storage_t* __restrict__ d_x_dot_W_x_W_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_w_x_at, const storage_t* __restrict__ d_x_dot_w_x_w_at,
+    const storage_t* __restrict__ d_x_W_x_at, const storage_t* __restrict__ d_x_dot_W_x_W_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2278,6 +2101,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_x_h_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_dot_h_x_h_prev_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_w_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_w_x_w_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_dot_W_x_W_at[(iT * B + iB) * H + iH]),
             d_x);
@@ -2347,33 +2171,6 @@ extern "C" __global__ void hvp_backward_finish2(
             compute_t(d_w_dot_w_V_T_V_T_at[iN * H + iH]),
             d_w);
         d_w_at[iN * H + iH] = storage_t(d_w);
-    }
-}
-
-__device__ inline void hvp_backward_finish3_point(
-    const compute_t d_U_T, const compute_t d_V_T, compute_t& d_U, compute_t& d_V)
-{
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    d_U = d_U_T;
-    d_V = d_V_T;
-}
-
-extern "C" __global__ void hvp_backward_finish3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_U_T_at, const storage_t* __restrict__ d_V_T_at,
-    storage_t* __restrict__ d_U_at, storage_t* __restrict__ d_V_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t d_U, d_V;
-        hvp_backward_finish3_point(
-            compute_t(d_U_T_at[iH2 * H + iH]),
-            compute_t(d_V_T_at[iH2 * H + iH]),
-            d_U, d_V);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
-        d_V_at[iH * H + iH2] = storage_t(d_V);
     }
 }
 

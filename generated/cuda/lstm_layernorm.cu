@@ -1016,7 +1016,7 @@ extern "C" __global__ void backward_step8(
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
-    storage_t* __restrict__ d_u_i_to_d_u_o_at)
+    storage_t* __restrict__ d_u_ifgo_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1038,10 +1038,10 @@ extern "C" __global__ void backward_step8(
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ui_at[iH]),
             d_u_o, d_u_g, d_u_f, d_u_i);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -1495,7 +1495,7 @@ extern "C" __global__ void backward_after6(
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
-    storage_t* __restrict__ d_w_i_to_d_w_o_at)
+    storage_t* __restrict__ d_w_ifgo_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1518,10 +1518,10 @@ extern "C" __global__ void backward_after6(
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wi_at[iH]),
             d_w_o, d_w_g, d_w_f, d_w_i);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
     }
 }
 
@@ -2194,18 +2194,15 @@ __device__ inline void step_step4_point(
 
 extern "C" __global__ void step_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_i_at,
+    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_i_at,
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ gamma_wf_at,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ gamma_uf_at,
-    const storage_t* __restrict__ u_f_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ w_g_at,
-    const storage_t* __restrict__ gamma_ug_at, const storage_t* __restrict__ u_g_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
-    const storage_t* __restrict__ w_o_at, const storage_t* __restrict__ gamma_uo_at,
-    const storage_t* __restrict__ u_o_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ o_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2215,28 +2212,28 @@ extern "C" __global__ void step_step4(
         compute_t o, c;
         step_step4_point(
             compute_t(gamma_wi_at[iH]),
-            compute_t(w_i_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(m_w_at[t * B + iB]),
             compute_t(s_w_at[t * B + iB]),
             compute_t(gamma_ui_at[iH]),
-            compute_t(u_i_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + iH]),
             compute_t(m_u_at[iB]),
             compute_t(s_u_at[iB]),
             compute_t(b_i_at[iH]),
             compute_t(gamma_wf_at[iH]),
-            compute_t(w_f_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(gamma_uf_at[iH]),
-            compute_t(u_f_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(gamma_wg_at[iH]),
-            compute_t(w_g_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(gamma_ug_at[iH]),
-            compute_t(u_g_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(gamma_wo_at[iH]),
-            compute_t(w_o_at[(t * B + iB) * H + iH]),
+            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(u_o_at[iB * H + iH]),
+            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             o, c);
@@ -2402,8 +2399,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at,
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at, storage_t* __restrict__ dot_w_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
+    storage_t* __restrict__ dot_w_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2412,14 +2409,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         jvp_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -2612,7 +2609,7 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
     storage_t* __restrict__ dot_u_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2621,14 +2618,14 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
         jvp_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]),
             dot_u_i, dot_u_f, dot_u_g, dot_u_o);
         dot_u_at[iB * (4 * H) + iH] = storage_t(dot_u_i);
         dot_u_at[iB * (4 * H) + H + iH] = storage_t(dot_u_f);
@@ -2855,9 +2852,9 @@ __device__ inline void jvp_step5_point(
 
 extern "C" __global__ void jvp_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
+    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ parts2_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ parts4_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_gamma_wi_at,
     const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
@@ -2883,11 +2880,11 @@ extern "C" __global__ void jvp_step5(
         compute_t o, dot_o, c, dot_c;
         jvp_step5_point(
             compute_t(gamma_wi_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(m_w_at[t * B + iB]),
             compute_t(s_w_at[t * B + iB]),
             compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(m_u_at[iB]),
             compute_t(s_u_at[iB]),
             compute_t(b_i_at[iH]),
@@ -2901,9 +2898,9 @@ extern "C" __global__ void jvp_step5(
             compute_t(dot_s_u_at[iB]),
             compute_t(dot_b_i_at[iH]),
             compute_t(gamma_wf_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[iB * (4 * H) + H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_gamma_wf_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
@@ -2911,9 +2908,9 @@ extern "C" __global__ void jvp_step5(
             compute_t(dot_u_at[iB * (4 * H) + H + iH]),
             compute_t(dot_b_f_at[iH]),
             compute_t(gamma_wg_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_gamma_wg_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
@@ -2921,9 +2918,9 @@ extern "C" __global__ void jvp_step5(
             compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(dot_b_g_at[iH]),
             compute_t(gamma_wo_at[iH]),
-            compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_gamma_wo_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
@@ -3208,8 +3205,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at,
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at, storage_t* __restrict__ dot_w_at)
+    const storage_t* __restrict__ dot_w_parts_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
+    storage_t* __restrict__ dot_w_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3218,14 +3215,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         hvp_forward_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -3420,7 +3417,7 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
     storage_t* __restrict__ dot_u_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3429,14 +3426,14 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_u_i, dot_u_f, dot_u_g, dot_u_o;
         hvp_forward_step_point(
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]),
             dot_u_i, dot_u_f, dot_u_g, dot_u_o);
         dot_u_at[(t * B + iB) * (4 * H) + iH] = storage_t(dot_u_i);
         dot_u_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(dot_u_f);
@@ -3669,7 +3666,7 @@ extern "C" __global__ void hvp_forward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ parts2_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_gamma_wi_at,
     const storage_t* __restrict__ dot_w_at, const storage_t* __restrict__ dot_m_w_at,
@@ -3702,7 +3699,7 @@ extern "C" __global__ void hvp_forward_step5(
             compute_t(m_w_at[t * B + iB]),
             compute_t(s_w_at[t * B + iB]),
             compute_t(gamma_ui_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + iH]),
             compute_t(m_u_at[t * B + iB]),
             compute_t(s_u_at[t * B + iB]),
             compute_t(b_i_at[iH]),
@@ -3718,7 +3715,7 @@ extern "C" __global__ void hvp_forward_step5(
             compute_t(gamma_wf_at[iH]),
             compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(gamma_uf_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_gamma_wf_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]),
@@ -3728,7 +3725,7 @@ extern "C" __global__ void hvp_forward_step5(
             compute_t(gamma_wg_at[iH]),
             compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(gamma_ug_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_gamma_wg_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
@@ -3738,7 +3735,7 @@ extern "C" __global__ void hvp_forward_step5(
             compute_t(gamma_wo_at[iH]),
             compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(gamma_uo_at[iH]),
-            compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_gamma_wo_at[iH]),
             compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
@@ -5300,7 +5297,7 @@ extern "C" __global__ void hvp_backward_step10(
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ dot_gamma_ui_at,
-    storage_t* __restrict__ d_u_i_to_d_dot_u_o_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -5335,14 +5332,14 @@ extern "C" __global__ void hvp_backward_step10(
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_ui_at[iH]),
             d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -5357,8 +5354,10 @@ __device__ inline void hvp_backward_step11_point(
 
 extern "C" __global__ void hvp_backward_step11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_i_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_f_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_g_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_o_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -5367,10 +5366,10 @@ extern "C" __global__ void hvp_backward_step11(
         const int64 iH = n % H;
         compute_t d_dot_h_prev;
         hvp_backward_step11_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_u_i_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_f_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_g_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_o_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -6417,7 +6416,7 @@ extern "C" __global__ void hvp_backward_after6(
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ dot_gamma_wf_at,
     const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ dot_gamma_wi_at,
-    storage_t* __restrict__ d_w_i_to_d_dot_w_o_at)
+    storage_t* __restrict__ d_parts2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -6453,14 +6452,14 @@ extern "C" __global__ void hvp_backward_after6(
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wi_at[iH]),
             d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
     }
 }
 

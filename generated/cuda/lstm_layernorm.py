@@ -287,10 +287,10 @@ def train_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     gamma_c = cp.empty((H,), dtype)
     beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
     sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
@@ -403,14 +403,19 @@ def train_passes(size, dtype):
         b_o[...] = params["b_o"]
         gamma_c[...] = params["gamma_c"]
         beta_c[...] = params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
         # m_w = mean(w)
         forward_before_sum()
         forward_before()
@@ -421,8 +426,7 @@ def train_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u[t])
+            product(h_rows[t], U_ifgo, u[t])
             # m_u = mean(u)
             forward_step_sum(t)
             forward_step(t)
@@ -448,10 +452,10 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_U_o2 = cp.empty((4 * H, H), dtype)
-    W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
+    W_ifgo2 = cp.empty((4 * H, I), dtype)
+    U_ifgo2 = cp.empty((4 * H, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_layer_norm_c = cp.empty((B, H), dtype)
     sum_d_layer_norm_c = cp.empty((B,), dtype)
@@ -480,7 +484,7 @@ def train_passes(size, dtype):
     d_m_u_o_pre = cp.empty((B,), dtype)
     d_sum_u = cp.empty((B,), dtype)
     d_u = cp.empty((B, 4 * H), dtype)
-    d_u_i_to_d_u_o = cp.empty((T, B, 4 * H), dtype)
+    d_u_ifgo = cp.empty((T, B, 4 * H), dtype)
     d_i_pre_by_s_w = cp.empty((T, B, H), dtype)
     d_s_w_i_pre = cp.empty((T, B), dtype)
     d_f_pre_by_s_w = cp.empty((T, B, H), dtype)
@@ -499,8 +503,10 @@ def train_passes(size, dtype):
     d_m_w_o_pre = cp.empty((T, B), dtype)
     d_sum_w = cp.empty((T, B), dtype)
     d_w = cp.empty((T, B, 4 * H), dtype)
-    d_w_i_to_d_w_o = cp.empty((T, B, 4 * H), dtype)
+    d_w_ifgo = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_ifgo = cp.empty((4 * H, I), dtype)
+    d_U_ifgo = cp.empty((4 * H, H), dtype)
     d_i_pre_by_gamma_wi = cp.empty((T, B, H), dtype)
     d_gamma_wi = cp.empty((H,), dtype)
     d_i_pre_by_gamma_ui = cp.empty((T, B, H), dtype)
@@ -523,8 +529,6 @@ def train_passes(size, dtype):
     d_b_o = cp.empty((H,), dtype)
     d_gamma_c = cp.empty((H,), dtype)
     d_beta_c = cp.empty((H,), dtype)
-    d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
-    d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
         dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, d_h_pre, d_layer_norm_c, d_o_pre,
@@ -602,7 +606,7 @@ def train_passes(size, dtype):
     )
     backward_step8 = kernel(
         "backward_step8", "each", B * H, 1,
-        d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_i_to_d_u_o,
+        d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_ifgo,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B, H,
@@ -669,7 +673,7 @@ def train_passes(size, dtype):
     )
     backward_after6 = kernel(
         "backward_after6", "each", T * B * H, 1,
-        d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_i_to_d_w_o,
+        d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_ifgo,
     )
 
     def fill(params, cotangents, dstate):
@@ -691,13 +695,18 @@ def train_passes(size, dtype):
         gamma_wo[...] = params["gamma_wo"]
         gamma_uo[...] = params["gamma_uo"]
         gamma_c[...] = params["gamma_c"]
-        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
-        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_ifgo2[:H] = W_i
+        W_ifgo2[H:2 * H] = W_f
+        W_ifgo2[2 * H:3 * H] = W_g
+        W_ifgo2[3 * H:4 * H] = W_o
+        U_ifgo2[:H] = U_i
+        U_ifgo2[H:2 * H] = U_f
+        U_ifgo2[2 * H:3 * H] = U_g
+        U_ifgo2[3 * H:4 * H] = U_o
 
     def loop():
         for t in reversed(range(T)):
@@ -731,8 +740,7 @@ def train_passes(size, dtype):
             backward_step6(t)
             backward_step7(t)
             backward_step8(t)
-            # d_u_i, d_u_f, d_u_g, d_u_o side by side
-            product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
+            product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
 
     def after():
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -743,8 +751,7 @@ def train_passes(size, dtype):
         backward_after_sum3()
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         backward_after_sum4()
-        # d_U_i, d_U_f, d_U_g, d_U_o side by side
-        product(d_u_i_to_d_u_o.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
+        product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         cp.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
         # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
@@ -789,21 +796,19 @@ def train_passes(size, dtype):
         backward_after4()
         backward_after5()
         backward_after6()
-        # d_w_i, d_w_f, d_w_g, d_w_o side by side
-        product(d_w_i_to_d_w_o.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-        # d_W_i, d_W_f, d_W_g, d_W_o side by side
-        product(d_w_i_to_d_w_o.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
+        product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     def results():
         dparams = {
-            "W_i": d_W_i_to_d_W_o[:H].copy(),
-            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-            "U_i": d_U_i_to_d_U_o[:H].copy(),
-            "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
-            "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
-            "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
+            "W_i": d_W_ifgo[:H].copy(),
+            "W_f": d_W_ifgo[H:2 * H].copy(),
+            "W_g": d_W_ifgo[2 * H:3 * H].copy(),
+            "W_o": d_W_ifgo[3 * H:4 * H].copy(),
+            "U_i": d_U_ifgo[:H].copy(),
+            "U_f": d_U_ifgo[H:2 * H].copy(),
+            "U_g": d_U_ifgo[2 * H:3 * H].copy(),
+            "U_o": d_U_ifgo[3 * H:4 * H].copy(),
             "gamma_wi": d_gamma_wi.copy(),
             "gamma_ui": d_gamma_ui.copy(),
             "b_i": d_b_i.copy(),
@@ -853,10 +858,10 @@ def infer_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     gamma_c = cp.empty((H,), dtype)
     beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
     sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
@@ -964,14 +969,19 @@ def infer_passes(size, dtype):
         b_o[...] = params["b_o"]
         gamma_c[...] = params["gamma_c"]
         beta_c[...] = params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
         # m_w = mean(w)
         infer_before_sum()
         infer_before()
@@ -982,8 +992,7 @@ def infer_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u)
+            product(h_rows[t], U_ifgo, u)
             # m_u = mean(u)
             infer_step_sum(t)
             infer_step(t)
@@ -1040,20 +1049,12 @@ def step_passes(size, dtype):
     beta_c = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
-    w_i = cp.empty((T, B, H), dtype)
-    w_f = cp.empty((T, B, H), dtype)
-    w_g = cp.empty((T, B, H), dtype)
-    w_o = cp.empty((T, B, H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
     sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
     s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
     s_w_sum = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
-    u_i = cp.empty((B, H), dtype)
-    u_f = cp.empty((B, H), dtype)
-    u_g = cp.empty((B, H), dtype)
-    u_o = cp.empty((B, H), dtype)
     u = cp.empty((B, 4 * H), dtype)
     sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((B,), dtype)
@@ -1107,8 +1108,8 @@ def step_passes(size, dtype):
     )
     step_step4 = kernel(
         "step_step4", "each", B * H, 1,
-        gamma_wi, w_i, m_w, s_w, gamma_ui, u_i, m_u, s_u, b_i, gamma_wf, w_f, gamma_uf, u_f, b_f, gamma_wg,
-        w_g, gamma_ug, u_g, b_g, gamma_wo, w_o, gamma_uo, u_o, b_o, c_rows, o,
+        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g,
+        gamma_wo, gamma_uo, b_o, c_rows, o,
     )
     step_step_sum3 = kernel(
         "step_step_sum3", "rows", B, H,
@@ -1160,17 +1161,13 @@ def step_passes(size, dtype):
 
     def before():
         # w_i = W_i @ x
-        product(x.reshape(-1, I), W_i.T, w_i.reshape(-1, H))
+        product(x.reshape(-1, I), W_i.T, w.reshape(-1, 4 * H)[:, :H])
         # w_f = W_f @ x
-        product(x.reshape(-1, I), W_f.T, w_f.reshape(-1, H))
+        product(x.reshape(-1, I), W_f.T, w.reshape(-1, 4 * H)[:, H:2 * H])
         # w_g = W_g @ x
-        product(x.reshape(-1, I), W_g.T, w_g.reshape(-1, H))
+        product(x.reshape(-1, I), W_g.T, w.reshape(-1, 4 * H)[:, 2 * H:3 * H])
         # w_o = W_o @ x
-        product(x.reshape(-1, I), W_o.T, w_o.reshape(-1, H))
-        w[..., 0:H] = w_i
-        w[..., H:2 * H] = w_f
-        w[..., 2 * H:3 * H] = w_g
-        w[..., 3 * H:4 * H] = w_o
+        product(x.reshape(-1, I), W_o.T, w.reshape(-1, 4 * H)[:, 3 * H:4 * H])
         # m_w = mean(w)
         step_before_sum()
         step_before()
@@ -1182,17 +1179,13 @@ def step_passes(size, dtype):
     def loop():
         for t in range(T):
             # u_i = U_i @ h[t-1]
-            product(h_rows[t], U_i.T, u_i)
+            product(h_rows[t], U_i.T, u[:, :H])
             # u_f = U_f @ h[t-1]
-            product(h_rows[t], U_f.T, u_f)
+            product(h_rows[t], U_f.T, u[:, H:2 * H])
             # u_g = U_g @ h[t-1]
-            product(h_rows[t], U_g.T, u_g)
+            product(h_rows[t], U_g.T, u[:, 2 * H:3 * H])
             # u_o = U_o @ h[t-1]
-            product(h_rows[t], U_o.T, u_o)
-            u[..., 0:H] = u_i
-            u[..., H:2 * H] = u_f
-            u[..., 2 * H:3 * H] = u_g
-            u[..., 3 * H:4 * H] = u_o
+            product(h_rows[t], U_o.T, u[:, 3 * H:4 * H])
             # m_u = mean(u)
             step_step_sum(t)
             step_step(t)
@@ -1270,18 +1263,18 @@ def jvp_passes(size, dtype):
     dot_b_o = cp.empty((H,), dtype)
     dot_gamma_c = cp.empty((H,), dtype)
     dot_beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    dot_W_i_to_dot_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
-    dot_U_i_to_dot_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    w = cp.empty((T, B, 4 * H), dtype)
-    w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
-    dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_w_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
     sum_w = cp.empty((T, B), dtype)
     dot_sum_w = cp.empty((T, B), dtype)
     m_w = cp.empty((T, B), dtype)
@@ -1292,10 +1285,10 @@ def jvp_passes(size, dtype):
     dot_s_w_sum = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
-    u = cp.empty((B, 4 * H), dtype)
-    u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_u_ifgo_h_prev = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((B, 4 * H), dtype)
+    u = cp.empty((B, 4 * H), dtype)
     sum_u = cp.empty((B,), dtype)
     dot_sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((B,), dtype)
@@ -1324,7 +1317,7 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+        parts2, dot_w_ifgo_x, dot_w,
     )
     jvp_before_sum2 = kernel(
         "jvp_before_sum2", "rows", T * B, (4 * H),
@@ -1356,7 +1349,7 @@ def jvp_passes(size, dtype):
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        u_i_to_dot_u_o_U_o, parts, dot_u,
+        parts4, dot_u_ifgo_h_prev, dot_u,
     )
     jvp_step_sum2 = kernel(
         "jvp_step_sum2", "rows", B, (4 * H),
@@ -1384,7 +1377,7 @@ def jvp_passes(size, dtype):
     )
     jvp_step5 = kernel(
         "jvp_step5", "each", B * H, 1,
-        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
+        gamma_wi, parts2, m_w, s_w, gamma_ui, parts4, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
         dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wf, gamma_uf, b_f, dot_gamma_wf, dot_gamma_uf,
         dot_b_f, gamma_wg, gamma_ug, b_g, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wo, gamma_uo, b_o,
         dot_gamma_wo, dot_gamma_uo, dot_b_o, c_rows, dot_c_rows, o, dot_o,
@@ -1474,32 +1467,42 @@ def jvp_passes(size, dtype):
         dot_b_o[...] = dot_params["b_o"]
         dot_gamma_c[...] = dot_params["gamma_c"]
         dot_beta_c[...] = dot_params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        dot_W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_W_i.T,
-            dot_W_f.T,
-            dot_W_g.T,
-            dot_W_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        dot_U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_U_i.T,
-            dot_U_f.T,
-            dot_U_g.T,
-            dot_U_o.T,
-        ), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-        # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
-        product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
-        # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_i.T
+        parts[..., H:2 * H] = dot_W_i.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_g.T
+        parts[..., 5 * H:6 * H] = dot_W_g.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = parts[..., :H]
+        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        parts3[..., 4 * H:5 * H] = U_g.T
+        parts3[..., 5 * H:6 * H] = dot_U_g.T
+        parts3[..., 6 * H:7 * H] = U_o.T
+        parts3[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts3[..., :H]
+        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
+        w[..., :H] = parts2[..., :H]
+        w[..., H:2 * H] = parts2[..., 2 * H:3 * H]
+        w[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+        w[..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
         # m_w = mean(w)
         jvp_before_sum()
         jvp_before()
@@ -1515,12 +1518,12 @@ def jvp_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u)
-            # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
-            product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
-            # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
+            u[..., :H] = parts4[..., :H]
+            u[..., H:2 * H] = parts4[..., 2 * H:3 * H]
+            u[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
+            u[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
             # m_u = mean(u)
             jvp_step_sum(t)
             jvp_step(t)
@@ -1610,17 +1613,17 @@ def hvp_passes(size, dtype):
     dot_b_o = cp.empty((H,), dtype)
     dot_gamma_c = cp.empty((H,), dtype)
     dot_beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    dot_W_i_to_dot_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
-    dot_U_i_to_dot_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    dot_W_ifgo = cp.empty((I, 4 * H), dtype)
+    parts = cp.empty((H, 8 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
-    w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
-    dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
+    dot_w_parts = cp.empty((T, B, 4 * H), dtype)
+    dot_w_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
     sum_w = cp.empty((T, B), dtype)
     dot_sum_w = cp.empty((T, B), dtype)
@@ -1633,10 +1636,10 @@ def hvp_passes(size, dtype):
     dot_s_w_pre = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
-    u = cp.empty((T, B, 4 * H), dtype)
-    u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts2 = cp.empty((B, 8 * H), dtype)
+    dot_u_ifgo_h_prev = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((T, B, 4 * H), dtype)
+    u = cp.empty((T, B, 4 * H), dtype)
     sum_u = cp.empty((B,), dtype)
     dot_sum_u = cp.empty((B,), dtype)
     m_u = cp.empty((T, B), dtype)
@@ -1680,7 +1683,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+        dot_w_parts, dot_w_ifgo_x, dot_w,
     )
     hvp_forward_before_sum2 = kernel(
         "hvp_forward_before_sum2", "rows", T * B, (4 * H),
@@ -1712,7 +1715,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        u_i_to_dot_u_o_U_o, parts, dot_u,
+        parts2, dot_u_ifgo_h_prev, dot_u,
     )
     hvp_forward_step_sum2 = kernel(
         "hvp_forward_step_sum2", "rows", B, (4 * H),
@@ -1740,7 +1743,7 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step5 = kernel(
         "hvp_forward_step5", "each", B * H, 1,
-        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
+        gamma_wi, w, m_w, s_w, gamma_ui, parts2, m_u, s_u, b_i, dot_gamma_wi, dot_w, dot_m_w, dot_s_w,
         dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wf, gamma_uf, b_f, dot_gamma_wf, dot_gamma_uf,
         dot_b_f, gamma_wg, gamma_ug, b_g, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wo, gamma_uo, b_o,
         dot_gamma_wo, dot_gamma_uo, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f,
@@ -1831,32 +1834,35 @@ def hvp_passes(size, dtype):
         dot_b_o[...] = dot_params["b_o"]
         dot_gamma_c[...] = dot_params["gamma_c"]
         dot_beta_c[...] = dot_params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        dot_W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_W_i.T,
-            dot_W_f.T,
-            dot_W_g.T,
-            dot_W_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        dot_U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_U_i.T,
-            dot_U_f.T,
-            dot_U_g.T,
-            dot_U_o.T,
-        ), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-        # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
-        product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
-        # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        dot_W_ifgo[..., :H] = dot_W_i.T
+        dot_W_ifgo[..., H:2 * H] = dot_W_f.T
+        dot_W_ifgo[..., 2 * H:3 * H] = dot_W_g.T
+        dot_W_ifgo[..., 3 * H:4 * H] = dot_W_o.T
+        parts[..., :H] = U_i.T
+        parts[..., H:2 * H] = dot_U_i.T
+        parts[..., 2 * H:3 * H] = U_f.T
+        parts[..., 3 * H:4 * H] = dot_U_f.T
+        parts[..., 4 * H:5 * H] = U_g.T
+        parts[..., 5 * H:6 * H] = dot_U_g.T
+        parts[..., 6 * H:7 * H] = U_o.T
+        parts[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts[..., :H]
+        U_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
+        product(x.reshape(-1, I), dot_W_ifgo, dot_w_parts.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
         # m_w = mean(w)
         hvp_forward_before_sum()
         hvp_forward_before()
@@ -1872,12 +1878,12 @@ def hvp_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u[t])
-            # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
-            product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
-            # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts, parts2)
+            product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
+            u[t][..., :H] = parts2[..., :H]
+            u[t][..., H:2 * H] = parts2[..., 2 * H:3 * H]
+            u[t][..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+            u[t][..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
             # m_u = mean(u)
             hvp_forward_step_sum(t)
             hvp_forward_step(t)
@@ -1913,12 +1919,12 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_dot_U_o = cp.empty((8 * H, H), dtype)
-    W_i_to_dot_W_o = cp.empty((8 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    parts3 = cp.empty((8 * H, I), dtype)
+    parts4 = cp.empty((8 * H, H), dtype)
     sum_c = cp.empty((T, B), dtype)
     c_standard = cp.empty((T, B, H), dtype)
     d_dot_h_pre = cp.empty((T, B, H), dtype)
@@ -2002,11 +2008,11 @@ def hvp_passes(size, dtype):
     d_sum_u = cp.empty((B,), dtype)
     d_dot_u = cp.empty((B, 4 * H), dtype)
     d_u = cp.empty((B, 4 * H), dtype)
-    d_u_i_to_d_dot_u_o = cp.empty((T, B, 8 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
+    d_parts = cp.empty((T, B, 8 * H), dtype)
+    d_dot_h_prev_dot_u_i_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_u_f_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_u_g_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_u_o_h_prev = cp.empty((B, H), dtype)
     d_dot_i_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
     d_dot_s_w_dot_i_pre = cp.empty((T, B), dtype)
     d_dot_f_pre_by_dot_s_w = cp.empty((T, B, H), dtype)
@@ -2061,7 +2067,7 @@ def hvp_passes(size, dtype):
     d_sum_w = cp.empty((T, B), dtype)
     d_dot_w = cp.empty((T, B, 4 * H), dtype)
     d_w = cp.empty((T, B, 4 * H), dtype)
-    d_w_i_to_d_dot_w_o = cp.empty((T, B, 8 * H), dtype)
+    d_parts2 = cp.empty((T, B, 8 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_i_w_i = cp.empty((H, I), dtype)
     d_W_i_dot_w_i_x = cp.empty((H, I), dtype)
@@ -2329,11 +2335,12 @@ def hvp_passes(size, dtype):
         "hvp_backward_step10", "each", B * H, 1,
         d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u, d_dot_g_pre, gamma_ug,
         d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf, d_dot_i_pre, gamma_ui, d_i_pre,
-        dot_gamma_ui, d_u_i_to_d_dot_u_o,
+        dot_gamma_ui, d_parts,
     )
     hvp_backward_step11 = kernel(
         "hvp_backward_step11", "each", B * H, 1,
-        parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+        d_dot_h_prev_dot_u_i_h_prev, d_dot_h_prev_dot_u_f_h_prev, d_dot_h_prev_dot_u_g_h_prev,
+        d_dot_h_prev_dot_u_o_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B, H,
@@ -2491,7 +2498,7 @@ def hvp_passes(size, dtype):
         "hvp_backward_after6", "each", T * B * H, 1,
         d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w, d_dot_g_pre, gamma_wg,
         d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf, d_dot_i_pre, gamma_wi, d_i_pre,
-        dot_gamma_wi, d_w_i_to_d_dot_w_o,
+        dot_gamma_wi, d_parts2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -2515,32 +2522,28 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_i_to_dot_U_o[...] = cp.concatenate((
-            U_i,
-            dot_U_i,
-            U_f,
-            dot_U_f,
-            U_g,
-            dot_U_g,
-            U_o,
-            dot_U_o,
-        ))
-        W_i_to_dot_W_o[...] = cp.concatenate((
-            W_i,
-            dot_W_i,
-            W_f,
-            dot_W_f,
-            W_g,
-            dot_W_g,
-            W_o,
-            dot_W_o,
-        ))
         d_h_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
+        parts3[:H] = W_i
+        parts3[H:2 * H] = dot_W_i
+        parts3[2 * H:3 * H] = W_f
+        parts3[3 * H:4 * H] = dot_W_f
+        parts3[4 * H:5 * H] = W_g
+        parts3[5 * H:6 * H] = dot_W_g
+        parts3[6 * H:7 * H] = W_o
+        parts3[7 * H:8 * H] = dot_W_o
+        parts4[:H] = U_i
+        parts4[H:2 * H] = dot_U_i
+        parts4[2 * H:3 * H] = U_f
+        parts4[3 * H:4 * H] = dot_U_f
+        parts4[4 * H:5 * H] = U_g
+        parts4[5 * H:6 * H] = dot_U_g
+        parts4[6 * H:7 * H] = U_o
+        parts4[7 * H:8 * H] = dot_U_o
         # through h = o * tanh(gamma_c * layer_norm(c) + beta_c)
         hvp_backward_before_sum()
         hvp_backward_before()
@@ -2621,16 +2624,15 @@ def hvp_passes(size, dtype):
             hvp_backward_step8(t)
             hvp_backward_step9(t)
             hvp_backward_step10(t)
-            # d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o side by side
-            product(d_u_i_to_d_dot_u_o[t], U_i_to_dot_U_o, d_h_prev_rows[t % 2])
+            product(d_parts[t], parts4, d_h_prev_rows[t % 2])
             # through u_i = U_i @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+            product(d_parts[t][:, H:2 * H], U_i, d_dot_h_prev_dot_u_i_h_prev)
             # through u_f = U_f @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+            product(d_parts[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_u_f_h_prev)
             # through u_g = U_g @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+            product(d_parts[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_u_g_h_prev)
             # through u_o = U_o @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+            product(d_parts[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_u_o_h_prev)
             hvp_backward_step11(t)
 
     def after():
@@ -2651,34 +2653,30 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         hvp_backward_after_sum8()
         # through u_i = U_i @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
+        product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
         # through u_i = U_i @ h[t-1]
-        product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, H:2 * H].T,
-            dot_h_rows[:-1].reshape(-1, H),
-            d_U_i_dot_u_i_h_prev,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_i_dot_u_i_h_prev)
         # through u_f = U_f @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
         # through u_f = U_f @ h[t-1]
         product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_u_f_h_prev,
         )
         # through u_g = U_g @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
         # through u_g = U_g @ h[t-1]
         product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_u_g_h_prev,
         )
         # through u_o = U_o @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
+        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
         # through u_o = U_o @ h[t-1]
         product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_u_o_h_prev,
         )
@@ -2772,24 +2770,23 @@ def hvp_passes(size, dtype):
         hvp_backward_after4()
         hvp_backward_after5()
         hvp_backward_after6()
-        # d_w_i, d_dot_w_i, d_w_f, d_dot_w_f, d_w_g, d_dot_w_g, d_w_o, d_dot_w_o side by side
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H), W_i_to_dot_W_o, d_x.reshape(-1, I))
+        product(d_parts2.reshape(-1, 8 * H), parts3, d_x.reshape(-1, I))
         # through w_i = W_i @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
+        product(d_parts2.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
         # through w_i = W_i @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
         # through w_f = W_f @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
+        product(d_parts2.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
         # through w_f = W_f @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
         # through w_g = W_g @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
+        product(d_parts2.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
         # through w_g = W_g @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
         # through w_o = W_o @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
+        product(d_parts2.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
         # through w_o = W_o @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

@@ -141,7 +141,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_q_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_q_at,
     const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
@@ -152,9 +152,9 @@ extern "C" __global__ void forward_before(
         const int64 iK = n % K;
         compute_t q, k_;
         forward_before_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
             compute_t(b_q_at[iK]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             q, k_);
@@ -176,7 +176,7 @@ __device__ inline void forward_before2_point(
 
 extern "C" __global__ void forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_v_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_v_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ v_at, storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -186,9 +186,9 @@ extern "C" __global__ void forward_before2(
         const int64 iH = n % H;
         compute_t v, o;
         forward_before2_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
             compute_t(b_v_at[iH]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
             compute_t(b_o_at[iH]),
             v, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -821,7 +821,7 @@ extern "C" __global__ void backward_after(
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_v_k_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_v_at)
+    storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -834,7 +834,7 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(k_at[(iT * B + iB) * K + iK]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
     }
 }
 
@@ -988,7 +988,7 @@ extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_n_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ sqrt_K_at,
-    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_at)
+    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1003,25 +1003,24 @@ extern "C" __global__ void backward_after3(
             compute_t(sqrt_K_at[0]),
             d_k, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void backward_after4_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_W_v_x,
-    const compute_t d_x_W_o_x, const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x,
-    const compute_t w_f, compute_t& d_x)
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_x_W_o_x,
+    const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x, const compute_t w_f,
+    compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_W_v_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
 }
 
 extern "C" __global__ void backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
-    const storage_t* __restrict__ d_x_W_v_x_at, const storage_t* __restrict__ d_x_W_o_x_at,
-    const storage_t* __restrict__ d_log_i_at, const storage_t* __restrict__ w_i_at,
-    const storage_t* __restrict__ d_w_f_x_at, const storage_t* __restrict__ w_f_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_kv_x_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_W_o_x_at, const storage_t* __restrict__ d_log_i_at,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ d_w_f_x_at,
+    const storage_t* __restrict__ w_f_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1030,9 +1029,8 @@ extern "C" __global__ void backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after4_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_v_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_log_i_at[iT * B + iB]),
             compute_t(w_i_at[iI]),
@@ -1140,7 +1138,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_q_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_q_at,
     const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
@@ -1151,9 +1149,9 @@ extern "C" __global__ void infer_before(
         const int64 iK = n % K;
         compute_t q, k_;
         infer_before_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
             compute_t(b_q_at[iK]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             q, k_);
@@ -1175,7 +1173,7 @@ __device__ inline void infer_before2_point(
 
 extern "C" __global__ void infer_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_v_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_v_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ v_at, storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1185,9 +1183,9 @@ extern "C" __global__ void infer_before2(
         const int64 iH = n % H;
         compute_t v, o;
         infer_before2_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
             compute_t(b_v_at[iH]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
             compute_t(b_o_at[iH]),
             v, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -2010,12 +2008,11 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_q_at,
-    const storage_t* __restrict__ dot_b_q_at, const storage_t* __restrict__ sqrt_K_at,
-    const storage_t* __restrict__ b_k_at, const storage_t* __restrict__ dot_b_k_at,
-    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at,
-    storage_t* __restrict__ dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_q_at, const storage_t* __restrict__ dot_b_q_at,
+    const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
+    const storage_t* __restrict__ dot_b_k_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2024,14 +2021,14 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t q, dot_q, k_, dot_k;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -2063,11 +2060,11 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_v_at,
-    const storage_t* __restrict__ dot_b_v_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ v_at,
-    storage_t* __restrict__ dot_v_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_v_at, const storage_t* __restrict__ dot_b_v_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ dot_o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2076,14 +2073,14 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t v, dot_v, o, dot_o;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, o, dot_o);
@@ -2718,12 +2715,11 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_q_at,
-    const storage_t* __restrict__ dot_b_q_at, const storage_t* __restrict__ sqrt_K_at,
-    const storage_t* __restrict__ b_k_at, const storage_t* __restrict__ dot_b_k_at,
-    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at,
-    storage_t* __restrict__ dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_q_at, const storage_t* __restrict__ dot_b_q_at,
+    const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
+    const storage_t* __restrict__ dot_b_k_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2732,14 +2728,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t q, dot_q, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -2771,12 +2767,11 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_v_at,
-    const storage_t* __restrict__ dot_b_v_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ v_at,
-    storage_t* __restrict__ dot_v_at, storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at,
-    storage_t* __restrict__ dot_o_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_v_at, const storage_t* __restrict__ dot_b_v_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ dot_o_pre_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2785,14 +2780,14 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t v, dot_v, dot_o_pre, o, dot_o;
         hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, dot_o_pre, o, dot_o);
@@ -3934,7 +3929,7 @@ extern "C" __global__ void hvp_backward_after(
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_v_k_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -3947,7 +3942,7 @@ extern "C" __global__ void hvp_backward_after_sum(
                 * compute_t(k_at[(iT * B + iB) * K + iK]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(total);
     }
 }
 
@@ -4242,7 +4237,7 @@ __device__ inline void hvp_backward_after3_point(
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4254,7 +4249,7 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -4277,7 +4272,7 @@ extern "C" __global__ void hvp_backward_after4(
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_k_v_k_at,
     const storage_t* __restrict__ d_k_dot_v_k_at, const storage_t* __restrict__ d_n_at,
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ sqrt_K_at,
-    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4296,32 +4291,30 @@ extern "C" __global__ void hvp_backward_after4(
             compute_t(sqrt_K_at[0]),
             d_k, d_dot_W_k_x, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void hvp_backward_after5_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_W_v_x_W_v, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
-    const compute_t d_log_i, const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i,
-    const compute_t d_w_f_x, const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f,
-    compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o, const compute_t d_log_i,
+    const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i, const compute_t d_w_f_x,
+    const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_W_v_x_W_v + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i *
-        w_i + d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i * w_i + d_dot_log_i *
+        dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
 }
 
 extern "C" __global__ void hvp_backward_after5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
-    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ d_x_W_o_x_at, const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ d_log_i_at, const storage_t* __restrict__ w_i_at,
-    const storage_t* __restrict__ d_dot_log_i_at, const storage_t* __restrict__ dot_w_i_at,
-    const storage_t* __restrict__ d_w_f_x_at, const storage_t* __restrict__ w_f_at,
-    const storage_t* __restrict__ d_dot_w_f_x_at, const storage_t* __restrict__ dot_w_f_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, const storage_t* __restrict__ d_x_W_o_x_at,
+    const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at, const storage_t* __restrict__ d_log_i_at,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ d_dot_log_i_at,
+    const storage_t* __restrict__ dot_w_i_at, const storage_t* __restrict__ d_w_f_x_at,
+    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ d_dot_w_f_x_at,
+    const storage_t* __restrict__ dot_w_f_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -4330,10 +4323,9 @@ extern "C" __global__ void hvp_backward_after5(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after5_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_W_v_x_W_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_o_x_W_o_at[(iT * B + iB) * I + iI]),
             compute_t(d_log_i_at[iT * B + iB]),

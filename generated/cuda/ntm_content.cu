@@ -167,46 +167,8 @@ extern "C" __global__ void forward_step_sum2(
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void forward_step_sum3(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sum2_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
-    }
-}
-
-// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void forward_step_sum4(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    storage_t* __restrict__ M_k_w_at)
-{
-    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
-        const int64 iB = n / N;
-        const int64 iN = n % N;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
-    }
-}
-
 // beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void forward_step_sum5(
+extern "C" __global__ void forward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_at,
     storage_t* __restrict__ v_r_h_at)
@@ -224,25 +186,100 @@ extern "C" __global__ void forward_step_sum5(
     }
 }
 
-// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
-extern "C" __global__ void forward_step_sum6(
+__device__ inline void forward_step2_point(
+    const compute_t k_w_part, const compute_t W_e_h, const compute_t a_part, const compute_t k_r_part,
+    compute_t& k_w, compute_t& e, compute_t& a, compute_t& k_r)
+{
+    // k_w = W_w @ h
+    k_w = k_w_part;
+    // e = sigmoid(W_e @ h)
+    e = sigmoid(W_e_h);
+    // a = W_a @ h
+    a = a_part;
+    // k_r = W_r @ h
+    k_r = k_r_part;
+}
+
+extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_r_sum2_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ k_w_at,
+    storage_t* __restrict__ e_at, storage_t* __restrict__ a_at, storage_t* __restrict__ k_r_at)
+{
+    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / D;
+        const int64 iD = n % D;
+        compute_t k_w, e, a, k_r;
+        forward_step2_point(
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]),
+            k_w, e, a, k_r);
+        k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
+        e_at[(t * B + iB) * D + iD] = storage_t(e);
+        a_at[(t * B + iB) * D + iD] = storage_t(a);
+        k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
+    }
+}
+
+// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+extern "C" __global__ void forward_step_sum4(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ k_w_at, storage_t* __restrict__ l_w_sum2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            total += compute_t(k_w_at[(t * B + iB) * D + iD])
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
+    }
+}
+
+// a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+extern "C" __global__ void forward_step_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_at,
+    storage_t* __restrict__ M_k_w_at)
+{
+    for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
+        const int64 iB = n / N;
+        const int64 iN = n % N;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
+    }
+}
+
+// l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
+extern "C" __global__ void forward_step_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ k_r_at, storage_t* __restrict__ l_r_sum2_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_r_at[(t * B + iB) * D + iD])
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
     }
 }
 
-__device__ inline void forward_step2_point(
+__device__ inline void forward_step3_point(
     const compute_t v_w_h, const compute_t b_w, const compute_t eps, const compute_t l_w_sum2,
     const compute_t v_r_h, const compute_t b_r, const compute_t l_r_sum2, compute_t& beta_w,
     compute_t& l_w_sqrt2, compute_t& beta_r, compute_t& l_r_sqrt2)
@@ -261,7 +298,7 @@ __device__ inline void forward_step2_point(
     l_r_sqrt2 = sqrt(l_r_pre2);
 }
 
-extern "C" __global__ void forward_step2(
+extern "C" __global__ void forward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ v_w_h_at, const storage_t* __restrict__ b_w_at,
     const storage_t* __restrict__ l_w_sum2_at, const storage_t* __restrict__ v_r_h_at,
@@ -273,7 +310,7 @@ extern "C" __global__ void forward_step2(
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n;
         compute_t beta_w, l_w_sqrt2, beta_r, l_r_sqrt2;
-        forward_step2_point(
+        forward_step3_point(
             compute_t(v_w_h_at[iB]),
             compute_t(b_w_at[0]),
             compute_t(1e-6),
@@ -289,7 +326,7 @@ extern "C" __global__ void forward_step2(
     }
 }
 
-__device__ inline void forward_step3_point(
+__device__ inline void forward_step4_point(
     const compute_t l_w_sum, const compute_t eps, const compute_t l_w_sqrt2, const compute_t beta_w,
     const compute_t M_k_w, const compute_t s_w, compute_t& l_w_sqrt, compute_t& l_w, compute_t& a_w_arg)
 {
@@ -301,7 +338,7 @@ __device__ inline void forward_step3_point(
     a_w_arg = beta_w * M_k_w / l_w + s_w;
 }
 
-extern "C" __global__ void forward_step3(
+extern "C" __global__ void forward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ l_w_sum_at, const storage_t* __restrict__ l_w_sqrt2_at,
     const storage_t* __restrict__ beta_w_at, const storage_t* __restrict__ M_k_w_at,
@@ -313,7 +350,7 @@ extern "C" __global__ void forward_step3(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t l_w_sqrt, l_w, a_w_arg;
-        forward_step3_point(
+        forward_step4_point(
             compute_t(l_w_sum_at[iB * N + iN]),
             compute_t(1e-6),
             compute_t(l_w_sqrt2_at[t * B + iB]),
@@ -349,7 +386,7 @@ extern "C" __global__ void forward_step_peak(
     }
 }
 
-__device__ inline void forward_step4_point(
+__device__ inline void forward_step5_point(
     const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -357,7 +394,7 @@ __device__ inline void forward_step4_point(
     exp_a_w_arg = exp(a_w_arg_shifted);
 }
 
-extern "C" __global__ void forward_step4(
+extern "C" __global__ void forward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_arg_at, const storage_t* __restrict__ max_a_w_arg_at,
     storage_t* __restrict__ exp_a_w_arg_at)
@@ -367,7 +404,7 @@ extern "C" __global__ void forward_step4(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t exp_a_w_arg;
-        forward_step4_point(
+        forward_step5_point(
             compute_t(a_w_arg_at[iB * N + iN]),
             compute_t(max_a_w_arg_at[iB]),
             exp_a_w_arg);
@@ -392,14 +429,14 @@ extern "C" __global__ void forward_step_sum7(
     }
 }
 
-__device__ inline void forward_step5_point(
+__device__ inline void forward_step6_point(
     const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     a_w = exp_a_w_arg / sum_exp_a_w_arg;
 }
 
-extern "C" __global__ void forward_step5(
+extern "C" __global__ void forward_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ exp_a_w_arg_at, const storage_t* __restrict__ sum_exp_a_w_arg_at,
     storage_t* __restrict__ a_w_at)
@@ -409,34 +446,11 @@ extern "C" __global__ void forward_step5(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t a_w;
-        forward_step5_point(
+        forward_step6_point(
             compute_t(exp_a_w_arg_at[iB * N + iN]),
             compute_t(sum_exp_a_w_arg_at[iB]),
             a_w);
         a_w_at[(t * B + iB) * N + iN] = storage_t(a_w);
-    }
-}
-
-__device__ inline void forward_step6_point(
-    const compute_t W_e_h, compute_t& e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-}
-
-extern "C" __global__ void forward_step6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ e_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t e;
-        forward_step6_point(
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]),
-            e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
     }
 }
 
@@ -453,8 +467,7 @@ __device__ inline void forward_step7_point(
 extern "C" __global__ void forward_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ a_w_e_at)
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ M_rows_at, storage_t* __restrict__ a_w_e_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -465,7 +478,7 @@ extern "C" __global__ void forward_step7(
         forward_step7_point(
             compute_t(a_w_at[(t * B + iB) * N + iN]),
             compute_t(e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]),
+            compute_t(a_at[(t * B + iB) * D + iD]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             a_w_e, M);
         a_w_e_at[((t * B + iB) * N + iN) * D + iD] = storage_t(a_w_e);
@@ -495,7 +508,7 @@ extern "C" __global__ void forward_step_sum8(
 // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void forward_step_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_r_at,
     storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -505,7 +518,7 @@ extern "C" __global__ void forward_step_sum9(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
@@ -871,8 +884,8 @@ __device__ inline void backward_step4_point(
 
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    const storage_t* __restrict__ d_k_r_M_k_r_at, storage_t* __restrict__ d_k_w_to_d_k_r_at)
+    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_r_at,
+    const storage_t* __restrict__ d_k_r_M_k_r_at, storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -881,10 +894,10 @@ extern "C" __global__ void backward_step4(
         compute_t d_k_r;
         backward_step4_point(
             compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             d_k_r);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD] = storage_t(d_k_r);
     }
 }
 
@@ -902,7 +915,7 @@ extern "C" __global__ void backward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_prev_rows_at, const storage_t* __restrict__ d_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_M_k_r_at,
-    const storage_t* __restrict__ k_w_to_k_r_at, const storage_t* __restrict__ d_r_at,
+    const storage_t* __restrict__ k_r_at, const storage_t* __restrict__ d_r_at,
     const storage_t* __restrict__ a_r_at, storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_a_w_e_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -916,7 +929,7 @@ extern "C" __global__ void backward_step5(
             compute_t(d_l_r_pre_at[iB * N + iN]),
             compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_r_at[iB * D + iD]),
             compute_t(a_r_at[(t * B + iB) * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
@@ -930,7 +943,7 @@ extern "C" __global__ void backward_step5(
 extern "C" __global__ void backward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_at,
-    storage_t* __restrict__ d_a_at)
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
         const int64 iB = n / D;
@@ -942,7 +955,7 @@ extern "C" __global__ void backward_step_sum6(
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        if (threadIdx.x == 0) d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD] = storage_t(total);
     }
 }
 
@@ -989,7 +1002,7 @@ extern "C" __global__ void backward_step_sum8(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void backward_step_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_at,
     storage_t* __restrict__ d_a_w_a_w_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -999,7 +1012,7 @@ extern "C" __global__ void backward_step_sum9(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+                * compute_t(a_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
@@ -1016,7 +1029,7 @@ __device__ inline void backward_step6_point(
 extern "C" __global__ void backward_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_e_at, const storage_t* __restrict__ e_at,
-    storage_t* __restrict__ d_k_w_to_d_k_r_at)
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1027,7 +1040,7 @@ extern "C" __global__ void backward_step6(
             compute_t(d_e_at[iB * D + iD]),
             compute_t(e_at[(t * B + iB) * D + iD]),
             d_W_e_h);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + D + iD] = storage_t(d_W_e_h);
     }
 }
 
@@ -1222,8 +1235,8 @@ __device__ inline void backward_step10_point(
 
 extern "C" __global__ void backward_step10(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_w_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
-    const storage_t* __restrict__ d_k_w_M_k_w_at, storage_t* __restrict__ d_k_w_to_d_k_r_at)
+    const storage_t* __restrict__ d_l_w_pre2_at, const storage_t* __restrict__ k_w_at,
+    const storage_t* __restrict__ d_k_w_M_k_w_at, storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1232,28 +1245,28 @@ extern "C" __global__ void backward_step10(
         compute_t d_k_w;
         backward_step10_point(
             compute_t(d_l_w_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             d_k_w);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + iD] = storage_t(d_k_w);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 __device__ inline void backward_step11_point(
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
+    const compute_t d_h_k_w_W_e_h_a_k_r, const compute_t d_beta_w_pre, const compute_t v_w,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t d_h = d_h_k_w + d_beta_w_pre * v_w + d_h_a + d_beta_r_pre * v_r;
+    const compute_t d_h = d_h_k_w_W_e_h_a_k_r + d_beta_w_pre * v_w + d_beta_r_pre * v_r;
     d_h_pre = (1 - square(h)) * d_h;
 }
 
 extern "C" __global__ void backward_step11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_h_k_w_at, const storage_t* __restrict__ d_beta_w_pre_at,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_h_a_at,
-    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ v_r_at,
-    const storage_t* __restrict__ h_at, storage_t* __restrict__ d_h_pre_at)
+    const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ d_beta_w_pre_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_beta_r_pre_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_at,
+    storage_t* __restrict__ d_h_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1261,10 +1274,9 @@ extern "C" __global__ void backward_step11(
         const int64 iH = n % H;
         compute_t d_h_pre;
         backward_step11_point(
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(d_h_k_w_W_e_h_a_k_r_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(d_h_a_at[iB * H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
@@ -1283,7 +1295,7 @@ __device__ inline void backward_step12_point(
 extern "C" __global__ void backward_step12(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
-    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
     storage_t* __restrict__ d_M_prev_rows_at)
 {
@@ -1297,7 +1309,7 @@ extern "C" __global__ void backward_step12(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
             compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
             d_M_prev);
@@ -1451,15 +1463,15 @@ extern "C" __global__ void infer_step_sum2(
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
 extern "C" __global__ void infer_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sum2_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ l_w_sum2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
@@ -1469,7 +1481,7 @@ extern "C" __global__ void infer_step_sum3(
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
 extern "C" __global__ void infer_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -1479,7 +1491,7 @@ extern "C" __global__ void infer_step_sum4(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) M_k_w_at[iB * N + iN] = storage_t(total);
@@ -1508,15 +1520,15 @@ extern "C" __global__ void infer_step_sum5(
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" __global__ void infer_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_r_sum2_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ l_r_sum2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
@@ -1704,7 +1716,7 @@ __device__ inline void infer_step6_point(
 
 extern "C" __global__ void infer_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ e_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ e_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1712,7 +1724,7 @@ extern "C" __global__ void infer_step6(
         const int64 iD = n % D;
         compute_t e;
         infer_step6_point(
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]),
             e);
         e_at[iB * D + iD] = storage_t(e);
     }
@@ -1730,7 +1742,7 @@ __device__ inline void infer_step7_point(
 extern "C" __global__ void infer_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ M_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1741,7 +1753,7 @@ extern "C" __global__ void infer_step7(
         infer_step7_point(
             compute_t(a_w_at[iB * N + iN]),
             compute_t(e_at[iB * D + iD]),
-            compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]),
             compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
             M);
         M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD] = storage_t(M);
@@ -1770,7 +1782,7 @@ extern "C" __global__ void infer_step_sum8(
 // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void infer_step_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -1780,7 +1792,7 @@ extern "C" __global__ void infer_step_sum9(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) M_k_r_at[iB * N + iN] = storage_t(total);
@@ -2498,7 +2510,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ dot_W_h_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_h_x_x_at,
     storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2508,7 +2520,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_h_x;
         jvp_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -2589,11 +2601,10 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at,
-    const storage_t* __restrict__ dot_U_h_r_r_prev_at,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
-    storage_t* __restrict__ h_to_dot_h_at)
+    storage_t* __restrict__ dot_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2601,23 +2612,23 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_h_at[iH]),
             h, dot_h);
-        h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+        dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
+        dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
     }
 }
 
 // beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void jvp_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ v_w_h_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2626,7 +2637,7 @@ extern "C" __global__ void jvp_step_sum4(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) v_w_h_at[iB] = storage_t(total);
@@ -2636,7 +2647,7 @@ extern "C" __global__ void jvp_step_sum4(
 // beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void jvp_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ dot_v_w_h_v_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2645,7 +2656,7 @@ extern "C" __global__ void jvp_step_sum5(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_v_w_h_v_w_at[iB] = storage_t(total);
@@ -2655,7 +2666,7 @@ extern "C" __global__ void jvp_step_sum5(
 // beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void jvp_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ dot_v_w_h_h_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2664,7 +2675,7 @@ extern "C" __global__ void jvp_step_sum6(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_v_w_h_h_at[iB] = storage_t(total);
@@ -2674,15 +2685,15 @@ extern "C" __global__ void jvp_step_sum6(
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
 extern "C" __global__ void jvp_step_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_w_sum2_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ l_w_sum2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
@@ -2692,7 +2703,7 @@ extern "C" __global__ void jvp_step_sum7(
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
 extern "C" __global__ void jvp_step_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ dot_l_w_sum2_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2701,7 +2712,7 @@ extern "C" __global__ void jvp_step_sum8(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_k_w_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_l_w_sum2_k_w_at[iB] = storage_t(total);
@@ -2711,7 +2722,7 @@ extern "C" __global__ void jvp_step_sum8(
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
 extern "C" __global__ void jvp_step_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ dot_k_w_at,
     storage_t* __restrict__ dot_l_w_sum2_k_w2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2719,7 +2730,7 @@ extern "C" __global__ void jvp_step_sum9(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD])
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD])
                 * compute_t(dot_k_w_at[iB * D + iD]);
         }
         total = block_sum(total);
@@ -2730,7 +2741,7 @@ extern "C" __global__ void jvp_step_sum9(
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
 extern "C" __global__ void jvp_step_sum10(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -2740,7 +2751,7 @@ extern "C" __global__ void jvp_step_sum10(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) M_k_w_at[iB * N + iN] = storage_t(total);
@@ -2750,7 +2761,7 @@ extern "C" __global__ void jvp_step_sum10(
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
 extern "C" __global__ void jvp_step_sum11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ dot_M_k_w_M_prev_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -2760,7 +2771,7 @@ extern "C" __global__ void jvp_step_sum11(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
@@ -2790,7 +2801,7 @@ extern "C" __global__ void jvp_step_sum12(
 // beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void jvp_step_sum13(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ v_r_h_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2799,7 +2810,7 @@ extern "C" __global__ void jvp_step_sum13(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
@@ -2809,7 +2820,7 @@ extern "C" __global__ void jvp_step_sum13(
 // beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void jvp_step_sum14(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ dot_v_r_h_v_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2818,7 +2829,7 @@ extern "C" __global__ void jvp_step_sum14(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_v_r_h_v_r_at[iB] = storage_t(total);
@@ -2828,7 +2839,7 @@ extern "C" __global__ void jvp_step_sum14(
 // beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void jvp_step_sum15(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_h2_at,
     storage_t* __restrict__ dot_v_r_h_h_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2837,7 +2848,7 @@ extern "C" __global__ void jvp_step_sum15(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[iB * (2 * H) + H + iH]);
+                * compute_t(dot_h2_at[iB * (2 * H) + H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_v_r_h_h_at[iB] = storage_t(total);
@@ -2847,15 +2858,15 @@ extern "C" __global__ void jvp_step_sum15(
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" __global__ void jvp_step_sum16(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_r_sum2_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ l_r_sum2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD])
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
@@ -2865,7 +2876,7 @@ extern "C" __global__ void jvp_step_sum16(
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" __global__ void jvp_step_sum17(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ dot_l_r_sum2_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2874,7 +2885,7 @@ extern "C" __global__ void jvp_step_sum17(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_k_r_at[iB * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_l_r_sum2_k_r_at[iB] = storage_t(total);
@@ -2884,7 +2895,7 @@ extern "C" __global__ void jvp_step_sum17(
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" __global__ void jvp_step_sum18(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_r_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ dot_k_r_at,
     storage_t* __restrict__ dot_l_r_sum2_k_r2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -2892,7 +2903,7 @@ extern "C" __global__ void jvp_step_sum18(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD])
+            total += compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD])
                 * compute_t(dot_k_r_at[iB * D + iD]);
         }
         total = block_sum(total);
@@ -3185,7 +3196,7 @@ __device__ inline void jvp_step7_point(
 
 extern "C" __global__ void jvp_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_W_e_h_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ dot_W_e_h_at,
     storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3194,7 +3205,7 @@ extern "C" __global__ void jvp_step7(
         const int64 iD = n % D;
         compute_t e, dot_e;
         jvp_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]),
             compute_t(dot_W_e_h_at[iB * D + iD]),
             e, dot_e);
         e_at[iB * D + iD] = storage_t(e);
@@ -3221,7 +3232,7 @@ extern "C" __global__ void jvp_step8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at)
 {
     const int64 count = B * N * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3235,7 +3246,7 @@ extern "C" __global__ void jvp_step8(
             compute_t(e_at[iB * D + iD]),
             compute_t(dot_a_w_at[iB * N + iN]),
             compute_t(dot_e_at[iB * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]),
+            compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]),
             compute_t(dot_a_at[iB * D + iD]),
             compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
             compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]),
@@ -3307,7 +3318,7 @@ extern "C" __global__ void jvp_step_sum23(
 // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void jvp_step_sum24(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -3317,7 +3328,7 @@ extern "C" __global__ void jvp_step_sum24(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) M_k_r_at[iB * N + iN] = storage_t(total);
@@ -3327,7 +3338,7 @@ extern "C" __global__ void jvp_step_sum24(
 // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void jvp_step_sum25(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ dot_M_k_r_M_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -3337,7 +3348,7 @@ extern "C" __global__ void jvp_step_sum25(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_M_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+                * compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
@@ -3654,7 +3665,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ dot_W_h_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_h_x_x_at,
     storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -3664,7 +3675,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -3745,11 +3756,10 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at,
-    const storage_t* __restrict__ dot_U_h_r_r_prev_at,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
-    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_to_dot_h_at)
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_at, storage_t* __restrict__ dot_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3757,24 +3767,24 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_r_r_prev_at[iB * H + iH]),
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (2 * H) + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_h_at[iH]),
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+        h_at[(t * B + iB) * H + iH] = storage_t(h);
+        dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
 // beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_forward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_at,
     storage_t* __restrict__ v_w_h_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3783,7 +3793,7 @@ extern "C" __global__ void hvp_forward_step_sum4(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(t * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) v_w_h_at[iB] = storage_t(total);
@@ -3793,7 +3803,7 @@ extern "C" __global__ void hvp_forward_step_sum4(
 // beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_forward_step_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ h_at,
     storage_t* __restrict__ dot_v_w_h_v_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3802,7 +3812,7 @@ extern "C" __global__ void hvp_forward_step_sum5(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(dot_v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(t * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_v_w_h_v_w_at[iB] = storage_t(total);
@@ -3812,7 +3822,7 @@ extern "C" __global__ void hvp_forward_step_sum5(
 // beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_forward_step_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_h_at,
     storage_t* __restrict__ dot_v_w_h_h_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3821,25 +3831,144 @@ extern "C" __global__ void hvp_forward_step_sum6(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(v_w_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(t * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_v_w_h_h_at[iB] = storage_t(total);
     }
 }
 
-// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+// beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void hvp_forward_step_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_w_sum2_at)
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_at,
+    storage_t* __restrict__ v_r_h_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(v_r_at[iH])
+                * compute_t(h_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
+    }
+}
+
+// beta_r = softplus(dot(v_r, h) + b_r)
+extern "C" __global__ void hvp_forward_step_sum8(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ h_at,
+    storage_t* __restrict__ dot_v_r_h_v_r_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(dot_v_r_at[iH])
+                * compute_t(h_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_v_r_h_v_r_at[iB] = storage_t(total);
+    }
+}
+
+// beta_r = softplus(dot(v_r, h) + b_r)
+extern "C" __global__ void hvp_forward_step_sum9(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_h_at,
+    storage_t* __restrict__ dot_v_r_h_h_at)
+{
+    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
+        const int64 iB = n;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
+            const int64 iH = k;
+            total += compute_t(v_r_at[iH])
+                * compute_t(dot_h_at[(t * B + iB) * H + iH]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_v_r_h_h_at[iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_step2_point(
+    const compute_t k_w_part, const compute_t dot_k_w_W_w, const compute_t dot_k_w_h,
+    const compute_t dot_W_e_h_W_e, const compute_t dot_W_e_h_h, const compute_t W_e_h,
+    const compute_t a_part, const compute_t dot_a_W_a, const compute_t dot_a_h, const compute_t k_r_part,
+    const compute_t dot_k_r_W_r, const compute_t dot_k_r_h, compute_t& k_w, compute_t& dot_k_w,
+    compute_t& dot_W_e_h, compute_t& e, compute_t& dot_e, compute_t& a, compute_t& dot_a, compute_t& k_r,
+    compute_t& dot_k_r)
+{
+    // k_w = W_w @ h
+    k_w = k_w_part;
+    dot_k_w = dot_k_w_W_w + dot_k_w_h;
+    // e = sigmoid(W_e @ h)
+    dot_W_e_h = dot_W_e_h_W_e + dot_W_e_h_h;
+    e = sigmoid(W_e_h);
+    dot_e = dot_W_e_h * e * (1 - e);
+    // a = W_a @ h
+    a = a_part;
+    dot_a = dot_a_W_a + dot_a_h;
+    // k_r = W_r @ h
+    k_r = k_r_part;
+    dot_k_r = dot_k_r_W_r + dot_k_r_h;
+}
+
+extern "C" __global__ void hvp_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_k_w_W_e_h_a_k_r_h_at,
+    storage_t* __restrict__ k_w_at, storage_t* __restrict__ dot_k_w_at,
+    storage_t* __restrict__ dot_W_e_h_at, storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ k_r_at,
+    storage_t* __restrict__ dot_k_r_at)
+{
+    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / D;
+        const int64 iD = n % D;
+        compute_t k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r;
+        hvp_forward_step2_point(
+            compute_t(parts4_at[iB * (8 * D) + iD]),
+            compute_t(parts4_at[iB * (8 * D) + D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 3 * D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 2 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 4 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 5 * D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 2 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 6 * D + iD]),
+            compute_t(parts4_at[iB * (8 * D) + 7 * D + iD]),
+            compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 3 * D + iD]),
+            k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r);
+        k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
+        dot_k_w_at[(t * B + iB) * D + iD] = storage_t(dot_k_w);
+        dot_W_e_h_at[(t * B + iB) * D + iD] = storage_t(dot_W_e_h);
+        e_at[(t * B + iB) * D + iD] = storage_t(e);
+        dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+        a_at[(t * B + iB) * D + iD] = storage_t(a);
+        dot_a_at[(t * B + iB) * D + iD] = storage_t(dot_a);
+        k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
+        dot_k_r_at[(t * B + iB) * D + iD] = storage_t(dot_k_r);
+    }
+}
+
+// l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+extern "C" __global__ void hvp_forward_step_sum10(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
+    const storage_t* __restrict__ k_w_at, storage_t* __restrict__ l_w_sum2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            total += compute_t(k_w_at[(t * B + iB) * D + iD])
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) l_w_sum2_at[iB] = storage_t(total);
@@ -3847,9 +3976,9 @@ extern "C" __global__ void hvp_forward_step_sum7(
 }
 
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum8(
+extern "C" __global__ void hvp_forward_step_sum11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ k_w_at,
     storage_t* __restrict__ dot_l_w_sum2_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3858,7 +3987,7 @@ extern "C" __global__ void hvp_forward_step_sum8(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_k_w_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_l_w_sum2_k_w_at[iB] = storage_t(total);
@@ -3866,9 +3995,9 @@ extern "C" __global__ void hvp_forward_step_sum8(
 }
 
 // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-extern "C" __global__ void hvp_forward_step_sum9(
+extern "C" __global__ void hvp_forward_step_sum12(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
+    const storage_t* __restrict__ k_w_at, const storage_t* __restrict__ dot_k_w_at,
     storage_t* __restrict__ dot_l_w_sum2_k_w2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -3876,7 +4005,7 @@ extern "C" __global__ void hvp_forward_step_sum9(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD])
+            total += compute_t(k_w_at[(t * B + iB) * D + iD])
                 * compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
@@ -3885,9 +4014,9 @@ extern "C" __global__ void hvp_forward_step_sum9(
 }
 
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum10(
+extern "C" __global__ void hvp_forward_step_sum13(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_at,
     storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -3897,7 +4026,7 @@ extern "C" __global__ void hvp_forward_step_sum10(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) M_k_w_at[(t * B + iB) * N + iN] = storage_t(total);
@@ -3905,9 +4034,9 @@ extern "C" __global__ void hvp_forward_step_sum10(
 }
 
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum11(
+extern "C" __global__ void hvp_forward_step_sum14(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_at,
     storage_t* __restrict__ dot_M_k_w_M_prev_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -3917,7 +4046,7 @@ extern "C" __global__ void hvp_forward_step_sum11(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+                * compute_t(k_w_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_M_k_w_M_prev_at[iB * N + iN] = storage_t(total);
@@ -3925,7 +4054,7 @@ extern "C" __global__ void hvp_forward_step_sum11(
 }
 
 // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-extern "C" __global__ void hvp_forward_step_sum12(
+extern "C" __global__ void hvp_forward_step_sum15(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_k_w_at,
     storage_t* __restrict__ dot_M_k_w_k_w_at)
@@ -3944,75 +4073,18 @@ extern "C" __global__ void hvp_forward_step_sum12(
     }
 }
 
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void hvp_forward_step_sum13(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ v_r_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) v_r_h_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void hvp_forward_step_sum14(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_r_h_v_r_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(dot_v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_r_h_v_r_at[iB] = storage_t(total);
-    }
-}
-
-// beta_r = softplus(dot(v_r, h) + b_r)
-extern "C" __global__ void hvp_forward_step_sum15(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_to_dot_h_at,
-    storage_t* __restrict__ dot_v_r_h_h_at)
-{
-    for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
-        const int64 iB = n;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
-            const int64 iH = k;
-            total += compute_t(v_r_at[iH])
-                * compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_v_r_h_h_at[iB] = storage_t(total);
-    }
-}
-
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" __global__ void hvp_forward_step_sum16(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, storage_t* __restrict__ l_r_sum2_at)
+    const storage_t* __restrict__ k_r_at, storage_t* __restrict__ l_r_sum2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            total += compute_t(k_r_at[(t * B + iB) * D + iD])
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) l_r_sum2_at[iB] = storage_t(total);
@@ -4022,7 +4094,7 @@ extern "C" __global__ void hvp_forward_step_sum16(
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" __global__ void hvp_forward_step_sum17(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ k_r_at,
     storage_t* __restrict__ dot_l_r_sum2_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -4031,7 +4103,7 @@ extern "C" __global__ void hvp_forward_step_sum17(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_k_r_at[(t * B + iB) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_l_r_sum2_k_r_at[iB] = storage_t(total);
@@ -4041,7 +4113,7 @@ extern "C" __global__ void hvp_forward_step_sum17(
 // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
 extern "C" __global__ void hvp_forward_step_sum18(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_r_at,
+    const storage_t* __restrict__ k_r_at, const storage_t* __restrict__ dot_k_r_at,
     storage_t* __restrict__ dot_l_r_sum2_k_r2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -4049,7 +4121,7 @@ extern "C" __global__ void hvp_forward_step_sum18(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD])
+            total += compute_t(k_r_at[(t * B + iB) * D + iD])
                 * compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
@@ -4057,7 +4129,7 @@ extern "C" __global__ void hvp_forward_step_sum18(
     }
 }
 
-__device__ inline void hvp_forward_step2_point(
+__device__ inline void hvp_forward_step3_point(
     const compute_t dot_v_w_h_v_w, const compute_t dot_v_w_h_h, const compute_t v_w_h, const compute_t b_w,
     const compute_t dot_b_w, const compute_t dot_l_w_sum2_k_w, const compute_t dot_l_w_sum2_k_w2,
     const compute_t eps, const compute_t l_w_sum2, const compute_t dot_v_r_h_v_r,
@@ -4093,7 +4165,7 @@ __device__ inline void hvp_forward_step2_point(
     dot_l_r_sqrt2 = compute_t(0.5) * dot_l_r_pre2 / l_r_sqrt2;
 }
 
-extern "C" __global__ void hvp_forward_step2(
+extern "C" __global__ void hvp_forward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_v_w_h_v_w_at, const storage_t* __restrict__ dot_v_w_h_h_at,
     const storage_t* __restrict__ v_w_h_at, const storage_t* __restrict__ b_w_at,
@@ -4115,7 +4187,7 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iB = n;
         compute_t dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre,
             beta_r, dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2;
-        hvp_forward_step2_point(
+        hvp_forward_step3_point(
             compute_t(dot_v_w_h_v_w_at[iB]),
             compute_t(dot_v_w_h_h_at[iB]),
             compute_t(v_w_h_at[iB]),
@@ -4150,7 +4222,7 @@ extern "C" __global__ void hvp_forward_step2(
     }
 }
 
-__device__ inline void hvp_forward_step3_point(
+__device__ inline void hvp_forward_step4_point(
     const compute_t dot_l_w_sum_M_prev, const compute_t dot_l_w_sum_M_prev2, const compute_t l_w_sum,
     const compute_t eps, const compute_t l_w_sqrt2, const compute_t dot_l_w_sqrt2,
     const compute_t dot_M_k_w_M_prev, const compute_t dot_M_k_w_k_w, const compute_t beta_w,
@@ -4174,7 +4246,7 @@ __device__ inline void hvp_forward_step3_point(
     dot_a_w_arg = beta_w * dot_M_k_w * s1 - beta_w * M_k_w * dot_l_w / square(l_w) + dot_beta_w * s2 + dot_s_w;
 }
 
-extern "C" __global__ void hvp_forward_step3(
+extern "C" __global__ void hvp_forward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ dot_l_w_sum_M_prev_at,
     const storage_t* __restrict__ dot_l_w_sum_M_prev2_at, const storage_t* __restrict__ l_w_sum_at,
@@ -4193,7 +4265,7 @@ extern "C" __global__ void hvp_forward_step3(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w, dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg;
-        hvp_forward_step3_point(
+        hvp_forward_step4_point(
             compute_t(dot_l_w_sum_M_prev_at[iB * N + iN]),
             compute_t(dot_l_w_sum_M_prev2_at[iB * N + iN]),
             compute_t(l_w_sum_at[iB * N + iN]),
@@ -4241,7 +4313,7 @@ extern "C" __global__ void hvp_forward_step_peak(
     }
 }
 
-__device__ inline void hvp_forward_step4_point(
+__device__ inline void hvp_forward_step5_point(
     const compute_t a_w_arg, const compute_t max_a_w_arg, compute_t& exp_a_w_arg)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -4249,7 +4321,7 @@ __device__ inline void hvp_forward_step4_point(
     exp_a_w_arg = exp(a_w_arg_shifted);
 }
 
-extern "C" __global__ void hvp_forward_step4(
+extern "C" __global__ void hvp_forward_step5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_arg_at, const storage_t* __restrict__ max_a_w_arg_at,
     storage_t* __restrict__ exp_a_w_arg_at)
@@ -4259,7 +4331,7 @@ extern "C" __global__ void hvp_forward_step4(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t exp_a_w_arg;
-        hvp_forward_step4_point(
+        hvp_forward_step5_point(
             compute_t(a_w_arg_at[iB * N + iN]),
             compute_t(max_a_w_arg_at[iB]),
             exp_a_w_arg);
@@ -4284,14 +4356,14 @@ extern "C" __global__ void hvp_forward_step_sum19(
     }
 }
 
-__device__ inline void hvp_forward_step5_point(
+__device__ inline void hvp_forward_step6_point(
     const compute_t exp_a_w_arg, const compute_t sum_exp_a_w_arg, compute_t& a_w)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     a_w = exp_a_w_arg / sum_exp_a_w_arg;
 }
 
-extern "C" __global__ void hvp_forward_step5(
+extern "C" __global__ void hvp_forward_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ exp_a_w_arg_at, const storage_t* __restrict__ sum_exp_a_w_arg_at,
     storage_t* __restrict__ a_w_at)
@@ -4301,7 +4373,7 @@ extern "C" __global__ void hvp_forward_step5(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t a_w;
-        hvp_forward_step5_point(
+        hvp_forward_step6_point(
             compute_t(exp_a_w_arg_at[iB * N + iN]),
             compute_t(sum_exp_a_w_arg_at[iB]),
             a_w);
@@ -4328,14 +4400,14 @@ extern "C" __global__ void hvp_forward_step_sum20(
     }
 }
 
-__device__ inline void hvp_forward_step6_point(
+__device__ inline void hvp_forward_step7_point(
     const compute_t a_w, const compute_t dot_a_w_arg, const compute_t dot_a_w_arg_dot, compute_t& dot_a_w)
 {
     // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     dot_a_w = a_w * (dot_a_w_arg - dot_a_w_arg_dot);
 }
 
-extern "C" __global__ void hvp_forward_step6(
+extern "C" __global__ void hvp_forward_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ dot_a_w_arg_at,
     const storage_t* __restrict__ dot_a_w_arg_dot_at, storage_t* __restrict__ dot_a_w_at)
@@ -4345,39 +4417,12 @@ extern "C" __global__ void hvp_forward_step6(
         const int64 iB = n / N;
         const int64 iN = n % N;
         compute_t dot_a_w;
-        hvp_forward_step6_point(
+        hvp_forward_step7_point(
             compute_t(a_w_at[(t * B + iB) * N + iN]),
             compute_t(dot_a_w_arg_at[(t * B + iB) * N + iN]),
             compute_t(dot_a_w_arg_dot_at[t * B + iB]),
             dot_a_w);
         dot_a_w_at[(t * B + iB) * N + iN] = storage_t(dot_a_w);
-    }
-}
-
-__device__ inline void hvp_forward_step7_point(
-    const compute_t W_e_h, const compute_t dot_W_e_h, compute_t& e, compute_t& dot_e)
-{
-    // e = sigmoid(W_e @ h)
-    e = sigmoid(W_e_h);
-    dot_e = dot_W_e_h * e * (1 - e);
-}
-
-extern "C" __global__ void hvp_forward_step7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_W_e_h_at,
-    storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at)
-{
-    const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iB = n / D;
-        const int64 iD = n % D;
-        compute_t e, dot_e;
-        hvp_forward_step7_point(
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]),
-            compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]),
-            e, dot_e);
-        e_at[(t * B + iB) * D + iD] = storage_t(e);
-        dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
     }
 }
 
@@ -4400,7 +4445,7 @@ extern "C" __global__ void hvp_forward_step8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at,
     storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ dot_a_w_e_at)
 {
@@ -4415,7 +4460,7 @@ extern "C" __global__ void hvp_forward_step8(
             compute_t(e_at[(t * B + iB) * D + iD]),
             compute_t(dot_a_w_at[(t * B + iB) * N + iN]),
             compute_t(dot_e_at[(t * B + iB) * D + iD]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]),
+            compute_t(a_at[(t * B + iB) * D + iD]),
             compute_t(dot_a_at[(t * B + iB) * D + iD]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
@@ -4489,7 +4534,7 @@ extern "C" __global__ void hvp_forward_step_sum23(
 // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void hvp_forward_step_sum24(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_r_at,
     storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -4499,7 +4544,7 @@ extern "C" __global__ void hvp_forward_step_sum24(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) M_k_r_at[(t * B + iB) * N + iN] = storage_t(total);
@@ -4509,7 +4554,7 @@ extern "C" __global__ void hvp_forward_step_sum24(
 // a_r = softmax(beta_r * (M @ k_r) / l_r + s_r)
 extern "C" __global__ void hvp_forward_step_sum25(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ dot_M_rows_at, const storage_t* __restrict__ k_r_at,
     storage_t* __restrict__ dot_M_k_r_M_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -4519,7 +4564,7 @@ extern "C" __global__ void hvp_forward_step_sum25(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+                * compute_t(k_r_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_M_k_r_M_at[iB * N + iN] = storage_t(total);
@@ -5359,10 +5404,10 @@ __device__ inline void hvp_backward_step6_point(
 
 extern "C" __global__ void hvp_backward_step6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_r_pre2_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_dot_l_r_pre2_at, const storage_t* __restrict__ k_r_at,
     const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at, const storage_t* __restrict__ d_l_r_pre2_at,
     const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ d_k_r_M_k_r_at,
-    const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at, storage_t* __restrict__ d_k_w_to_d_dot_k_r_at)
+    const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -5371,15 +5416,15 @@ extern "C" __global__ void hvp_backward_step6(
         compute_t d_dot_k_r, d_k_r;
         hvp_backward_step6_point(
             compute_t(d_dot_l_r_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
             compute_t(d_l_r_pre2_at[iB]),
             compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             compute_t(d_k_r_dot_M_k_r_M_at[iB * D + iD]),
             d_dot_k_r, d_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
     }
 }
 
@@ -5404,7 +5449,7 @@ extern "C" __global__ void hvp_backward_step7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_prev_rows_at, const storage_t* __restrict__ d_dot_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_dot_M_k_r_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ d_dot_r_at,
+    const storage_t* __restrict__ k_r_at, const storage_t* __restrict__ d_dot_r_at,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_M_prev_rows_at,
     const storage_t* __restrict__ d_l_r_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ dot_k_r_at,
@@ -5423,7 +5468,7 @@ extern "C" __global__ void hvp_backward_step7(
             compute_t(d_dot_l_r_pre_at[iB * N + iN]),
             compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]),
             compute_t(d_dot_M_k_r_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_r_at[iB * D + iD]),
             compute_t(a_r_at[(t * B + iB) * N + iN]),
             compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]),
@@ -5447,7 +5492,7 @@ extern "C" __global__ void hvp_backward_step7(
 extern "C" __global__ void hvp_backward_step_sum15(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ a_w_at,
-    storage_t* __restrict__ d_dot_a_at)
+    storage_t* __restrict__ d_parts_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
         const int64 iB = n / D;
@@ -5459,7 +5504,7 @@ extern "C" __global__ void hvp_backward_step_sum15(
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        if (threadIdx.x == 0) d_parts_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
     }
 }
 
@@ -5586,7 +5631,7 @@ extern "C" __global__ void hvp_backward_step_sum21(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void hvp_backward_step_sum22(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ a_at,
     storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -5596,7 +5641,7 @@ extern "C" __global__ void hvp_backward_step_sum22(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+                * compute_t(a_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_dot_a_w_dot_a_w_a_at[iB * N + iN] = storage_t(total);
@@ -5646,7 +5691,7 @@ extern "C" __global__ void hvp_backward_step_sum24(
 // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
 extern "C" __global__ void hvp_backward_step_sum25(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_at,
     storage_t* __restrict__ d_a_w_a_w_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -5656,7 +5701,7 @@ extern "C" __global__ void hvp_backward_step_sum25(
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
-                * compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+                * compute_t(a_at[(t * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_a_w_a_w_a_at[iB * N + iN] = storage_t(total);
@@ -5703,7 +5748,7 @@ extern "C" __global__ void hvp_backward_step8(
     const storage_t* __restrict__ d_a_a_w_a_at, const storage_t* __restrict__ d_a_dot_a_w_a_at,
     const storage_t* __restrict__ d_dot_e_at, const storage_t* __restrict__ dot_W_e_h_at,
     const storage_t* __restrict__ e_at, const storage_t* __restrict__ d_e_a_w_e_at,
-    const storage_t* __restrict__ d_e_dot_a_w_e_at, storage_t* __restrict__ d_k_w_to_d_dot_k_r_at)
+    const storage_t* __restrict__ d_e_dot_a_w_e_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -5719,9 +5764,9 @@ extern "C" __global__ void hvp_backward_step8(
             compute_t(d_e_a_w_e_at[iB * D + iD]),
             compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
             d_a, d_dot_W_e_h, d_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
+        d_parts_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
     }
 }
 
@@ -6194,10 +6239,10 @@ __device__ inline void hvp_backward_step14_point(
 
 extern "C" __global__ void hvp_backward_step14(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_w_pre2_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_dot_l_w_pre2_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at, const storage_t* __restrict__ d_l_w_pre2_at,
     const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ d_k_w_M_k_w_at,
-    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at, storage_t* __restrict__ d_k_w_to_d_dot_k_r_at)
+    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -6206,31 +6251,30 @@ extern "C" __global__ void hvp_backward_step14(
         compute_t d_dot_k_w, d_k_w;
         hvp_backward_step14_point(
             compute_t(d_dot_l_w_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_w_dot_M_k_w_k_w_at[iB * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
             d_dot_k_w, d_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + D + iD] = storage_t(d_dot_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + iD] = storage_t(d_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 __device__ inline void hvp_backward_step15_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
-    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t dot_h_pre, const compute_t h,
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t dot_v_w,
-    const compute_t d_h_dot_a_W_a, const compute_t d_beta_r_pre, const compute_t dot_v_r,
-    compute_t& d_dot_h_pre, compute_t& d_h_pre)
+    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_parts,
+    const compute_t dot_h_pre, const compute_t h, const compute_t d_beta_w_pre, const compute_t dot_v_w,
+    const compute_t d_beta_r_pre, const compute_t dot_v_r, compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     const compute_t d_dot_h = d_dot_h_dot_k_w_h + d_dot_beta_w_pre * v_w + d_dot_h_dot_W_e_h_h + d_dot_h_dot_a_h +
         d_dot_h_dot_k_r_h + d_dot_beta_r_pre * v_r;
     const compute_t d_h = d_dot_beta_w_pre * dot_v_w + v_w * d_beta_w_pre + d_dot_beta_r_pre * dot_v_r + v_r *
-        d_beta_r_pre - 2 * dot_h_pre * h * d_dot_h + d_h_k_w + d_h_dot_a_W_a;
+        d_beta_r_pre + d_h_parts - 2 * dot_h_pre * h * d_dot_h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -6238,14 +6282,14 @@ __device__ inline void hvp_backward_step15_point(
 
 extern "C" __global__ void hvp_backward_step15(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_beta_w_pre_at,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ d_dot_h_dot_k_w_h_at, const storage_t* __restrict__ d_dot_beta_w_pre_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_dot_h_dot_W_e_h_h_at,
+    const storage_t* __restrict__ d_dot_h_dot_a_h_at, const storage_t* __restrict__ d_dot_h_dot_k_r_h_at,
     const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ v_r_at,
-    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
-    const storage_t* __restrict__ d_h_k_w_at, const storage_t* __restrict__ d_beta_w_pre_at,
+    const storage_t* __restrict__ d_h_parts_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ h_at, const storage_t* __restrict__ d_beta_w_pre_at,
     const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ d_beta_r_pre_at,
-    const storage_t* __restrict__ dot_v_r_at, storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    const storage_t* __restrict__ dot_v_r_at, storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -6253,25 +6297,24 @@ extern "C" __global__ void hvp_backward_step15(
         const int64 iH = n % H;
         compute_t d_dot_h_pre, d_h_pre;
         hvp_backward_step15_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_k_w_h_at[iB * H + iH]),
             compute_t(d_dot_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts4_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_W_e_h_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_a_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_k_r_h_at[iB * H + iH]),
             compute_t(d_dot_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
+            compute_t(d_h_parts_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(h_at[(t * B + iB) * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(dot_v_w_at[iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(dot_v_r_at[iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -6292,7 +6335,7 @@ extern "C" __global__ void hvp_backward_step16(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_dot_l_w_pre_at, const storage_t* __restrict__ dot_M_rows_at,
-    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_dot_M_k_w_at, const storage_t* __restrict__ dot_k_w_at,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
     const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e_at,
@@ -6310,7 +6353,7 @@ extern "C" __global__ void hvp_backward_step16(
             compute_t(d_dot_l_w_pre_at[iB * N + iN]),
             compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
@@ -6326,7 +6369,7 @@ extern "C" __global__ void hvp_backward_step16(
 // through beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_beta_w_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_beta_w_pre_at, const storage_t* __restrict__ h_at,
     storage_t* __restrict__ d_v_w_v_w_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -6336,7 +6379,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_v_w_v_w_h_at[iH] = storage_t(total);
@@ -6346,7 +6389,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ dot_h_at,
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -6356,7 +6399,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
@@ -6383,7 +6426,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ h_at,
     storage_t* __restrict__ d_v_r_v_r_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -6393,7 +6436,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_v_r_v_r_h_at[iH] = storage_t(total);
@@ -6403,7 +6446,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ dot_h_at,
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -6413,7 +6456,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);

@@ -244,14 +244,15 @@ def train_passes(size, dtype):
     v_r = cp.empty((H,), dtype)
     b_r = cp.empty((), dtype)
     s_r = cp.empty((N,), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_to_W_r = cp.empty((H, 4 * D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((T + 1, B, N, D), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T = cp.empty((D, H), dtype)
     W_h_x = cp.empty((T, B, H), dtype)
     U_h_r = cp.empty((B, H), dtype)
     h = cp.empty((T, B, H), dtype)
-    k_w_to_k_r = cp.empty((T, B, 4 * D), dtype)
+    k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
+    k_w = cp.empty((T, B, D), dtype)
     v_w_h = cp.empty((B,), dtype)
     beta_w = cp.empty((T, B), dtype)
     l_w_sum = cp.empty((B, N), dtype)
@@ -266,7 +267,9 @@ def train_passes(size, dtype):
     sum_exp_a_w_arg = cp.empty((B,), dtype)
     a_w = cp.empty((T, B, N), dtype)
     e = cp.empty((T, B, D), dtype)
+    a = cp.empty((T, B, D), dtype)
     a_w_e = cp.empty((T, B, N, D), dtype)
+    k_r = cp.empty((T, B, D), dtype)
     v_r_h = cp.empty((B,), dtype)
     beta_r = cp.empty((T, B), dtype)
     l_r_sum = cp.empty((B, N), dtype)
@@ -293,52 +296,52 @@ def train_passes(size, dtype):
         v_w, h, v_w_h,
     )
     forward_step_sum3 = kernel(
-        "forward_step_sum3", "rows", B, D,
-        k_w_to_k_r, l_w_sum2,
+        "forward_step_sum3", "rows", B, H,
+        v_r, h, v_r_h,
+    )
+    forward_step2 = kernel(
+        "forward_step2", "each", B * D, 1,
+        k_w_W_e_h_a_k_r, k_w, e, a, k_r,
     )
     forward_step_sum4 = kernel(
-        "forward_step_sum4", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_w,
+        "forward_step_sum4", "rows", B, D,
+        k_w, l_w_sum2,
     )
     forward_step_sum5 = kernel(
-        "forward_step_sum5", "rows", B, H,
-        v_r, h, v_r_h,
+        "forward_step_sum5", "rows", B * N, D,
+        M_rows, k_w, M_k_w,
     )
     forward_step_sum6 = kernel(
         "forward_step_sum6", "rows", B, D,
-        k_w_to_k_r, l_r_sum2,
-    )
-    forward_step2 = kernel(
-        "forward_step2", "each", B, 1,
-        v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
+        k_r, l_r_sum2,
     )
     forward_step3 = kernel(
-        "forward_step3", "each", B * N, 1,
+        "forward_step3", "each", B, 1,
+        v_w_h, b_w, l_w_sum2, v_r_h, b_r, l_r_sum2, beta_w, l_w_sqrt2, beta_r, l_r_sqrt2,
+    )
+    forward_step4 = kernel(
+        "forward_step4", "each", B * N, 1,
         l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, l_w, a_w_arg,
     )
     forward_step_peak = kernel(
         "forward_step_peak", "rows", B, N,
         a_w_arg, max_a_w_arg,
     )
-    forward_step4 = kernel(
-        "forward_step4", "each", B * N, 1,
+    forward_step5 = kernel(
+        "forward_step5", "each", B * N, 1,
         a_w_arg, max_a_w_arg, exp_a_w_arg,
     )
     forward_step_sum7 = kernel(
         "forward_step_sum7", "rows", B, N,
         exp_a_w_arg, sum_exp_a_w_arg,
     )
-    forward_step5 = kernel(
-        "forward_step5", "each", B * N, 1,
-        exp_a_w_arg, sum_exp_a_w_arg, a_w,
-    )
     forward_step6 = kernel(
-        "forward_step6", "each", B * D, 1,
-        k_w_to_k_r, e,
+        "forward_step6", "each", B * N, 1,
+        exp_a_w_arg, sum_exp_a_w_arg, a_w,
     )
     forward_step7 = kernel(
         "forward_step7", "each", B * N * D, 1,
-        a_w, e, k_w_to_k_r, M_rows, a_w_e,
+        a_w, e, a, M_rows, a_w_e,
     )
     forward_step_sum8 = kernel(
         "forward_step_sum8", "rows", B * N, D,
@@ -346,7 +349,7 @@ def train_passes(size, dtype):
     )
     forward_step_sum9 = kernel(
         "forward_step_sum9", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_r,
+        M_rows, k_r, M_k_r,
     )
     forward_step8 = kernel(
         "forward_step8", "each", B * N, 1,
@@ -388,12 +391,15 @@ def train_passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         s_r[...] = params["s_r"]
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
 
     def before():
+        W_wear[..., :D] = W_w.T
+        W_wear[..., D:2 * D] = W_e.T
+        W_wear[..., 2 * D:3 * D] = W_a.T
+        W_wear[..., 3 * D:4 * D] = W_r.T
+        U_h_T[...] = U_h.T
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
 
@@ -404,26 +410,25 @@ def train_passes(size, dtype):
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             forward_step_sum(t)
             forward_step(t)
-            # k_w, W_e_h, a, k_r side by side
-            product(h[t], W_w_to_W_r, k_w_to_k_r[t])
+            product(h[t], W_wear, k_w_W_e_h_a_k_r)
             # beta_w = softplus(dot(v_w, h) + b_w)
             forward_step_sum2(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
-            forward_step_sum3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            forward_step_sum4(t)
             # beta_r = softplus(dot(v_r, h) + b_r)
+            forward_step_sum3(t)
+            forward_step2(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            forward_step_sum4(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             forward_step_sum5(t)
             # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
             forward_step_sum6(t)
-            forward_step2(t)
             forward_step3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            forward_step_peak(t)
             forward_step4(t)
             # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            forward_step_sum7(t)
+            forward_step_peak(t)
             forward_step5(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            forward_step_sum7(t)
             forward_step6(t)
             forward_step7(t)
             # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -449,9 +454,9 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, D), dtype)
-    W_w_to_W_r2 = cp.empty((3 * D, H), dtype)
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    W_wear2 = cp.empty((4 * D, H), dtype)
     d_r = cp.empty((B, D), dtype)
     d_a_r = cp.empty((B, N), dtype)
     d_a_r_dot = cp.empty((B,), dtype)
@@ -465,10 +470,9 @@ def train_passes(size, dtype):
     d_beta_r = cp.empty((B,), dtype)
     d_beta_r_pre = cp.empty((T, B), dtype)
     d_k_r_M_k_r = cp.empty((B, D), dtype)
-    d_k_w_to_d_k_r = cp.empty((T, B, 3 * D), dtype)
+    d_k_w_W_e_h_a_k_r = cp.empty((T, B, 4 * D), dtype)
     d_M = cp.empty((B, N, D), dtype)
     d_a_w_e = cp.empty((B, N, D), dtype)
-    d_a = cp.empty((T, B, D), dtype)
     d_e = cp.empty((B, D), dtype)
     d_a_w_a_w_e = cp.empty((B, N), dtype)
     d_a_w_a_w_a = cp.empty((B, N), dtype)
@@ -484,21 +488,19 @@ def train_passes(size, dtype):
     d_beta_w = cp.empty((B,), dtype)
     d_beta_w_pre = cp.empty((T, B), dtype)
     d_k_w_M_k_w = cp.empty((B, D), dtype)
-    d_h_k_w = cp.empty((B, H), dtype)
-    d_h_a = cp.empty((B, H), dtype)
+    d_h_k_w_W_e_h_a_k_r = cp.empty((B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_h = cp.empty((H, I), dtype)
     d_U_h = cp.empty((H, D), dtype)
     d_b_h = cp.empty((H,), dtype)
+    d_W_wear = cp.empty((4 * D, H), dtype)
     d_v_w = cp.empty((H,), dtype)
     d_b_w = cp.empty((), dtype)
     d_s_w = cp.empty((N,), dtype)
-    d_W_a = cp.empty((D, H), dtype)
     d_v_r = cp.empty((H,), dtype)
     d_b_r = cp.empty((), dtype)
     d_s_r = cp.empty((N,), dtype)
-    d_W_w_to_d_W_r = cp.empty((3 * D, H), dtype)
     backward_step = kernel(
         "backward_step", "each", B * D, 1,
         dy, d_r_prev_rows, d_r,
@@ -534,15 +536,15 @@ def train_passes(size, dtype):
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * D, 1,
-        d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_k_w_to_d_k_r,
+        d_l_r_pre2, k_r, d_k_r_M_k_r, d_k_w_W_e_h_a_k_r,
     )
     backward_step5 = kernel(
         "backward_step5", "each", B * N * D, 1,
-        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, d_M, d_a_w_e,
+        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_r, d_r, a_r, d_M, d_a_w_e,
     )
     backward_step_sum6 = kernel(
         "backward_step_sum6", "rows", B * D, N,
-        d_M, a_w, d_a,
+        d_M, a_w, d_k_w_W_e_h_a_k_r,
     )
     backward_step_sum7 = kernel(
         "backward_step_sum7", "rows", B * D, N,
@@ -554,11 +556,11 @@ def train_passes(size, dtype):
     )
     backward_step_sum9 = kernel(
         "backward_step_sum9", "rows", B * N, D,
-        d_M, k_w_to_k_r, d_a_w_a_w_a,
+        d_M, a, d_a_w_a_w_a,
     )
     backward_step6 = kernel(
         "backward_step6", "each", B * D, 1,
-        d_e, e, d_k_w_to_d_k_r,
+        d_e, e, d_k_w_W_e_h_a_k_r,
     )
     backward_step7 = kernel(
         "backward_step7", "each", B * N, 1,
@@ -591,15 +593,15 @@ def train_passes(size, dtype):
     )
     backward_step10 = kernel(
         "backward_step10", "each", B * D, 1,
-        d_l_w_pre2, k_w_to_k_r, d_k_w_M_k_w, d_k_w_to_d_k_r,
+        d_l_w_pre2, k_w, d_k_w_M_k_w, d_k_w_W_e_h_a_k_r,
     )
     backward_step11 = kernel(
         "backward_step11", "each", B * H, 1,
-        d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
+        d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h, d_h_pre,
     )
     backward_step12 = kernel(
         "backward_step12", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
+        d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", H, T * B,
@@ -628,12 +630,14 @@ def train_passes(size, dtype):
         W_a[...] = params["W_a"]
         W_r[...] = params["W_r"]
         v_r[...] = params["v_r"]
-        W_w_to_W_r2[...] = cp.concatenate((W_w, W_e, W_r))
         d_r_prev_rows[T % 2] = dstate["r"]
         d_M_prev_rows[T % 2] = dstate["M"]
 
     def before():
-        pass
+        W_wear2[:D] = W_w
+        W_wear2[D:2 * D] = W_e
+        W_wear2[2 * D:3 * D] = W_a
+        W_wear2[3 * D:4 * D] = W_r
 
     def loop():
         for t in reversed(range(T)):
@@ -660,8 +664,6 @@ def train_passes(size, dtype):
             backward_step_sum8(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             backward_step_sum9(t)
-            # through a = W_a @ h
-            product(d_a[t], W_a, d_h_a)
             backward_step6(t)
             backward_step7(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -675,8 +677,8 @@ def train_passes(size, dtype):
             backward_step_sum13(t)
             backward_step9(t)
             backward_step10(t)
-            # d_k_w, d_W_e_h, d_k_r side by side
-            product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
             backward_step11(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
@@ -691,16 +693,13 @@ def train_passes(size, dtype):
         product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
-        # d_W_w, d_W_e, d_W_r side by side
-        product(d_k_w_to_d_k_r.reshape(-1, 3 * D).T, h.reshape(-1, H), d_W_w_to_d_W_r)
+        product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h.reshape(-1, H), d_W_wear)
         # through beta_w = softplus(dot(v_w, h) + b_w)
         backward_after_sum()
         # through beta_w = softplus(dot(v_w, h) + b_w)
         backward_after_sum2()
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
-        # through a = W_a @ h
-        product(d_a.reshape(-1, D).T, h.reshape(-1, H), d_W_a)
         # through beta_r = softplus(dot(v_r, h) + b_r)
         backward_after_sum3()
         # through beta_r = softplus(dot(v_r, h) + b_r)
@@ -713,13 +712,13 @@ def train_passes(size, dtype):
             "W_h": d_W_h.copy(),
             "U_h": d_U_h.copy(),
             "b_h": d_b_h.copy(),
-            "W_w": d_W_w_to_d_W_r[:D].copy(),
+            "W_w": d_W_wear[:D].copy(),
             "v_w": d_v_w.copy(),
             "b_w": d_b_w.copy(),
             "s_w": d_s_w.copy(),
-            "W_e": d_W_w_to_d_W_r[D:2 * D].copy(),
-            "W_a": d_W_a.copy(),
-            "W_r": d_W_w_to_d_W_r[2 * D:3 * D].copy(),
+            "W_e": d_W_wear[D:2 * D].copy(),
+            "W_a": d_W_wear[2 * D:3 * D].copy(),
+            "W_r": d_W_wear[3 * D:4 * D].copy(),
             "v_r": d_v_r.copy(),
             "b_r": d_b_r.copy(),
             "s_r": d_s_r.copy(),
@@ -749,14 +748,14 @@ def infer_passes(size, dtype):
     v_r = cp.empty((H,), dtype)
     b_r = cp.empty((), dtype)
     s_r = cp.empty((N,), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_to_W_r = cp.empty((H, 4 * D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((2, B, N, D), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T = cp.empty((D, H), dtype)
     W_h_x = cp.empty((T, B, H), dtype)
     U_h_r = cp.empty((B, H), dtype)
     h = cp.empty((B, H), dtype)
-    k_w_to_k_r = cp.empty((B, 4 * D), dtype)
+    k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
     v_w_h = cp.empty((B,), dtype)
     beta_w = cp.empty((B,), dtype)
     l_w_sum = cp.empty((B, N), dtype)
@@ -794,11 +793,11 @@ def infer_passes(size, dtype):
     )
     infer_step_sum3 = kernel(
         "infer_step_sum3", "rows", B, D,
-        k_w_to_k_r, l_w_sum2,
+        k_w_W_e_h_a_k_r, l_w_sum2,
     )
     infer_step_sum4 = kernel(
         "infer_step_sum4", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_w,
+        M_rows, k_w_W_e_h_a_k_r, M_k_w,
     )
     infer_step_sum5 = kernel(
         "infer_step_sum5", "rows", B, H,
@@ -806,7 +805,7 @@ def infer_passes(size, dtype):
     )
     infer_step_sum6 = kernel(
         "infer_step_sum6", "rows", B, D,
-        k_w_to_k_r, l_r_sum2,
+        k_w_W_e_h_a_k_r, l_r_sum2,
     )
     infer_step2 = kernel(
         "infer_step2", "each", B, 1,
@@ -834,11 +833,11 @@ def infer_passes(size, dtype):
     )
     infer_step6 = kernel(
         "infer_step6", "each", B * D, 1,
-        k_w_to_k_r, e,
+        k_w_W_e_h_a_k_r, e,
     )
     infer_step7 = kernel(
         "infer_step7", "each", B * N * D, 1,
-        a_w, e, k_w_to_k_r, M_rows,
+        a_w, e, k_w_W_e_h_a_k_r, M_rows,
     )
     infer_step_sum8 = kernel(
         "infer_step_sum8", "rows", B * N, D,
@@ -846,7 +845,7 @@ def infer_passes(size, dtype):
     )
     infer_step_sum9 = kernel(
         "infer_step_sum9", "rows", B * N, D,
-        M_rows, k_w_to_k_r, M_k_r,
+        M_rows, k_w_W_e_h_a_k_r, M_k_r,
     )
     infer_step8 = kernel(
         "infer_step8", "each", B * N, 1,
@@ -888,12 +887,15 @@ def infer_passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         s_r[...] = params["s_r"]
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
 
     def before():
+        W_wear[..., :D] = W_w.T
+        W_wear[..., D:2 * D] = W_e.T
+        W_wear[..., 2 * D:3 * D] = W_a.T
+        W_wear[..., 3 * D:4 * D] = W_r.T
+        U_h_T[...] = U_h.T
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
 
@@ -904,8 +906,7 @@ def infer_passes(size, dtype):
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             infer_step_sum(t)
             infer_step(t)
-            # k_w, W_e_h, a, k_r side by side
-            product(h, W_w_to_W_r, k_w_to_k_r)
+            product(h, W_wear, k_w_W_e_h_a_k_r)
             # beta_w = softplus(dot(v_w, h) + b_w)
             infer_step_sum2(t)
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
@@ -1208,28 +1209,25 @@ def jvp_passes(size, dtype):
     dot_v_r = cp.empty((H,), dtype)
     dot_b_r = cp.empty((), dtype)
     dot_s_r = cp.empty((N,), dtype)
-    W_h_to_dot_W_h = cp.empty((I, 2 * H), dtype)
-    U_h_to_dot_U_h = cp.empty((D, 2 * H), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_T = cp.empty((H, D), dtype)
-    dot_W_w_to_W_w = cp.empty((2 * H, D), dtype)
-    W_e_T = cp.empty((H, D), dtype)
-    dot_W_e_to_W_e = cp.empty((2 * H, D), dtype)
-    W_a_T = cp.empty((H, D), dtype)
-    dot_W_a_to_W_a = cp.empty((2 * H, D), dtype)
-    W_r_T = cp.empty((H, D), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * H, D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((2, B, N, D), dtype)
     dot_r_rows = cp.empty((T + 1, B, D), dtype)
     dot_M_rows = cp.empty((2, B, N, D), dtype)
-    W_h_x_to_dot_W_h_x_W_h = cp.empty((T, B, 2 * H), dtype)
+    dot_W_h2 = cp.empty((I, 2 * H), dtype)
+    dot_W_w2 = cp.empty((2 * H, D), dtype)
+    dot_W_e2 = cp.empty((2 * H, D), dtype)
+    dot_W_a2 = cp.empty((2 * H, D), dtype)
+    dot_W_r2 = cp.empty((2 * H, D), dtype)
+    dot_U_h2 = cp.empty((D, 2 * H), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T2 = cp.empty((D, H), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
     dot_W_h_x_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    U_h_r_to_dot_U_h_r_U_h = cp.empty((B, 2 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
     dot_U_h_r_r_prev = cp.empty((B, H), dtype)
-    h_to_dot_h = cp.empty((B, 2 * H), dtype)
-    k_w_to_dot_k_r_W_r = cp.empty((B, 8 * D), dtype)
+    dot_h2 = cp.empty((B, 2 * H), dtype)
+    k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
     dot_k_w = cp.empty((B, D), dtype)
     v_w_h = cp.empty((B,), dtype)
     dot_v_w_h_v_w = cp.empty((B,), dtype)
@@ -1288,7 +1286,7 @@ def jvp_passes(size, dtype):
     dot_r_M = cp.empty((B, D), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+        parts, dot_W_h_x_x, dot_W_h_x,
     )
     jvp_step_sum = kernel(
         "jvp_step_sum", "rows", B * N, D,
@@ -1304,40 +1302,39 @@ def jvp_passes(size, dtype):
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h,
-        h_to_dot_h,
+        parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, dot_h2,
     )
     jvp_step_sum4 = kernel(
         "jvp_step_sum4", "rows", B, H,
-        v_w, h_to_dot_h, v_w_h,
+        v_w, dot_h2, v_w_h,
     )
     jvp_step_sum5 = kernel(
         "jvp_step_sum5", "rows", B, H,
-        dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
+        dot_v_w, dot_h2, dot_v_w_h_v_w,
     )
     jvp_step_sum6 = kernel(
         "jvp_step_sum6", "rows", B, H,
-        v_w, h_to_dot_h, dot_v_w_h_h,
+        v_w, dot_h2, dot_v_w_h_h,
     )
     jvp_step_sum7 = kernel(
         "jvp_step_sum7", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_w_sum2,
+        k_w_W_e_h_a_k_r, l_w_sum2,
     )
     jvp_step_sum8 = kernel(
         "jvp_step_sum8", "rows", B, D,
-        dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
+        dot_k_w, k_w_W_e_h_a_k_r, dot_l_w_sum2_k_w,
     )
     jvp_step_sum9 = kernel(
         "jvp_step_sum9", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
+        k_w_W_e_h_a_k_r, dot_k_w, dot_l_w_sum2_k_w2,
     )
     jvp_step_sum10 = kernel(
         "jvp_step_sum10", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_w,
+        M_rows, k_w_W_e_h_a_k_r, M_k_w,
     )
     jvp_step_sum11 = kernel(
         "jvp_step_sum11", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
+        dot_M_rows, k_w_W_e_h_a_k_r, dot_M_k_w_M_prev,
     )
     jvp_step_sum12 = kernel(
         "jvp_step_sum12", "rows", B * N, D,
@@ -1345,27 +1342,27 @@ def jvp_passes(size, dtype):
     )
     jvp_step_sum13 = kernel(
         "jvp_step_sum13", "rows", B, H,
-        v_r, h_to_dot_h, v_r_h,
+        v_r, dot_h2, v_r_h,
     )
     jvp_step_sum14 = kernel(
         "jvp_step_sum14", "rows", B, H,
-        dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
+        dot_v_r, dot_h2, dot_v_r_h_v_r,
     )
     jvp_step_sum15 = kernel(
         "jvp_step_sum15", "rows", B, H,
-        v_r, h_to_dot_h, dot_v_r_h_h,
+        v_r, dot_h2, dot_v_r_h_h,
     )
     jvp_step_sum16 = kernel(
         "jvp_step_sum16", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_r_sum2,
+        k_w_W_e_h_a_k_r, l_r_sum2,
     )
     jvp_step_sum17 = kernel(
         "jvp_step_sum17", "rows", B, D,
-        dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
+        dot_k_r, k_w_W_e_h_a_k_r, dot_l_r_sum2_k_r,
     )
     jvp_step_sum18 = kernel(
         "jvp_step_sum18", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
+        k_w_W_e_h_a_k_r, dot_k_r, dot_l_r_sum2_k_r2,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B, 1,
@@ -1404,11 +1401,11 @@ def jvp_passes(size, dtype):
     )
     jvp_step7 = kernel(
         "jvp_step7", "each", B * D, 1,
-        k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
+        k_w_W_e_h_a_k_r, dot_W_e_h, e, dot_e,
     )
     jvp_step8 = kernel(
         "jvp_step8", "each", B * N * D, 1,
-        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows,
+        a_w, e, dot_a_w, dot_e, k_w_W_e_h_a_k_r, dot_a, M_rows, dot_M_rows,
     )
     jvp_step_sum21 = kernel(
         "jvp_step_sum21", "rows", B * N, D,
@@ -1424,11 +1421,11 @@ def jvp_passes(size, dtype):
     )
     jvp_step_sum24 = kernel(
         "jvp_step_sum24", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_r,
+        M_rows, k_w_W_e_h_a_k_r, M_k_r,
     )
     jvp_step_sum25 = kernel(
         "jvp_step_sum25", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
+        dot_M_rows, k_w_W_e_h_a_k_r, dot_M_k_r_M,
     )
     jvp_step_sum26 = kernel(
         "jvp_step_sum26", "rows", B * N, D,
@@ -1509,35 +1506,39 @@ def jvp_passes(size, dtype):
         dot_v_r[...] = dot_params["v_r"]
         dot_b_r[...] = dot_params["b_r"]
         dot_s_r[...] = dot_params["s_r"]
-        W_h_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_h.T, dot_W_h.T), axis=1))
-        U_h_to_dot_U_h[...] = cp.ascontiguousarray(cp.concatenate((U_h.T, dot_U_h.T), axis=1))
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_T[...] = cp.ascontiguousarray(W_w.T)
-        dot_W_w_to_W_w[...] = cp.ascontiguousarray(cp.concatenate((dot_W_w.T, W_w.T)))
-        W_e_T[...] = cp.ascontiguousarray(W_e.T)
-        dot_W_e_to_W_e[...] = cp.ascontiguousarray(cp.concatenate((dot_W_e.T, W_e.T)))
-        W_a_T[...] = cp.ascontiguousarray(W_a.T)
-        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
         dot_r_rows[0] = dot_state["r"]
         dot_M_rows[0] = dot_state["M"]
 
     def before():
-        # W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+        dot_W_h2[..., :H] = W_h.T
+        dot_W_h2[..., H:2 * H] = dot_W_h.T
+        dot_W_w2[:H] = dot_W_w.T
+        dot_W_w2[H:2 * H] = W_w.T
+        dot_W_e2[:H] = dot_W_e.T
+        dot_W_e2[H:2 * H] = W_e.T
+        dot_W_a2[:H] = dot_W_a.T
+        dot_W_a2[H:2 * H] = W_a.T
+        dot_W_r2[:H] = dot_W_r.T
+        dot_W_r2[H:2 * H] = W_r.T
+        dot_U_h2[..., :H] = U_h.T
+        dot_U_h2[..., H:2 * H] = dot_U_h.T
+        W_wear[..., :D] = W_w.T
+        W_wear[..., D:2 * D] = W_e.T
+        W_wear[..., 2 * D:3 * D] = W_a.T
+        W_wear[..., 3 * D:4 * D] = W_r.T
+        U_h_T2[...] = U_h.T
+        product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_h_r, dot_U_h_r_U_h side by side
-            product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+            product(r_rows[t], dot_U_h2, parts2)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+            product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             jvp_step_sum(t)
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
@@ -1545,10 +1546,9 @@ def jvp_passes(size, dtype):
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             jvp_step_sum3(t)
             jvp_step(t)
+            product(dot_h2[:, :H], W_wear, k_w_W_e_h_a_k_r)
             # k_w = W_w @ h
-            product(h_to_dot_h[:, :H], W_w_T, k_w_to_dot_k_r_W_r[:, :D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_w_to_W_w, dot_k_w)
+            product(dot_h2, dot_W_w2, dot_k_w)
             # beta_w = softplus(dot(v_w, h) + b_w)
             jvp_step_sum4(t)
             # beta_w = softplus(dot(v_w, h) + b_w)
@@ -1568,17 +1568,11 @@ def jvp_passes(size, dtype):
             # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             jvp_step_sum12(t)
             # e = sigmoid(W_e @ h)
-            product(h_to_dot_h[:, :H], W_e_T, k_w_to_dot_k_r_W_r[:, 2 * D:3 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_e_to_W_e, dot_W_e_h)
+            product(dot_h2, dot_W_e2, dot_W_e_h)
             # a = W_a @ h
-            product(h_to_dot_h[:, :H], W_a_T, k_w_to_dot_k_r_W_r[:, 4 * D:5 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_a_to_W_a, dot_a)
+            product(dot_h2, dot_W_a2, dot_a)
             # k_r = W_r @ h
-            product(h_to_dot_h[:, :H], W_r_T, k_w_to_dot_k_r_W_r[:, 6 * D:7 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_r_to_W_r, dot_k_r)
+            product(dot_h2, dot_W_r2, dot_k_r)
             # beta_r = softplus(dot(v_r, h) + b_r)
             jvp_step_sum13(t)
             # beta_r = softplus(dot(v_r, h) + b_r)
@@ -1678,29 +1672,26 @@ def hvp_passes(size, dtype):
     dot_v_r = cp.empty((H,), dtype)
     dot_b_r = cp.empty((), dtype)
     dot_s_r = cp.empty((N,), dtype)
-    W_h_to_dot_W_h = cp.empty((I, 2 * H), dtype)
-    U_h_to_dot_U_h = cp.empty((D, 2 * H), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_T = cp.empty((H, D), dtype)
-    dot_W_w_to_W_w = cp.empty((2 * H, D), dtype)
-    W_e_T = cp.empty((H, D), dtype)
-    dot_W_e_to_W_e = cp.empty((2 * H, D), dtype)
-    W_a_T = cp.empty((H, D), dtype)
-    dot_W_a_to_W_a = cp.empty((2 * H, D), dtype)
-    W_r_T = cp.empty((H, D), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * H, D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((T + 1, B, N, D), dtype)
     dot_r_rows = cp.empty((T + 1, B, D), dtype)
     dot_M_rows = cp.empty((T + 1, B, N, D), dtype)
-    W_h_x_to_dot_W_h_x_W_h = cp.empty((T, B, 2 * H), dtype)
+    dot_W_h2 = cp.empty((I, 2 * H), dtype)
+    dot_U_h2 = cp.empty((D, 2 * H), dtype)
+    parts3 = cp.empty((H, 8 * D), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T2 = cp.empty((D, H), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
     dot_W_h_x_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    U_h_r_to_dot_U_h_r_U_h = cp.empty((B, 2 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
     dot_U_h_r_r_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
-    h_to_dot_h = cp.empty((T, B, 2 * H), dtype)
-    k_w_to_dot_k_r_W_r = cp.empty((T, B, 8 * D), dtype)
+    h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((T, B, H), dtype)
+    parts4 = cp.empty((B, 8 * D), dtype)
+    k_w = cp.empty((T, B, D), dtype)
+    dot_k_w_W_e_h_a_k_r_h = cp.empty((B, 4 * D), dtype)
     dot_k_w = cp.empty((T, B, D), dtype)
     v_w_h = cp.empty((B,), dtype)
     dot_v_w_h_v_w = cp.empty((B,), dtype)
@@ -1737,9 +1728,11 @@ def hvp_passes(size, dtype):
     dot_W_e_h = cp.empty((T, B, D), dtype)
     e = cp.empty((T, B, D), dtype)
     dot_e = cp.empty((T, B, D), dtype)
+    a = cp.empty((T, B, D), dtype)
     dot_a = cp.empty((T, B, D), dtype)
     a_w_e = cp.empty((T, B, N, D), dtype)
     dot_a_w_e = cp.empty((T, B, N, D), dtype)
+    k_r = cp.empty((T, B, D), dtype)
     dot_k_r = cp.empty((T, B, D), dtype)
     v_r_h = cp.empty((B,), dtype)
     dot_v_r_h_v_r = cp.empty((B,), dtype)
@@ -1777,7 +1770,7 @@ def hvp_passes(size, dtype):
     dot_r_M = cp.empty((B, D), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+        parts, dot_W_h_x_x, dot_W_h_x,
     )
     hvp_forward_step_sum = kernel(
         "hvp_forward_step_sum", "rows", B * N, D,
@@ -1793,78 +1786,81 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h,
-        dot_h_pre, h_to_dot_h,
+        parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, dot_h_pre, h, dot_h,
     )
     hvp_forward_step_sum4 = kernel(
         "hvp_forward_step_sum4", "rows", B, H,
-        v_w, h_to_dot_h, v_w_h,
+        v_w, h, v_w_h,
     )
     hvp_forward_step_sum5 = kernel(
         "hvp_forward_step_sum5", "rows", B, H,
-        dot_v_w, h_to_dot_h, dot_v_w_h_v_w,
+        dot_v_w, h, dot_v_w_h_v_w,
     )
     hvp_forward_step_sum6 = kernel(
         "hvp_forward_step_sum6", "rows", B, H,
-        v_w, h_to_dot_h, dot_v_w_h_h,
+        v_w, dot_h, dot_v_w_h_h,
     )
     hvp_forward_step_sum7 = kernel(
-        "hvp_forward_step_sum7", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_w_sum2,
+        "hvp_forward_step_sum7", "rows", B, H,
+        v_r, h, v_r_h,
     )
     hvp_forward_step_sum8 = kernel(
-        "hvp_forward_step_sum8", "rows", B, D,
-        dot_k_w, k_w_to_dot_k_r_W_r, dot_l_w_sum2_k_w,
+        "hvp_forward_step_sum8", "rows", B, H,
+        dot_v_r, h, dot_v_r_h_v_r,
     )
     hvp_forward_step_sum9 = kernel(
-        "hvp_forward_step_sum9", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_w, dot_l_w_sum2_k_w2,
+        "hvp_forward_step_sum9", "rows", B, H,
+        v_r, dot_h, dot_v_r_h_h,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * D, 1,
+        parts4, dot_k_w_W_e_h_a_k_r_h, k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r,
     )
     hvp_forward_step_sum10 = kernel(
-        "hvp_forward_step_sum10", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_w,
+        "hvp_forward_step_sum10", "rows", B, D,
+        k_w, l_w_sum2,
     )
     hvp_forward_step_sum11 = kernel(
-        "hvp_forward_step_sum11", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_w_M_prev,
+        "hvp_forward_step_sum11", "rows", B, D,
+        dot_k_w, k_w, dot_l_w_sum2_k_w,
     )
     hvp_forward_step_sum12 = kernel(
-        "hvp_forward_step_sum12", "rows", B * N, D,
-        M_rows, dot_k_w, dot_M_k_w_k_w,
+        "hvp_forward_step_sum12", "rows", B, D,
+        k_w, dot_k_w, dot_l_w_sum2_k_w2,
     )
     hvp_forward_step_sum13 = kernel(
-        "hvp_forward_step_sum13", "rows", B, H,
-        v_r, h_to_dot_h, v_r_h,
+        "hvp_forward_step_sum13", "rows", B * N, D,
+        M_rows, k_w, M_k_w,
     )
     hvp_forward_step_sum14 = kernel(
-        "hvp_forward_step_sum14", "rows", B, H,
-        dot_v_r, h_to_dot_h, dot_v_r_h_v_r,
+        "hvp_forward_step_sum14", "rows", B * N, D,
+        dot_M_rows, k_w, dot_M_k_w_M_prev,
     )
     hvp_forward_step_sum15 = kernel(
-        "hvp_forward_step_sum15", "rows", B, H,
-        v_r, h_to_dot_h, dot_v_r_h_h,
+        "hvp_forward_step_sum15", "rows", B * N, D,
+        M_rows, dot_k_w, dot_M_k_w_k_w,
     )
     hvp_forward_step_sum16 = kernel(
         "hvp_forward_step_sum16", "rows", B, D,
-        k_w_to_dot_k_r_W_r, l_r_sum2,
+        k_r, l_r_sum2,
     )
     hvp_forward_step_sum17 = kernel(
         "hvp_forward_step_sum17", "rows", B, D,
-        dot_k_r, k_w_to_dot_k_r_W_r, dot_l_r_sum2_k_r,
+        dot_k_r, k_r, dot_l_r_sum2_k_r,
     )
     hvp_forward_step_sum18 = kernel(
         "hvp_forward_step_sum18", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_r, dot_l_r_sum2_k_r2,
+        k_r, dot_k_r, dot_l_r_sum2_k_r2,
     )
-    hvp_forward_step2 = kernel(
-        "hvp_forward_step2", "each", B, 1,
+    hvp_forward_step3 = kernel(
+        "hvp_forward_step3", "each", B, 1,
         dot_v_w_h_v_w, dot_v_w_h_h, v_w_h, b_w, dot_b_w, dot_l_w_sum2_k_w, dot_l_w_sum2_k_w2, l_w_sum2,
         dot_v_r_h_v_r, dot_v_r_h_h, v_r_h, b_r, dot_b_r, dot_l_r_sum2_k_r, dot_l_r_sum2_k_r2, l_r_sum2,
         dot_beta_w_pre, beta_w, dot_beta_w, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_beta_r_pre, beta_r,
         dot_beta_r, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
     )
-    hvp_forward_step3 = kernel(
-        "hvp_forward_step3", "each", B * N, 1,
+    hvp_forward_step4 = kernel(
+        "hvp_forward_step4", "each", B * N, 1,
         dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2, dot_l_w_sqrt2, dot_M_k_w_M_prev,
         dot_M_k_w_k_w, beta_w, M_k_w, s_w, dot_beta_w, dot_s_w, dot_l_w_pre, l_w_sqrt, dot_l_w_sqrt, l_w,
         dot_l_w, dot_M_k_w, a_w_arg, dot_a_w_arg,
@@ -1873,33 +1869,29 @@ def hvp_passes(size, dtype):
         "hvp_forward_step_peak", "rows", B, N,
         a_w_arg, max_a_w_arg,
     )
-    hvp_forward_step4 = kernel(
-        "hvp_forward_step4", "each", B * N, 1,
+    hvp_forward_step5 = kernel(
+        "hvp_forward_step5", "each", B * N, 1,
         a_w_arg, max_a_w_arg, exp_a_w_arg,
     )
     hvp_forward_step_sum19 = kernel(
         "hvp_forward_step_sum19", "rows", B, N,
         exp_a_w_arg, sum_exp_a_w_arg,
     )
-    hvp_forward_step5 = kernel(
-        "hvp_forward_step5", "each", B * N, 1,
+    hvp_forward_step6 = kernel(
+        "hvp_forward_step6", "each", B * N, 1,
         exp_a_w_arg, sum_exp_a_w_arg, a_w,
     )
     hvp_forward_step_sum20 = kernel(
         "hvp_forward_step_sum20", "rows", B, N,
         a_w, dot_a_w_arg, dot_a_w_arg_dot,
     )
-    hvp_forward_step6 = kernel(
-        "hvp_forward_step6", "each", B * N, 1,
-        a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
-    )
     hvp_forward_step7 = kernel(
-        "hvp_forward_step7", "each", B * D, 1,
-        k_w_to_dot_k_r_W_r, dot_W_e_h, e, dot_e,
+        "hvp_forward_step7", "each", B * N, 1,
+        a_w, dot_a_w_arg, dot_a_w_arg_dot, dot_a_w,
     )
     hvp_forward_step8 = kernel(
         "hvp_forward_step8", "each", B * N * D, 1,
-        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, a_w_e, dot_a_w_e,
+        a_w, e, dot_a_w, dot_e, a, dot_a, M_rows, dot_M_rows, a_w_e, dot_a_w_e,
     )
     hvp_forward_step_sum21 = kernel(
         "hvp_forward_step_sum21", "rows", B * N, D,
@@ -1915,11 +1907,11 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step_sum24 = kernel(
         "hvp_forward_step_sum24", "rows", B * N, D,
-        M_rows, k_w_to_dot_k_r_W_r, M_k_r,
+        M_rows, k_r, M_k_r,
     )
     hvp_forward_step_sum25 = kernel(
         "hvp_forward_step_sum25", "rows", B * N, D,
-        dot_M_rows, k_w_to_dot_k_r_W_r, dot_M_k_r_M,
+        dot_M_rows, k_r, dot_M_k_r_M,
     )
     hvp_forward_step_sum26 = kernel(
         "hvp_forward_step_sum26", "rows", B * N, D,
@@ -2001,35 +1993,39 @@ def hvp_passes(size, dtype):
         dot_v_r[...] = dot_params["v_r"]
         dot_b_r[...] = dot_params["b_r"]
         dot_s_r[...] = dot_params["s_r"]
-        W_h_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_h.T, dot_W_h.T), axis=1))
-        U_h_to_dot_U_h[...] = cp.ascontiguousarray(cp.concatenate((U_h.T, dot_U_h.T), axis=1))
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_T[...] = cp.ascontiguousarray(W_w.T)
-        dot_W_w_to_W_w[...] = cp.ascontiguousarray(cp.concatenate((dot_W_w.T, W_w.T)))
-        W_e_T[...] = cp.ascontiguousarray(W_e.T)
-        dot_W_e_to_W_e[...] = cp.ascontiguousarray(cp.concatenate((dot_W_e.T, W_e.T)))
-        W_a_T[...] = cp.ascontiguousarray(W_a.T)
-        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
         dot_r_rows[0] = dot_state["r"]
         dot_M_rows[0] = dot_state["M"]
 
     def before():
-        # W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+        dot_W_h2[..., :H] = W_h.T
+        dot_W_h2[..., H:2 * H] = dot_W_h.T
+        dot_U_h2[..., :H] = U_h.T
+        dot_U_h2[..., H:2 * H] = dot_U_h.T
+        parts3[..., :D] = W_w.T
+        parts3[..., D:2 * D] = dot_W_w.T
+        parts3[..., 2 * D:3 * D] = W_e.T
+        parts3[..., 3 * D:4 * D] = dot_W_e.T
+        parts3[..., 4 * D:5 * D] = W_a.T
+        parts3[..., 5 * D:6 * D] = dot_W_a.T
+        parts3[..., 6 * D:7 * D] = W_r.T
+        parts3[..., 7 * D:8 * D] = dot_W_r.T
+        W_wear[..., :D] = parts3[..., :D]
+        W_wear[..., D:2 * D] = parts3[..., 2 * D:3 * D]
+        W_wear[..., 2 * D:3 * D] = parts3[..., 4 * D:5 * D]
+        W_wear[..., 3 * D:4 * D] = parts3[..., 6 * D:7 * D]
+        U_h_T2[...] = U_h.T
+        product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_h_r, dot_U_h_r_U_h side by side
-            product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+            product(r_rows[t], dot_U_h2, parts2)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+            product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             hvp_forward_step_sum(t)
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
@@ -2037,45 +2033,32 @@ def hvp_passes(size, dtype):
             # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             hvp_forward_step_sum3(t)
             hvp_forward_step(t)
-            # k_w = W_w @ h
-            product(h_to_dot_h[t][:, :H], W_w_T, k_w_to_dot_k_r_W_r[t][:, :D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_w_to_W_w, dot_k_w[t])
+            product(h[t], parts3, parts4)
+            product(dot_h[t], W_wear, dot_k_w_W_e_h_a_k_r_h)
             # beta_w = softplus(dot(v_w, h) + b_w)
             hvp_forward_step_sum4(t)
             # beta_w = softplus(dot(v_w, h) + b_w)
             hvp_forward_step_sum5(t)
             # beta_w = softplus(dot(v_w, h) + b_w)
             hvp_forward_step_sum6(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            # beta_r = softplus(dot(v_r, h) + b_r)
             hvp_forward_step_sum7(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            # beta_r = softplus(dot(v_r, h) + b_r)
             hvp_forward_step_sum8(t)
-            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
+            # beta_r = softplus(dot(v_r, h) + b_r)
             hvp_forward_step_sum9(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step2(t)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             hvp_forward_step_sum10(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             hvp_forward_step_sum11(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            # l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             hvp_forward_step_sum12(t)
-            # e = sigmoid(W_e @ h)
-            product(h_to_dot_h[t][:, :H], W_e_T, k_w_to_dot_k_r_W_r[t][:, 2 * D:3 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_e_to_W_e, dot_W_e_h[t])
-            # a = W_a @ h
-            product(h_to_dot_h[t][:, :H], W_a_T, k_w_to_dot_k_r_W_r[t][:, 4 * D:5 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_a_to_W_a, dot_a[t])
-            # k_r = W_r @ h
-            product(h_to_dot_h[t][:, :H], W_r_T, k_w_to_dot_k_r_W_r[t][:, 6 * D:7 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_r_to_W_r, dot_k_r[t])
-            # beta_r = softplus(dot(v_r, h) + b_r)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_forward_step_sum13(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_forward_step_sum14(t)
-            # beta_r = softplus(dot(v_r, h) + b_r)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_forward_step_sum15(t)
             # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
             hvp_forward_step_sum16(t)
@@ -2083,17 +2066,16 @@ def hvp_passes(size, dtype):
             hvp_forward_step_sum17(t)
             # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
             hvp_forward_step_sum18(t)
-            hvp_forward_step2(t)
             hvp_forward_step3(t)
-            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_peak(t)
             hvp_forward_step4(t)
             # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_sum19(t)
+            hvp_forward_step_peak(t)
             hvp_forward_step5(t)
             # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
-            hvp_forward_step_sum20(t)
+            hvp_forward_step_sum19(t)
             hvp_forward_step6(t)
+            # a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
+            hvp_forward_step_sum20(t)
             hvp_forward_step7(t)
             hvp_forward_step8(t)
             # l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -2134,14 +2116,13 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, D), dtype)
-    W_a_to_dot_W_a = cp.empty((D, 2 * H), dtype)
-    W_w_to_dot_W_r = cp.empty((7 * D, H), dtype)
-    U_h_to_dot_U_h2 = cp.empty((2 * H, D), dtype)
-    W_h_to_dot_W_h2 = cp.empty((2 * H, I), dtype)
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
     d_dot_r_prev_rows = cp.empty((2, B, D), dtype)
     d_dot_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    dot_W_h22 = cp.empty((2 * H, I), dtype)
+    parts32 = cp.empty((8 * D, H), dtype)
+    dot_U_h22 = cp.empty((2 * H, D), dtype)
     d_dot_r = cp.empty((B, D), dtype)
     d_dot_a_r = cp.empty((B, N), dtype)
     d_dot_a_r_arg_dot_dot_a_r = cp.empty((B,), dtype)
@@ -2173,14 +2154,13 @@ def hvp_passes(size, dtype):
     d_dot_beta_r_pre = cp.empty((T, B), dtype)
     d_beta_r_pre = cp.empty((T, B), dtype)
     d_dot_k_r_dot_M_k_r_k_r = cp.empty((B, D), dtype)
-    d_k_w_to_d_dot_k_r = cp.empty((T, B, 7 * D), dtype)
+    d_parts = cp.empty((T, B, 8 * D), dtype)
     d_k_r_M_k_r = cp.empty((B, D), dtype)
     d_k_r_dot_M_k_r_M = cp.empty((B, D), dtype)
     d_dot_M = cp.empty((B, N, D), dtype)
     d_M = cp.empty((B, N, D), dtype)
     d_dot_a_w_e = cp.empty((B, N, D), dtype)
     d_a_w_e = cp.empty((B, N, D), dtype)
-    d_dot_a = cp.empty((T, B, D), dtype)
     d_a_a_w_a = cp.empty((B, D), dtype)
     d_a_dot_a_w_a = cp.empty((B, D), dtype)
     d_dot_e = cp.empty((B, D), dtype)
@@ -2222,12 +2202,12 @@ def hvp_passes(size, dtype):
     d_dot_k_w_dot_M_k_w_k_w = cp.empty((B, D), dtype)
     d_k_w_M_k_w = cp.empty((B, D), dtype)
     d_k_w_dot_M_k_w_M_prev = cp.empty((B, D), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    d_h_k_w = cp.empty((B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    d_dot_h_dot_k_w_h = cp.empty((B, H), dtype)
+    d_dot_h_dot_W_e_h_h = cp.empty((B, H), dtype)
+    d_dot_h_dot_a_h = cp.empty((B, H), dtype)
+    d_dot_h_dot_k_r_h = cp.empty((B, H), dtype)
+    d_h_parts = cp.empty((B, H), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_h_W_h_x = cp.empty((H, I), dtype)
     d_W_h_dot_W_h_x_x = cp.empty((H, I), dtype)
@@ -2342,18 +2322,17 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step6 = kernel(
         "hvp_backward_step6", "each", B * D, 1,
-        d_dot_l_r_pre2, k_w_to_dot_k_r_W_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r,
-        d_k_r_dot_M_k_r_M, d_k_w_to_d_dot_k_r,
+        d_dot_l_r_pre2, k_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r, d_k_r_dot_M_k_r_M,
+        d_parts,
     )
     hvp_backward_step7 = kernel(
         "hvp_backward_step7", "each", B * N * D, 1,
-        d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_w_to_dot_k_r_W_r, d_dot_r, a_r,
-        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, d_dot_M, d_M,
-        d_dot_a_w_e, d_a_w_e,
+        d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r, d_M_prev_rows, d_l_r_pre,
+        dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, d_dot_M, d_M, d_dot_a_w_e, d_a_w_e,
     )
     hvp_backward_step_sum15 = kernel(
         "hvp_backward_step_sum15", "rows", B * D, N,
-        d_dot_M, a_w, d_dot_a,
+        d_dot_M, a_w, d_parts,
     )
     hvp_backward_step_sum16 = kernel(
         "hvp_backward_step_sum16", "rows", B * D, N,
@@ -2381,7 +2360,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum22 = kernel(
         "hvp_backward_step_sum22", "rows", B * N, D,
-        d_dot_M, k_w_to_dot_k_r_W_r, d_dot_a_w_dot_a_w_a,
+        d_dot_M, a, d_dot_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum23 = kernel(
         "hvp_backward_step_sum23", "rows", B * N, D,
@@ -2393,7 +2372,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_sum25 = kernel(
         "hvp_backward_step_sum25", "rows", B * N, D,
-        d_M, k_w_to_dot_k_r_W_r, d_a_w_a_w_a,
+        d_M, a, d_a_w_a_w_a,
     )
     hvp_backward_step_sum26 = kernel(
         "hvp_backward_step_sum26", "rows", B * N, D,
@@ -2401,7 +2380,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step8 = kernel(
         "hvp_backward_step8", "each", B * D, 1,
-        d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e, d_k_w_to_d_dot_k_r,
+        d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e, d_parts,
     )
     hvp_backward_step9 = kernel(
         "hvp_backward_step9", "each", B * N, 1,
@@ -2476,26 +2455,27 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step14 = kernel(
         "hvp_backward_step14", "each", B * D, 1,
-        d_dot_l_w_pre2, k_w_to_dot_k_r_W_r, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w,
-        d_k_w_dot_M_k_w_M_prev, d_k_w_to_d_dot_k_r,
+        d_dot_l_w_pre2, k_w, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w,
+        d_k_w_dot_M_k_w_M_prev, d_parts,
     )
     hvp_backward_step15 = kernel(
         "hvp_backward_step15", "each", B * H, 1,
-        parts, d_dot_beta_w_pre, v_w, parts2, parts3, parts4, d_dot_beta_r_pre, v_r, dot_h_pre, h_to_dot_h,
-        d_h_k_w, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r, d_h_pre_to_d_dot_h_pre,
+        d_dot_h_dot_k_w_h, d_dot_beta_w_pre, v_w, d_dot_h_dot_W_e_h_h, d_dot_h_dot_a_h, d_dot_h_dot_k_r_h,
+        d_dot_beta_r_pre, v_r, d_h_parts, dot_h_pre, h, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r,
+        d_dot_h_pre2,
     )
     hvp_backward_step16 = kernel(
         "hvp_backward_step16", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r, d_dot_M_k_w, dot_k_w,
-        d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w, dot_k_w, d_M, a_w_e,
+        d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", H, T * B,
-        d_beta_w_pre, h_to_dot_h, d_v_w_v_w_h,
+        d_beta_w_pre, h, d_v_w_v_w_h,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", H, T * B,
-        d_dot_beta_w_pre, h_to_dot_h, d_v_w_dot_v_w_h_h,
+        d_dot_beta_w_pre, dot_h, d_v_w_dot_v_w_h_h,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", 1, T * B,
@@ -2503,11 +2483,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "rows", H, T * B,
-        d_beta_r_pre, h_to_dot_h, d_v_r_v_r_h,
+        d_beta_r_pre, h, d_v_r_v_r_h,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "rows", H, T * B,
-        d_dot_beta_r_pre, h_to_dot_h, d_v_r_dot_v_r_h_h,
+        d_dot_beta_r_pre, dot_h, d_v_r_dot_v_r_h_h,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "rows", 1, T * B,
@@ -2533,25 +2513,24 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["r"]
-        W_a_to_dot_W_a[...] = cp.concatenate((W_a, dot_W_a), axis=1)
-        W_w_to_dot_W_r[...] = cp.concatenate((
-            W_w,
-            dot_W_w,
-            W_e,
-            dot_W_e,
-            W_a,
-            W_r,
-            dot_W_r,
-        ))
-        U_h_to_dot_U_h2[...] = cp.concatenate((U_h, dot_U_h))
-        W_h_to_dot_W_h2[...] = cp.concatenate((W_h, dot_W_h))
         d_r_prev_rows[T % 2] = 0
         d_M_prev_rows[T % 2] = 0
         d_dot_r_prev_rows[T % 2] = dstate["r"]
         d_dot_M_prev_rows[T % 2] = dstate["M"]
 
     def before():
-        pass
+        dot_W_h22[:H] = W_h
+        dot_W_h22[H:2 * H] = dot_W_h
+        parts32[:D] = W_w
+        parts32[D:2 * D] = dot_W_w
+        parts32[2 * D:3 * D] = W_e
+        parts32[3 * D:4 * D] = dot_W_e
+        parts32[4 * D:5 * D] = W_a
+        parts32[5 * D:6 * D] = dot_W_a
+        parts32[6 * D:7 * D] = W_r
+        parts32[7 * D:8 * D] = dot_W_r
+        dot_U_h22[:H] = U_h
+        dot_U_h22[H:2 * H] = dot_U_h
 
     def loop():
         for t in reversed(range(T)):
@@ -2590,7 +2569,7 @@ def hvp_passes(size, dtype):
             hvp_backward_step5(t)
             hvp_backward_step6(t)
             # through k_r = W_r @ h
-            product(d_k_w_to_d_dot_k_r[t][:, 6 * D:7 * D], W_r, parts4[:, :H])
+            product(d_parts[t][:, 7 * D:8 * D], W_r, d_dot_h_dot_k_r_h)
             hvp_backward_step7(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum15(t)
@@ -2616,11 +2595,11 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum25(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum26(t)
-            # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
-            product(d_dot_a[t], W_a_to_dot_W_a, parts3)
+            # through a = W_a @ h
+            product(d_parts[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
             hvp_backward_step8(t)
             # through e = sigmoid(W_e @ h)
-            product(d_k_w_to_d_dot_k_r[t][:, 3 * D:4 * D], W_e, parts2[:, :H])
+            product(d_parts[t][:, 3 * D:4 * D], W_e, d_dot_h_dot_W_e_h_h)
             hvp_backward_step9(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_backward_step_sum27(t)
@@ -2650,45 +2629,35 @@ def hvp_passes(size, dtype):
             hvp_backward_step13(t)
             hvp_backward_step14(t)
             # through k_w = W_w @ h
-            product(d_k_w_to_d_dot_k_r[t][:, D:2 * D], W_w, parts[:, :H])
-            # d_k_w, d_dot_k_w, d_W_e_h, d_dot_W_e_h, d_a, d_k_r, d_dot_k_r side by side
-            product(d_k_w_to_d_dot_k_r[t], W_w_to_dot_W_r, d_h_k_w)
-            hvp_backward_step15(t)
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], U_h_to_dot_U_h2, d_r_prev_rows[t % 2])
+            product(d_parts[t][:, D:2 * D], W_w, d_dot_h_dot_k_w_h)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
+            product(d_parts[t], parts32, d_h_parts)
+            hvp_backward_step15(t)
+            product(d_dot_h_pre2[t], dot_U_h22, d_r_prev_rows[t % 2])
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_dot_h_pre2[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
             hvp_backward_step16(t)
 
     def after():
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_h_to_dot_W_h2, d_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W_h22, d_x.reshape(-1, I))
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_h_dot_W_h_x_x,
-        )
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_r_rows[:-1].reshape(-1, D),
             d_U_h_dot_U_h_r_r_prev,
         )
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
         # through k_w = W_w @ h
-        product(d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, :D].T, h_to_dot_h.reshape(-1, 2 * H)[:, :H], d_W_w_k_w)
+        product(d_parts.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
         # through k_w = W_w @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, D:2 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_W_w_dot_k_w_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h.reshape(-1, H), d_W_w_dot_k_w_h)
         # through beta_w = softplus(dot(v_w, h) + b_w)
         hvp_backward_after_sum()
         # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -2698,37 +2667,17 @@ def hvp_passes(size, dtype):
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
         # through e = sigmoid(W_e @ h)
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 2 * D:3 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-            d_W_e_W_e_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
         # through e = sigmoid(W_e @ h)
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 3 * D:4 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_W_e_dot_W_e_h_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h.reshape(-1, H), d_W_e_dot_W_e_h_h)
         # through a = W_a @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 4 * D:5 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-            d_W_a_a,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
         # through a = W_a @ h
-        product(d_dot_a.reshape(-1, D).T, h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H], d_W_a_dot_a_h)
+        product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h.reshape(-1, H), d_W_a_dot_a_h)
         # through k_r = W_r @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 5 * D:6 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-            d_W_r_k_r,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
         # through k_r = W_r @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 6 * D:7 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_W_r_dot_k_r_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h.reshape(-1, H), d_W_r_dot_k_r_h)
         # through beta_r = softplus(dot(v_r, h) + b_r)
         hvp_backward_after_sum4()
         # through beta_r = softplus(dot(v_r, h) + b_r)

@@ -110,7 +110,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+    const storage_t* __restrict__ W_qk_x_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -119,9 +119,9 @@ extern "C" __global__ void forward_before(
         const int64 iD = n % D;
         compute_t q, k_;
         forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + D + iD]),
             q, k_);
         q_at[(iT * B + iB) * D + iD] = storage_t(q);
         k_at[(iT * B + iB) * D + iD] = storage_t(k_);
@@ -257,7 +257,7 @@ __device__ inline void forward_before3_point(
 
 extern "C" __global__ void forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ v_phi_k_at)
 {
     const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -268,7 +268,7 @@ extern "C" __global__ void forward_before3(
         const int64 iM = n % M;
         compute_t v_phi_k;
         forward_before3_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -711,7 +711,7 @@ extern "C" __global__ void backward_sequence2(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_v_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_phi_k_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
@@ -722,7 +722,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
@@ -733,7 +733,7 @@ extern "C" __global__ void backward_after_sum(
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ d_v_at)
+    storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -746,7 +746,7 @@ extern "C" __global__ void backward_after_sum2(
                 * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
     }
 }
 
@@ -831,7 +831,7 @@ __device__ inline void backward_after3_point(
 extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ d_k_k_at,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_at)
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -845,20 +845,20 @@ extern "C" __global__ void backward_after3(
             compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void backward_after4_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
 }
 
 extern "C" __global__ void backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
-    const storage_t* __restrict__ d_x_v_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_k_x_v_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -867,9 +867,8 @@ extern "C" __global__ void backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after4_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -915,7 +914,8 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ k_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -924,9 +924,9 @@ extern "C" __global__ void infer_before(
         const int64 iD = n % D;
         compute_t q, k_;
         infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]),
             q, k_);
         q_at[(iT * B + iB) * D + iD] = storage_t(q);
         k_at[(iT * B + iB) * D + iD] = storage_t(k_);
@@ -1062,7 +1062,7 @@ __device__ inline void infer_before3_point(
 
 extern "C" __global__ void infer_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ v_phi_k_at)
 {
     const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1073,7 +1073,7 @@ extern "C" __global__ void infer_before3(
         const int64 iM = n % M;
         compute_t v_phi_k;
         infer_before3_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -1532,9 +1532,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
-    storage_t* __restrict__ k_to_dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_q2_at, storage_t* __restrict__ dot_k2_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1543,25 +1542,25 @@ extern "C" __global__ void jvp_before(
         const int64 iD = n % D;
         compute_t q, dot_q, k_, dot_k;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
             q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+        dot_q2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+        dot_q2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+        dot_k2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+        dot_k2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
     }
 }
 
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void jvp_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ q_q_at)
+    const storage_t* __restrict__ dot_q2_at, storage_t* __restrict__ q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1569,8 +1568,8 @@ extern "C" __global__ void jvp_before_sum(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
@@ -1580,7 +1579,7 @@ extern "C" __global__ void jvp_before_sum(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void jvp_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q_at)
+    const storage_t* __restrict__ dot_q2_at, storage_t* __restrict__ dot_q_q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1588,8 +1587,8 @@ extern "C" __global__ void jvp_before_sum2(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_q_q_q_at[iT * B + iB] = storage_t(total);
@@ -1599,7 +1598,7 @@ extern "C" __global__ void jvp_before_sum2(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void jvp_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q2_at)
+    const storage_t* __restrict__ dot_q2_at, storage_t* __restrict__ dot_q_q_q2_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1607,8 +1606,8 @@ extern "C" __global__ void jvp_before_sum3(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
+            total += compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_q2_at[(iT * B + iB) * (2 * D) + D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_q_q_q2_at[iT * B + iB] = storage_t(total);
@@ -1618,7 +1617,7 @@ extern "C" __global__ void jvp_before_sum3(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void jvp_before_largest(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, storage_t* __restrict__ a_argmax_at)
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ a_argmax_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1627,7 +1626,7 @@ extern "C" __global__ void jvp_before_largest(
         int64 found = -1;
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
             if (found < 0 || precedes(value, best, true)) {
                 best = value;
                 found = k;
@@ -1644,7 +1643,7 @@ extern "C" __global__ void jvp_before_largest(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void jvp_before_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ a_argmax_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ a_argmax_at,
     storage_t* __restrict__ max_a_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1653,7 +1652,7 @@ extern "C" __global__ void jvp_before_sum4(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
+            total += compute_t(a_at[(iT * B + iB) * M + iM])
                 * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
         }
         total = block_sum(total);
@@ -1684,7 +1683,7 @@ extern "C" __global__ void jvp_before_sum5(
 // phi_k = exp(Omega @ k - dot(k, k) / 2)
 extern "C" __global__ void jvp_before_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ k_k_at)
+    const storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1692,8 +1691,8 @@ extern "C" __global__ void jvp_before_sum6(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
@@ -1703,7 +1702,7 @@ extern "C" __global__ void jvp_before_sum6(
 // phi_k = exp(Omega @ k - dot(k, k) / 2)
 extern "C" __global__ void jvp_before_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k_at)
+    const storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ dot_k_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1711,8 +1710,8 @@ extern "C" __global__ void jvp_before_sum7(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + D + iD])
+                * compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_k_k_k_at[iT * B + iB] = storage_t(total);
@@ -1722,7 +1721,7 @@ extern "C" __global__ void jvp_before_sum7(
 // phi_k = exp(Omega @ k - dot(k, k) / 2)
 extern "C" __global__ void jvp_before_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k2_at)
+    const storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ dot_k_k_k2_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1730,8 +1729,8 @@ extern "C" __global__ void jvp_before_sum8(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
+            total += compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + iD])
+                * compute_t(dot_k2_at[(iT * B + iB) * (2 * D) + D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_k_k_k2_at[iT * B + iB] = storage_t(total);
@@ -1747,8 +1746,8 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1757,8 +1756,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1816,10 +1815,10 @@ __device__ inline void jvp_before4_point(
 
 extern "C" __global__ void jvp_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ q_q_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ q_q_at,
     const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ dot_a_at,
     const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_max_a_at,
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ Omega_k_at, const storage_t* __restrict__ k_k_at,
     const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
     storage_t* __restrict__ phi_q_at, storage_t* __restrict__ dot_phi_q_at,
     storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_k_at)
@@ -1831,13 +1830,13 @@ extern "C" __global__ void jvp_before4(
         const int64 iM = n % M;
         compute_t phi_q, dot_phi_q, phi_k, dot_phi_k;
         jvp_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(a_at[(iT * B + iB) * M + iM]),
             compute_t(q_q_at[iT * B + iB]),
             compute_t(max_a_at[iT * B + iB]),
             compute_t(dot_a_at[(iT * B + iB) * M + iM]),
             compute_t(dot_q_q_at[iT * B + iB]),
             compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(Omega_k_at[(iT * B + iB) * M + iM]),
             compute_t(k_k_at[iT * B + iB]),
             compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_k_k_at[iT * B + iB]),
@@ -1860,7 +1859,7 @@ __device__ inline void jvp_before5_point(
 
 extern "C" __global__ void jvp_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
     storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
 {
@@ -1872,7 +1871,7 @@ extern "C" __global__ void jvp_before5(
         const int64 iM = n % M;
         compute_t v_phi_k, dot_v_phi_k;
         jvp_before5_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -2187,9 +2186,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
-    storage_t* __restrict__ k_to_dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at,
+    storage_t* __restrict__ dot_k_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2198,25 +2197,25 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iD = n % D;
         compute_t q, dot_q, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + iD]),
             compute_t(D),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]),
             q, dot_q, k_, dot_k);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-        q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-        k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+        q_at[(iT * B + iB) * D + iD] = storage_t(q);
+        dot_q_at[(iT * B + iB) * D + iD] = storage_t(dot_q);
+        k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+        dot_k_at[(iT * B + iB) * D + iD] = storage_t(dot_k);
     }
 }
 
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void hvp_forward_before_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ q_q_at)
+    const storage_t* __restrict__ q_at, storage_t* __restrict__ q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2224,8 +2223,8 @@ extern "C" __global__ void hvp_forward_before_sum(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(q_at[(iT * B + iB) * D + iD])
+                * compute_t(q_at[(iT * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) q_q_at[iT * B + iB] = storage_t(total);
@@ -2235,7 +2234,8 @@ extern "C" __global__ void hvp_forward_before_sum(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void hvp_forward_before_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q_at)
+    const storage_t* __restrict__ dot_q_at, const storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_q_q_q_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2243,8 +2243,8 @@ extern "C" __global__ void hvp_forward_before_sum2(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]);
+            total += compute_t(dot_q_at[(iT * B + iB) * D + iD])
+                * compute_t(q_at[(iT * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_q_q_q_at[iT * B + iB] = storage_t(total);
@@ -2254,7 +2254,8 @@ extern "C" __global__ void hvp_forward_before_sum2(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void hvp_forward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ q_to_dot_q_at, storage_t* __restrict__ dot_q_q_q2_at)
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ dot_q_q_q2_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2262,8 +2263,8 @@ extern "C" __global__ void hvp_forward_before_sum3(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
             const int64 iD = k;
-            total += compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]);
+            total += compute_t(q_at[(iT * B + iB) * D + iD])
+                * compute_t(dot_q_at[(iT * B + iB) * D + iD]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) dot_q_q_q2_at[iT * B + iB] = storage_t(total);
@@ -2273,7 +2274,7 @@ extern "C" __global__ void hvp_forward_before_sum3(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void hvp_forward_before_largest(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, storage_t* __restrict__ a_argmax_at)
+    const storage_t* __restrict__ a_dot_a_Omega_at, storage_t* __restrict__ a_argmax_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2282,7 +2283,7 @@ extern "C" __global__ void hvp_forward_before_largest(
         int64 found = -1;
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             if (found < 0 || precedes(value, best, true)) {
                 best = value;
                 found = k;
@@ -2299,7 +2300,7 @@ extern "C" __global__ void hvp_forward_before_largest(
 // phi_q = exp(a - dot(q, q) / 2 - max(a))
 extern "C" __global__ void hvp_forward_before_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ a_argmax_at,
+    const storage_t* __restrict__ a_dot_a_Omega_at, const storage_t* __restrict__ a_argmax_at,
     storage_t* __restrict__ max_a_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -2308,7 +2309,7 @@ extern "C" __global__ void hvp_forward_before_sum4(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
-            total += compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
+            total += compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM])
                 * compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
         }
         total = block_sum(total);
@@ -2316,8 +2317,143 @@ extern "C" __global__ void hvp_forward_before_sum4(
     }
 }
 
-// phi_q = exp(a - dot(q, q) / 2 - max(a))
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
 extern "C" __global__ void hvp_forward_before_sum5(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_at[(iT * B + iB) * D + iD])
+                * compute_t(k_at[(iT * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void hvp_forward_before_sum6(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ dot_k_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ dot_k_k_k_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(dot_k_at[(iT * B + iB) * D + iD])
+                * compute_t(k_at[(iT * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_k_k_k_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+// phi_k = exp(Omega @ k - dot(k, k) / 2)
+extern "C" __global__ void hvp_forward_before_sum7(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ dot_k_k_k2_at)
+{
+    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
+        const int64 iT = n / B;
+        const int64 iB = n % B;
+        compute_t total = 0;
+        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
+            const int64 iD = k;
+            total += compute_t(k_at[(iT * B + iB) * D + iD])
+                * compute_t(dot_k_at[(iT * B + iB) * D + iD]);
+        }
+        total = block_sum(total);
+        if (threadIdx.x == 0) dot_k_k_k2_at[iT * B + iB] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_forward_before2_point(
+    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
+{
+    // v = W_v @ x
+    dot_v = dot_v_W_v + dot_v_x;
+}
+
+extern "C" __global__ void hvp_forward_before2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_v_at)
+{
+    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / H / B;
+        const int64 iB = n / H % B;
+        const int64 iH = n % H;
+        compute_t dot_v;
+        hvp_forward_before2_point(
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            dot_v);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
+    }
+}
+
+__device__ inline void hvp_forward_before3_point(
+    const compute_t dot_a_Omega, const compute_t dot_a_q, const compute_t a, const compute_t q_q,
+    const compute_t max_a, const compute_t dot_Omega_k_Omega, const compute_t dot_Omega_k_k,
+    const compute_t Omega_k, const compute_t k_k, compute_t& dot_a, compute_t& phi_q,
+    compute_t& dot_Omega_k, compute_t& phi_k)
+{
+    // a = Omega @ q
+    dot_a = dot_a_Omega + dot_a_q;
+    // phi_q = exp(a - dot(q, q) / 2 - max(a))
+    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
+    phi_q = exp(phi_q_pre);
+    // phi_k = exp(Omega @ k - dot(k, k) / 2)
+    dot_Omega_k = dot_Omega_k_Omega + dot_Omega_k_k;
+    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
+    phi_k = exp(phi_k_pre);
+}
+
+extern "C" __global__ void hvp_forward_before3(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
+    const storage_t* __restrict__ a_dot_a_Omega_at, const storage_t* __restrict__ dot_a_q_at,
+    const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ max_a_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_Omega_k_k_at,
+    const storage_t* __restrict__ k_k_at, storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ phi_q_at, storage_t* __restrict__ dot_Omega_k_at,
+    storage_t* __restrict__ phi_k_at)
+{
+    const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / M / B;
+        const int64 iB = n / M % B;
+        const int64 iM = n % M;
+        compute_t dot_a, phi_q, dot_Omega_k, phi_k;
+        hvp_forward_before3_point(
+            compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + M + iM]),
+            compute_t(dot_a_q_at[(iT * B + iB) * M + iM]),
+            compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(q_q_at[iT * B + iB]),
+            compute_t(max_a_at[iT * B + iB]),
+            compute_t(parts3_at[(iT * B + iB) * (2 * M) + M + iM]),
+            compute_t(dot_Omega_k_k_at[(iT * B + iB) * M + iM]),
+            compute_t(parts3_at[(iT * B + iB) * (2 * M) + iM]),
+            compute_t(k_k_at[iT * B + iB]),
+            dot_a, phi_q, dot_Omega_k, phi_k);
+        dot_a_at[(iT * B + iB) * M + iM] = storage_t(dot_a);
+        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+        dot_Omega_k_at[(iT * B + iB) * M + iM] = storage_t(dot_Omega_k);
+        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+    }
+}
+
+// phi_q = exp(a - dot(q, q) / 2 - max(a))
+extern "C" __global__ void hvp_forward_before_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ a_argmax_at,
     storage_t* __restrict__ dot_max_a_at)
@@ -2336,90 +2472,7 @@ extern "C" __global__ void hvp_forward_before_sum5(
     }
 }
 
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_forward_before_sum6(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_forward_before_sum7(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_k_k_k_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-// phi_k = exp(Omega @ k - dot(k, k) / 2)
-extern "C" __global__ void hvp_forward_before_sum8(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ dot_k_k_k2_at)
-{
-    for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
-        const int64 iT = n / B;
-        const int64 iB = n % B;
-        compute_t total = 0;
-        for (int64 k = threadIdx.x; k < D; k += blockDim.x) {
-            const int64 iD = k;
-            total += compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD])
-                * compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]);
-        }
-        total = block_sum(total);
-        if (threadIdx.x == 0) dot_k_k_k2_at[iT * B + iB] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_forward_before2_point(
-    const compute_t dot_v_W_v, const compute_t dot_v_x, compute_t& dot_v)
-{
-    // v = W_v @ x
-    dot_v = dot_v_W_v + dot_v_x;
-}
-
-extern "C" __global__ void hvp_forward_before2(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
-{
-    const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / H / B;
-        const int64 iB = n / H % B;
-        const int64 iH = n % H;
-        compute_t dot_v;
-        hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
-            dot_v);
-        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
-    }
-}
-
-__device__ inline void hvp_forward_before3_point(
+__device__ inline void hvp_forward_before4_point(
     const compute_t dot_q_q_q, const compute_t dot_q_q_q2, const compute_t dot_k_k_k,
     const compute_t dot_k_k_k2, compute_t& dot_q_q, compute_t& dot_k_k)
 {
@@ -2429,7 +2482,7 @@ __device__ inline void hvp_forward_before3_point(
     dot_k_k = dot_k_k_k + dot_k_k_k2;
 }
 
-extern "C" __global__ void hvp_forward_before3(
+extern "C" __global__ void hvp_forward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ dot_q_q_q_at, const storage_t* __restrict__ dot_q_q_q2_at,
     const storage_t* __restrict__ dot_k_k_k_at, const storage_t* __restrict__ dot_k_k_k2_at,
@@ -2440,7 +2493,7 @@ extern "C" __global__ void hvp_forward_before3(
         const int64 iT = n / B;
         const int64 iB = n % B;
         compute_t dot_q_q, dot_k_k;
-        hvp_forward_before3_point(
+        hvp_forward_before4_point(
             compute_t(dot_q_q_q_at[iT * B + iB]),
             compute_t(dot_q_q_q2_at[iT * B + iB]),
             compute_t(dot_k_k_k_at[iT * B + iB]),
@@ -2451,63 +2504,51 @@ extern "C" __global__ void hvp_forward_before3(
     }
 }
 
-__device__ inline void hvp_forward_before4_point(
-    const compute_t a, const compute_t q_q, const compute_t max_a, const compute_t dot_a,
-    const compute_t dot_q_q, const compute_t dot_max_a, const compute_t Omega_k, const compute_t k_k,
-    const compute_t dot_Omega_k, const compute_t dot_k_k, compute_t& dot_phi_q_pre, compute_t& phi_q,
-    compute_t& dot_phi_q, compute_t& dot_phi_k_pre, compute_t& phi_k, compute_t& dot_phi_k)
+__device__ inline void hvp_forward_before5_point(
+    const compute_t dot_a, const compute_t dot_q_q, const compute_t dot_max_a, const compute_t phi_q,
+    const compute_t dot_Omega_k, const compute_t dot_k_k, const compute_t phi_k, compute_t& dot_phi_q_pre,
+    compute_t& dot_phi_q, compute_t& dot_phi_k_pre, compute_t& dot_phi_k)
 {
     // phi_q = exp(a - dot(q, q) / 2 - max(a))
-    const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
     dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
-    phi_q = exp(phi_q_pre);
-    dot_phi_q = dot_phi_q_pre * phi_q;
+    dot_phi_q = phi_q * dot_phi_q_pre;
     // phi_k = exp(Omega @ k - dot(k, k) / 2)
-    const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
     dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
-    phi_k = exp(phi_k_pre);
-    dot_phi_k = dot_phi_k_pre * phi_k;
+    dot_phi_k = phi_k * dot_phi_k_pre;
 }
 
-extern "C" __global__ void hvp_forward_before4(
+extern "C" __global__ void hvp_forward_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ q_q_at,
-    const storage_t* __restrict__ max_a_at, const storage_t* __restrict__ dot_a_at,
-    const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_max_a_at,
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ dot_a_at, const storage_t* __restrict__ dot_q_q_at,
+    const storage_t* __restrict__ dot_max_a_at, const storage_t* __restrict__ phi_q_at,
     const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
-    storage_t* __restrict__ dot_phi_q_pre_at, storage_t* __restrict__ phi_q_at,
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_q_pre_at,
     storage_t* __restrict__ dot_phi_q_at, storage_t* __restrict__ dot_phi_k_pre_at,
-    storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_k_at)
+    storage_t* __restrict__ dot_phi_k_at)
 {
     const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / M / B;
         const int64 iB = n / M % B;
         const int64 iM = n % M;
-        compute_t dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k;
-        hvp_forward_before4_point(
-            compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(q_q_at[iT * B + iB]),
-            compute_t(max_a_at[iT * B + iB]),
+        compute_t dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k;
+        hvp_forward_before5_point(
             compute_t(dot_a_at[(iT * B + iB) * M + iM]),
             compute_t(dot_q_q_at[iT * B + iB]),
             compute_t(dot_max_a_at[iT * B + iB]),
-            compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]),
-            compute_t(k_k_at[iT * B + iB]),
+            compute_t(phi_q_at[(iT * B + iB) * M + iM]),
             compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_k_k_at[iT * B + iB]),
-            dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k);
+            compute_t(phi_k_at[(iT * B + iB) * M + iM]),
+            dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k);
         dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
-        phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
         dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
         dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
-        phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
         dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
     }
 }
 
-__device__ inline void hvp_forward_before5_point(
+__device__ inline void hvp_forward_before6_point(
     const compute_t v, const compute_t phi_k, const compute_t dot_v, const compute_t dot_phi_k,
     compute_t& v_phi_k, compute_t& dot_v_phi_k)
 {
@@ -2516,9 +2557,9 @@ __device__ inline void hvp_forward_before5_point(
     dot_v_phi_k = v * dot_phi_k + phi_k * dot_v;
 }
 
-extern "C" __global__ void hvp_forward_before5(
+extern "C" __global__ void hvp_forward_before6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
     storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
 {
@@ -2529,8 +2570,8 @@ extern "C" __global__ void hvp_forward_before5(
         const int64 iH = n / M % H;
         const int64 iM = n % M;
         compute_t v_phi_k, dot_v_phi_k;
-        hvp_forward_before5_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+        hvp_forward_before6_point(
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -3119,7 +3160,7 @@ extern "C" __global__ void hvp_backward_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_max_a_at, const storage_t* __restrict__ a_argmax_at,
     const storage_t* __restrict__ d_dot_phi_q_pre_at, const storage_t* __restrict__ d_max_a_at,
-    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_a_to_d_dot_a_at)
+    const storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_dot_a2_at)
 {
     const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3134,20 +3175,20 @@ extern "C" __global__ void hvp_backward_before5(
             compute_t(d_max_a_at[iT * B + iB]),
             compute_t(d_phi_q_pre_at[(iT * B + iB) * M + iM]),
             d_dot_a, d_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+        d_dot_a2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+        d_dot_a2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
     }
 }
 
 __device__ inline void hvp_backward_before6_point(
-    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q, const compute_t d_q_a,
-    const compute_t d_q_q, const compute_t dot_q, const compute_t D_, compute_t& d_dot_W_q_x,
-    compute_t& d_W_q_x)
+    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q,
+    const compute_t d_q_a_dot_a_Omega, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
+    compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_q_q;
     const compute_t d_dot_q = d_dot_q_dot_a_q + q * s1;
-    const compute_t d_q = 2 * q * d_q_q + d_q_a + dot_q * s1;
+    const compute_t d_q = 2 * q * d_q_q + d_q_a_dot_a_Omega + dot_q * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_q_x = d_dot_q * s2;
     d_W_q_x = d_q * s2;
@@ -3155,10 +3196,10 @@ __device__ inline void hvp_backward_before6_point(
 
 extern "C" __global__ void hvp_backward_before6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_q_q_at,
-    const storage_t* __restrict__ q_to_dot_q_at, const storage_t* __restrict__ d_q_a_at,
-    const storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_dot_W_q_x_at,
-    storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ d_dot_q_dot_a_q_at, const storage_t* __restrict__ d_dot_q_q_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ d_q_a_dot_a_Omega_at,
+    const storage_t* __restrict__ d_q_q_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ d_dot_W_q_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3167,12 +3208,12 @@ extern "C" __global__ void hvp_backward_before6(
         const int64 iD = n % D;
         compute_t d_dot_W_q_x, d_W_q_x;
         hvp_backward_before6_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_q_dot_a_q_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_a_dot_a_Omega_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_q_x, d_W_q_x);
         d_dot_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_dot_W_q_x);
@@ -3274,7 +3315,7 @@ extern "C" __global__ void hvp_backward_sequence2(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
@@ -3285,7 +3326,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
@@ -3295,7 +3336,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_phi_k_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
@@ -3306,7 +3347,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
@@ -3338,7 +3379,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -3351,7 +3392,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
                 * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
         }
         total = block_sum(total);
-        if (threadIdx.x == 0) d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(total);
     }
 }
 
@@ -3414,7 +3455,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ dot_phi_k_pre_at, const storage_t* __restrict__ d_phi_k_v_phi_k_at,
     const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at)
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_dot_phi_k_pre2_at)
 {
     const int64 count = T * B * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3431,16 +3472,15 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_z_at[(iT * B + iB) * M + iM]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             d_dot_phi_k_pre, d_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-        d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+        d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+        d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
     }
 }
 
 // through phi_k = exp(Omega @ k - dot(k, k) / 2)
 extern "C" __global__ void hvp_backward_after_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
-    storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at)
+    const storage_t* __restrict__ d_dot_phi_k_pre2_at, storage_t* __restrict__ d_dot_k_k_dot_phi_k_pre_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -3448,7 +3488,7 @@ extern "C" __global__ void hvp_backward_after_sum7(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM]);
+            total += compute_t(d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_dot_k_k_dot_phi_k_pre_at[iT * B + iB] = storage_t(total);
@@ -3458,8 +3498,7 @@ extern "C" __global__ void hvp_backward_after_sum7(
 // through phi_k = exp(Omega @ k - dot(k, k) / 2)
 extern "C" __global__ void hvp_backward_after_sum8(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
-    storage_t* __restrict__ d_k_k_phi_k_pre_at)
+    const storage_t* __restrict__ d_dot_phi_k_pre2_at, storage_t* __restrict__ d_k_k_phi_k_pre_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -3467,7 +3506,7 @@ extern "C" __global__ void hvp_backward_after_sum8(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < M; k += blockDim.x) {
             const int64 iM = k;
-            total += compute_t(d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM]);
+            total += compute_t(d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_k_k_phi_k_pre_at[iT * B + iB] = storage_t(total);
@@ -3513,7 +3552,7 @@ __device__ inline void hvp_backward_after3_point(
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_v_v_phi_k_at, const storage_t* __restrict__ d_v_dot_v_phi_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3525,19 +3564,19 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after4_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
-    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
+    const compute_t d_k_parts, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_k_k;
     const compute_t d_dot_k = d_dot_k_dot_Omega_k_k + k_ * s1;
-    const compute_t d_k = 2 * k_ * d_k_k + d_k_Omega_k + dot_k * s1;
+    const compute_t d_k = 2 * k_ * d_k_k + d_k_parts + dot_k * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_k_x = d_dot_k * s2;
     d_W_k_x = d_k * s2;
@@ -3545,9 +3584,10 @@ __device__ inline void hvp_backward_after4_point(
 
 extern "C" __global__ void hvp_backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ d_dot_k_k_at,
-    const storage_t* __restrict__ k_to_dot_k_at, const storage_t* __restrict__ d_k_Omega_k_at,
-    const storage_t* __restrict__ d_k_k_at, storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    const storage_t* __restrict__ d_dot_k_dot_Omega_k_k_at, const storage_t* __restrict__ d_dot_k_k_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ d_k_parts_at,
+    const storage_t* __restrict__ d_k_k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3556,31 +3596,29 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iD = n % D;
         compute_t d_dot_W_k_x, d_W_k_x;
         hvp_backward_after4_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_k_dot_Omega_k_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_parts_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_k_x, d_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + D + iD] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + iD] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void hvp_backward_after5_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" __global__ void hvp_backward_after5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
-    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_v_W_v_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3589,10 +3627,9 @@ extern "C" __global__ void hvp_backward_after5(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after5_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -205,12 +205,13 @@ def train_passes(size, dtype):
     W_k = cp.empty((D, I), dtype)
     W_v = cp.empty((H, I), dtype)
     Omega = cp.empty((M, D), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_v = cp.empty((T, B, 2 * D + H), dtype)
+    W_qk = cp.empty((I, 2 * D), dtype)
+    W_qk_x = cp.empty((T, B, 2 * D), dtype)
     q = cp.empty((T, B, D), dtype)
     k = cp.empty((T, B, D), dtype)
+    v = cp.empty((T, B, H), dtype)
     a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
@@ -225,7 +226,7 @@ def train_passes(size, dtype):
     y = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * B * D, 1,
-        W_q_x_to_v, q, k,
+        W_qk_x, q, k,
     )
     forward_before_sum = kernel(
         "forward_before_sum", "rows", T * B, D,
@@ -249,7 +250,7 @@ def train_passes(size, dtype):
     )
     forward_before3 = kernel(
         "forward_before3", "each", T * B * H * M, 1,
-        W_q_x_to_v, phi_k, v_phi_k,
+        v, phi_k, v_phi_k,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * M, 1,
@@ -278,13 +279,15 @@ def train_passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         Omega[...] = params["Omega"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 
     def before():
-        # W_q_x, W_k_x, v side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+        W_qk[..., :D] = W_q.T
+        W_qk[..., D:2 * D] = W_k.T
+        product(x.reshape(-1, I), W_qk, W_qk_x.reshape(-1, 2 * D))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         forward_before()
         # a = Omega @ q
         product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -320,6 +323,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_z_prev_rows = cp.empty((2, B, M), dtype)
+    W_kv = cp.empty((D + H, I), dtype)
     d_z_phi_q_y = cp.empty((T, B), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_S_phi_q = cp.empty((T, B, H), dtype)
@@ -339,15 +343,12 @@ def train_passes(size, dtype):
     d_phi_k_pre = cp.empty((T, B, M), dtype)
     d_k_k_phi_k_pre = cp.empty((T, B), dtype)
     d_k_k = cp.empty((T, B), dtype)
-    d_v = cp.empty((T, B, H), dtype)
+    d_W_k_x_v = cp.empty((T, B, D + H), dtype)
     d_k_Omega_k = cp.empty((T, B, D), dtype)
-    d_W_k_x = cp.empty((T, B, D), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_v = cp.empty((T, B, I), dtype)
+    d_x_W_k_x_v = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q = cp.empty((D, I), dtype)
-    d_W_k = cp.empty((D, I), dtype)
-    d_W_v = cp.empty((H, I), dtype)
+    d_W_kv = cp.empty((D + H, I), dtype)
     d_Omega_a = cp.empty((M, D), dtype)
     d_Omega_Omega_k = cp.empty((M, D), dtype)
     d_Omega = cp.empty((M, D), dtype)
@@ -401,11 +402,11 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * M, H,
-        d_S, W_q_x_to_v, d_phi_k_v_phi_k,
+        d_S, v, d_phi_k_v_phi_k,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * H, M,
-        d_S, phi_k, d_v,
+        d_S, phi_k, d_W_k_x_v,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * M, 1,
@@ -421,11 +422,11 @@ def train_passes(size, dtype):
     )
     backward_after3 = kernel(
         "backward_after3", "each", T * B * D, 1,
-        d_k_Omega_k, d_k_k, k, d_W_k_x,
+        d_k_Omega_k, d_k_k, k, d_W_k_x_v,
     )
     backward_after4 = kernel(
         "backward_after4", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+        d_x_W_k_x_v, d_x_W_q_x, d_x,
     )
     backward_finish = kernel(
         "backward_finish", "each", M * D, 1,
@@ -442,6 +443,8 @@ def train_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        W_kv[:D] = W_k
+        W_kv[D:D + H] = W_v
         # through y = (S @ phi_q) / dot(z, phi_q)
         backward_before_sum()
         backward_before()
@@ -470,12 +473,8 @@ def train_passes(size, dtype):
         backward_after_sum()
         # through S = S[t-1] + outer(v, phi_k)
         backward_after_sum2()
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q)
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
         # through a = Omega @ q
         product(d_a.reshape(-1, M).T, q.reshape(-1, D), d_Omega_a)
         backward_after()
@@ -487,18 +486,16 @@ def train_passes(size, dtype):
         product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
         backward_after2()
         backward_after3()
-        # through k = (W_k @ x) / D ** 0.25
-        product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
-        # through k = (W_k @ x) / D ** 0.25
-        product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
+        product(d_W_k_x_v.reshape(-1, D + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+        product(d_W_k_x_v.reshape(-1, D + H).T, x.reshape(-1, I), d_W_kv)
         backward_after4()
         backward_finish()
 
     def results():
         dparams = {
             "W_q": d_W_q.copy(),
-            "W_k": d_W_k.copy(),
-            "W_v": d_W_v.copy(),
+            "W_k": d_W_kv[:D].copy(),
+            "W_v": d_W_kv[D:D + H].copy(),
             "Omega": d_Omega.copy(),
         }
         dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
@@ -517,10 +514,10 @@ def infer_passes(size, dtype):
     W_k = cp.empty((D, I), dtype)
     W_v = cp.empty((H, I), dtype)
     Omega = cp.empty((M, D), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_v = cp.empty((T, B, 2 * D + H), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
+    W_q_x_W_k_x_v = cp.empty((T, B, 2 * D + H), dtype)
     q = cp.empty((T, B, D), dtype)
     k = cp.empty((T, B, D), dtype)
     a = cp.empty((T, B, M), dtype)
@@ -537,7 +534,7 @@ def infer_passes(size, dtype):
     y = cp.empty((T, B, H), dtype)
     infer_before = kernel(
         "infer_before", "each", T * B * D, 1,
-        W_q_x_to_v, q, k,
+        W_q_x_W_k_x_v, q, k,
     )
     infer_before_sum = kernel(
         "infer_before_sum", "rows", T * B, D,
@@ -561,7 +558,7 @@ def infer_passes(size, dtype):
     )
     infer_before3 = kernel(
         "infer_before3", "each", T * B * H * M, 1,
-        W_q_x_to_v, phi_k, v_phi_k,
+        W_q_x_W_k_x_v, phi_k, v_phi_k,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * M, 1,
@@ -590,13 +587,14 @@ def infer_passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         Omega[...] = params["Omega"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 
     def before():
-        # W_q_x, W_k_x, v side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+        W_qkv[..., :D] = W_q.T
+        W_qkv[..., D:2 * D] = W_k.T
+        W_qkv[..., 2 * D:2 * D + H] = W_v.T
+        product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
         infer_before()
         # a = Omega @ q
         product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -774,19 +772,19 @@ def jvp_passes(size, dtype):
     dot_W_k = cp.empty((D, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_Omega = cp.empty((M, D), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * D + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
-    dot_Omega_to_Omega = cp.empty((2 * D, M), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
     dot_z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * D + H), dtype)
-    q_to_dot_q = cp.empty((T, B, 2 * D), dtype)
-    k_to_dot_k = cp.empty((T, B, 2 * D), dtype)
+    dot_Omega2 = cp.empty((2 * D, M), dtype)
+    parts = cp.empty((I, 4 * D + 2 * H), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
+    parts2 = cp.empty((T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * D + H), dtype)
+    dot_q2 = cp.empty((T, B, 2 * D), dtype)
+    dot_k2 = cp.empty((T, B, 2 * D), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    a = cp.empty((T, B, M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     dot_q_q_q = cp.empty((T, B), dtype)
@@ -797,7 +795,7 @@ def jvp_passes(size, dtype):
     dot_max_a = cp.empty((T, B), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     dot_phi_q = cp.empty((T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
+    Omega_k = cp.empty((T, B, M), dtype)
     dot_Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     dot_k_k_k = cp.empty((T, B), dtype)
@@ -819,27 +817,27 @@ def jvp_passes(size, dtype):
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * D, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_q2, dot_k2,
     )
     jvp_before_sum = kernel(
         "jvp_before_sum", "rows", T * B, D,
-        q_to_dot_q, q_q,
+        dot_q2, q_q,
     )
     jvp_before_sum2 = kernel(
         "jvp_before_sum2", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q,
+        dot_q2, dot_q_q_q,
     )
     jvp_before_sum3 = kernel(
         "jvp_before_sum3", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q2,
+        dot_q2, dot_q_q_q2,
     )
     jvp_before_largest = kernel(
         "jvp_before_largest", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax,
+        a, a_argmax,
     )
     jvp_before_sum4 = kernel(
         "jvp_before_sum4", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax, max_a,
+        a, a_argmax, max_a,
     )
     jvp_before_sum5 = kernel(
         "jvp_before_sum5", "rows", T * B, M,
@@ -847,19 +845,19 @@ def jvp_passes(size, dtype):
     )
     jvp_before_sum6 = kernel(
         "jvp_before_sum6", "rows", T * B, D,
-        k_to_dot_k, k_k,
+        dot_k2, k_k,
     )
     jvp_before_sum7 = kernel(
         "jvp_before_sum7", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k,
+        dot_k2, dot_k_k_k,
     )
     jvp_before_sum8 = kernel(
         "jvp_before_sum8", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k2,
+        dot_k2, dot_k_k_k2,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B, 1,
@@ -867,12 +865,12 @@ def jvp_passes(size, dtype):
     )
     jvp_before4 = kernel(
         "jvp_before4", "each", T * B * M, 1,
-        a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k_to_dot_Omega_k_Omega, k_k,
-        dot_Omega_k, dot_k_k, phi_q, dot_phi_q, phi_k, dot_phi_k,
+        a, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k, k_k, dot_Omega_k, dot_k_k, phi_q, dot_phi_q,
+        phi_k, dot_phi_k,
     )
     jvp_before5 = kernel(
         "jvp_before5", "each", T * B * H * M, 1,
-        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        parts2, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * M, 1,
@@ -930,31 +928,30 @@ def jvp_passes(size, dtype):
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
         dot_Omega[...] = dot_params["Omega"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-        dot_Omega_to_Omega[...] = cp.ascontiguousarray(cp.concatenate((dot_Omega.T, Omega.T)))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
         dot_S_rows[0] = dot_state["S"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+        dot_Omega2[:D] = dot_Omega.T
+        dot_Omega2[D:2 * D] = Omega.T
+        parts[..., :D] = W_q.T
+        parts[..., D:2 * D] = dot_W_q.T
+        parts[..., 2 * D:3 * D] = W_k.T
+        parts[..., 3 * D:4 * D] = dot_W_k.T
+        parts[..., 4 * D:4 * D + H] = W_v.T
+        parts[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
+        W_qkv[..., :D] = parts[..., :D]
+        W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+        W_qkv[..., 2 * D:2 * D + H] = parts[..., 4 * D:4 * D + H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + 2 * H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
         jvp_before()
         # a = Omega @ q
-        product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-        # q, dot_q side by side
-        product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+        product(dot_q2.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
+        # a = Omega @ q
+        product(dot_q2.reshape(-1, 2 * D), dot_Omega2, dot_a.reshape(-1, M))
         # phi_q = exp(a - dot(q, q) / 2 - max(a))
         jvp_before_sum()
         # phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -968,13 +965,9 @@ def jvp_passes(size, dtype):
         # phi_q = exp(a - dot(q, q) / 2 - max(a))
         jvp_before_sum5()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-            Omega.T,
-            Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-        )
-        # k, dot_k side by side
-        product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+        product(dot_k2.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         jvp_before_sum6()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
@@ -1030,19 +1023,23 @@ def hvp_passes(size, dtype):
     dot_W_k = cp.empty((D, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_Omega = cp.empty((M, D), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * D + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
-    dot_Omega_to_Omega = cp.empty((2 * D, M), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
     dot_z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * D + H), dtype)
-    q_to_dot_q = cp.empty((T, B, 2 * D), dtype)
-    k_to_dot_k = cp.empty((T, B, 2 * D), dtype)
+    parts = cp.empty((I, 4 * D + H), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
+    dot_Omega2 = cp.empty((D, 2 * M), dtype)
+    parts2 = cp.empty((T, B, 4 * D + H), dtype)
+    dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * D + H), dtype)
+    q = cp.empty((T, B, D), dtype)
+    dot_q = cp.empty((T, B, D), dtype)
+    k = cp.empty((T, B, D), dtype)
+    dot_k = cp.empty((T, B, D), dtype)
+    v = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    a_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    dot_a_q = cp.empty((T, B, M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     dot_q_q_q = cp.empty((T, B), dtype)
@@ -1054,7 +1051,8 @@ def hvp_passes(size, dtype):
     dot_phi_q_pre = cp.empty((T, B, M), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     dot_phi_q = cp.empty((T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
+    parts3 = cp.empty((T, B, 2 * M), dtype)
+    dot_Omega_k_k = cp.empty((T, B, M), dtype)
     dot_Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     dot_k_k_k = cp.empty((T, B), dtype)
@@ -1075,60 +1073,64 @@ def hvp_passes(size, dtype):
     dot_z_phi_q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * D, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k,
+        parts2, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k,
     )
     hvp_forward_before_sum = kernel(
         "hvp_forward_before_sum", "rows", T * B, D,
-        q_to_dot_q, q_q,
+        q, q_q,
     )
     hvp_forward_before_sum2 = kernel(
         "hvp_forward_before_sum2", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q,
+        dot_q, q, dot_q_q_q,
     )
     hvp_forward_before_sum3 = kernel(
         "hvp_forward_before_sum3", "rows", T * B, D,
-        q_to_dot_q, dot_q_q_q2,
+        q, dot_q, dot_q_q_q2,
     )
     hvp_forward_before_largest = kernel(
         "hvp_forward_before_largest", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax,
+        a_dot_a_Omega, a_argmax,
     )
     hvp_forward_before_sum4 = kernel(
         "hvp_forward_before_sum4", "rows", T * B, M,
-        a_to_dot_a_Omega, a_argmax, max_a,
+        a_dot_a_Omega, a_argmax, max_a,
     )
     hvp_forward_before_sum5 = kernel(
-        "hvp_forward_before_sum5", "rows", T * B, M,
-        dot_a, a_argmax, dot_max_a,
+        "hvp_forward_before_sum5", "rows", T * B, D,
+        k, k_k,
     )
     hvp_forward_before_sum6 = kernel(
         "hvp_forward_before_sum6", "rows", T * B, D,
-        k_to_dot_k, k_k,
+        dot_k, k, dot_k_k_k,
     )
     hvp_forward_before_sum7 = kernel(
         "hvp_forward_before_sum7", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k,
-    )
-    hvp_forward_before_sum8 = kernel(
-        "hvp_forward_before_sum8", "rows", T * B, D,
-        k_to_dot_k, dot_k_k_k2,
+        k, dot_k, dot_k_k_k2,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", "each", T * B, 1,
-        dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
+        "hvp_forward_before3", "each", T * B * M, 1,
+        a_dot_a_Omega, dot_a_q, q_q, max_a, parts3, dot_Omega_k_k, k_k, dot_a, phi_q, dot_Omega_k, phi_k,
+    )
+    hvp_forward_before_sum8 = kernel(
+        "hvp_forward_before_sum8", "rows", T * B, M,
+        dot_a, a_argmax, dot_max_a,
     )
     hvp_forward_before4 = kernel(
-        "hvp_forward_before4", "each", T * B * M, 1,
-        a_to_dot_a_Omega, q_q, max_a, dot_a, dot_q_q, dot_max_a, Omega_k_to_dot_Omega_k_Omega, k_k,
-        dot_Omega_k, dot_k_k, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k,
+        "hvp_forward_before4", "each", T * B, 1,
+        dot_q_q_q, dot_q_q_q2, dot_k_k_k, dot_k_k_k2, dot_q_q, dot_k_k,
     )
     hvp_forward_before5 = kernel(
-        "hvp_forward_before5", "each", T * B * H * M, 1,
-        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        "hvp_forward_before5", "each", T * B * M, 1,
+        dot_a, dot_q_q, dot_max_a, phi_q, dot_Omega_k, dot_k_k, phi_k, dot_phi_q_pre, dot_phi_q,
+        dot_phi_k_pre, dot_phi_k,
+    )
+    hvp_forward_before6 = kernel(
+        "hvp_forward_before6", "each", T * B * H * M, 1,
+        v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * M, 1,
@@ -1182,31 +1184,30 @@ def hvp_passes(size, dtype):
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
         dot_Omega[...] = dot_params["Omega"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-        dot_Omega_to_Omega[...] = cp.ascontiguousarray(cp.concatenate((dot_Omega.T, Omega.T)))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
         dot_S_rows[0] = dot_state["S"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+        parts[..., :D] = W_q.T
+        parts[..., D:2 * D] = dot_W_q.T
+        parts[..., 2 * D:3 * D] = W_k.T
+        parts[..., 3 * D:4 * D] = dot_W_k.T
+        parts[..., 4 * D:4 * D + H] = dot_W_v.T
+        W_qkv[..., 2 * D:2 * D + H] = W_v.T
+        W_qkv[..., :D] = parts[..., :D]
+        W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+        dot_Omega2[..., :M] = Omega.T
+        dot_Omega2[..., M:2 * M] = dot_Omega.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         hvp_forward_before()
+        product(q.reshape(-1, D), dot_Omega2, a_dot_a_Omega.reshape(-1, 2 * M))
         # a = Omega @ q
-        product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-        # q, dot_q side by side
-        product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+        product(dot_q.reshape(-1, D), Omega.T, dot_a_q.reshape(-1, M))
         # phi_q = exp(a - dot(q, q) / 2 - max(a))
         hvp_forward_before_sum()
         # phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -1217,26 +1218,22 @@ def hvp_passes(size, dtype):
         hvp_forward_before_largest()
         # phi_q = exp(a - dot(q, q) / 2 - max(a))
         hvp_forward_before_sum4()
-        # phi_q = exp(a - dot(q, q) / 2 - max(a))
-        hvp_forward_before_sum5()
+        product(k.reshape(-1, D), dot_Omega2, parts3.reshape(-1, 2 * M))
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-            Omega.T,
-            Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-        )
-        # k, dot_k side by side
-        product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+        product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        hvp_forward_before_sum5()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         hvp_forward_before_sum6()
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
         hvp_forward_before_sum7()
-        # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        hvp_forward_before_sum8()
         hvp_forward_before2()
         hvp_forward_before3()
+        # phi_q = exp(a - dot(q, q) / 2 - max(a))
+        hvp_forward_before_sum8()
         hvp_forward_before4()
         hvp_forward_before5()
+        hvp_forward_before6()
 
     def loop():
         hvp_forward_sequence()
@@ -1263,12 +1260,12 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    Omega_to_dot_Omega = cp.empty((2 * M, D), dtype)
-    W_k_to_W_v = cp.empty((2 * D + H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_z_prev_rows = cp.empty((2, B, M), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, M), dtype)
+    dot_Omega22 = cp.empty((2 * M, D), dtype)
+    parts4 = cp.empty((2 * D + 2 * H, I), dtype)
     d_dot_z_phi_q_dot_y = cp.empty((T, B), dtype)
     d_dot_z_phi_q = cp.empty((T, B), dtype)
     d_dot_y_by_z_phi_q = cp.empty((T, B, H), dtype)
@@ -1288,9 +1285,9 @@ def hvp_passes(size, dtype):
     d_dot_q_q = cp.empty((T, B), dtype)
     d_q_q_phi_q_pre = cp.empty((T, B), dtype)
     d_q_q = cp.empty((T, B), dtype)
-    d_a_to_d_dot_a = cp.empty((T, B, 2 * M), dtype)
-    parts = cp.empty((T, B, 2 * D), dtype)
-    d_q_a = cp.empty((T, B, D), dtype)
+    d_dot_a2 = cp.empty((T, B, 2 * M), dtype)
+    d_dot_q_dot_a_q = cp.empty((T, B, D), dtype)
+    d_q_a_dot_a_Omega = cp.empty((T, B, D), dtype)
     d_dot_W_q_x = cp.empty((T, B, D), dtype)
     d_W_q_x = cp.empty((T, B, D), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -1302,19 +1299,17 @@ def hvp_passes(size, dtype):
     d_dot_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
-    d_phi_k_pre_to_d_dot_phi_k_pre = cp.empty((T, B, 2 * M), dtype)
+    d_dot_phi_k_pre2 = cp.empty((T, B, 2 * M), dtype)
     d_dot_k_k_dot_phi_k_pre = cp.empty((T, B), dtype)
     d_dot_k_k = cp.empty((T, B), dtype)
     d_k_k_phi_k_pre = cp.empty((T, B), dtype)
     d_k_k = cp.empty((T, B), dtype)
-    d_dot_v = cp.empty((T, B, H), dtype)
+    d_parts = cp.empty((T, B, 2 * D + 2 * H), dtype)
     d_v_v_phi_k = cp.empty((T, B, H), dtype)
     d_v_dot_v_phi_k = cp.empty((T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = cp.empty((T, B, 2 * D + H), dtype)
-    parts2 = cp.empty((T, B, 2 * D), dtype)
-    d_k_Omega_k = cp.empty((T, B, D), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_dot_v_W_v = cp.empty((T, B, I), dtype)
+    d_dot_k_dot_Omega_k_k = cp.empty((T, B, D), dtype)
+    d_k_parts = cp.empty((T, B, D), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((D, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((D, I), dtype)
@@ -1386,11 +1381,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before5 = kernel(
         "hvp_backward_before5", "each", T * B * M, 1,
-        d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_a_to_d_dot_a,
+        d_dot_max_a, a_argmax, d_dot_phi_q_pre, d_max_a, d_phi_q_pre, d_dot_a2,
     )
     hvp_backward_before6 = kernel(
         "hvp_backward_before6", "each", T * B * D, 1,
-        parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
+        d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_dot_a_Omega, d_q_q, dot_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * M, 1,
@@ -1402,11 +1397,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * M, H,
-        d_dot_S, W_q_x_to_dot_v_W_v, d_dot_phi_k_dot_v_phi_k,
+        d_dot_S, v, d_dot_phi_k_dot_v_phi_k,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B * M, H,
-        d_S, W_q_x_to_dot_v_W_v, d_phi_k_v_phi_k,
+        d_S, v, d_phi_k_v_phi_k,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B * M, H,
@@ -1414,7 +1409,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "rows", T * B * H, M,
-        d_dot_S, phi_k, d_dot_v,
+        d_dot_S, phi_k, d_parts,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "rows", T * B * H, M,
@@ -1427,15 +1422,15 @@ def hvp_passes(size, dtype):
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * M, 1,
         d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k, d_phi_k_dot_v_phi_k, d_z, phi_k,
-        d_phi_k_pre_to_d_dot_phi_k_pre,
+        d_dot_phi_k_pre2,
     )
     hvp_backward_after_sum7 = kernel(
         "hvp_backward_after_sum7", "rows", T * B, M,
-        d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k_dot_phi_k_pre,
+        d_dot_phi_k_pre2, d_dot_k_k_dot_phi_k_pre,
     )
     hvp_backward_after_sum8 = kernel(
         "hvp_backward_after_sum8", "rows", T * B, M,
-        d_phi_k_pre_to_d_dot_phi_k_pre, d_k_k_phi_k_pre,
+        d_dot_phi_k_pre2, d_k_k_phi_k_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B, 1,
@@ -1443,15 +1438,15 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * H, 1,
-        d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
+        d_v_v_phi_k, d_v_dot_v_phi_k, d_parts,
     )
     hvp_backward_after4 = kernel(
         "hvp_backward_after4", "each", T * B * D, 1,
-        parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
+        d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_parts, d_k_k, dot_k, d_parts,
     )
     hvp_backward_after5 = kernel(
         "hvp_backward_after5", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", D * I, 1,
@@ -1468,14 +1463,18 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        Omega_to_dot_Omega[...] = cp.concatenate((Omega, dot_Omega))
-        W_k_to_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v))
         d_S_prev_rows[T % 2] = 0
         d_z_prev_rows[T % 2] = 0
         d_dot_S_prev_rows[T % 2] = dstate["S"]
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        dot_Omega22[:M] = Omega
+        dot_Omega22[M:2 * M] = dot_Omega
+        parts4[:D] = W_k
+        parts4[D:2 * D] = dot_W_k
+        parts4[2 * D:2 * D + H] = W_v
+        parts4[2 * D + H:2 * D + 2 * H] = dot_W_v
         # through y = (S @ phi_q) / dot(z, phi_q)
         hvp_backward_before_sum()
         hvp_backward_before()
@@ -1500,9 +1499,9 @@ def hvp_passes(size, dtype):
         hvp_backward_before4()
         hvp_backward_before5()
         # through a = Omega @ q
-        product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
-        # d_a, d_dot_a side by side
-        product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
+        product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_dot_a2.reshape(-1, 2 * M), dot_Omega22, d_q_a_dot_a_Omega.reshape(-1, D))
         hvp_backward_before6()
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
@@ -1526,66 +1525,43 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum5()
         # through S = S[t-1] + outer(v, phi_k)
         hvp_backward_after_sum6()
-        # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D).T, x.reshape(-1, I), d_W_q_W_q_x)
         # through q = (W_q @ x) / D ** 0.25
         product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
         # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
-        # through a = Omega @ q
-        product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
-        # through a = Omega @ q
         product(
-            d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M].T,
-            q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
-            d_Omega_dot_a_q,
+            d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_v_dot_v_x,
         )
+        # through a = Omega @ q
+        product(d_dot_a2.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
+        # through a = Omega @ q
+        product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
         hvp_backward_after()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
         hvp_backward_after_sum7()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
         hvp_backward_after_sum8()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
-            Omega,
-            parts2.reshape(-1, 2 * D)[:, :D],
-        )
-        # d_phi_k_pre, d_dot_phi_k_pre side by side
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M),
-            Omega_to_dot_Omega,
-            d_k_Omega_k.reshape(-1, D),
-        )
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
+        # through k = (W_k @ x) / D ** 0.25
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M), dot_Omega22, d_k_parts.reshape(-1, D))
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, :M].T,
-            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-            d_Omega_Omega_k,
-        )
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M].T,
-            k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
-            d_Omega_dot_Omega_k_k,
-        )
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_k.reshape(-1, D), d_Omega_dot_Omega_k_k)
         hvp_backward_after2()
         hvp_backward_after3()
         # through v = W_v @ x
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
         hvp_backward_after4()
-        # d_W_k_x, d_dot_W_k_x, d_v side by side
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 2 * D + 2 * H), parts4, d_x_parts.reshape(-1, I))
         # through k = (W_k @ x) / D ** 0.25
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = (W_k @ x) / D ** 0.25
-        product(
-            d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, D:2 * D].T,
-            dot_x.reshape(-1, I),
-            d_W_k_dot_W_k_x_x,
-        )
+        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
         hvp_backward_after5()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -114,7 +114,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ k_a_sqrt_at,
+    const storage_t* __restrict__ W_ka_kb_x_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -124,9 +124,9 @@ extern "C" __global__ void forward_before(
         const int64 iK = n % K;
         compute_t k_a, k_b;
         forward_before_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_ka_kb_x_at[(iT * B + iB) * (2 * K) + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_ka_kb_x_at[(iT * B + iB) * (2 * K) + K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -180,7 +180,7 @@ extern "C" __global__ void forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ q_a_to_v_at, storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -194,8 +194,8 @@ extern "C" __global__ void forward_before3(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -216,7 +216,7 @@ __device__ inline void forward_before4_point(
 
 extern "C" __global__ void forward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
     storage_t* __restrict__ v_S_b_arg1_at)
 {
@@ -228,7 +228,7 @@ extern "C" __global__ void forward_before4(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, v_S_b_arg1;
         forward_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
             v_S_a_arg1, v_S_b_arg1);
@@ -389,7 +389,7 @@ extern "C" __global__ void backward_before_sum2(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -401,7 +401,7 @@ extern "C" __global__ void backward_before_sum3(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -412,7 +412,7 @@ extern "C" __global__ void backward_before_sum3(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -424,7 +424,7 @@ extern "C" __global__ void backward_before_sum4(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -435,7 +435,7 @@ extern "C" __global__ void backward_before_sum4(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -447,7 +447,7 @@ extern "C" __global__ void backward_before_sum5(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -458,7 +458,7 @@ extern "C" __global__ void backward_before_sum5(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -470,7 +470,7 @@ extern "C" __global__ void backward_before_sum6(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -561,7 +561,7 @@ extern "C" __global__ void backward_sequence(
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -572,7 +572,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -582,7 +582,7 @@ extern "C" __global__ void backward_after_sum(
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -593,7 +593,7 @@ extern "C" __global__ void backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -802,7 +802,7 @@ __device__ inline void backward_after2_point(
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_v_S_b_arg1_at,
-    storage_t* __restrict__ d_W_ka_x_to_d_v_at)
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -814,7 +814,7 @@ extern "C" __global__ void backward_after2(
             compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -835,7 +835,7 @@ extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ C_at,
-    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_W_ka_x_to_d_v_at)
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -850,21 +850,21 @@ extern "C" __global__ void backward_after3(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
 __device__ inline void backward_after4_point(
-    const compute_t d_x_q_a, const compute_t d_x_q_b, const compute_t d_x_W_ka_x, compute_t& d_x)
+    const compute_t d_x_W_ka_x_W_kb_x_v, const compute_t d_x_q_a, const compute_t d_x_q_b, compute_t& d_x)
 {
-    d_x = d_x_q_a + d_x_q_b + d_x_W_ka_x;
+    d_x = d_x_W_ka_x_W_kb_x_v + d_x_q_a + d_x_q_b;
 }
 
 extern "C" __global__ void backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_q_b_at,
-    const storage_t* __restrict__ d_x_W_ka_x_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_at, const storage_t* __restrict__ d_x_q_a_at,
+    const storage_t* __restrict__ d_x_q_b_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -873,9 +873,9 @@ extern "C" __global__ void backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after4_point(
+            compute_t(d_x_W_ka_x_W_kb_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_ka_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -918,7 +918,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ k_a_sqrt_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -928,9 +928,9 @@ extern "C" __global__ void infer_before(
         const int64 iK = n % K;
         compute_t k_a, k_b;
         infer_before_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -982,7 +982,7 @@ extern "C" __global__ void infer_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ q_a_to_v_at, storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ parts_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -996,8 +996,8 @@ extern "C" __global__ void infer_before3(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -1018,7 +1018,7 @@ __device__ inline void infer_before4_point(
 
 extern "C" __global__ void infer_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
     storage_t* __restrict__ v_S_b_arg1_at)
 {
@@ -1030,7 +1030,7 @@ extern "C" __global__ void infer_before4(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, v_S_b_arg1;
         infer_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
             v_S_a_arg1, v_S_b_arg1);
@@ -1461,10 +1461,10 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, const storage_t* __restrict__ k_a_sqrt_at,
-    storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ dot_q_a_at,
+    storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at, storage_t* __restrict__ dot_k_a_at,
+    storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1473,17 +1473,17 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         jvp_before_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -1503,8 +1503,8 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1513,8 +1513,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1585,7 +1585,7 @@ extern "C" __global__ void jvp_before4(
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ dot_q_a_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_q_a_at,
     const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_b_arg1_at,
     storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ y_arg_at,
@@ -1607,8 +1607,8 @@ extern "C" __global__ void jvp_before4(
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -1638,7 +1638,7 @@ __device__ inline void jvp_before5_point(
 
 extern "C" __global__ void jvp_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
     storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
@@ -1652,7 +1652,7 @@ extern "C" __global__ void jvp_before5(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
         jvp_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
@@ -1936,10 +1936,10 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, const storage_t* __restrict__ k_a_sqrt_at,
-    storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ dot_q_a_at,
+    storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at, storage_t* __restrict__ dot_k_a_at,
+    storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1948,17 +1948,17 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         hvp_forward_before_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 3 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 5 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 4 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -1978,8 +1978,8 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1988,8 +1988,8 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 6 * K + iH]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -2062,7 +2062,7 @@ extern "C" __global__ void hvp_forward_before4(
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ dot_q_a_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ dot_q_a_at,
     const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_b_arg1_at,
     storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ y_arg_at,
@@ -2084,8 +2084,8 @@ extern "C" __global__ void hvp_forward_before4(
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -2115,7 +2115,7 @@ __device__ inline void hvp_forward_before5_point(
 
 extern "C" __global__ void hvp_forward_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
     storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
@@ -2129,7 +2129,7 @@ extern "C" __global__ void hvp_forward_before5(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
         hvp_forward_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
@@ -2285,7 +2285,7 @@ extern "C" __global__ void hvp_backward_before_sum4(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_D_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2297,7 +2297,7 @@ extern "C" __global__ void hvp_backward_before_sum5(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2308,7 +2308,7 @@ extern "C" __global__ void hvp_backward_before_sum5(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_D_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2320,7 +2320,7 @@ extern "C" __global__ void hvp_backward_before_sum6(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2331,7 +2331,7 @@ extern "C" __global__ void hvp_backward_before_sum6(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2343,7 +2343,7 @@ extern "C" __global__ void hvp_backward_before_sum7(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2377,7 +2377,7 @@ extern "C" __global__ void hvp_backward_before_sum8(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2389,7 +2389,7 @@ extern "C" __global__ void hvp_backward_before_sum9(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2423,7 +2423,7 @@ extern "C" __global__ void hvp_backward_before_sum10(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_C_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2435,7 +2435,7 @@ extern "C" __global__ void hvp_backward_before_sum11(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2446,7 +2446,7 @@ extern "C" __global__ void hvp_backward_before_sum11(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum12(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_C_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2458,7 +2458,7 @@ extern "C" __global__ void hvp_backward_before_sum12(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2469,7 +2469,7 @@ extern "C" __global__ void hvp_backward_before_sum12(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum13(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2481,7 +2481,7 @@ extern "C" __global__ void hvp_backward_before_sum13(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2515,7 +2515,7 @@ extern "C" __global__ void hvp_backward_before_sum14(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum15(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2527,7 +2527,7 @@ extern "C" __global__ void hvp_backward_before_sum15(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2673,7 +2673,7 @@ extern "C" __global__ void hvp_backward_sequence(
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2684,7 +2684,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -2694,7 +2694,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2705,7 +2705,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_v_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -2736,7 +2736,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2747,7 +2747,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -2757,7 +2757,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2768,7 +2768,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         total = block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -3141,7 +3141,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ dot_D_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_S_b_arg1_at,
-    storage_t* __restrict__ d_S_a_arg1_at, storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_S_a_arg1_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3164,10 +3164,10 @@ extern "C" __global__ void hvp_backward_after(
             d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
         d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_a_arg1);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
@@ -3378,7 +3378,7 @@ extern "C" __global__ void hvp_backward_after3(
     const storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at,
     const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_a_arg1_at,
     const storage_t* __restrict__ d_v_v_S_b_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_b_arg1_at,
-    storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3394,23 +3394,23 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after4_point(
-    const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa, const compute_t d_x_q_b,
-    const compute_t d_x_dot_q_b_W_qb, const compute_t d_x_W_ka_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa,
+    const compute_t d_x_q_b, const compute_t d_x_dot_q_b_W_qb, compute_t& d_x)
 {
-    d_x = d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb + d_x_W_ka_x;
+    d_x = d_x_parts + d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb;
 }
 
 extern "C" __global__ void hvp_backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_dot_q_a_W_qa_at,
-    const storage_t* __restrict__ d_x_q_b_at, const storage_t* __restrict__ d_x_dot_q_b_W_qb_at,
-    const storage_t* __restrict__ d_x_W_ka_x_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_q_a_at,
+    const storage_t* __restrict__ d_x_dot_q_a_W_qa_at, const storage_t* __restrict__ d_x_q_b_at,
+    const storage_t* __restrict__ d_x_dot_q_b_W_qb_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3419,11 +3419,11 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after4_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_a_W_qa_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_b_W_qb_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_ka_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
