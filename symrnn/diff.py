@@ -17,9 +17,7 @@ from symrnn.pages.notation.plain import Plain
 from symrnn.pages.outline import subject, unchecked
 from symrnn.pages.printer import Spelling
 from symrnn.pages.trace import Trace
-from symrnn.schedule import ORDER, schedule
-
-PASSES = tuple(name for name in ORDER if name != "concat")
+from symrnn.schedule import schedule
 
 
 @dataclass(frozen=True)
@@ -139,8 +137,8 @@ def _sizes(cell: Cell, d: Derivation, axes: Mapping[str, int]) -> Sizes:
     def flops(statements: tuple[Statement, ...]) -> int:
         return sum(_flops(s, count) for s in statements)
 
-    program = schedule(d, PASSES)
-    saved = sum(count(program.values[n].axes) for n in program.saved if program.values[n].timed)
+    program = schedule(d)
+    saved = sum(count(program.values[n].axes) for n in program.tape() if program.values[n].timed)
     parameters = sum(count(v.axes) for v in cell.params)
     return Sizes(parameters, flops(d.step.statements), flops(d.statements), 4 * saved)
 

@@ -17,12 +17,14 @@ from symrnn.calculus.derive import derive
 from symrnn.calculus.ir import Concat, Ref, Slice, Statement
 from symrnn.emit import emit
 from symrnn.language.cell import Cell
-from symrnn.schedule import ORDER, schedule
+from symrnn.schedule import KERNEL_ORDER, ORDER, schedule
 from symrnn.schedule.concat import _Concat, together
 from symrnn.schedule.products import outer, times
 from symrnn.schedule.program import Program
 
 WITHOUT = tuple(name for name in ORDER if name != "concat")
+KERNELS_WITHOUT = tuple(name for name in KERNEL_ORDER if name != "concat_in_place")
+BACKENDS: dict[str, dict[str, Any]] = {"numpy": {}, "cpp": {}, "cuda": {"host": True}}
 #: Products that meet in ways which no cell of the gallery has.
 MEETINGS = {
     "gates of two lengths": """
@@ -177,19 +179,23 @@ def assert_same(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -
         np.testing.assert_allclose(found[quantity], value, rtol=1e-11, atol=1e-12, err_msg=quantity)
 
 
+@pytest.mark.parametrize(
+    ("passes", "without"), [(ORDER, WITHOUT), (KERNEL_ORDER, KERNELS_WITHOUT)], ids=["arrays", "kernels"]
+)
 @pytest.mark.parametrize("name", MEETINGS)
-def test_the_meaning_is_kept(name: str) -> None:
+def test_the_meaning_is_kept(name: str, passes: tuple[str, ...], without: tuple[str, ...]) -> None:
     cell = meeting(name)
     derivation, p = derive(cell), point(cell)
-    joined, apart = schedule(derivation), schedule(derivation, WITHOUT)
+    joined, apart = schedule(derivation, passes), schedule(derivation, without)
     assert made(joined, apart), "the pass did nothing"
     assert_same(gradients(joined, p), gradients(apart, p))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", MEETINGS)
-def test_the_module_computes_it(name: str) -> None:
+def test_the_module_computes_it(name: str, backend: str) -> None:
     cell = meeting(name)
-    module, p = symrnn.compile(cell), point(cell)
+    module, p = symrnn.compile(cell, backend, **BACKENDS[backend]), point(cell)
     y, _, tape = module.forward(p.params, p.x, p.state)
     dparams, dx, dstart = module.backward(p.params, tape, alone(p.dy), p.dstate)
     found: dict[str, Any] = y if isinstance(y, dict) else {cell.outputs[0].name: y}

@@ -200,7 +200,7 @@ def test_no_loop_over_time_allocates(backend: str) -> None:
         assert not re.search(r"\b(np|cp)\.", inside), f"{cell.name}: {inside}"
     assert count > len(cells)
     fixed = loops(next(a.text for a in emit(parse(FIXED, "fixed"), backend) if a.path.endswith(".py")))
-    assert "P_to_Q" in fixed and "P_to_Q[" not in fixed and "= P" not in fixed
+    assert "PQ" in fixed and "PQ[" not in fixed and "= P" not in fixed
 
 
 @COMPILER

@@ -11,7 +11,7 @@ from points import alone, point
 import symrnn
 from symrnn.calculus.derive import derive
 from symrnn.meaning import interpret
-from symrnn.schedule import ORDER, schedule
+from symrnn.schedule import KERNEL_ORDER, ORDER, schedule
 
 CELLS = ("lstm", "qrnn", "narx", "lru", "mingru", "dense")
 
@@ -21,7 +21,7 @@ def named(value: Any, names: list[str]) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("steps", [1, 4])
-@pytest.mark.parametrize("passes", [(), ORDER], ids=["no passes", "all passes"])
+@pytest.mark.parametrize("passes", [(), ORDER, KERNEL_ORDER], ids=["no passes", "for arrays", "for kernels"])
 @pytest.mark.parametrize("name", CELLS)
 def test_it_computes_what_the_module_does(name: str, passes: tuple[str, ...], steps: int) -> None:
     cell = symrnn.load(name)

@@ -35,7 +35,7 @@ BUDGET = {
     "lstm_blocks": 14,
     "lstm_layernorm": 7,
     "mlstm": 4,
-    "ntm_content": 24,
+    "ntm_content": 23,
     "skip_rnn": 11,
 }
 

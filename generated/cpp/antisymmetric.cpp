@@ -114,26 +114,26 @@ static inline compute_t tanh(compute_t a)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
 inline_point void forward_once_point(
-    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    A = W_ - gamma * identity_H - W_T_;
+    A = W - W_T_ - gamma * identity_H;
 }
 
 extern "C" void forward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_T_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A;
         forward_once_point(
-            compute_t(W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             A);
@@ -260,17 +260,15 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_finish2_point(
-    const compute_t d_W_T, const compute_t d_A, compute_t& d_W)
+    const compute_t d_W_W_T, const compute_t d_A, compute_t& d_W)
 {
-    // through A = W - W.T - gamma * identity(H)
-    const compute_t d_W_W_T = d_W_T;
-    d_W = d_A + d_W_W_T;
+    d_W = d_W_W_T + d_A;
 }
 
 extern "C" void backward_finish2(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
-    const storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_W_T_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -279,7 +277,7 @@ extern "C" void backward_finish2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_W;
         backward_finish2_point(
-            compute_t(d_W_T_at[iH2 * H + iH]),
+            compute_t(d_W_W_T_at[iH * H + iH2]),
             compute_t(d_A_at[iH * H + iH2]),
             d_W);
         d_W_at[iH * H + iH2] = storage_t(d_W);
@@ -291,26 +289,26 @@ extern "C" void backward_finish2(int64, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
 inline_point void infer_once_point(
-    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    A = W_ - gamma * identity_H - W_T_;
+    A = W - W_T_ - gamma * identity_H;
 }
 
 extern "C" void infer_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_T_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A;
         infer_once_point(
-            compute_t(W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             A);
@@ -356,26 +354,26 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
 inline_point void step_once_point(
-    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    A = W_ - gamma * identity_H - W_T_;
+    A = W - W_T_ - gamma * identity_H;
 }
 
 extern "C" void step_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_T_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A;
         step_once_point(
-            compute_t(W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             A);
@@ -421,35 +419,35 @@ extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 inline_point void jvp_once_point(
-    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
-    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H,
+    const compute_t dot_W, const compute_t dot_W_T, compute_t& A, compute_t& dot_A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    const compute_t dot_W_T = dot_W;
-    A = W_ - gamma * identity_H - W_T_;
-    dot_A = dot_W_ - dot_W_T;
+    A = W - W_T_ - gamma * identity_H;
+    dot_A = dot_W - dot_W_T;
 }
 
 extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_T_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_T_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A, dot_A;
         jvp_once_point(
-            compute_t(W_at[iH2 * H + iH]),
-            compute_t(dot_W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             compute_t(dot_W_at[iH * H + iH2]),
+            compute_t(dot_W_T_at[iH * H + iH2]),
             A, dot_A);
         A_at[iH * H + iH2] = storage_t(A);
         dot_A_at[iH * H + iH2] = storage_t(dot_A);
@@ -466,7 +464,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -476,7 +474,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_x;
         jvp_before_point(
-            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -501,9 +499,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ A_h_to_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_h_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_A_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -515,10 +513,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -536,35 +534,35 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
 inline_point void hvp_forward_once_point(
-    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
-    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H,
+    const compute_t dot_W, const compute_t dot_W_T, compute_t& A, compute_t& dot_A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    const compute_t dot_W_T = dot_W;
-    A = W_ - gamma * identity_H - W_T_;
-    dot_A = dot_W_ - dot_W_T;
+    A = W - W_T_ - gamma * identity_H;
+    dot_A = dot_W - dot_W_T;
 }
 
 extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
     const storage_t* __restrict__ W_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_T_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_T_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ A_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[5]);
     for (int64 iH = 0; iH < H; ++iH)
     #pragma GCC ivdep
     for (int64 iH2 = 0; iH2 < H; ++iH2)
     {
         compute_t A, dot_A;
         hvp_forward_once_point(
-            compute_t(W_at[iH2 * H + iH]),
-            compute_t(dot_W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             compute_t(dot_W_at[iH * H + iH2]),
+            compute_t(dot_W_T_at[iH * H + iH2]),
             A, dot_A);
         A_at[iH * H + iH2] = storage_t(A);
         dot_A_at[iH * H + iH2] = storage_t(dot_A);
@@ -581,7 +579,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_V_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -591,7 +589,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_x;
         hvp_forward_before_point(
-            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -617,9 +615,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ A_h_to_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ A_h_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_A_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_x_dot_V_x_V_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -633,10 +631,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_h_pre, h_tanh, h, dot_h;
         hvp_forward_step_point(
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -674,7 +672,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -689,25 +687,26 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_dot_h, d_dot_h_pre, d_h_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_A_h, const compute_t d_h_next, const compute_t d_dot_h_prev_dot_A_h_h_prev,
-    const compute_t d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+    const compute_t d_h_prev_A_h_dot_A_h_A, const compute_t d_h_next,
+    const compute_t d_dot_h_prev_dot_A_h_h_prev, const compute_t d_dot_h, compute_t& d_h_prev,
+    compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_A_h + d_h_next;
+    d_h_prev = d_h_prev_A_h_dot_A_h_A + d_h_next;
     d_dot_h_prev = d_dot_h_prev_dot_A_h_h_prev + d_dot_h;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_A_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_A_h_dot_A_h_A_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_A_h_h_prev_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -716,9 +715,9 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_A_h_at[iB * H + iH]),
+            compute_t(d_h_prev_A_h_dot_A_h_A_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_A_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -756,17 +755,15 @@ extern "C" void hvp_backward_finish(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_finish2_point(
-    const compute_t d_W_T, const compute_t d_A, compute_t& d_W)
+    const compute_t d_W_W_T, const compute_t d_A, compute_t& d_W)
 {
-    // through A = W - W.T - gamma * identity(H)
-    const compute_t d_W_W_T = d_W_T;
-    d_W = d_A + d_W_W_T;
+    d_W = d_W_W_T + d_A;
 }
 
 extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[3];
-    const storage_t* __restrict__ d_W_T_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_W_W_T_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_A_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_W_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -775,7 +772,7 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_W;
         hvp_backward_finish2_point(
-            compute_t(d_W_T_at[iH2 * H + iH]),
+            compute_t(d_W_W_T_at[iH * H + iH2]),
             compute_t(d_A_at[iH * H + iH2]),
             d_W);
         d_W_at[iH * H + iH2] = storage_t(d_W);

@@ -101,25 +101,29 @@ def forward(params, x, state=None):
     V = np.ascontiguousarray(params["V"])
     b = np.ascontiguousarray(params["b"])
     h_rows = np.empty((T + 1, B, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
     A = np.empty((H, H), dtype)
+    A_T = scratch("A_T", (H, H), dtype)
     V_x = scratch("V_x", (T, B, H), dtype)
     A_h = scratch("A_h", (B, H), dtype)
     h_tanh = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     forward_once = kernel(
-        "forward_once", W, A,
+        "forward_once", W, W_T, A,
     )
     forward_step = kernel(
         "forward_step", A_h, V_x, b, h_rows, h_tanh,
     )
 
+    W_T[...] = W.T
     forward_once()
+    A_T[...] = A.T
     # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
 
     for t in range(T):
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(h_rows[t], A.T, A_h)
+        product(h_rows[t], A_T, A_h)
         forward_step(t)
 
     tape = Tape(size, dtype, h_tanh, A, h_rows, x)
@@ -155,6 +159,7 @@ def backward(params, tape, dy, dstate=None):
     d_V = np.empty((H, I), dtype)
     d_b = np.empty((H,), dtype)
     d_W_T = scratch("d_W_T", (H, H), dtype)
+    d_W_W_T = scratch("d_W_W_T", (H, H), dtype)
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step = kernel(
@@ -167,7 +172,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_finish", d_A, d_W_T,
     )
     backward_finish2 = kernel(
-        "backward_finish2", d_W_T, d_A, d_W,
+        "backward_finish2", d_W_W_T, d_A, d_W,
     )
 
     for t in reversed(range(T)):
@@ -185,6 +190,7 @@ def backward(params, tape, dy, dstate=None):
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
     backward_finish()
+    d_W_W_T[...] = d_W_T.T
     backward_finish2()
 
     dparams = {"W": d_W, "V": d_V, "b": d_b}
@@ -207,24 +213,28 @@ def infer(params, x, state=None):
     V = np.ascontiguousarray(params["V"])
     b = np.ascontiguousarray(params["b"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
     A = scratch("A", (H, H), dtype)
+    A_T = scratch("A_T", (H, H), dtype)
     V_x = scratch("V_x", (T, B, H), dtype)
     A_h = scratch("A_h", (B, H), dtype)
     h_rows[0] = state["h"]
     infer_once = kernel(
-        "infer_once", W, A,
+        "infer_once", W, W_T, A,
     )
     infer_step = kernel(
         "infer_step", A_h, V_x, b, h_rows,
     )
 
+    W_T[...] = W.T
     infer_once()
+    A_T[...] = A.T
     # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
 
     for t in range(T):
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(h_rows[t], A.T, A_h)
+        product(h_rows[t], A_T, A_h)
         infer_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -244,17 +254,19 @@ def step(params, x, state=None):
     V = np.ascontiguousarray(params["V"])
     b = np.ascontiguousarray(params["b"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
     A = scratch("A", (H, H), dtype)
     V_x = scratch("V_x", (T, B, H), dtype)
     A_h = scratch("A_h", (B, H), dtype)
     h_rows[0] = state["h"]
     step_once = kernel(
-        "step_once", W, A,
+        "step_once", W, W_T, A,
     )
     step_step = kernel(
         "step_step", A_h, V_x, b, h_rows,
     )
 
+    W_T[...] = W.T
     step_once()
     # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
@@ -290,44 +302,49 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W = np.ascontiguousarray(dot_params["W"])
     dot_V = np.ascontiguousarray(dot_params["V"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    V_to_dot_V = np.ascontiguousarray(np.concatenate((V.T, dot_V.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
+    dot_W_T = scratch("dot_W_T", (H, H), dtype)
     A = scratch("A", (H, H), dtype)
     dot_A = scratch("dot_A", (H, H), dtype)
-    V_x_to_dot_V_x_V = scratch("V_x_to_dot_V_x_V", (T, B, 2 * H), dtype)
+    dot_V2 = scratch("dot_V2", (I, 2 * H), dtype)
+    dot_A2 = scratch("dot_A2", (H, 2 * H), dtype)
+    A_T2 = scratch("A_T2", (H, H), dtype)
+    V_x_dot_V_x_V = scratch("V_x_dot_V_x_V", (T, B, 2 * H), dtype)
     dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
     dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
-    A_h_to_dot_A_h_A = scratch("A_h_to_dot_A_h_A", (B, 2 * H), dtype)
+    A_h_dot_A_h_A = scratch("A_h_dot_A_h_A", (B, 2 * H), dtype)
     dot_A_h_h_prev = scratch("dot_A_h_h_prev", (B, H), dtype)
-    A_to_dot_A = scratch("A_to_dot_A", (H, 2 * H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_once = kernel(
-        "jvp_once", W, dot_W, A, dot_A,
+        "jvp_once", W, W_T, dot_W, dot_W_T, A, dot_A,
     )
     jvp_before = kernel(
-        "jvp_before", V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+        "jvp_before", V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
     )
     jvp_step = kernel(
-        "jvp_step", A_h_to_dot_A_h_A, dot_A_h_h_prev, V_x_to_dot_V_x_V, b, dot_V_x, dot_b, h_rows,
-        dot_h_rows,
+        "jvp_step", A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows,
     )
 
+    W_T[...] = W.T
+    dot_W_T[...] = dot_W.T
+    dot_V2[..., :H] = V.T
+    dot_V2[..., H:2 * H] = dot_V.T
     jvp_once()
-    # V_x, dot_V_x_V side by side
-    product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+    dot_A2[..., :H] = A.T
+    dot_A2[..., H:2 * H] = dot_A.T
+    A_T2[...] = A.T
+    product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
     # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
     jvp_before()
-    A_to_dot_A[:, :H] = A.T
-    A_to_dot_A[:, H:2 * H] = dot_A.T
 
     for t in range(T):
-        # A_h, dot_A_h_A side by side
-        product(h_rows[t], A_to_dot_A, A_h_to_dot_A_h_A)
+        product(h_rows[t], dot_A2, A_h_dot_A_h_A)
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(dot_h_rows[t], A.T, dot_A_h_h_prev)
+        product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -357,55 +374,62 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W = np.ascontiguousarray(dot_params["W"])
     dot_V = np.ascontiguousarray(dot_params["V"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    V_to_dot_V = np.ascontiguousarray(np.concatenate((V.T, dot_V.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
+    dot_W_T = scratch("dot_W_T", (H, H), dtype)
     A = scratch("A", (H, H), dtype)
     dot_A = scratch("dot_A", (H, H), dtype)
-    V_x_to_dot_V_x_V = scratch("V_x_to_dot_V_x_V", (T, B, 2 * H), dtype)
+    dot_V2 = scratch("dot_V2", (I, 2 * H), dtype)
+    dot_A2 = scratch("dot_A2", (H, 2 * H), dtype)
+    A_T2 = scratch("A_T2", (H, H), dtype)
+    V_x_dot_V_x_V = scratch("V_x_dot_V_x_V", (T, B, 2 * H), dtype)
     dot_V_x_x = scratch("dot_V_x_x", (T, B, H), dtype)
     dot_V_x = scratch("dot_V_x", (T, B, H), dtype)
-    A_h_to_dot_A_h_A = scratch("A_h_to_dot_A_h_A", (B, 2 * H), dtype)
+    A_h_dot_A_h_A = scratch("A_h_dot_A_h_A", (B, 2 * H), dtype)
     dot_A_h_h_prev = scratch("dot_A_h_h_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_tanh = scratch("h_tanh", (T, B, H), dtype)
-    A_to_dot_A = scratch("A_to_dot_A", (H, 2 * H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_once = kernel(
-        "hvp_forward_once", W, dot_W, A, dot_A,
+        "hvp_forward_once", W, W_T, dot_W, dot_W_T, A, dot_A,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+        "hvp_forward_before", V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", A_h_to_dot_A_h_A, dot_A_h_h_prev, V_x_to_dot_V_x_V, b, dot_V_x, dot_b, h_rows,
+        "hvp_forward_step", A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows,
         dot_h_rows, dot_h_pre, h_tanh,
     )
 
+    W_T[...] = W.T
+    dot_W_T[...] = dot_W.T
+    dot_V2[..., :H] = V.T
+    dot_V2[..., H:2 * H] = dot_V.T
     hvp_forward_once()
-    # V_x, dot_V_x_V side by side
-    product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+    dot_A2[..., :H] = A.T
+    dot_A2[..., H:2 * H] = dot_A.T
+    A_T2[...] = A.T
+    product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
     # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
     hvp_forward_before()
-    A_to_dot_A[:, :H] = A.T
-    A_to_dot_A[:, H:2 * H] = dot_A.T
 
     for t in range(T):
-        # A_h, dot_A_h_A side by side
-        product(h_rows[t], A_to_dot_A, A_h_to_dot_A_h_A)
+        product(h_rows[t], dot_A2, A_h_dot_A_h_A)
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(dot_h_rows[t], A.T, dot_A_h_h_prev)
+        product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    V_to_dot_V2 = np.concatenate((V, dot_V))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    dot_V22 = scratch("dot_V22", (2 * H, I), dtype)
+    dot_A22 = scratch("dot_A22", (2 * H, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
-    d_h_prev_A_h = scratch("d_h_prev_A_h", (B, H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    d_h_prev_A_h_dot_A_h_A = scratch("d_h_prev_A_h_dot_A_h_A", (B, H), dtype)
+    d_dot_h_prev_dot_A_h_h_prev = scratch("d_dot_h_prev_dot_A_h_h_prev", (B, H), dtype)
     d_A_A_h = scratch("d_A_A_h", (H, H), dtype)
     d_A_dot_A_h_h_prev = scratch("d_A_dot_A_h_h_prev", (H, H), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -414,56 +438,57 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_b = np.empty((H,), dtype)
     d_A = scratch("d_A", (H, H), dtype)
     d_W_T = scratch("d_W_T", (H, H), dtype)
+    d_W_W_T = scratch("d_W_W_T", (H, H), dtype)
     d_W = np.empty((H, H), dtype)
     d_V = np.empty((H, I), dtype)
-    A_to_dot_A2 = scratch("A_to_dot_A2", (2 * H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h,
-        d_h_pre_to_d_dot_h_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h, d_dot_h_pre2,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_A_h, d_h_prev_rows, parts, d_dot_h, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_h_prev_A_h_dot_A_h_A, d_h_prev_rows, d_dot_h_prev_dot_A_h_h_prev, d_dot_h,
+        d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_A_A_h, d_A_dot_A_h_h_prev, d_A, d_W_T,
     )
     hvp_backward_finish2 = kernel(
-        "hvp_backward_finish2", d_W_T, d_A, d_W,
+        "hvp_backward_finish2", d_W_W_T, d_A, d_W,
     )
     hvp_backward_finish3 = kernel(
         "hvp_backward_finish3", d_V_V_x, d_V_dot_V_x_x, d_V,
     )
 
-    A_to_dot_A2[:H] = A
-    A_to_dot_A2[H:2 * H] = dot_A
+    dot_V22[:H] = V
+    dot_V22[H:2 * H] = dot_V
+    dot_A22[:H] = A
+    dot_A22[H:2 * H] = dot_A
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], A_to_dot_A2, d_h_prev_A_h)
+        product(d_dot_h_pre2[t], dot_A22, d_h_prev_A_h_dot_A_h_A)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], A, parts[:, H:2 * H])
+        product(d_dot_h_pre2[t][:, H:2 * H], A, d_dot_h_prev_dot_A_h_h_prev)
         hvp_backward_step2(t)
 
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
     product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_A_dot_A_h_h_prev,
     )
-    # d_h_pre, d_dot_h_pre side by side
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), V_to_dot_V2, d_x.reshape(-1, I))
+    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_V22, d_x.reshape(-1, I))
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
     # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
+    d_W_W_T[...] = d_W_T.T
     hvp_backward_finish2()
     hvp_backward_finish3()
 

@@ -129,7 +129,7 @@ inline_point void forward_before_point(
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -138,7 +138,7 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t v;
         forward_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -147,7 +147,7 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[3]);
@@ -161,8 +161,8 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
         double a_k_squared_total = 0;
         #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t a_q = W_q_x * sigmoid(W_q_x);
             // a_k = silu(W_k @ x)
@@ -308,7 +308,7 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -331,7 +331,7 @@ extern "C" void backward_before_rows(int64, const int64* sizes, void* const* at)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through a_q = silu(W_q @ x)
             const compute_t d_a_q = d_q / norm_a_q + a_q * d_norm_a_q_share;
             const compute_t d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
@@ -457,9 +457,9 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -468,10 +468,10 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
         compute_t d_W_v_x;
         backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -484,10 +484,10 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_k_S_arg0_k_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_W_kv_x_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -517,11 +517,11 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
             const compute_t d_a_k = a_k * d_norm_a_k_share + d_k / norm_a_k;
             const compute_t d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
-            d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+            d_W_kv_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
         }
     }
 }
@@ -546,17 +546,17 @@ extern "C" void backward_after_sum4(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_w_beta_x,
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_w_beta_x,
     const compute_t w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_w_beta_x * w_beta;
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_w_beta_x * w_beta;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_kv_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
@@ -567,8 +567,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             d_x);
@@ -590,7 +590,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -599,7 +599,7 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t v;
         infer_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -608,7 +608,7 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
@@ -620,8 +620,8 @@ extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
         double a_k_squared_total = 0;
         #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t a_q = W_q_x * sigmoid(W_q_x);
             // a_k = silu(W_k @ x)
@@ -913,8 +913,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -924,9 +924,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t v, dot_v;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             v, dot_v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -936,8 +936,8 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[4]);
@@ -953,15 +953,12 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
         double a_k_squared_total = 0;
         #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K
-                + iK]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3
-                * K + iK]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K +
-                iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = sigmoid(W_q_x);
@@ -1204,11 +1201,12 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_W_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1216,9 +1214,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_v_x, v, dot_v;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_W_v_x, v, dot_v);
         dot_W_v_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_v_x);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -1229,24 +1227,25 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_W_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkv_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ a_q_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_k_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ norm_a_q_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_norm_a_k_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[18]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1254,15 +1253,12 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         double a_k_squared_total = 0;
         #pragma omp simd reduction(+:a_q_squared_total, a_k_squared_total)
         for (int64 iK = 0; iK < K; ++iK) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K
-                + iK]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3
-                * K + iK]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K +
-                iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = sigmoid(W_q_x);
@@ -1495,7 +1491,7 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_norm_a_q_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_q_unit_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_a_q_unit_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_dot_a_q_at = static_cast<storage_t*>(at[10]);
@@ -1534,7 +1530,7 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
             const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t a_q_unit = compute_t(a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             // through q = a_q / norm(a_q)
             const compute_t d_a_q_unit = dot_a_q * d_dot_norm_a_q;
@@ -1558,7 +1554,7 @@ extern "C" void hvp_backward_before_rows(int64, const int64* sizes, void* const*
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_q_unit = compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
@@ -1851,10 +1847,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_arg0_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_v_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_S_arg0_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1864,12 +1860,12 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
         hvp_backward_after_point(
             compute_t(d_dot_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -1892,7 +1888,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ a_k_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ norm_a_k_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ a_k_unit_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ W_qkv_x_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_w_beta_x_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[19]);
@@ -1900,7 +1896,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[21]);
     storage_t* __restrict__ d_a_k_unit_at = static_cast<storage_t*>(at[22]);
     storage_t* __restrict__ d_dot_a_k_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[24]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1955,7 +1951,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t a_k_unit = compute_t(a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_a_k_unit = dot_a_k * d_dot_norm_a_k;
@@ -1964,7 +1960,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_dot_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_dot_a_k;
             d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
             d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
-            d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
             d_norm_a_k_a_k_unit_total += d_a_k_unit * a_k;
         }
         const compute_t d_norm_a_k_a_k_unit = compute_t(d_norm_a_k_a_k_unit_total);
@@ -1979,7 +1975,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         for (int64 iK = 0; iK < K; ++iK) {
             const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_k_unit = compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
@@ -1991,7 +1987,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
                 norm_a_k + d_a_k_unit / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1) - d_dot_a_k * s4;
             const compute_t s5 = W_k_x - a_k + 1;
             const compute_t d_W_k_x = d_dot_a_k * ((1 - s3) * s4 * s5 + s4) + d_a_k * s3 * s5;
-            d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
         }
     }
 }
@@ -2035,19 +2031,19 @@ extern "C" void hvp_backward_after_sum11(int64, const int64* sizes, void* const*
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_w_beta_x, const compute_t w_beta, const compute_t d_dot_w_beta_x,
     const compute_t dot_w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_w_beta_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ w_beta_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_w_beta_x_at = static_cast<storage_t*>(at[5]);
@@ -2060,9 +2056,9 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             compute_t(d_dot_w_beta_x_at[iT * B + iB]),

@@ -74,7 +74,7 @@ class Tape(NamedTuple):
     S_rows: np.ndarray  # (T + 1, B, H, K)
     a_q: np.ndarray  # (T, B, K)
     norm_a_q: np.ndarray  # (T, B)
-    W_q_x_to_W_v_x: np.ndarray  # (T, B, 2 * K + H)
+    W_qkv_x: np.ndarray  # (T, B, 2 * K + H)
     q: np.ndarray  # (T, B, K)
     beta: np.ndarray  # (T, B)
     k: np.ndarray  # (T, B, K)
@@ -118,9 +118,9 @@ def forward(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, K), dtype)
-    W_q_x_to_W_v_x = np.empty((T, B, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    W_qkv_x = np.empty((T, B, 2 * K + H), dtype)
     a_q = np.empty((T, B, K), dtype)
     a_k = np.empty((T, B, K), dtype)
     norm_a_q = np.empty((T, B), dtype)
@@ -134,10 +134,10 @@ def forward(params, x, state=None):
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     forward_before = kernel(
-        "forward_before", W_q_x_to_W_v_x, v,
+        "forward_before", W_qkv_x, v,
     )
     forward_before_rows = kernel(
-        "forward_before_rows", W_q_x_to_W_v_x, a_q, a_k, norm_a_q, norm_a_k, q, k,
+        "forward_before_rows", W_qkv_x, a_q, a_k, norm_a_q, norm_a_k, q, k,
     )
     forward_before_rows2 = kernel(
         "forward_before_rows2", w_beta, x, beta,
@@ -149,8 +149,10 @@ def forward(params, x, state=None):
         "forward_after_sum", S_rows, q, y,
     )
 
-    # W_q_x, W_k_x, W_v_x side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
     forward_before()
     forward_before_rows()
     forward_before_rows2()
@@ -161,7 +163,7 @@ def forward(params, x, state=None):
     # y = S @ q
     forward_after_sum()
 
-    tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_q_x_to_W_v_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
+    tape = Tape(size, dtype, S_rows, a_q, norm_a_q, W_qkv_x, q, beta, k, S_arg0_k, S_arg0, x, v, a_k,
                 norm_a_k)
     last = {"S": S_rows[T].copy()}
     return y, last, tape
@@ -181,7 +183,7 @@ def backward(params, tape, dy, dstate=None):
     S_rows = tape.S_rows
     a_q = tape.a_q
     norm_a_q = tape.norm_a_q
-    W_q_x_to_W_v_x = tape.W_q_x_to_W_v_x
+    W_qkv_x = tape.W_qkv_x
     q = tape.q
     beta = tape.beta
     k = tape.k
@@ -198,8 +200,8 @@ def backward(params, tape, dy, dstate=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
-    W_k_to_W_v = np.concatenate((W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, K), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -209,21 +211,21 @@ def backward(params, tape, dy, dstate=None):
     d_S_k = scratch("d_S_k", (T, B, H), dtype)
     d_beta = scratch("d_beta", (T, B), dtype)
     d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
-    d_W_k_x_to_d_W_v_x = scratch("d_W_k_x_to_d_W_v_x", (T, B, K + H), dtype)
+    d_W_kv_x = scratch("d_W_kv_x", (T, B, K + H), dtype)
     d_k_S_k = scratch("d_k_S_k", (T, B, K), dtype)
     d_k_S_arg0_k = scratch("d_k_S_arg0_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_W_kv_x = scratch("d_x_W_kv_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
     d_w_beta = np.empty((I,), dtype)
-    d_W_k_to_d_W_v = np.empty((K + H, I), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     backward_before_sum = kernel(
         "backward_before_sum", dy, S_rows, d_q,
     )
     backward_before_rows = kernel(
-        "backward_before_rows", d_q, a_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
+        "backward_before_rows", d_q, a_q, norm_a_q, W_qkv_x, d_W_q_x,
     )
     backward_step_rows = kernel(
         "backward_step_rows", d_S_prev_rows, dy, q, beta, k, d_S, d_S_arg0_k, d_S_arg0, d_S_k,
@@ -238,19 +240,21 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum3", d_S_arg0_k, S_arg0, d_k_S_arg0_k,
     )
     backward_after = kernel(
-        "backward_after", d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x,
+        "backward_after", d_S_arg0, W_qkv_x, v, d_W_kv_x,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_q_x_to_W_v_x,
-        d_w_beta_x, d_k, d_W_k_x_to_d_W_v_x,
+        "backward_after_rows", d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_qkv_x, d_w_beta_x, d_k,
+        d_W_kv_x,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", d_w_beta_x, x, d_w_beta,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
+        "backward_after2", d_x_W_kv_x, d_x_W_q_x, d_w_beta_x, w_beta, d_x,
     )
 
+    W_kv[:K] = W_k
+    W_kv[K:K + H] = W_v
     # through y = S @ q
     backward_before_sum()
     backward_before_rows()
@@ -272,16 +276,14 @@ def backward(params, tape, dy, dstate=None):
     backward_after_rows()
     # through beta = sigmoid(dot(w_beta, x))
     backward_after_sum4()
-    # d_W_k_x, d_W_v_x side by side
-    product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
-    # d_W_k, d_W_v side by side
-    product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_k_to_d_W_v)
+    product(d_W_kv_x.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+    product(d_W_kv_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
     backward_after2()
 
     dparams = {
         "W_q": d_W_q,
-        "W_k": d_W_k_to_d_W_v[:K],
-        "W_v": d_W_k_to_d_W_v[K:K + H],
+        "W_k": d_W_kv[:K],
+        "W_v": d_W_kv[K:K + H],
         "w_beta": d_w_beta,
     }
     dstart = {"S": d_S_prev_rows[0].copy()}
@@ -303,9 +305,9 @@ def infer(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     w_beta = np.ascontiguousarray(params["w_beta"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
-    W_q_x_to_W_v_x = scratch("W_q_x_to_W_v_x", (T, B, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    W_qkv_x = scratch("W_qkv_x", (T, B, 2 * K + H), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
     q = scratch("q", (T, B, K), dtype)
@@ -315,10 +317,10 @@ def infer(params, x, state=None):
     y = np.empty((T, B, H), dtype)
     S_rows[0] = state["S"]
     infer_before = kernel(
-        "infer_before", W_q_x_to_W_v_x, v,
+        "infer_before", W_qkv_x, v,
     )
     infer_before_rows = kernel(
-        "infer_before_rows", W_q_x_to_W_v_x, a_q, a_k, q, k,
+        "infer_before_rows", W_qkv_x, a_q, a_k, q, k,
     )
     infer_before_rows2 = kernel(
         "infer_before_rows2", w_beta, x, beta,
@@ -330,8 +332,10 @@ def infer(params, x, state=None):
         "infer_after_sum", S_rows, q, y,
     )
 
-    # W_q_x, W_k_x, W_v_x side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
     infer_before()
     infer_before_rows()
     infer_before_rows2()
@@ -431,19 +435,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_w_beta = np.ascontiguousarray(dot_params["w_beta"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
-    W_q_x_to_dot_W_v_x_W_v = scratch("W_q_x_to_dot_W_v_x_W_v", (T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_W_v_x_x = scratch("dot_W_q_x_x_to_dot_W_v_x_x", (T, B, 2 * K + H), dtype)
+    parts = scratch("parts", (I, 4 * K + 2 * H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + 2 * H), dtype)
+    dot_W_qkv_x_x = scratch("dot_W_qkv_x_x", (T, B, 2 * K + H), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
     a_k = scratch("a_k", (T, B, K), dtype)
@@ -463,11 +460,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, v, dot_v,
+        "jvp_before", parts2, dot_W_qkv_x_x, v, dot_v,
     )
     jvp_before_rows = kernel(
-        "jvp_before_rows", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, a_q, dot_a_q, a_k, dot_a_k,
-        q, k, dot_q, dot_k,
+        "jvp_before_rows", parts2, dot_W_qkv_x_x, a_q, dot_a_q, a_k, dot_a_k, q, k, dot_q, dot_k,
     )
     jvp_before_rows2 = kernel(
         "jvp_before_rows2", w_beta, x, dot_w_beta, dot_x, beta, dot_beta,
@@ -482,10 +478,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_y_S, dot_y_q, dot_y,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = W_v.T
+    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    W_qkv[..., :K] = parts[..., :K]
+    W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
     jvp_before()
     jvp_before_rows()
     jvp_before_rows2()
@@ -525,19 +528,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_w_beta = np.ascontiguousarray(dot_params["w_beta"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
-    W_q_x_to_dot_W_v_x_W_v = scratch("W_q_x_to_dot_W_v_x_W_v", (T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_W_v_x_x = scratch("dot_W_q_x_x_to_dot_W_v_x_x", (T, B, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    dot_W_qkv = scratch("dot_W_qkv", (I, 2 * K + H), dtype)
+    W_qkv_x = scratch("W_qkv_x", (T, B, 2 * K + H), dtype)
+    dot_W_parts = scratch("dot_W_parts", (T, B, 2 * K + H), dtype)
+    dot_W_qkv_x_x = scratch("dot_W_qkv_x_x", (T, B, 2 * K + H), dtype)
     dot_W_q_x = scratch("dot_W_q_x", (T, B, K), dtype)
     a_q = scratch("a_q", (T, B, K), dtype)
     dot_a_q = scratch("dot_a_q", (T, B, K), dtype)
@@ -567,12 +564,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     S_rows[0] = state["S"]
     dot_S_rows[0] = dot_state["S"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
+        "hvp_forward_before", dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
     )
     hvp_forward_before_rows = kernel(
-        "hvp_forward_before_rows", W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_q_x, a_q,
-        dot_a_q, dot_W_k_x, a_k, dot_a_k, norm_a_q, norm_a_k, a_q_unit, q, a_k_unit, k, dot_norm_a_q,
-        dot_norm_a_k, dot_q, dot_k,
+        "hvp_forward_before_rows", dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x,
+        a_k, dot_a_k, norm_a_q, norm_a_k, a_q_unit, q, a_k_unit, k, dot_norm_a_q, dot_norm_a_k, dot_q, dot_k,
     )
     hvp_forward_before_rows2 = kernel(
         "hvp_forward_before_rows2", w_beta, x, dot_w_beta, dot_x, dot_w_beta_x, beta, dot_beta,
@@ -582,10 +578,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         S_arg0_k, dot_S_arg0_k,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    dot_W_qkv[..., :K] = dot_W_q.T
+    dot_W_qkv[..., K:2 * K] = dot_W_k.T
+    dot_W_qkv[..., 2 * K:2 * K + H] = dot_W_v.T
+    product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
+    product(x.reshape(-1, I), dot_W_qkv, dot_W_parts.reshape(-1, 2 * K + H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
     hvp_forward_before()
     hvp_forward_before_rows()
     hvp_forward_before_rows2()
@@ -593,9 +594,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in range(T):
         hvp_forward_step_rows(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    W_k_to_dot_W_v = np.concatenate((W_k, dot_W_k, W_v, dot_W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
+    parts = scratch("parts", (2 * K + 2 * H, I), dtype)
     d_dot_q = scratch("d_dot_q", (T, B, K), dtype)
     d_q = scratch("d_q", (T, B, K), dtype)
     d_a_q_unit = scratch("d_a_q_unit", (T, B, K), dtype)
@@ -617,7 +618,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_beta_dot_S = scratch("d_beta_dot_S", (T, B), dtype)
     d_dot_w_beta_x = scratch("d_dot_w_beta_x", (T, B), dtype)
     d_w_beta_x = scratch("d_w_beta_x", (T, B), dtype)
-    d_W_k_x_to_d_dot_W_v_x = scratch("d_W_k_x_to_d_dot_W_v_x", (T, B, 2 * K + 2 * H), dtype)
+    d_parts_x = scratch("d_parts_x", (T, B, 2 * K + 2 * H), dtype)
     d_dot_k_dot_S_k_k = scratch("d_dot_k_dot_S_k_k", (T, B, K), dtype)
     d_dot_k_dot_S_arg0_k = scratch("d_dot_k_dot_S_arg0_k", (T, B, K), dtype)
     d_dot_k = scratch("d_dot_k", (T, B, K), dtype)
@@ -628,7 +629,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_k = scratch("d_k", (T, B, K), dtype)
     d_a_k_unit = scratch("d_a_k_unit", (T, B, K), dtype)
     d_dot_a_k = scratch("d_dot_a_k", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -651,8 +652,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum2", dy, dot_S_rows, d_q,
     )
     hvp_backward_before_rows = kernel(
-        "hvp_backward_before_rows", d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit,
-        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+        "hvp_backward_before_rows", d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit, W_qkv_x,
+        dot_W_q_x, d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", d_dot_S_prev_rows, dy, q, d_S_prev_rows, dot_q, beta, dot_beta, k, dot_k,
@@ -686,14 +687,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum9", d_dot_S_arg0_k, dot_S_arg0, d_k_dot_S_arg0_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_S_arg0, dot_W_v_x, W_q_x_to_dot_W_v_x_W_v, d_S_arg0, v,
-        d_W_k_x_to_d_dot_W_v_x,
+        "hvp_backward_after", d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v, d_parts_x,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S,
         d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k, d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k,
-        d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k, a_k_unit, W_q_x_to_dot_W_v_x_W_v, dot_W_k_x,
-        d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k, d_W_k_x_to_d_dot_W_v_x,
+        d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k, a_k_unit, W_qkv_x, dot_W_k_x,
+        d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k, d_parts_x,
     )
     hvp_backward_after_sum10 = kernel(
         "hvp_backward_after_sum10", d_w_beta_x, x, d_w_beta_w_beta_x,
@@ -702,7 +702,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum11", d_dot_w_beta_x, dot_x, d_w_beta_dot_w_beta_x_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_w_beta_x, w_beta, d_dot_w_beta_x,
+        "hvp_backward_after2", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_w_beta_x, w_beta, d_dot_w_beta_x,
         dot_w_beta, d_x,
     )
     hvp_backward_finish = kernel(
@@ -715,6 +715,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_w_beta_w_beta_x, d_w_beta_dot_w_beta_x_x, d_w_beta,
     )
 
+    parts[:K] = W_k
+    parts[K:2 * K] = dot_W_k
+    parts[2 * K:2 * K + H] = W_v
+    parts[2 * K + H:2 * K + 2 * H] = dot_W_v
     # through y = S @ q
     hvp_backward_before_sum()
     # through y = S @ q
@@ -752,14 +756,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     hvp_backward_after()
     # through v = silu(W_v @ x)
-    product(
-        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
-        x.reshape(-1, I),
-        d_W_v_W_v_x,
-    )
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
     # through v = silu(W_v @ x)
     product(
-        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_W_v_x_x,
     )
@@ -769,15 +769,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through beta = sigmoid(dot(w_beta, x))
     hvp_backward_after_sum11()
     # through a_k = silu(W_k @ x)
-    product(
-        d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
-        dot_x.reshape(-1, I),
-        d_W_k_dot_W_k_x_x,
-    )
-    # d_W_k_x, d_dot_W_k_x, d_W_v_x, d_dot_W_v_x side by side
-    product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H), W_k_to_dot_W_v, d_x_W_k_x.reshape(-1, I))
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H), parts, d_x_parts.reshape(-1, I))
     # through a_k = silu(W_k @ x)
-    product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     hvp_backward_after2()
     hvp_backward_finish()
     hvp_backward_finish2()

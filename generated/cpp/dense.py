@@ -214,17 +214,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     b = np.ascontiguousarray(params["b"])
     dot_W = np.ascontiguousarray(dot_params["W"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
+    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     y = np.empty((T, B, H), dtype)
     dot_y = np.empty((T, B, H), dtype)
     jvp_before = kernel(
-        "jvp_before", W_x_to_dot_W_x_W, dot_W_x_x, b, dot_b, y, dot_y,
+        "jvp_before", W_x_dot_W_x_W, dot_W_x_x, b, dot_b, y, dot_y,
     )
 
-    # W_x, dot_W_x_W side by side
-    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
     # y = tanh(W @ x + b)
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     jvp_before()
@@ -254,45 +255,47 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     b = np.ascontiguousarray(params["b"])
     dot_W = np.ascontiguousarray(dot_params["W"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
+    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, H), dtype)
     y = scratch("y", (T, B, H), dtype)
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_x_to_dot_W_x_W, dot_W_x_x, b, dot_b, dot_y_pre, y,
+        "hvp_forward_before", W_x_dot_W_x_W, dot_W_x_x, b, dot_b, dot_y_pre, y,
     )
 
-    # W_x, dot_W_x_W side by side
-    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
     # y = tanh(W @ x + b)
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     hvp_forward_before()
     dy = np.ascontiguousarray(cotangents["y"])
-    W_to_dot_W2 = np.concatenate((W, dot_W))
-    d_y_pre_to_d_dot_y_pre = scratch("d_y_pre_to_d_dot_y_pre", (T, B, 2 * H), dtype)
+    dot_W22 = scratch("dot_W22", (2 * H, I), dtype)
+    d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_W_x = scratch("d_W_W_x", (H, I), dtype)
     d_W_dot_W_x_x = scratch("d_W_dot_W_x_x", (H, I), dtype)
     d_b = np.empty((H,), dtype)
     d_W = np.empty((H, I), dtype)
     hvp_backward_before = kernel(
-        "hvp_backward_before", dy, dot_y_pre, y, d_y_pre_to_d_dot_y_pre,
+        "hvp_backward_before", dy, dot_y_pre, y, d_dot_y_pre2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_W_x, d_W_dot_W_x_x, d_W,
     )
 
+    dot_W22[:H] = W
+    dot_W22[H:2 * H] = dot_W
     hvp_backward_before()
-    # d_y_pre, d_dot_y_pre side by side
-    product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+    product(d_dot_y_pre2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
 
     # through y = tanh(W @ x + b)
-    product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
     # through y = tanh(W @ x + b)
-    product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
     # through y = tanh(W @ x + b)
-    np.sum(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
 
     dot_dparams = {"W": d_W, "b": d_b}

@@ -250,7 +250,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -260,7 +260,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -282,9 +282,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -296,10 +296,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -323,7 +323,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -333,7 +333,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -356,9 +356,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[5]);
@@ -371,10 +371,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -405,7 +405,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -418,8 +418,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 

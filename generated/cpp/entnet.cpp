@@ -115,48 +115,18 @@ static inline compute_t tanh(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-inline_point void forward_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" void forward_once(int64, const int64* sizes, void* const* at)
-{
-    const int64 H = sizes[2];
-    const storage_t* __restrict__ U_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ U_T_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ V_T_at = static_cast<storage_t*>(at[3]);
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
-    {
-        compute_t U_T_, V_T_;
-        forward_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
-
 extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ wW_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -165,7 +135,7 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t W_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + N + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
             // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -177,7 +147,7 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
         }
         const compute_t h_x = compute_t(h_x_total);
 
-        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        const compute_t w_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t g_pre = w_x + h_x;
         const compute_t g = sigmoid(g_pre);
@@ -428,79 +398,20 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
     }
 }
 
-inline_point void backward_finish2_point(
-    const compute_t d_U_T, const compute_t d_V_T, compute_t& d_U, compute_t& d_V)
-{
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    d_U = d_U_T;
-    d_V = d_V_T;
-}
-
-extern "C" void backward_finish2(int64, const int64* sizes, void* const* at)
-{
-    const int64 H = sizes[2];
-    const storage_t* __restrict__ d_U_T_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_V_T_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_U_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_V_at = static_cast<storage_t*>(at[3]);
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
-    {
-        compute_t d_U, d_V;
-        backward_finish2_point(
-            compute_t(d_U_T_at[iH2 * H + iH]),
-            compute_t(d_V_T_at[iH2 * H + iH]),
-            d_U, d_V);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
-        d_V_at[iH * H + iH2] = storage_t(d_V);
-    }
-}
-
 #endif  // SYMRNN_TRAIN
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
-
-inline_point void infer_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" void infer_once(int64, const int64* sizes, void* const* at)
-{
-    const int64 H = sizes[2];
-    const storage_t* __restrict__ U_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ U_T_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ V_T_at = static_cast<storage_t*>(at[3]);
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
-    {
-        compute_t U_T_, V_T_;
-        infer_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
 
 extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ wW_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -509,7 +420,7 @@ extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* 
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t W_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + N + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
             // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -521,7 +432,7 @@ extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* 
         }
         const compute_t h_x = compute_t(h_x_total);
 
-        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        const compute_t w_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t g_pre = w_x + h_x;
         const compute_t g = sigmoid(g_pre);
@@ -553,35 +464,6 @@ extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* 
 #endif  // SYMRNN_INFER
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
-
-inline_point void step_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" void step_once(int64, const int64* sizes, void* const* at)
-{
-    const int64 H = sizes[2];
-    const storage_t* __restrict__ U_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ U_T_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ V_T_at = static_cast<storage_t*>(at[3]);
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
-    {
-        compute_t U_T_, V_T_;
-        step_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
 
 extern "C" void step_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
@@ -648,53 +530,13 @@ extern "C" void step_step_rows(const int64 t, const int64* sizes, void* const* a
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 inline_point void jvp_once_point(
-    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
-    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    dot_U_T = dot_U;
-    V_T_ = V;
-    dot_V_T = dot_V;
-}
-
-extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
-{
-    const int64 H = sizes[2];
-    const storage_t* __restrict__ U_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_U_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_V_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ U_T_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_U_T_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ V_T_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_V_T_at = static_cast<storage_t*>(at[7]);
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
-    {
-        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
-        jvp_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(dot_U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            compute_t(dot_V_at[iH2 * H + iH]),
-            U_T_, dot_U_T, V_T_, dot_V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
-    }
-}
-
-inline_point void jvp_once2_point(
     const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
 }
 
-extern "C" void jvp_once2(int64, const int64* sizes, void* const* at)
+extern "C" void jvp_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ dot_w_V_T_w_at = static_cast<storage_t*>(at[0]);
@@ -705,7 +547,7 @@ extern "C" void jvp_once2(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_w_V_T;
-        jvp_once2_point(
+        jvp_once_point(
             compute_t(dot_w_V_T_w_at[iN * H + iH]),
             compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
             dot_w_V_T);
@@ -722,9 +564,9 @@ inline_point void jvp_before_point(
 
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_x_x_at = static_cast<storage_t*>(at[1]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -733,8 +575,8 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_x;
         jvp_before_point(
-            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
-            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
     }
@@ -749,9 +591,9 @@ inline_point void jvp_before2_point(
 
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -760,8 +602,8 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         jvp_before2_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
     }
@@ -774,19 +616,17 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ h_dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -796,10 +636,10 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         #pragma omp simd reduction(+:h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
-            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -823,7 +663,7 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         const compute_t dot_h_x_h_prev = compute_t(dot_h_x_h_prev_total);
         const compute_t dot_h_x_x = compute_t(dot_h_x_x_total);
 
-        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -879,53 +719,13 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
 inline_point void hvp_forward_once_point(
-    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
-    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    dot_U_T = dot_U;
-    V_T_ = V;
-    dot_V_T = dot_V;
-}
-
-extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
-{
-    const int64 H = sizes[2];
-    const storage_t* __restrict__ U_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_U_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_V_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ U_T_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ dot_U_T_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ V_T_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_V_T_at = static_cast<storage_t*>(at[7]);
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
-    {
-        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
-        hvp_forward_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(dot_U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            compute_t(dot_V_at[iH2 * H + iH]),
-            U_T_, dot_U_T, V_T_, dot_V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
-    }
-}
-
-inline_point void hvp_forward_once2_point(
     const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
 }
 
-extern "C" void hvp_forward_once2(int64, const int64* sizes, void* const* at)
+extern "C" void hvp_forward_once(int64, const int64* sizes, void* const* at)
 {
     const int64 H = sizes[2], N = sizes[3];
     const storage_t* __restrict__ dot_w_V_T_w_at = static_cast<storage_t*>(at[0]);
@@ -936,7 +736,7 @@ extern "C" void hvp_forward_once2(int64, const int64* sizes, void* const* at)
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_w_V_T;
-        hvp_forward_once2_point(
+        hvp_forward_once_point(
             compute_t(dot_w_V_T_w_at[iN * H + iH]),
             compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
             dot_w_V_T);
@@ -953,9 +753,9 @@ inline_point void hvp_forward_before_point(
 
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], N = sizes[3];
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_x_x_at = static_cast<storage_t*>(at[1]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -964,8 +764,8 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_x;
         hvp_forward_before_point(
-            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
-            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
     }
@@ -980,9 +780,9 @@ inline_point void hvp_forward_before2_point(
 
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_wW_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -991,8 +791,8 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         hvp_forward_before2_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
     }
@@ -1005,25 +805,23 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_U_T_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[22]);
+    const storage_t* __restrict__ h_dot_h_U_T_U_T_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ w_V_T_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_w_V_T_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ norm_a_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ a_unit_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_norm_a_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -1033,10 +831,10 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:h_x_total, dot_h_x_h_prev_total, dot_h_x_x_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
-            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -1060,7 +858,7 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         const compute_t dot_h_x_h_prev = compute_t(dot_h_x_h_prev_total);
         const compute_t dot_h_x_x = compute_t(dot_h_x_x_total);
 
-        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -1257,7 +1055,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_g_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_g_dot_a_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
@@ -1270,8 +1069,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_g_a_at[iB * N + iN]),
             compute_t(d_g_dot_a_at[iB * N + iN]),
             d_dot_g_pre, d_g_pre);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN] = storage_t(d_g_pre);
+        d_dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_dot_g_pre);
+        d_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_g_pre);
     }
 }
 
@@ -1288,13 +1087,13 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_h_prev_h_U_T_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_h_prev_dot_h_U_T_U_T_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_h_prev_h_U_T_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[9]);
@@ -1305,14 +1104,14 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_h_prev, d_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(d_dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + H + iH]),
             compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(dot_x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(d_h_prev_dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + iH]),
             compute_t(d_a_at[(iB * N + iN) * H + iH]),
             d_dot_h_prev, d_h_prev);
         d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
@@ -1396,7 +1195,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_g_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_h_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1406,7 +1205,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + iN])
+            total += compute_t(d_g_pre_at[(iT * B + iB) * N + iN])
                 * compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         d_x_h_x_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
@@ -1416,7 +1215,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2], N = sizes[3];
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_g_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_dot_h_x_h_prev_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1426,7 +1225,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
         double total = 0;  // a sum of floats loses less in double, and costs next to nothing here
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
-            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + N + iN])
+            total += compute_t(d_dot_g_pre_at[(iT * B + iB) * N + iN])
                 * compute_t(dot_h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         d_x_dot_h_x_h_prev_at[(iT * B + iB) * H + iH] = storage_t(total);
     }
@@ -1434,9 +1233,9 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
 
 inline_point void hvp_backward_after_point(
     const compute_t d_x_h_x, const compute_t d_x_dot_h_x_h_prev, const compute_t d_x_w_x,
-    const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W, compute_t& d_x)
+    const compute_t d_x_dot_w_x_w, const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W, compute_t& d_x)
 {
-    d_x = d_x_h_x + d_x_dot_h_x_h_prev + d_x_w_x + d_x_W_x + d_x_dot_W_x_W;
+    d_x = d_x_h_x + d_x_dot_h_x_h_prev + d_x_w_x + d_x_dot_w_x_w + d_x_W_x + d_x_dot_W_x_W;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
@@ -1445,9 +1244,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_x_h_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_dot_h_x_h_prev_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_w_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_W_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_x_dot_W_x_W_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_x_dot_w_x_w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_W_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_dot_W_x_W_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1458,6 +1258,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_x_h_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_dot_h_x_h_prev_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_w_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_w_x_w_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_dot_W_x_W_at[(iT * B + iB) * H + iH]),
             d_x);
@@ -1534,35 +1335,6 @@ extern "C" void hvp_backward_finish2(int64, const int64* sizes, void* const* at)
             compute_t(d_w_dot_w_V_T_V_T_at[iN * H + iH]),
             d_w);
         d_w_at[iN * H + iH] = storage_t(d_w);
-    }
-}
-
-inline_point void hvp_backward_finish3_point(
-    const compute_t d_U_T, const compute_t d_V_T, compute_t& d_U, compute_t& d_V)
-{
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    d_U = d_U_T;
-    d_V = d_V_T;
-}
-
-extern "C" void hvp_backward_finish3(int64, const int64* sizes, void* const* at)
-{
-    const int64 H = sizes[2];
-    const storage_t* __restrict__ d_U_T_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_V_T_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_U_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_V_at = static_cast<storage_t*>(at[3]);
-    for (int64 iH = 0; iH < H; ++iH)
-    #pragma GCC ivdep
-    for (int64 iH2 = 0; iH2 < H; ++iH2)
-    {
-        compute_t d_U, d_V;
-        hvp_backward_finish3_point(
-            compute_t(d_U_T_at[iH2 * H + iH]),
-            compute_t(d_V_T_at[iH2 * H + iH]),
-            d_U, d_V);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
-        d_V_at[iH * H + iH2] = storage_t(d_V);
     }
 }
 

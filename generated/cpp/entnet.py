@@ -67,11 +67,11 @@ class Tape(NamedTuple):
 
     size: dict
     dtype: np.dtype
+    U_T: np.ndarray  # (H, H)
     a: np.ndarray  # (T, B, N, H)
     norm_a: np.ndarray  # (T, B, N)
     g: np.ndarray  # (T, B, N)
     n: np.ndarray  # (T, B, N, H)
-    U_T: np.ndarray  # (H, H)
     x: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, N, H)
     V_T: np.ndarray  # (H, H)
@@ -113,35 +113,32 @@ def forward(params, x, state=None):
     U_T = np.empty((H, H), dtype)
     V_T = np.empty((H, H), dtype)
     w_V_T = scratch("w_V_T", (N, H), dtype)
-    w_x = scratch("w_x", (T, B, N), dtype)
-    W_x = scratch("W_x", (T, B, H), dtype)
+    wW = scratch("wW", (H, N + H), dtype)
+    wW_x = scratch("wW_x", (T, B, N + H), dtype)
     g = np.empty((T, B, N), dtype)
     h_U_T = scratch("h_U_T", (B, N, H), dtype)
     n = np.empty((T, B, N, H), dtype)
     a = np.empty((T, B, N, H), dtype)
     norm_a = np.empty((T, B, N), dtype)
     h_rows[0] = state["h"]
-    forward_once = kernel(
-        "forward_once", U, V, U_T, V_T,
-    )
     forward_step_rows = kernel(
-        "forward_step_rows", h_rows, x, w_x, h_U_T, w_V_T, W_x, g, n, a, norm_a,
+        "forward_step_rows", h_rows, x, wW_x, h_U_T, w_V_T, g, n, a, norm_a,
     )
 
-    forward_once()
+    U_T[...] = U.T
+    V_T[...] = V.T
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, V_T, w_V_T)
-    # g = sigmoid(h[t-1] @ x + w @ x)
-    product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
-    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+    wW[..., :N] = w.T
+    wW[..., N:N + H] = W.T
+    product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
 
     for t in range(T):
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
         forward_step_rows(t)
 
-    tape = Tape(size, dtype, a, norm_a, g, n, U_T, x, h_rows, V_T)
+    tape = Tape(size, dtype, U_T, a, norm_a, g, n, x, h_rows, V_T)
     last = {"h": h_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -157,11 +154,11 @@ def backward(params, tape, dy, dstate=None):
     size, dtype = known(params, tape)
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
+    U_T = tape.U_T
     a = tape.a
     norm_a = tape.norm_a
     g = tape.g
     n = tape.n
-    U_T = tape.U_T
     x = tape.x
     h_rows = tape.h_rows
     V_T = tape.V_T
@@ -171,6 +168,7 @@ def backward(params, tape, dy, dstate=None):
     w = np.ascontiguousarray(params["w"])
     W = np.ascontiguousarray(params["W"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
+    U_T_T = scratch("U_T_T", (H, H), dtype)
     d_h = scratch("d_h", (B, N, H), dtype)
     d_a = scratch("d_a", (B, N, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, N, H), dtype)
@@ -179,18 +177,16 @@ def backward(params, tape, dy, dstate=None):
     d_h_prev_h_U_T = scratch("d_h_prev_h_U_T", (B, N, H), dtype)
     d_W_x = scratch("d_W_x", (T, B, H), dtype)
     d_w_V_T = scratch("d_w_V_T", (N, H), dtype)
-    d_U_T = scratch("d_U_T", (H, H), dtype)
+    d_U_T = np.empty((H, H), dtype)
     d_x_h_x = scratch("d_x_h_x", (T, B, H), dtype)
     d_x_w_x = scratch("d_x_w_x", (T, B, H), dtype)
     d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
     d_x = np.empty((T, B, H), dtype)
     d_w_w_x = scratch("d_w_w_x", (N, H), dtype)
     d_W = np.empty((H, H), dtype)
-    d_V_T = scratch("d_V_T", (H, H), dtype)
+    d_V_T = np.empty((H, H), dtype)
     d_w_w_V_T = scratch("d_w_w_V_T", (N, H), dtype)
     d_w = np.empty((N, H), dtype)
-    d_U = np.empty((H, H), dtype)
-    d_V = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step_rows = kernel(
         "backward_step_rows", dy, d_h_prev_rows, a, norm_a, g, n, d_h, d_a, d_n_pre, d_g,
@@ -216,14 +212,13 @@ def backward(params, tape, dy, dstate=None):
     backward_finish = kernel(
         "backward_finish", d_w_w_x, d_w_w_V_T, d_w,
     )
-    backward_finish2 = kernel(
-        "backward_finish2", d_U_T, d_V_T, d_U, d_V,
-    )
+
+    U_T_T[...] = U_T.T
 
     for t in reversed(range(T)):
         backward_step_rows(t)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
+        product(d_n_pre[t].reshape(-1, H), U_T_T, d_h_prev_h_U_T.reshape(-1, H))
         backward_step(t)
         backward_step2(t)
 
@@ -232,7 +227,7 @@ def backward(params, tape, dy, dstate=None):
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     backward_after_sum2()
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(h_rows[:-1].reshape(-1, H).T, d_n_pre.reshape(-1, H), d_U_T)
+    product(d_n_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_T)
     # through g = sigmoid(h[t-1] @ x + w @ x)
     backward_after_sum3()
     # through g = sigmoid(h[t-1] @ x + w @ x)
@@ -245,16 +240,15 @@ def backward(params, tape, dy, dstate=None):
     product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
     backward_after()
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(w.T, d_w_V_T, d_V_T)
+    product(d_w_V_T.T, w, d_V_T)
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(d_w_V_T, V_T.T, d_w_w_V_T)
     backward_finish()
-    backward_finish2()
 
     dparams = {
         "w": d_w,
-        "U": d_U,
-        "V": d_V,
+        "U": d_U_T,
+        "V": d_V_T,
         "W": d_W,
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
@@ -280,26 +274,23 @@ def infer(params, x, state=None):
     U_T = scratch("U_T", (H, H), dtype)
     V_T = scratch("V_T", (H, H), dtype)
     w_V_T = scratch("w_V_T", (N, H), dtype)
-    w_x = scratch("w_x", (T, B, N), dtype)
-    W_x = scratch("W_x", (T, B, H), dtype)
+    wW = scratch("wW", (H, N + H), dtype)
+    wW_x = scratch("wW_x", (T, B, N + H), dtype)
     h_U_T = scratch("h_U_T", (B, N, H), dtype)
     n = scratch("n", (B, N, H), dtype)
     a = scratch("a", (B, N, H), dtype)
     h_rows[0] = state["h"]
-    infer_once = kernel(
-        "infer_once", U, V, U_T, V_T,
-    )
     infer_step_rows = kernel(
-        "infer_step_rows", h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
+        "infer_step_rows", h_rows, x, wW_x, h_U_T, w_V_T, n, a,
     )
 
-    infer_once()
+    U_T[...] = U.T
+    V_T[...] = V.T
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, V_T, w_V_T)
-    # g = sigmoid(h[t-1] @ x + w @ x)
-    product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
-    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+    wW[..., :N] = w.T
+    wW[..., N:N + H] = W.T
+    product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
 
     for t in range(T):
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -333,14 +324,12 @@ def step(params, x, state=None):
     n = scratch("n", (B, N, H), dtype)
     a = scratch("a", (B, N, H), dtype)
     h_rows[0] = state["h"]
-    step_once = kernel(
-        "step_once", U, V, U_T, V_T,
-    )
     step_step_rows = kernel(
         "step_step_rows", h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
     )
 
-    step_once()
+    U_T[...] = U.T
+    V_T[...] = V.T
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, V_T, w_V_T)
     # g = sigmoid(h[t-1] @ x + w @ x)
@@ -381,27 +370,23 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_U = np.ascontiguousarray(dot_params["U"])
     dot_V = np.ascontiguousarray(dot_params["V"])
     dot_W = np.ascontiguousarray(dot_params["W"])
-    w_to_dot_w = np.ascontiguousarray(np.concatenate((w.T, dot_w.T), axis=1))
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, N, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, N, H), dtype)
-    U_T = scratch("U_T", (H, H), dtype)
-    dot_U_T = scratch("dot_U_T", (H, H), dtype)
+    dot_U_T2 = scratch("dot_U_T2", (H, 2 * H), dtype)
     V_T = scratch("V_T", (H, H), dtype)
     dot_V_T = scratch("dot_V_T", (H, H), dtype)
     w_V_T = scratch("w_V_T", (N, H), dtype)
     dot_w_V_T_w = scratch("dot_w_V_T_w", (N, H), dtype)
     dot_w_V_T_V_T = scratch("dot_w_V_T_V_T", (N, H), dtype)
     dot_w_V_T = scratch("dot_w_V_T", (N, H), dtype)
-    w_x_to_dot_w_x_w = scratch("w_x_to_dot_w_x_w", (T, B, 2 * N), dtype)
-    dot_w_x_x = scratch("dot_w_x_x", (T, B, N), dtype)
+    w_dot_w_W_dot_W = scratch("w_dot_w_W_dot_W", (H, 2 * N + 2 * H), dtype)
+    wW = scratch("wW", (H, N + H), dtype)
+    parts = scratch("parts", (T, B, 2 * N + 2 * H), dtype)
+    dot_wW_x_x = scratch("dot_wW_x_x", (T, B, N + H), dtype)
     dot_w_x = scratch("dot_w_x", (T, B, N), dtype)
-    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
-    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    h_dot_h_U_T_U_T = scratch("h_dot_h_U_T_U_T", (B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
-    dot_h_U_T_U_T = scratch("dot_h_U_T_U_T", (B, N, H), dtype)
     n = scratch("n", (B, N, H), dtype)
     dot_n = scratch("dot_n", (B, N, H), dtype)
     a = scratch("a", (B, N, H), dtype)
@@ -409,48 +394,45 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_once = kernel(
-        "jvp_once", U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
-    )
-    jvp_once2 = kernel(
-        "jvp_once2", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
+        "jvp_once", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
     )
     jvp_before = kernel(
-        "jvp_before", w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+        "jvp_before", parts, dot_wW_x_x, dot_w_x,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "jvp_before2", parts, dot_wW_x_x, dot_W_x,
     )
     jvp_step_rows = kernel(
-        "jvp_step_rows", h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev,
-        dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
+        "jvp_step_rows", h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev, h_dot_h_U_T_U_T,
+        w_V_T, dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
     )
 
-    jvp_once()
+    dot_U_T2[..., :H] = U.T
+    dot_U_T2[..., H:2 * H] = dot_U.T
+    V_T[...] = V.T
+    dot_V_T[...] = dot_V.T
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, V_T, w_V_T)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(dot_w, V_T, dot_w_V_T_w)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, dot_V_T, dot_w_V_T_V_T)
-    jvp_once2()
-    # w_x, dot_w_x_w side by side
-    product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
-    # g = sigmoid(h[t-1] @ x + w @ x)
-    product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
-    # W_x, dot_W_x_W side by side
-    product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
-    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+    w_dot_w_W_dot_W[..., :N] = w.T
+    w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
+    w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
+    w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+    wW[..., :N] = w_dot_w_W_dot_W[..., :N]
+    wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
+    jvp_once()
+    product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+    product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
+        product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
+        product(dot_h_rows[t].reshape(-1, H), dot_U_T2[:, :H], dot_h_U_T_h_prev.reshape(-1, H))
         jvp_step_rows(t)
 
     last = {"h": h_rows[T].copy()}
@@ -482,8 +464,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U = np.ascontiguousarray(dot_params["U"])
     dot_V = np.ascontiguousarray(dot_params["V"])
     dot_W = np.ascontiguousarray(dot_params["W"])
-    w_to_dot_w = np.ascontiguousarray(np.concatenate((w.T, dot_w.T), axis=1))
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, N, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, N, H), dtype)
     U_T = scratch("U_T", (H, H), dtype)
@@ -494,18 +474,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_w_V_T_w = scratch("dot_w_V_T_w", (N, H), dtype)
     dot_w_V_T_V_T = scratch("dot_w_V_T_V_T", (N, H), dtype)
     dot_w_V_T = scratch("dot_w_V_T", (N, H), dtype)
-    w_x_to_dot_w_x_w = scratch("w_x_to_dot_w_x_w", (T, B, 2 * N), dtype)
-    dot_w_x_x = scratch("dot_w_x_x", (T, B, N), dtype)
+    w_dot_w_W_dot_W = scratch("w_dot_w_W_dot_W", (H, 2 * N + 2 * H), dtype)
+    wW = scratch("wW", (H, N + H), dtype)
+    dot_U_T2 = scratch("dot_U_T2", (H, 2 * H), dtype)
+    parts = scratch("parts", (T, B, 2 * N + 2 * H), dtype)
+    dot_wW_x_x = scratch("dot_wW_x_x", (T, B, N + H), dtype)
     dot_w_x = scratch("dot_w_x", (T, B, N), dtype)
-    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
-    dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, N), dtype)
     g = scratch("g", (T, B, N), dtype)
     dot_g = scratch("dot_g", (T, B, N), dtype)
-    h_U_T = scratch("h_U_T", (B, N, H), dtype)
+    h_dot_h_U_T_U_T = scratch("h_dot_h_U_T_U_T", (B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = scratch("dot_h_U_T_h_prev", (B, N, H), dtype)
-    dot_h_U_T_U_T = scratch("dot_h_U_T_U_T", (B, N, H), dtype)
     n = scratch("n", (T, B, N, H), dtype)
     dot_n = scratch("dot_n", (T, B, N, H), dtype)
     a = scratch("a", (T, B, N, H), dtype)
@@ -516,54 +496,54 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_once = kernel(
-        "hvp_forward_once", U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
-    )
-    hvp_forward_once2 = kernel(
-        "hvp_forward_once2", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
+        "hvp_forward_once", dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+        "hvp_forward_before", parts, dot_wW_x_x, dot_w_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "hvp_forward_before2", parts, dot_wW_x_x, dot_W_x,
     )
     hvp_forward_step_rows = kernel(
-        "hvp_forward_step_rows", h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev,
-        dot_h_U_T_U_T, h_U_T, w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a,
-        dot_a, norm_a, a_unit, dot_norm_a,
+        "hvp_forward_step_rows", h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev,
+        h_dot_h_U_T_U_T, w_V_T, dot_w_V_T, dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a, dot_a, norm_a, a_unit,
+        dot_norm_a,
     )
 
-    hvp_forward_once()
+    U_T[...] = U.T
+    dot_U_T[...] = dot_U.T
+    V_T[...] = V.T
+    dot_V_T[...] = dot_V.T
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, V_T, w_V_T)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(dot_w, V_T, dot_w_V_T_w)
     # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(w, dot_V_T, dot_w_V_T_V_T)
-    hvp_forward_once2()
-    # w_x, dot_w_x_w side by side
-    product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
-    # g = sigmoid(h[t-1] @ x + w @ x)
-    product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
-    # W_x, dot_W_x_W side by side
-    product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
-    # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+    w_dot_w_W_dot_W[..., :N] = w.T
+    w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
+    w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
+    w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+    wW[..., :N] = w_dot_w_W_dot_W[..., :N]
+    wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
+    dot_U_T2[..., :H] = U_T
+    dot_U_T2[..., H:2 * H] = dot_U_T
+    hvp_forward_once()
+    product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+    product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+        product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
         hvp_forward_step_rows(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    w_to_dot_w2 = np.concatenate((w, dot_w))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, N, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, N, H), dtype)
+    dot_U_T22 = scratch("dot_U_T22", (H, 2 * H), dtype)
+    U_T_T2 = scratch("U_T_T2", (H, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, N, H), dtype)
     d_a_unit = scratch("d_a_unit", (B, N, H), dtype)
     d_dot_a = scratch("d_dot_a", (B, N, H), dtype)
@@ -573,10 +553,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_g = scratch("d_dot_g", (B, N), dtype)
     d_g_a = scratch("d_g_a", (B, N), dtype)
     d_g_dot_a = scratch("d_g_dot_a", (B, N), dtype)
-    d_g_pre_to_d_dot_W_x = scratch("d_g_pre_to_d_dot_W_x", (T, B, 2 * N), dtype)
+    d_dot_g_pre = scratch("d_dot_g_pre", (T, B, N), dtype)
+    d_g_pre = scratch("d_g_pre", (T, B, N), dtype)
     d_h_prev_h_U_T = scratch("d_h_prev_h_U_T", (B, N, H), dtype)
-    d_h_prev_dot_h_U_T_U_T = scratch("d_h_prev_dot_h_U_T_U_T", (B, N, H), dtype)
-    d_dot_h_prev_dot_h_U_T_h_prev = scratch("d_dot_h_prev_dot_h_U_T_h_prev", (B, N, H), dtype)
+    d_parts = scratch("d_parts", (B, N, 2 * H), dtype)
     d_dot_W_x = scratch("d_dot_W_x", (T, B, H), dtype)
     d_W_x = scratch("d_W_x", (T, B, H), dtype)
     d_dot_w_V_T = scratch("d_dot_w_V_T", (N, H), dtype)
@@ -586,6 +566,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_x_h_x = scratch("d_x_h_x", (T, B, H), dtype)
     d_x_dot_h_x_h_prev = scratch("d_x_dot_h_x_h_prev", (T, B, H), dtype)
     d_x_w_x = scratch("d_x_w_x", (T, B, H), dtype)
+    d_x_dot_w_x_w = scratch("d_x_dot_w_x_w", (T, B, H), dtype)
     d_x_W_x = scratch("d_x_W_x", (T, B, H), dtype)
     d_x_dot_W_x_W = scratch("d_x_dot_W_x_W", (T, B, H), dtype)
     d_x = np.empty((T, B, H), dtype)
@@ -600,8 +581,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_w_w_V_T = scratch("d_w_w_V_T", (N, H), dtype)
     d_w_dot_w_V_T_V_T = scratch("d_w_dot_w_V_T_V_T", (N, H), dtype)
     d_w = np.empty((N, H), dtype)
-    d_U = np.empty((H, H), dtype)
-    d_V = np.empty((H, H), dtype)
     d_W = np.empty((H, H), dtype)
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
@@ -611,11 +590,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_n_pre, d_g_a,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_g, g, dot_g_pre, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
+        "hvp_backward_step", d_dot_g, g, dot_g_pre, d_g_a, d_g_dot_a, d_dot_g_pre, d_g_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_dot_a, dot_x,
-        d_h_prev_h_U_T, d_h_prev_dot_h_U_T_U_T, d_a, d_dot_h_prev_rows, d_h_prev_rows,
+        "hvp_backward_step2", d_dot_g_pre, x, d_parts, d_dot_a, d_g_pre, dot_x, d_h_prev_h_U_T, d_a,
+        d_dot_h_prev_rows, d_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_n_pre, d_dot_W_x,
@@ -630,13 +609,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum4", d_n_pre, d_w_V_T,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_g_pre_to_d_dot_W_x, h_rows, d_x_h_x,
+        "hvp_backward_after_sum5", d_g_pre, h_rows, d_x_h_x,
     )
     hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_g_pre_to_d_dot_W_x, dot_h_rows, d_x_dot_h_x_h_prev,
+        "hvp_backward_after_sum6", d_dot_g_pre, dot_h_rows, d_x_dot_h_x_h_prev,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_x_h_x, d_x_dot_h_x_h_prev, d_x_w_x, d_x_W_x, d_x_dot_W_x_W, d_x,
+        "hvp_backward_after", d_x_h_x, d_x_dot_h_x_h_prev, d_x_w_x, d_x_dot_w_x_w, d_x_W_x, d_x_dot_W_x_W,
+        d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_V_T_w_V_T, d_V_T_dot_w_V_T_w, d_U_T_h_U_T, d_U_T_dot_h_U_T_h_prev, d_W_W_x,
@@ -645,18 +625,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_finish2 = kernel(
         "hvp_backward_finish2", d_w_w_x, d_w_dot_w_x_x, d_w_w_V_T, d_w_dot_w_V_T_V_T, d_w,
     )
-    hvp_backward_finish3 = kernel(
-        "hvp_backward_finish3", d_U_T, d_V_T, d_U, d_V,
-    )
+
+    dot_U_T22[..., :H] = dot_U_T.T
+    dot_U_T22[..., H:2 * H] = U_T.T
+    U_T_T2[...] = U_T.T
 
     for t in reversed(range(T)):
         hvp_backward_step_rows(t)
+        product(d_dot_n_pre[t].reshape(-1, H), dot_U_T22, d_parts.reshape(-1, 2 * H))
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(d_dot_n_pre[t].reshape(-1, H), dot_U_T.T, d_h_prev_dot_h_U_T_U_T.reshape(-1, H))
-        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(d_dot_n_pre[t].reshape(-1, H), U_T.T, d_dot_h_prev_dot_h_U_T_h_prev.reshape(-1, H))
-        # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
+        product(d_n_pre[t].reshape(-1, H), U_T_T2, d_h_prev_h_U_T.reshape(-1, H))
         hvp_backward_step(t)
         hvp_backward_step2(t)
 
@@ -676,16 +654,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum5()
     # through g = sigmoid(h[t-1] @ x + w @ x)
     hvp_backward_after_sum6()
-    # d_g_pre, d_dot_g_pre side by side
-    product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N), w_to_dot_w2, d_x_w_x.reshape(-1, H))
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    product(d_g_pre.reshape(-1, N), w, d_x_w_x.reshape(-1, H))
+    # through g = sigmoid(h[t-1] @ x + w @ x)
+    product(d_dot_g_pre.reshape(-1, N), dot_w, d_x_dot_w_x_w.reshape(-1, H))
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(d_dot_W_x.reshape(-1, H), dot_W, d_x_dot_W_x_W.reshape(-1, H))
     # through g = sigmoid(h[t-1] @ x + w @ x)
-    product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, :N].T, x.reshape(-1, H), d_w_w_x)
+    product(d_g_pre.reshape(-1, N).T, x.reshape(-1, H), d_w_w_x)
     # through g = sigmoid(h[t-1] @ x + w @ x)
-    product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, N:2 * N].T, dot_x.reshape(-1, H), d_w_dot_w_x_x)
+    product(d_dot_g_pre.reshape(-1, N).T, dot_x.reshape(-1, H), d_w_dot_w_x_x)
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W_W_x)
     # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -701,12 +681,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_dot_w_V_T, dot_V_T.T, d_w_dot_w_V_T_V_T)
     hvp_backward_finish()
     hvp_backward_finish2()
-    hvp_backward_finish3()
 
     dot_dparams = {
         "w": d_w,
-        "U": d_U,
-        "V": d_V,
+        "U": d_U_T.T.copy(),
+        "V": d_V_T.T.copy(),
         "W": d_W,
     }
     dot_dstart = {"h": d_h_prev_rows[0].copy()}

@@ -748,7 +748,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -758,7 +758,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_C_x;
         jvp_before_point(
-            compute_t(C_x_to_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -781,9 +781,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
@@ -795,10 +795,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t a, dot_a, s, dot_s;
         jvp_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_to_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -1002,7 +1002,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1012,7 +1012,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_C_x;
         hvp_forward_before_point(
-            compute_t(C_x_to_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -1035,9 +1035,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_h_dot_W_h_W_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ C_x_dot_C_x_C_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
@@ -1049,10 +1049,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t a, dot_a, s, dot_s;
         hvp_forward_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_to_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -1586,7 +1586,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_s_A_s_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_s_dot_A_s_A_prev_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_arg_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1600,8 +1600,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_s_dot_A_s_A_prev_at[iB * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
             d_dot_a, d_a);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 

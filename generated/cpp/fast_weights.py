@@ -110,9 +110,9 @@ def forward(params, x, state=None):
     C = np.ascontiguousarray(params["C"])
     gamma = np.ascontiguousarray(params["gamma"])
     beta = np.ascontiguousarray(params["beta"])
-    W_T = np.ascontiguousarray(W.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     A_rows = np.empty((T + 1, B, H, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
     C_x = scratch("C_x", (T, B, H), dtype)
     W_h = scratch("W_h", (B, H), dtype)
     a = scratch("a", (B, H), dtype)
@@ -139,6 +139,7 @@ def forward(params, x, state=None):
         "forward_step2", h_rows, h_again, A_rows,
     )
 
+    W_T[...] = W.T
     # a = W @ h[t-1] + C @ x
     product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
 
@@ -268,9 +269,9 @@ def infer(params, x, state=None):
     C = np.ascontiguousarray(params["C"])
     gamma = np.ascontiguousarray(params["gamma"])
     beta = np.ascontiguousarray(params["beta"])
-    W_T = np.ascontiguousarray(W.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     A_rows = scratch("A_rows", (2, B, H, H), dtype)
+    W_T = scratch("W_T", (H, H), dtype)
     C_x = scratch("C_x", (T, B, H), dtype)
     W_h = scratch("W_h", (B, H), dtype)
     a = scratch("a", (B, H), dtype)
@@ -294,6 +295,7 @@ def infer(params, x, state=None):
         "infer_step2", h_rows, h_again, A_rows,
     )
 
+    W_T[...] = W.T
     # a = W @ h[t-1] + C @ x
     product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
 
@@ -388,17 +390,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_C = np.ascontiguousarray(dot_params["C"])
     dot_gamma = np.ascontiguousarray(dot_params["gamma"])
     dot_beta = np.ascontiguousarray(dot_params["beta"])
-    C_to_dot_C = np.ascontiguousarray(np.concatenate((C.T, dot_C.T), axis=1))
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    W_T = np.ascontiguousarray(W.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     A_rows = scratch("A_rows", (2, B, H, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_A_rows = scratch("dot_A_rows", (2, B, H, H), dtype)
-    C_x_to_dot_C_x_C = scratch("C_x_to_dot_C_x_C", (T, B, 2 * H), dtype)
+    dot_C2 = scratch("dot_C2", (I, 2 * H), dtype)
+    dot_W2 = scratch("dot_W2", (H, 2 * H), dtype)
+    W_T2 = scratch("W_T2", (H, H), dtype)
+    C_x_dot_C_x_C = scratch("C_x_dot_C_x_C", (T, B, 2 * H), dtype)
     dot_C_x_x = scratch("dot_C_x_x", (T, B, H), dtype)
     dot_C_x = scratch("dot_C_x", (T, B, H), dtype)
-    W_h_to_dot_W_h_W = scratch("W_h_to_dot_W_h_W", (B, 2 * H), dtype)
+    W_h_dot_W_h_W = scratch("W_h_dot_W_h_W", (B, 2 * H), dtype)
     dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
     a = scratch("a", (B, H), dtype)
     dot_a = scratch("dot_a", (B, H), dtype)
@@ -418,10 +420,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_A_rows[0] = dot_state["A"]
     jvp_before = kernel(
-        "jvp_before", C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+        "jvp_before", C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        "jvp_step", W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
@@ -434,17 +436,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step2", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
-    # C_x, dot_C_x_C side by side
-    product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+    dot_C2[..., :H] = C.T
+    dot_C2[..., H:2 * H] = dot_C.T
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    W_T2[...] = W.T
+    product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
     # a = W @ h[t-1] + C @ x
     product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        # W_h, dot_W_h_W side by side
-        product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+        product(h_rows[t], dot_W2, W_h_dot_W_h_W)
         # a = W @ h[t-1] + C @ x
-        product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+        product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
         jvp_step(t)
         jvp_step_rows(t)
         jvp_step_rows2(t)
@@ -479,17 +484,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_C = np.ascontiguousarray(dot_params["C"])
     dot_gamma = np.ascontiguousarray(dot_params["gamma"])
     dot_beta = np.ascontiguousarray(dot_params["beta"])
-    C_to_dot_C = np.ascontiguousarray(np.concatenate((C.T, dot_C.T), axis=1))
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    W_T = np.ascontiguousarray(W.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     A_rows = scratch("A_rows", (T + 1, B, H, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_A_rows = scratch("dot_A_rows", (T + 1, B, H, H), dtype)
-    C_x_to_dot_C_x_C = scratch("C_x_to_dot_C_x_C", (T, B, 2 * H), dtype)
+    dot_C2 = scratch("dot_C2", (I, 2 * H), dtype)
+    dot_W2 = scratch("dot_W2", (H, 2 * H), dtype)
+    W_T2 = scratch("W_T2", (H, H), dtype)
+    C_x_dot_C_x_C = scratch("C_x_dot_C_x_C", (T, B, 2 * H), dtype)
     dot_C_x_x = scratch("dot_C_x_x", (T, B, H), dtype)
     dot_C_x = scratch("dot_C_x", (T, B, H), dtype)
-    W_h_to_dot_W_h_W = scratch("W_h_to_dot_W_h_W", (B, 2 * H), dtype)
+    W_h_dot_W_h_W = scratch("W_h_dot_W_h_W", (B, 2 * H), dtype)
     dot_W_h_h_prev = scratch("dot_W_h_h_prev", (B, H), dtype)
     a = scratch("a", (B, H), dtype)
     dot_a = scratch("dot_a", (B, H), dtype)
@@ -514,10 +519,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_A_rows[0] = dot_state["A"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+        "hvp_forward_before", C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        "hvp_forward_step", W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", A_rows, s, dot_A_rows, dot_s, A_s, dot_A_s_A_prev, dot_A_s_s,
@@ -531,28 +536,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step2", h_rows, h_again, dot_h_rows, dot_h_again, A_rows, dot_A_rows,
     )
 
-    # C_x, dot_C_x_C side by side
-    product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+    dot_C2[..., :H] = C.T
+    dot_C2[..., H:2 * H] = dot_C.T
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    W_T2[...] = W.T
+    product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
     # a = W @ h[t-1] + C @ x
     product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        # W_h, dot_W_h_W side by side
-        product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+        product(h_rows[t], dot_W2, W_h_dot_W_h_W)
         # a = W @ h[t-1] + C @ x
-        product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+        product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
         hvp_forward_step(t)
         hvp_forward_step_rows(t)
         hvp_forward_step_rows2(t)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    W_to_dot_W2 = np.concatenate((W, dot_W))
-    C_to_dot_C2 = np.concatenate((C, dot_C))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_A_prev_rows = scratch("d_A_prev_rows", (2, B, H, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_A_prev_rows = scratch("d_dot_A_prev_rows", (2, B, H, H), dtype)
+    dot_C22 = scratch("dot_C22", (2 * H, I), dtype)
+    dot_W22 = scratch("dot_W22", (2 * H, H), dtype)
     h_arg_standard = scratch("h_arg_standard", (T, B, H), dtype)
     d_dot_h_h_again = scratch("d_dot_h_h_again", (B, H, H), dtype)
     d_h_h_again = scratch("d_h_h_again", (B, H, H), dtype)
@@ -571,7 +579,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_s = scratch("d_dot_s", (B, H), dtype)
     d_s_A_s = scratch("d_s_A_s", (B, H), dtype)
     d_s_dot_A_s_A_prev = scratch("d_s_dot_A_s_A_prev", (B, H), dtype)
-    d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * H), dtype)
+    d_dot_a2 = scratch("d_dot_a2", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_W_h = scratch("d_W_W_h", (H, H), dtype)
     d_W_dot_W_h_h_prev = scratch("d_W_dot_W_h_h_prev", (H, H), dtype)
@@ -620,7 +628,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum6", d_h_arg, A_rows, d_s_A_s,
     )
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_a_to_d_dot_a,
+        "hvp_backward_step", d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_dot_a2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", d_h_arg, s, d_dot_h_arg, dot_s, d_A_prev_rows, d_dot_A_prev_rows,
@@ -641,6 +649,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_gamma_h_pre, d_gamma_dot_h_pre, d_gamma,
     )
 
+    dot_C22[:H] = C
+    dot_C22[H:2 * H] = dot_C
+    dot_W22[:H] = W
+    dot_W22[H:2 * H] = dot_W
     hvp_backward_before_rows()
 
     for t in reversed(range(T)):
@@ -660,25 +672,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_backward_step_sum6(t)
         hvp_backward_step(t)
         # through a = W @ h[t-1] + C @ x
-        product(d_a_to_d_dot_a[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
-        # d_a, d_dot_a side by side
-        product(d_a_to_d_dot_a[t], W_to_dot_W2, d_h_prev_rows[t % 2])
+        product(d_dot_a2[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+        product(d_dot_a2[t], dot_W22, d_h_prev_rows[t % 2])
         hvp_backward_step2(t)
 
-    # d_a, d_dot_a side by side
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H), C_to_dot_C2, d_x.reshape(-1, I))
+    product(d_dot_a2.reshape(-1, 2 * H), dot_C22, d_x.reshape(-1, I))
     # through a = W @ h[t-1] + C @ x
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
     # through a = W @ h[t-1] + C @ x
-    product(
-        d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T,
-        dot_h_rows[:-1].reshape(-1, H),
-        d_W_dot_W_h_h_prev,
-    )
+    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_W_dot_W_h_h_prev)
     # through a = W @ h[t-1] + C @ x
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
+    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
     # through a = W @ h[t-1] + C @ x
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
+    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
     # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
     hvp_backward_after_sum()
     # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)

@@ -559,7 +559,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -569,7 +569,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         jvp_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -608,9 +608,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_h_to_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -628,10 +628,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -699,7 +699,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -709,7 +709,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -749,9 +749,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_h_to_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_x_dot_W_x_W_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -775,10 +775,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -854,7 +854,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ d_z_pre_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -880,29 +880,29 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
         d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
         d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_h, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
-    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_h_h_prev, compute_t& d_h_prev,
-    compute_t& d_dot_h_prev)
+    const compute_t d_h_prev_U_h_dot_U_h_U, const compute_t d_h_next, const compute_t z,
+    const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_h_h_prev,
+    compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_h + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_h_dot_U_h_U + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_h_h_prev;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_h_dot_U_h_U_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -910,12 +910,12 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_h_dot_U_h_U_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);

@@ -115,10 +115,10 @@ def forward(params, x, state=None):
     b_h = np.ascontiguousarray(params["b_h"])
     zeta = np.ascontiguousarray(params["zeta"])
     nu = np.ascontiguousarray(params["nu"])
-    U_T = np.ascontiguousarray(U.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     sigmoid_zeta = np.empty((), dtype)
     sigmoid_nu = np.empty((), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
     W_x = scratch("W_x", (T, B, H), dtype)
     U_h = scratch("U_h", (B, H), dtype)
     z = np.empty((T, B, H), dtype)
@@ -131,6 +131,7 @@ def forward(params, x, state=None):
         "forward_step", W_x, U_h, b_z, b_h, sigmoid_zeta, sigmoid_nu, h_rows, z, n,
     )
 
+    U_T[...] = U.T
     forward_once()
     # a = W @ x + U @ h[t-1]
     product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
@@ -256,10 +257,10 @@ def infer(params, x, state=None):
     b_h = np.ascontiguousarray(params["b_h"])
     zeta = np.ascontiguousarray(params["zeta"])
     nu = np.ascontiguousarray(params["nu"])
-    U_T = np.ascontiguousarray(U.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
     sigmoid_nu = scratch("sigmoid_nu", (), dtype)
+    U_T = scratch("U_T", (H, H), dtype)
     W_x = scratch("W_x", (T, B, H), dtype)
     U_h = scratch("U_h", (B, H), dtype)
     h_rows[0] = state["h"]
@@ -270,6 +271,7 @@ def infer(params, x, state=None):
         "infer_step", W_x, U_h, b_z, b_h, sigmoid_zeta, sigmoid_nu, h_rows,
     )
 
+    U_T[...] = U.T
     infer_once()
     # a = W @ x + U @ h[t-1]
     product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
@@ -352,19 +354,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
     dot_zeta = np.ascontiguousarray(dot_params["zeta"])
     dot_nu = np.ascontiguousarray(dot_params["nu"])
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
-    U_T = np.ascontiguousarray(U.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
     dot_sigmoid_zeta = scratch("dot_sigmoid_zeta", (), dtype)
     sigmoid_nu = scratch("sigmoid_nu", (), dtype)
     dot_sigmoid_nu = scratch("dot_sigmoid_nu", (), dtype)
-    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
+    dot_U2 = scratch("dot_U2", (H, 2 * H), dtype)
+    U_T2 = scratch("U_T2", (H, H), dtype)
+    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    U_h_to_dot_U_h_U = scratch("U_h_to_dot_U_h_U", (B, 2 * H), dtype)
+    U_h_dot_U_h_U = scratch("U_h_dot_U_h_U", (B, 2 * H), dtype)
     dot_U_h_h_prev = scratch("dot_U_h_h_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
@@ -372,25 +374,28 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", zeta, dot_zeta, nu, dot_nu, sigmoid_zeta, dot_sigmoid_zeta, sigmoid_nu, dot_sigmoid_nu,
     )
     jvp_before = kernel(
-        "jvp_before", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "jvp_before", W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_h_to_dot_U_h_U, dot_U_h_h_prev, W_x_to_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
+        "jvp_step", U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
         sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows,
     )
 
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    dot_U2[..., :H] = U.T
+    dot_U2[..., H:2 * H] = dot_U.T
+    U_T2[...] = U.T
     jvp_once()
-    # W_x, dot_W_x_W side by side
-    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
     # a = W @ x + U @ h[t-1]
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        # U_h, dot_U_h_U side by side
-        product(h_rows[t], U_to_dot_U, U_h_to_dot_U_h_U)
+        product(h_rows[t], dot_U2, U_h_dot_U_h_U)
         # a = W @ x + U @ h[t-1]
-        product(dot_h_rows[t], U_T, dot_U_h_h_prev)
+        product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -426,19 +431,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
     dot_zeta = np.ascontiguousarray(dot_params["zeta"])
     dot_nu = np.ascontiguousarray(dot_params["nu"])
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
-    U_T = np.ascontiguousarray(U.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     sigmoid_zeta = scratch("sigmoid_zeta", (), dtype)
     dot_sigmoid_zeta = scratch("dot_sigmoid_zeta", (), dtype)
     sigmoid_nu = scratch("sigmoid_nu", (), dtype)
     dot_sigmoid_nu = scratch("dot_sigmoid_nu", (), dtype)
-    W_x_to_dot_W_x_W = scratch("W_x_to_dot_W_x_W", (T, B, 2 * H), dtype)
+    dot_W2 = scratch("dot_W2", (I, 2 * H), dtype)
+    dot_U2 = scratch("dot_U2", (H, 2 * H), dtype)
+    U_T2 = scratch("U_T2", (H, H), dtype)
+    W_x_dot_W_x_W = scratch("W_x_dot_W_x_W", (T, B, 2 * H), dtype)
     dot_W_x_x = scratch("dot_W_x_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
-    U_h_to_dot_U_h_U = scratch("U_h_to_dot_U_h_U", (B, 2 * H), dtype)
+    U_h_dot_U_h_U = scratch("U_h_dot_U_h_U", (B, 2 * H), dtype)
     dot_U_h_h_prev = scratch("dot_U_h_h_prev", (B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
@@ -453,38 +458,41 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_sigmoid_nu,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        "hvp_forward_before", W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_h_to_dot_U_h_U, dot_U_h_h_prev, W_x_to_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h,
+        "hvp_forward_step", U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h,
         dot_b_h, sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre,
         z, dot_z, dot_n_pre, n, dot_n,
     )
 
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    dot_U2[..., :H] = U.T
+    dot_U2[..., H:2 * H] = dot_U.T
+    U_T2[...] = U.T
     hvp_forward_once()
-    # W_x, dot_W_x_W side by side
-    product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
     # a = W @ x + U @ h[t-1]
     product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_h, dot_U_h_U side by side
-        product(h_rows[t], U_to_dot_U, U_h_to_dot_U_h_U)
+        product(h_rows[t], dot_U2, U_h_dot_U_h_U)
         # a = W @ x + U @ h[t-1]
-        product(dot_h_rows[t], U_T, dot_U_h_h_prev)
+        product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_to_dot_U2 = np.concatenate((U, dot_U))
-    W_to_dot_W2 = np.concatenate((W, dot_W))
     d_h_prev_rows = scratch("d_h_prev_rows", (T + 1, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    dot_W22 = scratch("dot_W22", (2 * H, I), dtype)
+    dot_U22 = scratch("dot_U22", (2 * H, H), dtype)
     d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, H), dtype)
-    d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * H), dtype)
-    d_h_prev_U_h = scratch("d_h_prev_U_h", (B, H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    d_dot_a2 = scratch("d_dot_a2", (T, B, 2 * H), dtype)
+    d_h_prev_U_h_dot_U_h_U = scratch("d_h_prev_U_h_dot_U_h_U", (B, H), dtype)
+    d_dot_h_prev_dot_U_h_h_prev = scratch("d_dot_h_prev_dot_U_h_h_prev", (B, H), dtype)
     d_dot_sigmoid_nu = scratch("d_dot_sigmoid_nu", (), dtype)
     d_sigmoid_nu_h = scratch("d_sigmoid_nu_h", (), dtype)
     d_sigmoid_nu_dot_h = scratch("d_sigmoid_nu_dot_h", (), dtype)
@@ -510,10 +518,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, dot_n_pre, n,
         d_h_prev_rows, dot_sigmoid_zeta, dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows,
-        d_dot_h, d_n_pre, d_z_pre, d_a_to_d_dot_a,
+        d_dot_h, d_n_pre, d_z_pre, d_dot_a2,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_U_h, d_h_prev_rows, z, d_dot_h, dot_z, parts, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z,
+        d_dot_h_prev_dot_U_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_h, n, d_dot_sigmoid_nu,
@@ -548,12 +557,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_U_U_h, d_U_dot_U_h_h_prev, d_U,
     )
 
+    dot_W22[:H] = W
+    dot_W22[H:2 * H] = dot_W
+    dot_U22[:H] = U
+    dot_U22[H:2 * H] = dot_U
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_a, d_dot_a side by side
-        product(d_a_to_d_dot_a[t], U_to_dot_U2, d_h_prev_U_h)
+        product(d_dot_a2[t], dot_U22, d_h_prev_U_h_dot_U_h_U)
         # through a = W @ x + U @ h[t-1]
-        product(d_a_to_d_dot_a[t][:, H:2 * H], U, parts[:, H:2 * H])
+        product(d_dot_a2[t][:, H:2 * H], U, d_dot_h_prev_dot_U_h_h_prev)
         hvp_backward_step2(t)
 
     # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
@@ -562,20 +575,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum2()
     # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
     hvp_backward_after_sum3()
-    # d_a, d_dot_a side by side
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+    product(d_dot_a2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
     # through a = W @ x + U @ h[t-1]
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
     # through a = W @ x + U @ h[t-1]
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
     # through a = W @ x + U @ h[t-1]
-    product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
+    product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
     # through a = W @ x + U @ h[t-1]
-    product(
-        d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T,
-        dot_h_rows[:-1].reshape(-1, H),
-        d_U_dot_U_h_h_prev,
-    )
+    product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_dot_U_h_h_prev)
     # through z = sigmoid(a + b_z)
     np.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b_z)
     # through n = tanh(a + b_h)

@@ -149,15 +149,15 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_o_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ R_ii_i_to_R_io_i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ R_fi_f_to_R_fo_f_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ R_oi_o_to_R_oo_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ R_ii_if_io_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ R_fi_ff_fo_f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ R_oi_of_oo_o_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[11]);
@@ -174,31 +174,31 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, i, f, c, o, tanh_c, y;
         forward_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + iH]),
-            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + iH]),
-            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + H + iH]),
-            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + H + iH]),
-            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + H + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + H + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + 2 * H + iH]),
             z, i, f, c, o, tanh_c, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         i_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(i);
@@ -255,7 +255,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ i_rows_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -278,10 +278,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_f_pre, d_i_pre, d_z_pre, d_c_prev);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -290,7 +290,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -299,7 +299,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_at[iH] = storage_t(total);
     }
@@ -309,7 +309,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -318,7 +318,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_at[iH] = storage_t(total);
     }
@@ -328,7 +328,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -337,7 +337,7 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_at[iH] = storage_t(total);
     }
@@ -378,15 +378,15 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_o_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ R_ii_i_to_R_io_i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ R_fi_f_to_R_fo_f_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ R_oi_o_to_R_oo_o_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ R_ii_if_io_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ R_fi_ff_fo_f_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ R_oi_of_oo_o_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ p_o_at = static_cast<storage_t*>(at[11]);
@@ -401,31 +401,31 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, f, c, o, y;
         infer_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + iH]),
-            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + iH]),
-            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + H + iH]),
-            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + H + iH]),
-            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + H + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + H + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(R_ii_i_to_R_io_i_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_fi_f_to_R_fo_f_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_oi_o_to_R_oo_o_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_ii_if_io_i_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_fi_ff_fo_f_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(R_oi_of_oo_o_at[iB * (3 * H) + 2 * H + iH]),
             i, f, c, o, y);
         i_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(i);
         f_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(f);
@@ -562,8 +562,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -575,14 +575,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -663,18 +663,18 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ R_ii_i_to_dot_R_io_i_R_io_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ R_fi_f_to_dot_R_fo_f_R_fo_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ R_oi_o_to_dot_R_oo_o_R_oo_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ parts10_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[14]);
@@ -706,66 +706,66 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, dot_i, f, dot_f, c, dot_c, o, dot_o, y, dot_y;
         jvp_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + H + iH]),
-            compute_t(parts2_at[iB * (3 * H) + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + H + iH]),
-            compute_t(parts4_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts8_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts10_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + iH]),
+            compute_t(parts6_at[iB * (6 * H) + iH]),
+            compute_t(parts8_at[iB * (6 * H) + iH]),
+            compute_t(parts10_at[iB * (6 * H) + iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts2_at[iB * (3 * H) + H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts4_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts2_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts4_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
@@ -806,8 +806,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -819,14 +819,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -907,18 +907,18 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ R_ii_i_to_dot_R_io_i_R_io_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ R_fi_f_to_dot_R_fo_f_R_fo_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ R_oi_o_to_dot_R_oo_o_R_oo_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_R_ii_if_io_i_i_prev_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_R_fi_ff_fo_f_f_prev_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ parts10_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_R_oi_of_oo_o_o_prev_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[14]);
@@ -959,66 +959,66 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
             tanh_c, dot_tanh_c, y, dot_y;
         hvp_forward_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + H + iH]),
-            compute_t(parts2_at[iB * (3 * H) + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + H + iH]),
-            compute_t(parts4_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts8_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts10_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + iH]),
+            compute_t(parts6_at[iB * (6 * H) + iH]),
+            compute_t(parts8_at[iB * (6 * H) + iH]),
+            compute_t(parts10_at[iB * (6 * H) + iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts2_at[iB * (3 * H) + H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts4_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts2_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts4_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_ii_if_io_i_i_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_fi_ff_fo_f_f_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_oi_of_oo_o_o_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
-            compute_t(R_ii_i_to_dot_R_io_i_R_io_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(R_fi_f_to_dot_R_fo_f_R_fo_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(R_oi_o_to_dot_R_oo_o_R_oo_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts6_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts8_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts10_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
@@ -1136,7 +1136,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[30]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[31]);
     const storage_t* __restrict__ dot_f_rows_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[33]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[33]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1180,14 +1180,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1213,10 +1213,10 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts7_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts9_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts11_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_parts_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_parts_prev2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_parts_prev3_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_dot_i_prev_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_f_prev_rows_at = static_cast<storage_t*>(at[6]);
@@ -1227,19 +1227,19 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev;
         hvp_backward_step2_point(
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
-            compute_t(parts7_at[iB * (8 * H) + 4 * H + iH]),
-            compute_t(parts9_at[iB * (8 * H) + 4 * H + iH]),
-            compute_t(parts11_at[iB * (8 * H) + 4 * H + iH]),
-            compute_t(parts7_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts9_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts11_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts7_at[iB * (8 * H) + 6 * H + iH]),
-            compute_t(parts9_at[iB * (8 * H) + 6 * H + iH]),
-            compute_t(parts11_at[iB * (8 * H) + 6 * H + iH]),
-            compute_t(parts7_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts9_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts11_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_parts_prev_at[iB * (4 * H) + iH]),
+            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + iH]),
+            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + iH]),
+            compute_t(d_dot_parts_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + H + iH]),
+            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + H + iH]),
+            compute_t(d_dot_parts_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(d_dot_parts_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(d_dot_parts_prev2_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(d_dot_parts_prev3_at[iB * (4 * H) + 3 * H + iH]),
             d_dot_y_prev, d_dot_i_prev, d_dot_f_prev, d_dot_o_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
         d_dot_i_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_i_prev);
@@ -1252,7 +1252,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1261,7 +1261,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_i_pre_at[iH] = storage_t(total);
     }
@@ -1271,7 +1271,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1280,7 +1280,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_dot_i_pre_at[iH] = storage_t(total);
     }
@@ -1290,7 +1290,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1299,7 +1299,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_f_pre_at[iH] = storage_t(total);
     }
@@ -1309,7 +1309,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1318,7 +1318,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_dot_f_pre_at[iH] = storage_t(total);
     }
@@ -1328,7 +1328,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1337,7 +1337,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_o_pre_at[iH] = storage_t(total);
     }
@@ -1347,7 +1347,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1356,7 +1356,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_dot_o_pre_at[iH] = storage_t(total);
     }

@@ -199,22 +199,22 @@ def forward(params, x, state=None):
     R_io = np.ascontiguousarray(params["R_io"])
     R_fo = np.ascontiguousarray(params["R_fo"])
     R_oo = np.ascontiguousarray(params["R_oo"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
-    R_ii_to_R_io = np.ascontiguousarray(np.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
-    R_fi_to_R_fo = np.ascontiguousarray(np.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
-    R_oi_to_R_oo = np.ascontiguousarray(np.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
     y_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     i_rows = np.empty((T + 1, B, H), dtype)
     f_rows = np.empty((T + 1, B, H), dtype)
     o_rows = np.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 4 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    R_ii_if_io = scratch("R_ii_if_io", (H, 3 * H), dtype)
+    R_fi_ff_fo = scratch("R_fi_ff_fo", (H, 3 * H), dtype)
+    R_oi_of_oo = scratch("R_oi_of_oo", (H, 3 * H), dtype)
+    W_zifo_x = scratch("W_zifo_x", (T, B, 4 * H), dtype)
+    R_zifo_y = scratch("R_zifo_y", (B, 4 * H), dtype)
     z = np.empty((T, B, H), dtype)
-    R_ii_i_to_R_io_i = scratch("R_ii_i_to_R_io_i", (B, 3 * H), dtype)
-    R_fi_f_to_R_fo_f = scratch("R_fi_f_to_R_fo_f", (B, 3 * H), dtype)
-    R_oi_o_to_R_oo_o = scratch("R_oi_o_to_R_oo_o", (B, 3 * H), dtype)
+    R_ii_if_io_i = scratch("R_ii_if_io_i", (B, 3 * H), dtype)
+    R_fi_ff_fo_f = scratch("R_fi_ff_fo_f", (B, 3 * H), dtype)
+    R_oi_of_oo_o = scratch("R_oi_of_oo_o", (B, 3 * H), dtype)
     tanh_c = np.empty((T, B, H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
@@ -222,22 +222,34 @@ def forward(params, x, state=None):
     f_rows[0] = state["f"]
     o_rows[0] = state["o"]
     forward_step = kernel(
-        "forward_step", W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, R_ii_i_to_R_io_i,
-        R_fi_f_to_R_fo_f, R_oi_o_to_R_oo_o, p_f, b_f, p_o, b_o, z, i_rows, f_rows, o_rows, tanh_c, y_rows,
+        "forward_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, R_ii_if_io_i, R_fi_ff_fo_f, R_oi_of_oo_o,
+        p_f, b_f, p_o, b_o, z, i_rows, f_rows, o_rows, tanh_c, y_rows,
     )
 
-    # W_z_x, W_i_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 4 * H))
+    W_zifo[..., :H] = W_z.T
+    W_zifo[..., H:2 * H] = W_i.T
+    W_zifo[..., 2 * H:3 * H] = W_f.T
+    W_zifo[..., 3 * H:4 * H] = W_o.T
+    R_zifo[..., :H] = R_z.T
+    R_zifo[..., H:2 * H] = R_i.T
+    R_zifo[..., 2 * H:3 * H] = R_f.T
+    R_zifo[..., 3 * H:4 * H] = R_o.T
+    R_ii_if_io[..., :H] = R_ii.T
+    R_ii_if_io[..., H:2 * H] = R_if.T
+    R_ii_if_io[..., 2 * H:3 * H] = R_io.T
+    R_fi_ff_fo[..., :H] = R_fi.T
+    R_fi_ff_fo[..., H:2 * H] = R_ff.T
+    R_fi_ff_fo[..., 2 * H:3 * H] = R_fo.T
+    R_oi_of_oo[..., :H] = R_oi.T
+    R_oi_of_oo[..., H:2 * H] = R_of.T
+    R_oi_of_oo[..., 2 * H:3 * H] = R_oo.T
+    product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # R_z_y, R_i_y, R_f_y, R_o_y side by side
-        product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
-        # R_ii_i, R_if_i, R_io_i side by side
-        product(i_rows[t], R_ii_to_R_io, R_ii_i_to_R_io_i)
-        # R_fi_f, R_ff_f, R_fo_f side by side
-        product(f_rows[t], R_fi_to_R_fo, R_fi_f_to_R_fo_f)
-        # R_oi_o, R_of_o, R_oo_o side by side
-        product(o_rows[t], R_oi_to_R_oo, R_oi_o_to_R_oo_o)
+        product(y_rows[t], R_zifo, R_zifo_y)
+        product(i_rows[t], R_ii_if_io, R_ii_if_io_i)
+        product(f_rows[t], R_fi_ff_fo, R_fi_ff_fo_f)
+        product(o_rows[t], R_oi_of_oo, R_oi_of_oo_o)
         forward_step(t)
 
     tape = Tape(size, dtype, o_rows, tanh_c, c_rows, f_rows, z, i_rows, x, y_rows)
@@ -293,27 +305,27 @@ def backward(params, tape, dy, dstate=None):
     R_io = np.ascontiguousarray(params["R_io"])
     R_fo = np.ascontiguousarray(params["R_fo"])
     R_oo = np.ascontiguousarray(params["R_oo"])
-    R_z_to_R_o2 = np.concatenate((R_z, R_i, R_f, R_o))
-    R_ii_to_R_io2 = np.concatenate((R_ii, R_if, R_io))
-    R_fi_to_R_fo2 = np.concatenate((R_fi, R_ff, R_fo))
-    R_oi_to_R_oo2 = np.concatenate((R_oi, R_of, R_oo))
-    W_z_to_W_o2 = np.concatenate((W_z, W_i, W_f, W_o))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_i_prev_rows = scratch("d_i_prev_rows", (2, B, H), dtype)
     d_f_prev_rows = scratch("d_f_prev_rows", (2, B, H), dtype)
     d_o_prev_rows = scratch("d_o_prev_rows", (2, B, H), dtype)
-    d_z_pre_to_d_o_pre = scratch("d_z_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    W_zifo2 = scratch("W_zifo2", (4 * H, I), dtype)
+    R_zifo2 = scratch("R_zifo2", (4 * H, H), dtype)
+    R_ii_if_io2 = scratch("R_ii_if_io2", (3 * H, H), dtype)
+    R_fi_ff_fo2 = scratch("R_fi_ff_fo2", (3 * H, H), dtype)
+    R_oi_of_oo2 = scratch("R_oi_of_oo2", (3 * H, H), dtype)
+    d_zifo_pre = scratch("d_zifo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_zifo = np.empty((4 * H, I), dtype)
+    d_R_zifo = np.empty((4 * H, H), dtype)
+    d_b_zifo = np.empty((4 * H,), dtype)
     d_p_i = np.empty((H,), dtype)
+    d_R_ii_if_io = np.empty((3 * H, H), dtype)
+    d_R_fi_ff_fo = np.empty((3 * H, H), dtype)
+    d_R_oi_of_oo = np.empty((3 * H, H), dtype)
     d_p_f = np.empty((H,), dtype)
     d_p_o = np.empty((H,), dtype)
-    d_W_z_to_d_W_o = np.empty((4 * H, I), dtype)
-    d_R_z_to_d_R_o = np.empty((4 * H, H), dtype)
-    d_b_z_to_d_b_o = np.empty((4 * H,), dtype)
-    d_R_ii_to_d_R_io = np.empty((3 * H, H), dtype)
-    d_R_fi_to_d_R_fo = np.empty((3 * H, H), dtype)
-    d_R_oi_to_d_R_oo = np.empty((3 * H, H), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     d_i_prev_rows[T % 2] = dstate["i"]
@@ -321,87 +333,82 @@ def backward(params, tape, dy, dstate=None):
     d_o_prev_rows[T % 2] = dstate["o"]
     backward_step = kernel(
         "backward_step", dy, d_y_prev_rows, o_rows, d_o_prev_rows, tanh_c, d_c_prev_rows, p_o,
-        d_f_prev_rows, c_rows, f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_z_pre_to_d_o_pre,
+        d_f_prev_rows, c_rows, f_rows, d_i_prev_rows, z, i_rows, p_i, p_f, d_zifo_pre,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_z_pre_to_d_o_pre, c_rows, d_p_i,
+        "backward_after_sum", d_zifo_pre, c_rows, d_p_i,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_z_pre_to_d_o_pre, c_rows, d_p_f,
+        "backward_after_sum2", d_zifo_pre, c_rows, d_p_f,
     )
     backward_after_sum3 = kernel(
-        "backward_after_sum3", d_z_pre_to_d_o_pre, c_rows, d_p_o,
+        "backward_after_sum3", d_zifo_pre, c_rows, d_p_o,
     )
+
+    W_zifo2[:H] = W_z
+    W_zifo2[H:2 * H] = W_i
+    W_zifo2[2 * H:3 * H] = W_f
+    W_zifo2[3 * H:4 * H] = W_o
+    R_zifo2[:H] = R_z
+    R_zifo2[H:2 * H] = R_i
+    R_zifo2[2 * H:3 * H] = R_f
+    R_zifo2[3 * H:4 * H] = R_o
+    R_ii_if_io2[:H] = R_ii
+    R_ii_if_io2[H:2 * H] = R_if
+    R_ii_if_io2[2 * H:3 * H] = R_io
+    R_fi_ff_fo2[:H] = R_fi
+    R_fi_ff_fo2[H:2 * H] = R_ff
+    R_fi_ff_fo2[2 * H:3 * H] = R_fo
+    R_oi_of_oo2[:H] = R_oi
+    R_oi_of_oo2[H:2 * H] = R_of
+    R_oi_of_oo2[2 * H:3 * H] = R_oo
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_z_pre, d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_z_pre_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
-        # d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_ii_to_R_io2, d_i_prev_rows[t % 2])
-        # d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_fi_to_R_fo2, d_f_prev_rows[t % 2])
-        # d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_z_pre_to_d_o_pre[t][:, H:4 * H], R_oi_to_R_oo2, d_o_prev_rows[t % 2])
+        product(d_zifo_pre[t], R_zifo2, d_y_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_ii_if_io2, d_i_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_fi_ff_fo2, d_f_prev_rows[t % 2])
+        product(d_zifo_pre[t][:, H:4 * H], R_oi_of_oo2, d_o_prev_rows[t % 2])
 
-    # d_z_pre, d_i_pre, d_f_pre, d_o_pre side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), W_z_to_W_o2, d_x.reshape(-1, I))
-    # d_W_z, d_W_i, d_W_f, d_W_o side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
-    # d_R_z, d_R_i, d_R_f, d_R_o side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
-    # d_b_z, d_b_i, d_b_f, d_b_o side by side
-    np.sum(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_z_to_d_b_o)
+    product(d_zifo_pre.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
+    product(d_zifo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
+    product(d_zifo_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
+    np.sum(d_zifo_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     backward_after_sum()
-    # d_R_ii, d_R_if, d_R_io side by side
-    product(
-        d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
-        i_rows[:-1].reshape(-1, H),
-        d_R_ii_to_d_R_io,
-    )
-    # d_R_fi, d_R_ff, d_R_fo side by side
-    product(
-        d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
-        f_rows[:-1].reshape(-1, H),
-        d_R_fi_to_d_R_fo,
-    )
-    # d_R_oi, d_R_of, d_R_oo side by side
-    product(
-        d_z_pre_to_d_o_pre.reshape(-1, 4 * H)[:, H:4 * H].T,
-        o_rows[:-1].reshape(-1, H),
-        d_R_oi_to_d_R_oo,
-    )
+    product(d_zifo_pre.reshape(-1, 4 * H)[:, H:4 * H].T, i_rows[:-1].reshape(-1, H), d_R_ii_if_io)
+    product(d_zifo_pre.reshape(-1, 4 * H)[:, H:4 * H].T, f_rows[:-1].reshape(-1, H), d_R_fi_ff_fo)
+    product(d_zifo_pre.reshape(-1, 4 * H)[:, H:4 * H].T, o_rows[:-1].reshape(-1, H), d_R_oi_of_oo)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     backward_after_sum2()
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     backward_after_sum3()
 
     dparams = {
-        "W_z": d_W_z_to_d_W_o[:H],
-        "R_z": d_R_z_to_d_R_o[:H],
-        "b_z": d_b_z_to_d_b_o[:H],
-        "W_i": d_W_z_to_d_W_o[H:2 * H],
-        "R_i": d_R_z_to_d_R_o[H:2 * H],
+        "W_z": d_W_zifo[:H],
+        "R_z": d_R_zifo[:H],
+        "b_z": d_b_zifo[:H],
+        "W_i": d_W_zifo[H:2 * H],
+        "R_i": d_R_zifo[H:2 * H],
         "p_i": d_p_i,
-        "b_i": d_b_z_to_d_b_o[H:2 * H],
-        "R_ii": d_R_ii_to_d_R_io[:H],
-        "R_fi": d_R_fi_to_d_R_fo[:H],
-        "R_oi": d_R_oi_to_d_R_oo[:H],
-        "W_f": d_W_z_to_d_W_o[2 * H:3 * H],
-        "R_f": d_R_z_to_d_R_o[2 * H:3 * H],
+        "b_i": d_b_zifo[H:2 * H],
+        "R_ii": d_R_ii_if_io[:H],
+        "R_fi": d_R_fi_ff_fo[:H],
+        "R_oi": d_R_oi_of_oo[:H],
+        "W_f": d_W_zifo[2 * H:3 * H],
+        "R_f": d_R_zifo[2 * H:3 * H],
         "p_f": d_p_f,
-        "b_f": d_b_z_to_d_b_o[2 * H:3 * H],
-        "R_if": d_R_ii_to_d_R_io[H:2 * H],
-        "R_ff": d_R_fi_to_d_R_fo[H:2 * H],
-        "R_of": d_R_oi_to_d_R_oo[H:2 * H],
-        "W_o": d_W_z_to_d_W_o[3 * H:4 * H],
-        "R_o": d_R_z_to_d_R_o[3 * H:4 * H],
+        "b_f": d_b_zifo[2 * H:3 * H],
+        "R_if": d_R_ii_if_io[H:2 * H],
+        "R_ff": d_R_fi_ff_fo[H:2 * H],
+        "R_of": d_R_oi_of_oo[H:2 * H],
+        "W_o": d_W_zifo[3 * H:4 * H],
+        "R_o": d_R_zifo[3 * H:4 * H],
         "p_o": d_p_o,
-        "b_o": d_b_z_to_d_b_o[3 * H:4 * H],
-        "R_io": d_R_ii_to_d_R_io[2 * H:3 * H],
-        "R_fo": d_R_fi_to_d_R_fo[2 * H:3 * H],
-        "R_oo": d_R_oi_to_d_R_oo[2 * H:3 * H],
+        "b_o": d_b_zifo[3 * H:4 * H],
+        "R_io": d_R_ii_if_io[2 * H:3 * H],
+        "R_fo": d_R_fi_ff_fo[2 * H:3 * H],
+        "R_oo": d_R_oi_of_oo[2 * H:3 * H],
     }
     dstart = {
         "y": d_y_prev_rows[0].copy(),
@@ -448,43 +455,55 @@ def infer(params, x, state=None):
     R_io = np.ascontiguousarray(params["R_io"])
     R_fo = np.ascontiguousarray(params["R_fo"])
     R_oo = np.ascontiguousarray(params["R_oo"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
-    R_ii_to_R_io = np.ascontiguousarray(np.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
-    R_fi_to_R_fo = np.ascontiguousarray(np.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
-    R_oi_to_R_oo = np.ascontiguousarray(np.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     i_rows = scratch("i_rows", (2, B, H), dtype)
     f_rows = scratch("f_rows", (2, B, H), dtype)
     o_rows = scratch("o_rows", (2, B, H), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 4 * H), dtype)
-    R_ii_i_to_R_io_i = scratch("R_ii_i_to_R_io_i", (B, 3 * H), dtype)
-    R_fi_f_to_R_fo_f = scratch("R_fi_f_to_R_fo_f", (B, 3 * H), dtype)
-    R_oi_o_to_R_oo_o = scratch("R_oi_o_to_R_oo_o", (B, 3 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    R_ii_if_io = scratch("R_ii_if_io", (H, 3 * H), dtype)
+    R_fi_ff_fo = scratch("R_fi_ff_fo", (H, 3 * H), dtype)
+    R_oi_of_oo = scratch("R_oi_of_oo", (H, 3 * H), dtype)
+    W_zifo_x = scratch("W_zifo_x", (T, B, 4 * H), dtype)
+    R_zifo_y = scratch("R_zifo_y", (B, 4 * H), dtype)
+    R_ii_if_io_i = scratch("R_ii_if_io_i", (B, 3 * H), dtype)
+    R_fi_ff_fo_f = scratch("R_fi_ff_fo_f", (B, 3 * H), dtype)
+    R_oi_of_oo_o = scratch("R_oi_of_oo_o", (B, 3 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     i_rows[0] = state["i"]
     f_rows[0] = state["f"]
     o_rows[0] = state["o"]
     infer_step = kernel(
-        "infer_step", W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, R_ii_i_to_R_io_i,
-        R_fi_f_to_R_fo_f, R_oi_o_to_R_oo_o, p_f, b_f, p_o, b_o, i_rows, f_rows, o_rows, y_rows,
+        "infer_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, R_ii_if_io_i, R_fi_ff_fo_f, R_oi_of_oo_o,
+        p_f, b_f, p_o, b_o, i_rows, f_rows, o_rows, y_rows,
     )
 
-    # W_z_x, W_i_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 4 * H))
+    W_zifo[..., :H] = W_z.T
+    W_zifo[..., H:2 * H] = W_i.T
+    W_zifo[..., 2 * H:3 * H] = W_f.T
+    W_zifo[..., 3 * H:4 * H] = W_o.T
+    R_zifo[..., :H] = R_z.T
+    R_zifo[..., H:2 * H] = R_i.T
+    R_zifo[..., 2 * H:3 * H] = R_f.T
+    R_zifo[..., 3 * H:4 * H] = R_o.T
+    R_ii_if_io[..., :H] = R_ii.T
+    R_ii_if_io[..., H:2 * H] = R_if.T
+    R_ii_if_io[..., 2 * H:3 * H] = R_io.T
+    R_fi_ff_fo[..., :H] = R_fi.T
+    R_fi_ff_fo[..., H:2 * H] = R_ff.T
+    R_fi_ff_fo[..., 2 * H:3 * H] = R_fo.T
+    R_oi_of_oo[..., :H] = R_oi.T
+    R_oi_of_oo[..., H:2 * H] = R_of.T
+    R_oi_of_oo[..., 2 * H:3 * H] = R_oo.T
+    product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # R_z_y, R_i_y, R_f_y, R_o_y side by side
-        product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
-        # R_ii_i, R_if_i, R_io_i side by side
-        product(i_rows[t % 2], R_ii_to_R_io, R_ii_i_to_R_io_i)
-        # R_fi_f, R_ff_f, R_fo_f side by side
-        product(f_rows[t % 2], R_fi_to_R_fo, R_fi_f_to_R_fo_f)
-        # R_oi_o, R_of_o, R_oo_o side by side
-        product(o_rows[t % 2], R_oi_to_R_oo, R_oi_o_to_R_oo_o)
+        product(y_rows[t], R_zifo, R_zifo_y)
+        product(i_rows[t % 2], R_ii_if_io, R_ii_if_io_i)
+        product(f_rows[t % 2], R_fi_ff_fo, R_fi_ff_fo_f)
+        product(o_rows[t % 2], R_oi_of_oo, R_oi_of_oo_o)
         infer_step(t)
 
     last = {
@@ -675,55 +694,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_R_io = np.ascontiguousarray(dot_params["R_io"])
     dot_R_fo = np.ascontiguousarray(dot_params["R_fo"])
     dot_R_oo = np.ascontiguousarray(dot_params["R_oo"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_i.T,
-        dot_R_i.T,
-        R_f.T,
-        dot_R_f.T,
-        R_o.T,
-        dot_R_o.T,
-    ), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
-    R_ii_to_dot_R_io = np.ascontiguousarray(np.concatenate((
-        R_ii.T,
-        dot_R_ii.T,
-        R_if.T,
-        dot_R_if.T,
-        R_io.T,
-        dot_R_io.T,
-    ), axis=1))
-    R_ii_to_R_io = np.ascontiguousarray(np.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
-    R_fi_to_dot_R_fo = np.ascontiguousarray(np.concatenate((
-        R_fi.T,
-        dot_R_fi.T,
-        R_ff.T,
-        dot_R_ff.T,
-        R_fo.T,
-        dot_R_fo.T,
-    ), axis=1))
-    R_fi_to_R_fo = np.ascontiguousarray(np.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
-    R_oi_to_dot_R_oo = np.ascontiguousarray(np.concatenate((
-        R_oi.T,
-        dot_R_oi.T,
-        R_of.T,
-        dot_R_of.T,
-        R_oo.T,
-        dot_R_oo.T,
-    ), axis=1))
-    R_oi_to_R_oo = np.ascontiguousarray(np.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     i_rows = scratch("i_rows", (2, B, H), dtype)
@@ -734,20 +704,30 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_i_rows = scratch("dot_i_rows", (2, B, H), dtype)
     dot_f_rows = scratch("dot_f_rows", (2, B, H), dtype)
     dot_o_rows = scratch("dot_o_rows", (2, B, H), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    parts5 = scratch("parts5", (H, 6 * H), dtype)
+    R_ii_if_io = scratch("R_ii_if_io", (H, 3 * H), dtype)
+    parts7 = scratch("parts7", (H, 6 * H), dtype)
+    R_fi_ff_fo = scratch("R_fi_ff_fo", (H, 3 * H), dtype)
+    parts9 = scratch("parts9", (H, 6 * H), dtype)
+    R_oi_of_oo = scratch("R_oi_of_oo", (H, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_zifo_x_x = scratch("dot_W_zifo_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
-    R_ii_i_to_dot_R_io_i_R_io = scratch("R_ii_i_to_dot_R_io_i_R_io", (B, 6 * H), dtype)
-    parts2 = scratch("parts2", (B, 3 * H), dtype)
-    R_fi_f_to_dot_R_fo_f_R_fo = scratch("R_fi_f_to_dot_R_fo_f_R_fo", (B, 6 * H), dtype)
-    parts3 = scratch("parts3", (B, 3 * H), dtype)
-    R_oi_o_to_dot_R_oo_o_R_oo = scratch("R_oi_o_to_dot_R_oo_o_R_oo", (B, 6 * H), dtype)
-    parts4 = scratch("parts4", (B, 3 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
+    parts6 = scratch("parts6", (B, 6 * H), dtype)
+    dot_R_ii_if_io_i_i_prev = scratch("dot_R_ii_if_io_i_i_prev", (B, 3 * H), dtype)
+    parts8 = scratch("parts8", (B, 6 * H), dtype)
+    dot_R_fi_ff_fo_f_f_prev = scratch("dot_R_fi_ff_fo_f_f_prev", (B, 3 * H), dtype)
+    parts10 = scratch("parts10", (B, 6 * H), dtype)
+    dot_R_oi_of_oo_o_o_prev = scratch("dot_R_oi_of_oo_o_o_prev", (B, 3 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     i_rows[0] = state["i"]
@@ -759,40 +739,80 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_f_rows[0] = dot_state["f"]
     dot_o_rows[0] = dot_state["o"]
     jvp_before = kernel(
-        "jvp_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x,
-        dot_W_o_x,
+        "jvp_before", parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z,
-        R_ii_i_to_dot_R_io_i_R_io, parts2, R_fi_f_to_dot_R_fo_f_R_fo, parts3, R_oi_o_to_dot_R_oo_o_R_oo,
-        parts4, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f,
-        dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, i_rows, dot_i_rows, f_rows, dot_f_rows, o_rows,
-        dot_o_rows, y_rows, dot_y_rows,
+        "jvp_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6,
+        dot_R_ii_if_io_i_i_prev, parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i,
+        c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o,
+        b_o, dot_W_o_x, dot_p_o, dot_b_o, i_rows, dot_i_rows, f_rows, dot_f_rows, o_rows, dot_o_rows,
+        y_rows, dot_y_rows,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_i.T
+    parts[..., 3 * H:4 * H] = dot_W_i.T
+    parts[..., 4 * H:5 * H] = W_f.T
+    parts[..., 5 * H:6 * H] = dot_W_f.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_zifo[..., :H] = parts[..., :H]
+    W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_i.T
+    parts3[..., 3 * H:4 * H] = dot_R_i.T
+    parts3[..., 4 * H:5 * H] = R_f.T
+    parts3[..., 5 * H:6 * H] = dot_R_f.T
+    parts3[..., 6 * H:7 * H] = R_o.T
+    parts3[..., 7 * H:8 * H] = dot_R_o.T
+    R_zifo[..., :H] = parts3[..., :H]
+    R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    parts5[..., :H] = R_ii.T
+    parts5[..., H:2 * H] = dot_R_ii.T
+    parts5[..., 2 * H:3 * H] = R_if.T
+    parts5[..., 3 * H:4 * H] = dot_R_if.T
+    parts5[..., 4 * H:5 * H] = R_io.T
+    parts5[..., 5 * H:6 * H] = dot_R_io.T
+    R_ii_if_io[..., :H] = parts5[..., :H]
+    R_ii_if_io[..., H:2 * H] = parts5[..., 2 * H:3 * H]
+    R_ii_if_io[..., 2 * H:3 * H] = parts5[..., 4 * H:5 * H]
+    parts7[..., :H] = R_fi.T
+    parts7[..., H:2 * H] = dot_R_fi.T
+    parts7[..., 2 * H:3 * H] = R_ff.T
+    parts7[..., 3 * H:4 * H] = dot_R_ff.T
+    parts7[..., 4 * H:5 * H] = R_fo.T
+    parts7[..., 5 * H:6 * H] = dot_R_fo.T
+    R_fi_ff_fo[..., :H] = parts7[..., :H]
+    R_fi_ff_fo[..., H:2 * H] = parts7[..., 2 * H:3 * H]
+    R_fi_ff_fo[..., 2 * H:3 * H] = parts7[..., 4 * H:5 * H]
+    parts9[..., :H] = R_oi.T
+    parts9[..., H:2 * H] = dot_R_oi.T
+    parts9[..., 2 * H:3 * H] = R_of.T
+    parts9[..., 3 * H:4 * H] = dot_R_of.T
+    parts9[..., 4 * H:5 * H] = R_oo.T
+    parts9[..., 5 * H:6 * H] = dot_R_oo.T
+    R_oi_of_oo[..., :H] = parts9[..., :H]
+    R_oi_of_oo[..., H:2 * H] = parts9[..., 2 * H:3 * H]
+    R_oi_of_oo[..., 2 * H:3 * H] = parts9[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-        # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-        product(dot_y_rows[t], R_z_to_R_o, parts)
-        # R_ii_i, dot_R_ii_i_R_ii, R_if_i, dot_R_if_i_R_if, R_io_i, dot_R_io_i_R_io side by side
-        product(i_rows[t % 2], R_ii_to_dot_R_io, R_ii_i_to_dot_R_io_i_R_io)
-        # dot_R_ii_i_i_prev, dot_R_if_i_i_prev, dot_R_io_i_i_prev side by side
-        product(dot_i_rows[t % 2], R_ii_to_R_io, parts2)
-        # R_fi_f, dot_R_fi_f_R_fi, R_ff_f, dot_R_ff_f_R_ff, R_fo_f, dot_R_fo_f_R_fo side by side
-        product(f_rows[t % 2], R_fi_to_dot_R_fo, R_fi_f_to_dot_R_fo_f_R_fo)
-        # dot_R_fi_f_f_prev, dot_R_ff_f_f_prev, dot_R_fo_f_f_prev side by side
-        product(dot_f_rows[t % 2], R_fi_to_R_fo, parts3)
-        # R_oi_o, dot_R_oi_o_R_oi, R_of_o, dot_R_of_o_R_of, R_oo_o, dot_R_oo_o_R_oo side by side
-        product(o_rows[t % 2], R_oi_to_dot_R_oo, R_oi_o_to_dot_R_oo_o_R_oo)
-        # dot_R_oi_o_o_prev, dot_R_of_o_o_prev, dot_R_oo_o_o_prev side by side
-        product(dot_o_rows[t % 2], R_oi_to_R_oo, parts4)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
+        product(i_rows[t % 2], parts5, parts6)
+        product(dot_i_rows[t % 2], R_ii_if_io, dot_R_ii_if_io_i_i_prev)
+        product(f_rows[t % 2], parts7, parts8)
+        product(dot_f_rows[t % 2], R_fi_ff_fo, dot_R_fi_ff_fo_f_f_prev)
+        product(o_rows[t % 2], parts9, parts10)
+        product(dot_o_rows[t % 2], R_oi_of_oo, dot_R_oi_of_oo_o_o_prev)
         jvp_step(t)
 
     last = {
@@ -876,55 +896,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_io = np.ascontiguousarray(dot_params["R_io"])
     dot_R_fo = np.ascontiguousarray(dot_params["R_fo"])
     dot_R_oo = np.ascontiguousarray(dot_params["R_oo"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_i.T,
-        dot_R_i.T,
-        R_f.T,
-        dot_R_f.T,
-        R_o.T,
-        dot_R_o.T,
-    ), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
-    R_ii_to_dot_R_io = np.ascontiguousarray(np.concatenate((
-        R_ii.T,
-        dot_R_ii.T,
-        R_if.T,
-        dot_R_if.T,
-        R_io.T,
-        dot_R_io.T,
-    ), axis=1))
-    R_ii_to_R_io = np.ascontiguousarray(np.concatenate((R_ii.T, R_if.T, R_io.T), axis=1))
-    R_fi_to_dot_R_fo = np.ascontiguousarray(np.concatenate((
-        R_fi.T,
-        dot_R_fi.T,
-        R_ff.T,
-        dot_R_ff.T,
-        R_fo.T,
-        dot_R_fo.T,
-    ), axis=1))
-    R_fi_to_R_fo = np.ascontiguousarray(np.concatenate((R_fi.T, R_ff.T, R_fo.T), axis=1))
-    R_oi_to_dot_R_oo = np.ascontiguousarray(np.concatenate((
-        R_oi.T,
-        dot_R_oi.T,
-        R_of.T,
-        dot_R_of.T,
-        R_oo.T,
-        dot_R_oo.T,
-    ), axis=1))
-    R_oi_to_R_oo = np.ascontiguousarray(np.concatenate((R_oi.T, R_of.T, R_oo.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     i_rows = scratch("i_rows", (T + 1, B, H), dtype)
@@ -935,23 +906,33 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_i_rows = scratch("dot_i_rows", (T + 1, B, H), dtype)
     dot_f_rows = scratch("dot_f_rows", (T + 1, B, H), dtype)
     dot_o_rows = scratch("dot_o_rows", (T + 1, B, H), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    parts5 = scratch("parts5", (H, 6 * H), dtype)
+    R_ii_if_io = scratch("R_ii_if_io", (H, 3 * H), dtype)
+    parts7 = scratch("parts7", (H, 6 * H), dtype)
+    R_fi_ff_fo = scratch("R_fi_ff_fo", (H, 3 * H), dtype)
+    parts9 = scratch("parts9", (H, 6 * H), dtype)
+    R_oi_of_oo = scratch("R_oi_of_oo", (H, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_zifo_x_x = scratch("dot_W_zifo_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
-    R_ii_i_to_dot_R_io_i_R_io = scratch("R_ii_i_to_dot_R_io_i_R_io", (B, 6 * H), dtype)
-    parts2 = scratch("parts2", (B, 3 * H), dtype)
-    R_fi_f_to_dot_R_fo_f_R_fo = scratch("R_fi_f_to_dot_R_fo_f_R_fo", (B, 6 * H), dtype)
-    parts3 = scratch("parts3", (B, 3 * H), dtype)
-    R_oi_o_to_dot_R_oo_o_R_oo = scratch("R_oi_o_to_dot_R_oo_o_R_oo", (B, 6 * H), dtype)
-    parts4 = scratch("parts4", (B, 3 * H), dtype)
+    parts6 = scratch("parts6", (B, 6 * H), dtype)
+    dot_R_ii_if_io_i_i_prev = scratch("dot_R_ii_if_io_i_i_prev", (B, 3 * H), dtype)
+    parts8 = scratch("parts8", (B, 6 * H), dtype)
+    dot_R_fi_ff_fo_f_f_prev = scratch("dot_R_fi_ff_fo_f_f_prev", (B, 3 * H), dtype)
+    parts10 = scratch("parts10", (B, 6 * H), dtype)
+    dot_R_oi_of_oo_o_o_prev = scratch("dot_R_oi_of_oo_o_o_prev", (B, 3 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
@@ -968,89 +949,82 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_f_rows[0] = dot_state["f"]
     dot_o_rows[0] = dot_state["o"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x,
-        dot_W_f_x, dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z,
-        R_ii_i_to_dot_R_io_i_R_io, parts2, R_fi_f_to_dot_R_fo_f_R_fo, parts3, R_oi_o_to_dot_R_oo_o_R_oo,
-        parts4, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f,
-        dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i_rows, dot_i_rows,
-        dot_f_pre, f_rows, dot_f_rows, dot_o_pre, o_rows, dot_o_rows, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        "hvp_forward_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, parts6,
+        dot_R_ii_if_io_i_i_prev, parts8, dot_R_fi_ff_fo_f_f_prev, parts10, dot_R_oi_of_oo_o_o_prev, p_i,
+        c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o,
+        b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i_rows, dot_i_rows, dot_f_pre,
+        f_rows, dot_f_rows, dot_o_pre, o_rows, dot_o_rows, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_i.T
+    parts[..., 3 * H:4 * H] = dot_W_i.T
+    parts[..., 4 * H:5 * H] = W_f.T
+    parts[..., 5 * H:6 * H] = dot_W_f.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_zifo[..., :H] = parts[..., :H]
+    W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_i.T
+    parts3[..., 3 * H:4 * H] = dot_R_i.T
+    parts3[..., 4 * H:5 * H] = R_f.T
+    parts3[..., 5 * H:6 * H] = dot_R_f.T
+    parts3[..., 6 * H:7 * H] = R_o.T
+    parts3[..., 7 * H:8 * H] = dot_R_o.T
+    R_zifo[..., :H] = parts3[..., :H]
+    R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    parts5[..., :H] = R_ii.T
+    parts5[..., H:2 * H] = dot_R_ii.T
+    parts5[..., 2 * H:3 * H] = R_if.T
+    parts5[..., 3 * H:4 * H] = dot_R_if.T
+    parts5[..., 4 * H:5 * H] = R_io.T
+    parts5[..., 5 * H:6 * H] = dot_R_io.T
+    R_ii_if_io[..., :H] = parts5[..., :H]
+    R_ii_if_io[..., H:2 * H] = parts5[..., 2 * H:3 * H]
+    R_ii_if_io[..., 2 * H:3 * H] = parts5[..., 4 * H:5 * H]
+    parts7[..., :H] = R_fi.T
+    parts7[..., H:2 * H] = dot_R_fi.T
+    parts7[..., 2 * H:3 * H] = R_ff.T
+    parts7[..., 3 * H:4 * H] = dot_R_ff.T
+    parts7[..., 4 * H:5 * H] = R_fo.T
+    parts7[..., 5 * H:6 * H] = dot_R_fo.T
+    R_fi_ff_fo[..., :H] = parts7[..., :H]
+    R_fi_ff_fo[..., H:2 * H] = parts7[..., 2 * H:3 * H]
+    R_fi_ff_fo[..., 2 * H:3 * H] = parts7[..., 4 * H:5 * H]
+    parts9[..., :H] = R_oi.T
+    parts9[..., H:2 * H] = dot_R_oi.T
+    parts9[..., 2 * H:3 * H] = R_of.T
+    parts9[..., 3 * H:4 * H] = dot_R_of.T
+    parts9[..., 4 * H:5 * H] = R_oo.T
+    parts9[..., 5 * H:6 * H] = dot_R_oo.T
+    R_oi_of_oo[..., :H] = parts9[..., :H]
+    R_oi_of_oo[..., H:2 * H] = parts9[..., 2 * H:3 * H]
+    R_oi_of_oo[..., 2 * H:3 * H] = parts9[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-        # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-        product(dot_y_rows[t], R_z_to_R_o, parts)
-        # R_ii_i, dot_R_ii_i_R_ii, R_if_i, dot_R_if_i_R_if, R_io_i, dot_R_io_i_R_io side by side
-        product(i_rows[t], R_ii_to_dot_R_io, R_ii_i_to_dot_R_io_i_R_io)
-        # dot_R_ii_i_i_prev, dot_R_if_i_i_prev, dot_R_io_i_i_prev side by side
-        product(dot_i_rows[t], R_ii_to_R_io, parts2)
-        # R_fi_f, dot_R_fi_f_R_fi, R_ff_f, dot_R_ff_f_R_ff, R_fo_f, dot_R_fo_f_R_fo side by side
-        product(f_rows[t], R_fi_to_dot_R_fo, R_fi_f_to_dot_R_fo_f_R_fo)
-        # dot_R_fi_f_f_prev, dot_R_ff_f_f_prev, dot_R_fo_f_f_prev side by side
-        product(dot_f_rows[t], R_fi_to_R_fo, parts3)
-        # R_oi_o, dot_R_oi_o_R_oi, R_of_o, dot_R_of_o_R_of, R_oo_o, dot_R_oo_o_R_oo side by side
-        product(o_rows[t], R_oi_to_dot_R_oo, R_oi_o_to_dot_R_oo_o_R_oo)
-        # dot_R_oi_o_o_prev, dot_R_of_o_o_prev, dot_R_oo_o_o_prev side by side
-        product(dot_o_rows[t], R_oi_to_R_oo, parts4)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
+        product(i_rows[t], parts5, parts6)
+        product(dot_i_rows[t], R_ii_if_io, dot_R_ii_if_io_i_i_prev)
+        product(f_rows[t], parts7, parts8)
+        product(dot_f_rows[t], R_fi_ff_fo, dot_R_fi_ff_fo_f_f_prev)
+        product(o_rows[t], parts9, parts10)
+        product(dot_o_rows[t], R_oi_of_oo, dot_R_oi_of_oo_o_o_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    R_z_to_dot_R_o2 = np.concatenate((
-        R_z,
-        dot_R_z,
-        R_i,
-        dot_R_i,
-        R_f,
-        dot_R_f,
-        R_o,
-        dot_R_o,
-    ))
-    R_ii_to_dot_R_io2 = np.concatenate((
-        R_ii,
-        dot_R_ii,
-        R_if,
-        dot_R_if,
-        R_io,
-        dot_R_io,
-    ))
-    R_fi_to_dot_R_fo2 = np.concatenate((
-        R_fi,
-        dot_R_fi,
-        R_ff,
-        dot_R_ff,
-        R_fo,
-        dot_R_fo,
-    ))
-    R_oi_to_dot_R_oo2 = np.concatenate((
-        R_oi,
-        dot_R_oi,
-        R_of,
-        dot_R_of,
-        R_oo,
-        dot_R_oo,
-    ))
-    R_i_to_R_oi = np.concatenate((R_i, R_ii, R_fi, R_oi), axis=1)
-    R_f_to_R_of = np.concatenate((R_f, R_if, R_ff, R_of), axis=1)
-    R_o_to_R_oo = np.concatenate((R_o, R_io, R_fo, R_oo), axis=1)
-    W_z_to_dot_W_o2 = np.concatenate((
-        W_z,
-        dot_W_z,
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_o,
-        dot_W_o,
-    ))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_i_prev_rows = scratch("d_i_prev_rows", (2, B, H), dtype)
@@ -1061,11 +1035,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_i_prev_rows = scratch("d_dot_i_prev_rows", (2, B, H), dtype)
     d_dot_f_prev_rows = scratch("d_dot_f_prev_rows", (2, B, H), dtype)
     d_dot_o_prev_rows = scratch("d_dot_o_prev_rows", (2, B, H), dtype)
-    d_z_pre_to_d_dot_o_pre = scratch("d_z_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
-    parts7 = scratch("parts7", (B, 8 * H), dtype)
-    parts9 = scratch("parts9", (B, 8 * H), dtype)
-    parts11 = scratch("parts11", (B, 8 * H), dtype)
+    parts11 = scratch("parts11", (8 * H, I), dtype)
+    parts32 = scratch("parts32", (8 * H, H), dtype)
+    parts52 = scratch("parts52", (6 * H, H), dtype)
+    parts72 = scratch("parts72", (6 * H, H), dtype)
+    parts92 = scratch("parts92", (6 * H, H), dtype)
+    R_i_ii_fi_oi = scratch("R_i_ii_fi_oi", (H, 4 * H), dtype)
+    R_f_if_ff_of = scratch("R_f_if_ff_of", (H, 4 * H), dtype)
+    R_o_io_fo_oo = scratch("R_o_io_fo_oo", (H, 4 * H), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
+    d_dot_parts_prev = scratch("d_dot_parts_prev", (B, 4 * H), dtype)
+    d_dot_parts_prev2 = scratch("d_dot_parts_prev2", (B, 4 * H), dtype)
+    d_dot_parts_prev3 = scratch("d_dot_parts_prev3", (B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -1146,29 +1128,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_o_prev_rows, d_o_prev_rows, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows,
         dot_p_o, d_dot_f_prev_rows, c_rows, d_f_prev_rows, dot_f_pre, f_rows, d_dot_i_prev_rows, z,
         d_i_prev_rows, dot_i_pre, i_rows, dot_z, dot_z_pre, dot_i_rows, p_i, dot_p_i, p_f, dot_p_f,
-        dot_f_rows, d_z_pre_to_d_dot_o_pre,
+        dot_f_rows, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts5, parts7, parts9, parts11, d_dot_y_prev_rows, d_dot_i_prev_rows,
-        d_dot_f_prev_rows, d_dot_o_prev_rows,
+        "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_parts_prev, d_dot_parts_prev2,
+        d_dot_parts_prev3, d_dot_y_prev_rows, d_dot_i_prev_rows, d_dot_f_prev_rows, d_dot_o_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_z_pre_to_d_dot_o_pre, c_rows, d_p_i_i_pre,
+        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_i_dot_i_pre,
+        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_z_pre_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_z_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+        "hvp_backward_after_sum5", d_parts_pre, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+        "hvp_backward_after_sum6", d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
@@ -1189,66 +1171,90 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_p_o_dot_o_pre, d_p_i, d_p_f, d_p_o,
     )
 
+    parts11[:H] = W_z
+    parts11[H:2 * H] = dot_W_z
+    parts11[2 * H:3 * H] = W_i
+    parts11[3 * H:4 * H] = dot_W_i
+    parts11[4 * H:5 * H] = W_f
+    parts11[5 * H:6 * H] = dot_W_f
+    parts11[6 * H:7 * H] = W_o
+    parts11[7 * H:8 * H] = dot_W_o
+    parts32[:H] = R_z
+    parts32[H:2 * H] = dot_R_z
+    parts32[2 * H:3 * H] = R_i
+    parts32[3 * H:4 * H] = dot_R_i
+    parts32[4 * H:5 * H] = R_f
+    parts32[5 * H:6 * H] = dot_R_f
+    parts32[6 * H:7 * H] = R_o
+    parts32[7 * H:8 * H] = dot_R_o
+    parts52[:H] = R_ii
+    parts52[H:2 * H] = dot_R_ii
+    parts52[2 * H:3 * H] = R_if
+    parts52[3 * H:4 * H] = dot_R_if
+    parts52[4 * H:5 * H] = R_io
+    parts52[5 * H:6 * H] = dot_R_io
+    parts72[:H] = R_fi
+    parts72[H:2 * H] = dot_R_fi
+    parts72[2 * H:3 * H] = R_ff
+    parts72[3 * H:4 * H] = dot_R_ff
+    parts72[4 * H:5 * H] = R_fo
+    parts72[5 * H:6 * H] = dot_R_fo
+    parts92[:H] = R_oi
+    parts92[H:2 * H] = dot_R_oi
+    parts92[2 * H:3 * H] = R_of
+    parts92[3 * H:4 * H] = dot_R_of
+    parts92[4 * H:5 * H] = R_oo
+    parts92[5 * H:6 * H] = dot_R_oo
+    R_i_ii_fi_oi[..., :H] = R_i
+    R_i_ii_fi_oi[..., H:2 * H] = R_ii
+    R_i_ii_fi_oi[..., 2 * H:3 * H] = R_fi
+    R_i_ii_fi_oi[..., 3 * H:4 * H] = R_oi
+    R_f_if_ff_of[..., :H] = R_f
+    R_f_if_ff_of[..., H:2 * H] = R_if
+    R_f_if_ff_of[..., 2 * H:3 * H] = R_ff
+    R_f_if_ff_of[..., 3 * H:4 * H] = R_of
+    R_o_io_fo_oo[..., :H] = R_o
+    R_o_io_fo_oo[..., H:2 * H] = R_io
+    R_o_io_fo_oo[..., 2 * H:3 * H] = R_fo
+    R_o_io_fo_oo[..., 3 * H:4 * H] = R_oo
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_z_pre_to_d_dot_o_pre[t], R_z_to_dot_R_o2, d_y_prev_rows[t % 2])
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_z_pre_to_d_dot_o_pre[t][:, 2 * H:8 * H], R_ii_to_dot_R_io2, d_i_prev_rows[t % 2])
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_z_pre_to_d_dot_o_pre[t][:, 2 * H:8 * H], R_fi_to_dot_R_fo2, d_f_prev_rows[t % 2])
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_z_pre_to_d_dot_o_pre[t][:, 2 * H:8 * H], R_oi_to_dot_R_oo2, d_o_prev_rows[t % 2])
+        product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
+        product(d_parts_pre[t][:, 2 * H:8 * H], parts52, d_i_prev_rows[t % 2])
+        product(d_parts_pre[t][:, 2 * H:8 * H], parts72, d_f_prev_rows[t % 2])
+        product(d_parts_pre[t][:, 2 * H:8 * H], parts92, d_o_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_z_pre_to_d_dot_o_pre[t][:, H:2 * H], R_z, parts5[:, H:2 * H])
-        # d_dot_y_prev_dot_R_i_y_y_prev, d_dot_i_prev_dot_R_ii_i_i_prev, d_dot_f_prev_dot_R_fi_f_f_prev,
-        # d_dot_o_prev_dot_R_oi_o_o_prev side by side
-        product(d_z_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], R_i_to_R_oi, parts7[:, 4 * H:8 * H])
-        # d_dot_y_prev_dot_R_f_y_y_prev, d_dot_i_prev_dot_R_if_i_i_prev, d_dot_f_prev_dot_R_ff_f_f_prev,
-        # d_dot_o_prev_dot_R_of_o_o_prev side by side
-        product(d_z_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], R_f_to_R_of, parts9[:, 4 * H:8 * H])
-        # d_dot_y_prev_dot_R_o_y_y_prev, d_dot_i_prev_dot_R_io_i_i_prev, d_dot_f_prev_dot_R_fo_f_f_prev,
-        # d_dot_o_prev_dot_R_oo_o_o_prev side by side
-        product(d_z_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], R_o_to_R_oo, parts11[:, 4 * H:8 * H])
+        product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
+        product(d_parts_pre[t][:, 3 * H:4 * H], R_i_ii_fi_oi, d_dot_parts_prev)
+        product(d_parts_pre[t][:, 5 * H:6 * H], R_f_if_ff_of, d_dot_parts_prev2)
+        product(d_parts_pre[t][:, 7 * H:8 * H], R_o_io_fo_oo, d_dot_parts_prev3)
         hvp_backward_step2(t)
 
-    # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_z_to_dot_W_o2, d_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 8 * H), parts11, d_x.reshape(-1, I))
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_z_dot_W_z_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_y_y_prev,
     )
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_i_R_i_y,
-    )
-    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_i_dot_R_i_y_y_prev,
     )
@@ -1257,60 +1263,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     hvp_backward_after_sum2()
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, i_rows[:-1].reshape(-1, H), d_R_ii_R_ii_i)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        i_rows[:-1].reshape(-1, H),
-        d_R_ii_R_ii_i,
-    )
-    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_i_rows[:-1].reshape(-1, H),
         d_R_ii_dot_R_ii_i_i_prev,
     )
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        f_rows[:-1].reshape(-1, H),
-        d_R_fi_R_fi_f,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, f_rows[:-1].reshape(-1, H), d_R_fi_R_fi_f)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_f_rows[:-1].reshape(-1, H),
         d_R_fi_dot_R_fi_f_f_prev,
     )
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        o_rows[:-1].reshape(-1, H),
-        d_R_oi_R_oi_o,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, o_rows[:-1].reshape(-1, H), d_R_oi_R_oi_o)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i + R_ii @ i[t-1] + R_fi @ f[t-1] + R_oi @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_o_rows[:-1].reshape(-1, H),
         d_R_oi_dot_R_oi_o_o_prev,
     )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_f_R_f_y,
-    )
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_y_y_prev,
     )
@@ -1319,60 +1305,40 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     hvp_backward_after_sum4()
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, i_rows[:-1].reshape(-1, H), d_R_if_R_if_i)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        i_rows[:-1].reshape(-1, H),
-        d_R_if_R_if_i,
-    )
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_i_rows[:-1].reshape(-1, H),
         d_R_if_dot_R_if_i_i_prev,
     )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        f_rows[:-1].reshape(-1, H),
-        d_R_ff_R_ff_f,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, f_rows[:-1].reshape(-1, H), d_R_ff_R_ff_f)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_f_rows[:-1].reshape(-1, H),
         d_R_ff_dot_R_ff_f_f_prev,
     )
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        o_rows[:-1].reshape(-1, H),
-        d_R_of_R_of_o,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, o_rows[:-1].reshape(-1, H), d_R_of_R_of_o)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f + R_if @ i[t-1] + R_ff @ f[t-1] + R_of @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_o_rows[:-1].reshape(-1, H),
         d_R_of_dot_R_of_o_o_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_o_R_o_y,
-    )
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_o_dot_R_o_y_y_prev,
     )
@@ -1381,40 +1347,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     hvp_backward_after_sum6()
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, i_rows[:-1].reshape(-1, H), d_R_io_R_io_i)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        i_rows[:-1].reshape(-1, H),
-        d_R_io_R_io_i,
-    )
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_i_rows[:-1].reshape(-1, H),
         d_R_io_dot_R_io_i_i_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        f_rows[:-1].reshape(-1, H),
-        d_R_fo_R_fo_f,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, f_rows[:-1].reshape(-1, H), d_R_fo_R_fo_f)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_f_rows[:-1].reshape(-1, H),
         d_R_fo_dot_R_fo_f_f_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        o_rows[:-1].reshape(-1, H),
-        d_R_oo_R_oo_o,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, o_rows[:-1].reshape(-1, H), d_R_oo_R_oo_o)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o + R_io @ i[t-1] + R_fo @ f[t-1] + R_oo @ o[t-1])
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_o_rows[:-1].reshape(-1, H),
         d_R_oo_dot_R_oo_o_o_prev,
     )

@@ -133,8 +133,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_h_to_U_z_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -147,11 +147,11 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t r, z, r_h;
         forward_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             r, z, r_h);
@@ -175,7 +175,7 @@ inline_point void forward_step2_point(
 extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
@@ -187,7 +187,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     {
         compute_t n_, h;
         forward_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -221,7 +221,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -235,8 +235,8 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -254,7 +254,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -265,21 +265,21 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_h,
+    const compute_t d_h_prev_U_rz_h, const compute_t d_r_h, const compute_t r, const compute_t d_h,
     const compute_t z, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_h * (1 - z);
+    d_h_prev = d_h_prev_U_rz_h + d_r_h * r + d_h * (1 - z);
 }
 
 extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_rz_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
@@ -291,7 +291,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev;
         backward_step3_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
@@ -322,8 +322,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_h_to_U_z_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -335,11 +335,11 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, r_h;
         infer_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
@@ -362,7 +362,7 @@ inline_point void infer_step2_point(
 extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
@@ -373,7 +373,7 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h;
         infer_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
@@ -487,8 +487,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
@@ -499,12 +499,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -540,9 +540,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -553,24 +553,24 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ r_h_to_dot_r_h_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_r_h2_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -579,8 +579,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[iB * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
+        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -603,8 +603,8 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_n_r_h_at = static_cast<storage_t*>(at[4]);
@@ -619,8 +619,8 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_n_r_h_at[iB * H + iH]),
@@ -655,8 +655,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
@@ -667,12 +667,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -709,9 +709,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -726,24 +726,25 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ r_h_to_dot_r_h_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -756,20 +757,21 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
+        dot_r_h_at[(t * B + iB) * H + iH] = storage_t(dot_r_h);
     }
 }
 
 inline_point void hvp_forward_step2_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
-    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t dot_U_n_r_h_U_n, const compute_t dot_U_n_r_h_r_h, const compute_t W_n_x,
+    const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x, const compute_t dot_b_n,
+    const compute_t z, const compute_t h_prev, const compute_t dot_z, const compute_t dot_h_prev,
+    compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t dot_U_n_r_h = dot_U_n_r_h_U_n + dot_U_n_r_h_r_h;
     const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+    dot_n_pre = dot_W_n_x + dot_b_n + dot_U_n_r_h;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - z) * h[t-1] + z * n
@@ -781,11 +783,11 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_U_n_r_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_n_r_h_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -800,11 +802,12 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_n_r_h_r_h_at[iB * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_n_r_h_at[iB * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -858,7 +861,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -878,10 +882,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -901,56 +905,56 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_r_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step3_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
+    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
     const compute_t dot_r, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
     const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - z;
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_dot_r_h * dot_r + d_h_next * s1 - d_dot_h * dot_z;
+    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_h_next * s1 - d_dot_h * dot_z;
     d_dot_h_prev = r * d_dot_r_h + d_dot_h * s1 + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev;
 }
 
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_r_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -958,20 +962,46 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -128,12 +128,12 @@ def forward(params, x, state=None):
     W_n = np.ascontiguousarray(params["W_n"])
     U_n = np.ascontiguousarray(params["U_n"])
     b_n = np.ascontiguousarray(params["b_n"])
-    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-    U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
-    U_n_T = np.ascontiguousarray(U_n.T)
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = scratch("W_r_x_to_W_n_x", (T, B, 3 * H), dtype)
-    U_r_h_to_U_z_h = scratch("U_r_h_to_U_z_h", (B, 2 * H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
+    W_rzn_x = scratch("W_rzn_x", (T, B, 3 * H), dtype)
+    U_rz_h = scratch("U_rz_h", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
     r_h = np.empty((T, B, H), dtype)
@@ -141,18 +141,22 @@ def forward(params, x, state=None):
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     forward_step = kernel(
-        "forward_step", W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, r, z, r_h,
+        "forward_step", W_rzn_x, U_rz_h, b_r, b_z, h_rows, r, z, r_h,
     )
     forward_step2 = kernel(
-        "forward_step2", W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, n,
+        "forward_step2", W_rzn_x, U_n_r_h, b_n, z, h_rows, n,
     )
 
-    # W_r_x, W_z_x, W_n_x side by side
-    product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rz[..., :H] = U_r.T
+    U_rz[..., H:2 * H] = U_z.T
+    U_n_T[...] = U_n.T
+    product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
 
     for t in range(T):
-        # U_r_h, U_z_h side by side
-        product(h_rows[t], U_r_to_U_z, U_r_h_to_U_z_h)
+        product(h_rows[t], U_rz, U_rz_h)
         forward_step(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         product(r_h[t], U_n_T, U_n_r_h)
@@ -189,59 +193,60 @@ def backward(params, tape, dy, dstate=None):
     U_z = np.ascontiguousarray(params["U_z"])
     W_n = np.ascontiguousarray(params["W_n"])
     U_n = np.ascontiguousarray(params["U_n"])
-    U_r_to_U_z2 = np.concatenate((U_r, U_z))
-    W_r_to_W_n2 = np.concatenate((W_r, W_z, W_n))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_rzn2 = scratch("W_rzn2", (3 * H, I), dtype)
+    U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
-    d_r_pre_to_d_n_pre = scratch("d_r_pre_to_d_n_pre", (T, B, 3 * H), dtype)
+    d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_h = scratch("d_r_h", (B, H), dtype)
-    d_h_prev_U_r_h = scratch("d_h_prev_U_r_h", (B, H), dtype)
+    d_h_prev_U_rz_h = scratch("d_h_prev_U_rz_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_rzn = np.empty((3 * H, I), dtype)
+    d_U_rz = np.empty((2 * H, H), dtype)
+    d_b_rzn = np.empty((3 * H,), dtype)
     d_U_n = np.empty((H, H), dtype)
-    d_W_r_to_d_W_n = np.empty((3 * H, I), dtype)
-    d_U_r_to_d_U_z = np.empty((2 * H, H), dtype)
-    d_b_r_to_d_b_n = np.empty((3 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_r_pre_to_d_n_pre,
+        "backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_rzn_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_r_h, h_rows, r, d_r_pre_to_d_n_pre,
+        "backward_step2", d_r_h, h_rows, r, d_rzn_pre,
     )
     backward_step3 = kernel(
-        "backward_step3", d_h_prev_U_r_h, d_r_h, r, d_h, z, d_h_prev_rows,
+        "backward_step3", d_h_prev_U_rz_h, d_r_h, r, d_h, z, d_h_prev_rows,
     )
+
+    W_rzn2[:H] = W_r
+    W_rzn2[H:2 * H] = W_z
+    W_rzn2[2 * H:3 * H] = W_n
+    U_rz2[:H] = U_r
+    U_rz2[H:2 * H] = U_z
 
     for t in reversed(range(T)):
         backward_step(t)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
+        product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
         backward_step2(t)
-        # d_r_pre, d_z_pre side by side
-        product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z2, d_h_prev_U_r_h)
+        product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
         backward_step3(t)
 
-    # d_r_pre, d_z_pre, d_n_pre side by side
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), W_r_to_W_n2, d_x.reshape(-1, I))
-    # d_W_r, d_W_z, d_W_n side by side
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_r_to_d_W_n)
-    # d_U_r, d_U_z side by side
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_r_to_d_U_z)
-    # d_b_r, d_b_z, d_b_n side by side
-    np.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+    product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2, d_x.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
+    np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
 
     dparams = {
-        "W_r": d_W_r_to_d_W_n[:H],
-        "U_r": d_U_r_to_d_U_z[:H],
-        "b_r": d_b_r_to_d_b_n[:H],
-        "W_z": d_W_r_to_d_W_n[H:2 * H],
-        "U_z": d_U_r_to_d_U_z[H:2 * H],
-        "b_z": d_b_r_to_d_b_n[H:2 * H],
-        "W_n": d_W_r_to_d_W_n[2 * H:3 * H],
+        "W_r": d_W_rzn[:H],
+        "U_r": d_U_rz[:H],
+        "b_r": d_b_rzn[:H],
+        "W_z": d_W_rzn[H:2 * H],
+        "U_z": d_U_rz[H:2 * H],
+        "b_z": d_b_rzn[H:2 * H],
+        "W_n": d_W_rzn[2 * H:3 * H],
         "U_n": d_U_n,
-        "b_n": d_b_r_to_d_b_n[2 * H:3 * H],
+        "b_n": d_b_rzn[2 * H:3 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -267,29 +272,33 @@ def infer(params, x, state=None):
     W_n = np.ascontiguousarray(params["W_n"])
     U_n = np.ascontiguousarray(params["U_n"])
     b_n = np.ascontiguousarray(params["b_n"])
-    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-    U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
-    U_n_T = np.ascontiguousarray(U_n.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = scratch("W_r_x_to_W_n_x", (T, B, 3 * H), dtype)
-    U_r_h_to_U_z_h = scratch("U_r_h_to_U_z_h", (B, 2 * H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
+    W_rzn_x = scratch("W_rzn_x", (T, B, 3 * H), dtype)
+    U_rz_h = scratch("U_rz_h", (B, 2 * H), dtype)
     z = scratch("z", (B, H), dtype)
     r_h = scratch("r_h", (B, H), dtype)
     U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     h_rows[0] = state["h"]
     infer_step = kernel(
-        "infer_step", W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, z, r_h,
+        "infer_step", W_rzn_x, U_rz_h, b_r, b_z, h_rows, z, r_h,
     )
     infer_step2 = kernel(
-        "infer_step2", W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows,
+        "infer_step2", W_rzn_x, U_n_r_h, b_n, z, h_rows,
     )
 
-    # W_r_x, W_z_x, W_n_x side by side
-    product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rz[..., :H] = U_r.T
+    U_rz[..., H:2 * H] = U_z.T
+    U_n_T[...] = U_n.T
+    product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
 
     for t in range(T):
-        # U_r_h, U_z_h side by side
-        product(h_rows[t], U_r_to_U_z, U_r_h_to_U_z_h)
+        product(h_rows[t], U_rz, U_rz_h)
         infer_step(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
         product(r_h, U_n_T, U_n_r_h)
@@ -389,68 +398,69 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_n = np.ascontiguousarray(dot_params["W_n"])
     dot_U_n = np.ascontiguousarray(dot_params["U_n"])
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
-    W_r_to_dot_W_n = np.ascontiguousarray(np.concatenate((
-        W_r.T,
-        dot_W_r.T,
-        W_z.T,
-        dot_W_z.T,
-        W_n.T,
-        dot_W_n.T,
-    ), axis=1))
-    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-    U_r_to_dot_U_z = np.ascontiguousarray(np.concatenate((
-        U_r.T,
-        dot_U_r.T,
-        U_z.T,
-        dot_U_z.T,
-    ), axis=1))
-    U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
-    U_n_T = np.ascontiguousarray(U_n.T)
-    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_r_x_to_dot_W_n_x_W_n = scratch("W_r_x_to_dot_W_n_x_W_n", (T, B, 6 * H), dtype)
-    dot_W_r_x_x_to_dot_W_n_x_x = scratch("dot_W_r_x_x_to_dot_W_n_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 6 * H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    dot_U_n2 = scratch("dot_U_n2", (2 * H, H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
-    U_r_h_to_dot_U_z_h_U_z = scratch("U_r_h_to_dot_U_z_h_U_z", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_rz_h_h_prev = scratch("dot_U_rz_h_h_prev", (B, 2 * H), dtype)
     z = scratch("z", (B, H), dtype)
     dot_z = scratch("dot_z", (B, H), dtype)
-    r_h_to_dot_r_h = scratch("r_h_to_dot_r_h", (B, 2 * H), dtype)
-    U_n_r_h_to_dot_U_n_r_h_U_n = scratch("U_n_r_h_to_dot_U_n_r_h_U_n", (B, 2 * H), dtype)
+    dot_r_h2 = scratch("dot_r_h2", (B, 2 * H), dtype)
+    U_n_r_h = scratch("U_n_r_h", (B, H), dtype)
     dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        "jvp_before", parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z,
-        dot_W_z_x, dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_to_dot_r_h,
+        "jvp_step", parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z,
+        h_rows, dot_h_rows, z, dot_z, dot_r_h2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h,
-        dot_b_n, z, h_rows, dot_z, dot_h_rows,
+        "jvp_step2", parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows,
     )
 
-    # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
-    product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
-    # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
-    product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = W_r.T
+    parts[..., H:2 * H] = dot_W_r.T
+    parts[..., 2 * H:3 * H] = W_z.T
+    parts[..., 3 * H:4 * H] = dot_W_z.T
+    parts[..., 4 * H:5 * H] = W_n.T
+    parts[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = parts[..., :H]
+    W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    dot_U_n2[:H] = dot_U_n.T
+    dot_U_n2[H:2 * H] = U_n.T
+    parts3[..., :H] = U_r.T
+    parts3[..., H:2 * H] = dot_U_r.T
+    parts3[..., 2 * H:3 * H] = U_z.T
+    parts3[..., 3 * H:4 * H] = dot_U_z.T
+    U_rz[..., :H] = parts3[..., :H]
+    U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_n_T[...] = U_n.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     for t in range(T):
-        # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
-        product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
-        # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
-        product(dot_h_rows[t], U_r_to_U_z, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
         jvp_step(t)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(r_h_to_dot_r_h[:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
-        # r_h, dot_r_h side by side
-        product(r_h_to_dot_r_h, dot_U_n_to_U_n, dot_U_n_r_h)
+        product(dot_r_h2[:, :H], U_n_T, U_n_r_h)
+        # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
         jvp_step2(t)
 
     last = {"h": h_rows[T].copy()}
@@ -492,98 +502,95 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_n = np.ascontiguousarray(dot_params["W_n"])
     dot_U_n = np.ascontiguousarray(dot_params["U_n"])
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
-    W_r_to_dot_W_n = np.ascontiguousarray(np.concatenate((
-        W_r.T,
-        dot_W_r.T,
-        W_z.T,
-        dot_W_z.T,
-        W_n.T,
-        dot_W_n.T,
-    ), axis=1))
-    W_r_to_W_n = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-    U_r_to_dot_U_z = np.ascontiguousarray(np.concatenate((
-        U_r.T,
-        dot_U_r.T,
-        U_z.T,
-        dot_U_z.T,
-    ), axis=1))
-    U_r_to_U_z = np.ascontiguousarray(np.concatenate((U_r.T, U_z.T), axis=1))
-    U_n_T = np.ascontiguousarray(U_n.T)
-    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_r_x_to_dot_W_n_x_W_n = scratch("W_r_x_to_dot_W_n_x_W_n", (T, B, 6 * H), dtype)
-    dot_W_r_x_x_to_dot_W_n_x_x = scratch("dot_W_r_x_x_to_dot_W_n_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 6 * H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    dot_U_n2 = scratch("dot_U_n2", (H, 2 * H), dtype)
+    U_n_T2 = scratch("U_n_T2", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_W_rzn_x_x = scratch("dot_W_rzn_x_x", (T, B, 3 * H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_n_x = scratch("dot_W_n_x", (T, B, H), dtype)
-    U_r_h_to_dot_U_z_h_U_z = scratch("U_r_h_to_dot_U_z_h_U_z", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_rz_h_h_prev = scratch("dot_U_rz_h_h_prev", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
-    r_h_to_dot_r_h = scratch("r_h_to_dot_r_h", (T, B, 2 * H), dtype)
-    U_n_r_h_to_dot_U_n_r_h_U_n = scratch("U_n_r_h_to_dot_U_n_r_h_U_n", (B, 2 * H), dtype)
-    dot_U_n_r_h = scratch("dot_U_n_r_h", (B, H), dtype)
+    r_h = scratch("r_h", (T, B, H), dtype)
+    dot_r_h = scratch("dot_r_h", (T, B, H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    dot_U_n_r_h_r_h = scratch("dot_U_n_r_h_r_h", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x,
-        dot_W_n_x,
+        "hvp_forward_before", parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r,
-        b_z, dot_W_z_x, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z,
-        r_h_to_dot_r_h,
+        "hvp_forward_step", parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
+        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x,
-        dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre, n, dot_n,
+        "hvp_forward_step2", parts5, dot_U_n_r_h_r_h, parts2, b_n, dot_W_n_x, dot_b_n, z, h_rows, dot_z,
+        dot_h_rows, dot_n_pre, n, dot_n,
     )
 
-    # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
-    product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
-    # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
-    product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = W_r.T
+    parts[..., H:2 * H] = dot_W_r.T
+    parts[..., 2 * H:3 * H] = W_z.T
+    parts[..., 3 * H:4 * H] = dot_W_z.T
+    parts[..., 4 * H:5 * H] = W_n.T
+    parts[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = parts[..., :H]
+    W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    parts3[..., :H] = U_r.T
+    parts3[..., H:2 * H] = dot_U_r.T
+    parts3[..., 2 * H:3 * H] = U_z.T
+    parts3[..., 3 * H:4 * H] = dot_U_z.T
+    U_rz[..., :H] = parts3[..., :H]
+    U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    dot_U_n2[..., :H] = U_n.T
+    dot_U_n2[..., H:2 * H] = dot_U_n.T
+    U_n_T2[...] = U_n.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
-        product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
-        # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
-        product(dot_h_rows[t], U_r_to_U_z, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
         hvp_forward_step(t)
+        product(r_h[t], dot_U_n2, parts5)
         # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(r_h_to_dot_r_h[t][:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
-        # r_h, dot_r_h side by side
-        product(r_h_to_dot_r_h[t], dot_U_n_to_U_n, dot_U_n_r_h)
+        product(dot_r_h[t], U_n_T2, dot_U_n_r_h_r_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_n_to_dot_U_n = np.concatenate((U_n, dot_U_n))
-    U_r_to_dot_U_z2 = np.concatenate((U_r, dot_U_r, U_z, dot_U_z))
-    W_r_to_dot_W_n2 = np.concatenate((
-        W_r,
-        dot_W_r,
-        W_z,
-        dot_W_z,
-        W_n,
-        dot_W_n,
-    ))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    parts6 = scratch("parts6", (4 * H, I), dtype)
+    dot_W_n2 = scratch("dot_W_n2", (2 * H, I), dtype)
+    dot_U_n22 = scratch("dot_U_n22", (2 * H, H), dtype)
+    parts32 = scratch("parts32", (4 * H, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_r_pre_to_d_dot_n_pre = scratch("d_r_pre_to_d_dot_n_pre", (T, B, 6 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
+    d_dot_r_h = scratch("d_dot_r_h", (B, H), dtype)
     d_r_h = scratch("d_r_h", (B, H), dtype)
-    d_h_prev_U_r_h = scratch("d_h_prev_U_r_h", (B, H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    d_r_dot_r_z_dot_z_pre = scratch("d_r_dot_r_z_dot_z_pre", (T, B, 4 * H), dtype)
+    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_dot_h_prev_dot_U_r_h_h_prev = scratch("d_dot_h_prev_dot_U_r_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_z_h_h_prev = scratch("d_dot_h_prev_dot_U_z_h_h_prev", (B, H), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_parts2 = scratch("d_x_parts2", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_r_W_r_x = scratch("d_W_r_W_r_x", (H, I), dtype)
     d_W_r_dot_W_r_x_x = scratch("d_W_r_dot_W_r_x_x", (H, I), dtype)
@@ -610,14 +617,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows,
-        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_r_pre_to_d_dot_n_pre,
+        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts2, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_pre_to_d_dot_n_pre,
+        "hvp_backward_step2", d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_h_prev_U_r_h, d_r_h, r, parts2, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
-        parts3, parts4, d_dot_h_prev_rows,
+        "hvp_backward_step3", d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
+        d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_x_parts2, d_x_parts, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_r_W_r_x, d_W_r_dot_W_r_x_x, d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_n_W_n_x,
@@ -628,85 +638,82 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_n_U_n_r_h, d_U_n_dot_U_n_r_h_r_h, d_U_r, d_U_z, d_U_n,
     )
 
+    parts6[:H] = W_r
+    parts6[H:2 * H] = dot_W_r
+    parts6[2 * H:3 * H] = W_z
+    parts6[3 * H:4 * H] = dot_W_z
+    dot_W_n2[:H] = W_n
+    dot_W_n2[H:2 * H] = dot_W_n
+    dot_U_n22[:H] = U_n
+    dot_U_n22[H:2 * H] = dot_U_n
+    parts32[:H] = U_r
+    parts32[H:2 * H] = dot_U_r
+    parts32[2 * H:3 * H] = U_z
+    parts32[3 * H:4 * H] = dot_U_z
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts2[:, :H])
-        # d_n_pre, d_dot_n_pre side by side
-        product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_h)
+        product(d_dot_n_pre2[t][:, H:2 * H], U_n, d_dot_r_h)
+        # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+        product(d_dot_n_pre2[t], dot_U_n22, d_r_h)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts4[:, H:2 * H])
+        product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
         hvp_backward_step2(t)
-        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
-        product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z2, d_h_prev_U_r_h)
+        product(d_r_dot_r_z_dot_z_pre[t], parts32, d_h_prev_parts)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts3[:, H:2 * H])
+        product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
         hvp_backward_step3(t)
 
-    # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), W_r_to_dot_W_n2, d_x.reshape(-1, I))
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+    product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_r_dot_W_r_x_x,
-    )
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_r_dot_U_r_h_h_prev,
     )
     # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_x.reshape(-1, I),
         d_W_z_dot_W_z_x_x,
     )
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
         h_rows[:-1].reshape(-1, H),
         d_U_z_U_z_h,
     )
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_z_dot_U_z_h_h_prev,
     )
     # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_n_W_n_x)
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_n_dot_W_n_x_x,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-        r_h_to_dot_r_h.reshape(-1, 2 * H)[:, :H],
-        d_U_n_U_n_r_h,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h.reshape(-1, H), d_U_n_U_n_r_h)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-        r_h_to_dot_r_h.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_n_dot_U_n_r_h_r_h,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_h.reshape(-1, H), d_U_n_dot_U_n_r_h_r_h)
     # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+    hvp_backward_after()
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -132,29 +132,29 @@ inline_point void forward_step_point(
 
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_v_to_W_z_v_at = static_cast<storage_t*>(at[0]);
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ W_rz_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ r_h_x_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t r, z, r_h;
         forward_step_point(
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             r, z, r_h);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
+        r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -217,7 +217,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_r_pre_to_d_z_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_rz_pre_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -232,7 +232,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_z_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_z_pre);
+        d_rz_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -250,7 +250,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_r_pre_to_d_z_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_rz_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -261,7 +261,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_z_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -343,27 +343,27 @@ inline_point void infer_step_point(
 
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_v_to_W_z_v_at = static_cast<storage_t*>(at[0]);
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ W_rz_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_h_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, r_h;
         infer_step_point(
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
         z_at[iB * H + iH] = storage_t(z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
+        r_h_x_at[iB * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -419,14 +419,14 @@ inline_point void step_step_point(
 
 extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3];
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
     const storage_t* __restrict__ W_r_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ W_z_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ r_h_x_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -440,7 +440,7 @@ extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
         z_at[iB * H + iH] = storage_t(z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
+        r_h_x_at[iB * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -481,21 +481,19 @@ extern "C" void step_step2(const int64 t, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 inline_point void jvp_step_point(
-    const compute_t dot_W_r_v_W_r, const compute_t dot_W_r_v_v, const compute_t W_r_v, const compute_t b_r,
-    const compute_t dot_b_r, const compute_t dot_W_z_v_W_z, const compute_t dot_W_z_v_v,
-    const compute_t W_z_v, const compute_t b_z, const compute_t dot_b_z, const compute_t h_prev,
-    const compute_t dot_h_prev, compute_t& z, compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
+    const compute_t W_r_v, const compute_t b_r, const compute_t dot_W_r_v, const compute_t dot_b_r,
+    const compute_t W_z_v, const compute_t b_z, const compute_t dot_W_z_v, const compute_t dot_b_z,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& z, compute_t& dot_z, compute_t& r_h,
+    compute_t& dot_r_h)
 {
     // r = sigmoid(W_r @ v + b_r)
-    const compute_t dot_W_r_v = dot_W_r_v_W_r + dot_W_r_v_v;
     const compute_t r_pre = W_r_v + b_r;
-    const compute_t dot_r_pre = dot_b_r + dot_W_r_v;
+    const compute_t dot_r_pre = dot_W_r_v + dot_b_r;
     const compute_t r = sigmoid(r_pre);
     const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ v + b_z)
-    const compute_t dot_W_z_v = dot_W_z_v_W_z + dot_W_z_v_v;
     const compute_t z_pre = W_z_v + b_z;
-    const compute_t dot_z_pre = dot_b_z + dot_W_z_v;
+    const compute_t dot_z_pre = dot_W_z_v + dot_b_z;
     z = sigmoid(z_pre);
     dot_z = dot_z_pre * z * (1 - z);
     // n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
@@ -505,54 +503,51 @@ inline_point void jvp_step_point(
 
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_v_to_dot_W_z_v_W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_v_v_to_dot_W_z_v_v_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ W_rz_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_r_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_W_z_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_r_h_x2_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step_point(
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_v_at[iB * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_v_at[iB * H + iH]),
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
-        dot_r_h_at[iB * H + iH] = storage_t(dot_r_h);
+        dot_r_h_x2_at[iB * (2 * H + 2 * I) + iH] = storage_t(r_h);
+        dot_r_h_x2_at[iB * (2 * H + 2 * I) + H + I + iH] = storage_t(dot_r_h);
     }
 }
 
 inline_point void jvp_step2_point(
-    const compute_t dot_W_n_r_h_x_W_n, const compute_t dot_W_n_r_h_x_r_h_x, const compute_t W_n_r_h_x,
-    const compute_t b_n, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+    const compute_t W_n_r_h_x, const compute_t b_n, const compute_t dot_W_n_r_h_x, const compute_t dot_b_n,
+    const compute_t z, const compute_t h_prev, const compute_t dot_z, const compute_t dot_h_prev,
+    compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    const compute_t dot_W_n_r_h_x = dot_W_n_r_h_x_W_n + dot_W_n_r_h_x_r_h_x;
     const compute_t n_pre = W_n_r_h_x + b_n;
-    const compute_t dot_n_pre = dot_b_n + dot_W_n_r_h_x;
+    const compute_t dot_n_pre = dot_W_n_r_h_x + dot_b_n;
     const compute_t n_ = tanh(n_pre);
     const compute_t dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - z) * h[t-1] + z * n
@@ -564,9 +559,9 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_n_r_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_n_r_h_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
@@ -578,10 +573,9 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_n_r_h_x_r_h_x_at[iB * H + iH]),
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + iH]),
+            compute_t(W_n_r_h_x_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
+            compute_t(dot_W_n_r_h_x_at[iB * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -623,9 +617,9 @@ inline_point void hvp_forward_step_point(
 
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_v_to_dot_W_z_v_W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_v_v_to_dot_W_z_v_v_at = static_cast<storage_t*>(at[1]);
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rz_v_v_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
@@ -638,22 +632,22 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ r_h_x_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_r_h_x_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_W_rz_v_v_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_rz_v_v_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -665,8 +659,8 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
-        dot_r_h_at[iB * H + iH] = storage_t(dot_r_h);
+        r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(r_h);
+        dot_r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -691,7 +685,7 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[3]);
@@ -708,9 +702,9 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_n_r_h_x_r_h_x_at[iB * H + iH]),
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -765,8 +759,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_n_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_z_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -786,10 +780,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_n_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_n_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -809,28 +803,28 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_r_h_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_z_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H + 2 * I) + iH]),
+            compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -844,8 +838,8 @@ inline_point void hvp_backward_step3_point(
 extern "C" void hvp_backward_step3(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_v_dot_W_r_v_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_v_dot_W_z_v_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -853,8 +847,8 @@ extern "C" void hvp_backward_step3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_dot_v;
         hvp_backward_step3_point(
-            compute_t(parts2_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts3_at[iB * (2 * H + 2 * I) + iHI]),
+            compute_t(d_dot_v_dot_W_r_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_z_v_v_at[iB * (H + I) + iHI]),
             d_dot_v);
         d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
     }
@@ -876,7 +870,7 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_r_h_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
@@ -893,7 +887,7 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_v_at[(t * B + iB) * (H + I) + iH]),
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H + 2 * I) + iH]),
+            compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),

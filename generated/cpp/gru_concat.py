@@ -116,32 +116,33 @@ def forward(params, x, state=None):
     b_z = np.ascontiguousarray(params["b_z"])
     W_n = np.ascontiguousarray(params["W_n"])
     b_n = np.ascontiguousarray(params["b_n"])
-    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
-    W_n_T = np.ascontiguousarray(W_n.T)
     h_rows = np.empty((T + 1, B, H), dtype)
+    W_rz = scratch("W_rz", (H + I, 2 * H), dtype)
+    W_n_T = scratch("W_n_T", (H + I, H), dtype)
     v = np.empty((T, B, H + I), dtype)
-    W_r_v_to_W_z_v = scratch("W_r_v_to_W_z_v", (B, 2 * H), dtype)
+    W_rz_v = scratch("W_rz_v", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
-    r_h = scratch("r_h", (B, H), dtype)
     r_h_x = np.empty((T, B, H + I), dtype)
     W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     forward_step = kernel(
-        "forward_step", W_r_v_to_W_z_v, b_r, b_z, h_rows, r, z, r_h,
+        "forward_step", W_rz_v, b_r, b_z, h_rows, r, z, r_h_x,
     )
     forward_step2 = kernel(
         "forward_step2", W_n_r_h_x, b_n, z, h_rows, n,
     )
 
+    W_rz[..., :H] = W_r.T
+    W_rz[..., H:2 * H] = W_z.T
+    W_n_T[...] = W_n.T
+
     for t in range(T):
-        v[t][..., 0:H] = h_rows[t]
+        v[t][..., :H] = h_rows[t]
         v[t][..., H:H + I] = x[t]
-        # W_r_v, W_z_v side by side
-        product(v[t], W_r_to_W_z, W_r_v_to_W_z_v)
+        product(v[t], W_rz, W_rz_v)
         forward_step(t)
-        r_h_x[t][..., 0:H] = r_h
         r_h_x[t][..., H:H + I] = x[t]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         product(r_h_x[t], W_n_T, W_n_r_h_x)
@@ -175,24 +176,24 @@ def backward(params, tape, dy, dstate=None):
     W_r = np.ascontiguousarray(params["W_r"])
     W_z = np.ascontiguousarray(params["W_z"])
     W_n = np.ascontiguousarray(params["W_n"])
-    W_r_to_W_z2 = np.concatenate((W_r, W_z))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_rz2 = scratch("W_rz2", (2 * H, H + I), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_n_pre = scratch("d_n_pre", (T, B, H), dtype)
     d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
-    d_r_pre_to_d_z_pre = scratch("d_r_pre_to_d_z_pre", (T, B, 2 * H), dtype)
+    d_rz_pre = scratch("d_rz_pre", (T, B, 2 * H), dtype)
     d_v = scratch("d_v", (T, B, H + I), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_rz = np.empty((2 * H, H + I), dtype)
+    d_b_rz = np.empty((2 * H,), dtype)
     d_W_n = np.empty((H, H + I), dtype)
     d_b_n = np.empty((H,), dtype)
-    d_W_r_to_d_W_z = np.empty((2 * H, H + I), dtype)
-    d_b_r_to_d_b_z = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_r_pre_to_d_z_pre,
+        "backward_step", dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_rz_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_r_h_x, h_rows, r, d_r_pre_to_d_z_pre,
+        "backward_step2", d_r_h_x, h_rows, r, d_rz_pre,
     )
     backward_step3 = kernel(
         "backward_step3", d_v, d_r_h_x, r, d_h, z, d_h_prev_rows,
@@ -201,19 +202,20 @@ def backward(params, tape, dy, dstate=None):
         "backward_after", d_v, d_r_h_x, d_x,
     )
 
+    W_rz2[:H] = W_r
+    W_rz2[H:2 * H] = W_z
+
     for t in reversed(range(T)):
         backward_step(t)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         product(d_n_pre[t], W_n, d_r_h_x[t])
         backward_step2(t)
-        # d_r_pre, d_z_pre side by side
-        product(d_r_pre_to_d_z_pre[t], W_r_to_W_z2, d_v[t])
+        # through v = concat(h[t-1], x)
+        product(d_rz_pre[t], W_rz2, d_v[t])
         backward_step3(t)
 
-    # d_W_r, d_W_z side by side
-    product(d_r_pre_to_d_z_pre.reshape(-1, 2 * H).T, v.reshape(-1, H + I), d_W_r_to_d_W_z)
-    # d_b_r, d_b_z side by side
-    np.sum(d_r_pre_to_d_z_pre.reshape(-1, 2 * H), axis=0, out=d_b_r_to_d_b_z)
+    product(d_rz_pre.reshape(-1, 2 * H).T, v.reshape(-1, H + I), d_W_rz)
+    np.sum(d_rz_pre.reshape(-1, 2 * H), axis=0, out=d_b_rz)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
     product(d_n_pre.reshape(-1, H).T, r_h_x.reshape(-1, H + I), d_W_n)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
@@ -221,10 +223,10 @@ def backward(params, tape, dy, dstate=None):
     backward_after()
 
     dparams = {
-        "W_r": d_W_r_to_d_W_z[:H],
-        "b_r": d_b_r_to_d_b_z[:H],
-        "W_z": d_W_r_to_d_W_z[H:2 * H],
-        "b_z": d_b_r_to_d_b_z[H:2 * H],
+        "W_r": d_W_rz[:H],
+        "b_r": d_b_rz[:H],
+        "W_z": d_W_rz[H:2 * H],
+        "b_z": d_b_rz[H:2 * H],
         "W_n": d_W_n,
         "b_n": d_b_n,
     }
@@ -249,30 +251,31 @@ def infer(params, x, state=None):
     b_z = np.ascontiguousarray(params["b_z"])
     W_n = np.ascontiguousarray(params["W_n"])
     b_n = np.ascontiguousarray(params["b_n"])
-    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
-    W_n_T = np.ascontiguousarray(W_n.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
+    W_rz = scratch("W_rz", (H + I, 2 * H), dtype)
+    W_n_T = scratch("W_n_T", (H + I, H), dtype)
     v = scratch("v", (B, H + I), dtype)
-    W_r_v_to_W_z_v = scratch("W_r_v_to_W_z_v", (B, 2 * H), dtype)
+    W_rz_v = scratch("W_rz_v", (B, 2 * H), dtype)
     z = scratch("z", (B, H), dtype)
-    r_h = scratch("r_h", (B, H), dtype)
     r_h_x = scratch("r_h_x", (B, H + I), dtype)
     W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
     h_rows[0] = state["h"]
     infer_step = kernel(
-        "infer_step", W_r_v_to_W_z_v, b_r, b_z, h_rows, z, r_h,
+        "infer_step", W_rz_v, b_r, b_z, h_rows, z, r_h_x,
     )
     infer_step2 = kernel(
         "infer_step2", W_n_r_h_x, b_n, z, h_rows,
     )
 
+    W_rz[..., :H] = W_r.T
+    W_rz[..., H:2 * H] = W_z.T
+    W_n_T[...] = W_n.T
+
     for t in range(T):
-        v[..., 0:H] = h_rows[t]
+        v[..., :H] = h_rows[t]
         v[..., H:H + I] = x[t]
-        # W_r_v, W_z_v side by side
-        product(v, W_r_to_W_z, W_r_v_to_W_z_v)
+        product(v, W_rz, W_rz_v)
         infer_step(t)
-        r_h_x[..., 0:H] = r_h
         r_h_x[..., H:H + I] = x[t]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         product(r_h_x, W_n_T, W_n_r_h_x)
@@ -302,26 +305,24 @@ def step(params, x, state=None):
     W_r_v = scratch("W_r_v", (B, H), dtype)
     W_z_v = scratch("W_z_v", (B, H), dtype)
     z = scratch("z", (B, H), dtype)
-    r_h = scratch("r_h", (B, H), dtype)
     r_h_x = scratch("r_h_x", (B, H + I), dtype)
     W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
     h_rows[0] = state["h"]
     step_step = kernel(
-        "step_step", W_r_v, b_r, W_z_v, b_z, h_rows, z, r_h,
+        "step_step", W_r_v, b_r, W_z_v, b_z, h_rows, z, r_h_x,
     )
     step_step2 = kernel(
         "step_step2", W_n_r_h_x, b_n, z, h_rows,
     )
 
     for t in range(T):
-        v[..., 0:H] = h_rows[t]
+        v[..., :H] = h_rows[t]
         v[..., H:H + I] = x[t]
         # r = sigmoid(W_r @ v + b_r)
         product(v, W_r.T, W_r_v)
         # z = sigmoid(W_z @ v + b_z)
         product(v, W_z.T, W_z_v)
         step_step(t)
-        r_h_x[..., 0:H] = r_h
         r_h_x[..., H:H + I] = x[t]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         product(r_h_x, W_n.T, W_n_r_h_x)
@@ -359,58 +360,59 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_z = np.ascontiguousarray(dot_params["b_z"])
     dot_W_n = np.ascontiguousarray(dot_params["W_n"])
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
-    W_r_to_dot_W_z = np.ascontiguousarray(np.concatenate((
-        W_r.T,
-        dot_W_r.T,
-        W_z.T,
-        dot_W_z.T,
-    ), axis=1))
-    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
-    W_n_to_dot_W_n = np.ascontiguousarray(np.concatenate((W_n.T, dot_W_n.T), axis=1))
-    W_n_T = np.ascontiguousarray(W_n.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    v = scratch("v", (B, H + I), dtype)
-    dot_v = scratch("dot_v", (B, H + I), dtype)
-    W_r_v_to_dot_W_z_v_W_z = scratch("W_r_v_to_dot_W_z_v_W_z", (B, 4 * H), dtype)
-    dot_W_r_v_v_to_dot_W_z_v_v = scratch("dot_W_r_v_v_to_dot_W_z_v_v", (B, 2 * H), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (2 * H + 2 * I, H), dtype)
+    dot_W_z2 = scratch("dot_W_z2", (2 * H + 2 * I, H), dtype)
+    dot_W_n2 = scratch("dot_W_n2", (2 * H + 2 * I, H), dtype)
+    W_rz = scratch("W_rz", (H + I, 2 * H), dtype)
+    W_n_T = scratch("W_n_T", (H + I, H), dtype)
+    dot_v2 = scratch("dot_v2", (B, 2 * H + 2 * I), dtype)
+    W_rz_v = scratch("W_rz_v", (B, 2 * H), dtype)
+    dot_W_r_v = scratch("dot_W_r_v", (B, H), dtype)
+    dot_W_z_v = scratch("dot_W_z_v", (B, H), dtype)
     z = scratch("z", (B, H), dtype)
     dot_z = scratch("dot_z", (B, H), dtype)
-    r_h = scratch("r_h", (B, H), dtype)
-    dot_r_h = scratch("dot_r_h", (B, H), dtype)
-    r_h_x = scratch("r_h_x", (B, H + I), dtype)
-    dot_r_h_x = scratch("dot_r_h_x", (B, H + I), dtype)
-    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = scratch("W_n_r_h_x_to_dot_W_n_r_h_x_W_n", (B, 2 * H), dtype)
-    dot_W_n_r_h_x_r_h_x = scratch("dot_W_n_r_h_x_r_h_x", (B, H), dtype)
+    dot_r_h_x2 = scratch("dot_r_h_x2", (B, 2 * H + 2 * I), dtype)
+    W_n_r_h_x = scratch("W_n_r_h_x", (B, H), dtype)
+    dot_W_n_r_h_x = scratch("dot_W_n_r_h_x", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_step = kernel(
-        "jvp_step", W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows,
-        dot_h_rows, z, dot_z, r_h, dot_r_h,
+        "jvp_step", W_rz_v, b_r, dot_W_r_v, dot_b_r, b_z, dot_W_z_v, dot_b_z, h_rows, dot_h_rows, z, dot_z,
+        dot_r_h_x2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z,
-        dot_h_rows,
+        "jvp_step2", W_n_r_h_x, b_n, dot_W_n_r_h_x, dot_b_n, z, h_rows, dot_z, dot_h_rows,
     )
 
+    dot_W_r2[:H + I] = dot_W_r.T
+    dot_W_r2[H + I:2 * H + 2 * I] = W_r.T
+    dot_W_z2[:H + I] = dot_W_z.T
+    dot_W_z2[H + I:2 * H + 2 * I] = W_z.T
+    dot_W_n2[:H + I] = dot_W_n.T
+    dot_W_n2[H + I:2 * H + 2 * I] = W_n.T
+    W_rz[..., :H] = W_r.T
+    W_rz[..., H:2 * H] = W_z.T
+    W_n_T[...] = W_n.T
+
     for t in range(T):
-        v[..., 0:H] = h_rows[t]
-        v[..., H:H + I] = x[t]
-        dot_v[..., 0:H] = dot_h_rows[t]
-        dot_v[..., H:H + I] = dot_x[t]
-        # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
-        product(v, W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
-        # dot_W_r_v_v, dot_W_z_v_v side by side
-        product(dot_v, W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+        dot_v2[..., :H] = h_rows[t]
+        dot_v2[..., H:H + I] = x[t]
+        dot_v2[..., H + I:2 * H + I] = dot_h_rows[t]
+        dot_v2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+        product(dot_v2[:, :H + I], W_rz, W_rz_v)
+        # r = sigmoid(W_r @ v + b_r)
+        product(dot_v2, dot_W_r2, dot_W_r_v)
+        # z = sigmoid(W_z @ v + b_z)
+        product(dot_v2, dot_W_z2, dot_W_z_v)
         jvp_step(t)
-        r_h_x[..., 0:H] = r_h
-        r_h_x[..., H:H + I] = x[t]
-        dot_r_h_x[..., 0:H] = dot_r_h
-        dot_r_h_x[..., H:H + I] = dot_x[t]
-        # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
-        product(r_h_x, W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+        dot_r_h_x2[..., H:H + I] = x[t]
+        dot_r_h_x2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(dot_r_h_x, W_n_T, dot_W_n_r_h_x_r_h_x)
+        product(dot_r_h_x2[:, :H + I], W_n_T, W_n_r_h_x)
+        # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(dot_r_h_x2, dot_W_n2, dot_W_n_r_h_x)
         jvp_step2(t)
 
     last = {"h": h_rows[T].copy()}
@@ -446,32 +448,25 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_z = np.ascontiguousarray(dot_params["b_z"])
     dot_W_n = np.ascontiguousarray(dot_params["W_n"])
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
-    W_r_to_dot_W_z = np.ascontiguousarray(np.concatenate((
-        W_r.T,
-        dot_W_r.T,
-        W_z.T,
-        dot_W_z.T,
-    ), axis=1))
-    W_r_to_W_z = np.ascontiguousarray(np.concatenate((W_r.T, W_z.T), axis=1))
-    W_n_to_dot_W_n = np.ascontiguousarray(np.concatenate((W_n.T, dot_W_n.T), axis=1))
-    W_n_T = np.ascontiguousarray(W_n.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
+    parts = scratch("parts", (H + I, 4 * H), dtype)
+    W_rz = scratch("W_rz", (H + I, 2 * H), dtype)
+    dot_W_n2 = scratch("dot_W_n2", (H + I, 2 * H), dtype)
+    W_n_T2 = scratch("W_n_T2", (H + I, H), dtype)
     v = scratch("v", (T, B, H + I), dtype)
     dot_v = scratch("dot_v", (T, B, H + I), dtype)
-    W_r_v_to_dot_W_z_v_W_z = scratch("W_r_v_to_dot_W_z_v_W_z", (B, 4 * H), dtype)
-    dot_W_r_v_v_to_dot_W_z_v_v = scratch("dot_W_r_v_v_to_dot_W_z_v_v", (B, 2 * H), dtype)
+    parts2 = scratch("parts2", (B, 4 * H), dtype)
+    dot_W_rz_v_v = scratch("dot_W_rz_v_v", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
-    r_h = scratch("r_h", (B, H), dtype)
-    dot_r_h = scratch("dot_r_h", (B, H), dtype)
     r_h_x = scratch("r_h_x", (T, B, H + I), dtype)
     dot_r_h_x = scratch("dot_r_h_x", (T, B, H + I), dtype)
-    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = scratch("W_n_r_h_x_to_dot_W_n_r_h_x_W_n", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
     dot_W_n_r_h_x_r_h_x = scratch("dot_W_n_r_h_x_r_h_x", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
@@ -479,45 +474,50 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z,
-        h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+        "hvp_forward_step", parts2, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre,
+        r, dot_r, dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows,
-        dot_z, dot_h_rows, dot_n_pre, n, dot_n,
+        "hvp_forward_step2", parts3, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows,
+        dot_n_pre, n, dot_n,
     )
 
+    parts[..., :H] = W_r.T
+    parts[..., H:2 * H] = dot_W_r.T
+    parts[..., 2 * H:3 * H] = W_z.T
+    parts[..., 3 * H:4 * H] = dot_W_z.T
+    W_rz[..., :H] = parts[..., :H]
+    W_rz[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    dot_W_n2[..., :H] = W_n.T
+    dot_W_n2[..., H:2 * H] = dot_W_n.T
+    W_n_T2[...] = W_n.T
+
     for t in range(T):
-        v[t][..., 0:H] = h_rows[t]
+        v[t][..., :H] = h_rows[t]
         v[t][..., H:H + I] = x[t]
-        dot_v[t][..., 0:H] = dot_h_rows[t]
+        dot_v[t][..., :H] = dot_h_rows[t]
         dot_v[t][..., H:H + I] = dot_x[t]
-        # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
-        product(v[t], W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
-        # dot_W_r_v_v, dot_W_z_v_v side by side
-        product(dot_v[t], W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+        product(v[t], parts, parts2)
+        product(dot_v[t], W_rz, dot_W_rz_v_v)
         hvp_forward_step(t)
-        r_h_x[t][..., 0:H] = r_h
         r_h_x[t][..., H:H + I] = x[t]
-        dot_r_h_x[t][..., 0:H] = dot_r_h
         dot_r_h_x[t][..., H:H + I] = dot_x[t]
-        # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
-        product(r_h_x[t], W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+        product(r_h_x[t], dot_W_n2, parts3)
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(dot_r_h_x[t], W_n_T, dot_W_n_r_h_x_r_h_x)
+        product(dot_r_h_x[t], W_n_T2, dot_W_n_r_h_x_r_h_x)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    W_n_to_dot_W_n2 = np.concatenate((W_n, dot_W_n))
-    W_r_to_dot_W_z2 = np.concatenate((W_r, dot_W_r, W_z, dot_W_z))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    dot_W_n22 = scratch("dot_W_n22", (2 * H, H + I), dtype)
+    parts4 = scratch("parts4", (4 * H, H + I), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_n_pre_to_d_dot_n_pre = scratch("d_n_pre_to_d_dot_n_pre", (T, B, 2 * H), dtype)
-    parts = scratch("parts", (B, 2 * H + 2 * I), dtype)
+    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
+    d_dot_r_h_x = scratch("d_dot_r_h_x", (B, H + I), dtype)
     d_r_h_x = scratch("d_r_h_x", (T, B, H + I), dtype)
-    d_r_pre_to_d_dot_z_pre = scratch("d_r_pre_to_d_dot_z_pre", (T, B, 4 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H + 2 * I), dtype)
-    parts3 = scratch("parts3", (B, 2 * H + 2 * I), dtype)
+    d_r_dot_r_z_dot_z_pre = scratch("d_r_dot_r_z_dot_z_pre", (T, B, 4 * H), dtype)
+    d_dot_v_dot_W_r_v_v = scratch("d_dot_v_dot_W_r_v_v", (B, H + I), dtype)
+    d_dot_v_dot_W_z_v_v = scratch("d_dot_v_dot_W_z_v_v", (B, H + I), dtype)
     d_dot_v = scratch("d_dot_v", (B, H + I), dtype)
     d_v = scratch("d_v", (T, B, H + I), dtype)
     d_x = np.empty((T, B, I), dtype)
@@ -537,17 +537,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows,
-        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_n_pre_to_d_dot_n_pre, d_r_pre_to_d_dot_z_pre,
+        dot_z_pre, dot_h_rows, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_pre_to_d_dot_z_pre,
+        "hvp_backward_step2", d_dot_r_h_x, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", parts2, parts3, d_dot_v,
+        "hvp_backward_step3", d_dot_v_dot_W_r_v_v, d_dot_v_dot_W_z_v_v, d_dot_v,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_v, d_r_h_x, r, parts, dot_r, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_v,
-        d_dot_h_prev_rows,
+        "hvp_backward_step4", d_v, d_r_h_x, r, d_dot_r_h_x, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
+        d_dot_v, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_v, d_r_h_x, d_x,
@@ -557,52 +557,59 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_W_n_W_n_r_h_x, d_W_n_dot_W_n_r_h_x_r_h_x, d_W_r, d_W_z, d_W_n,
     )
 
+    dot_W_n22[:H] = W_n
+    dot_W_n22[H:2 * H] = dot_W_n
+    parts4[:H] = W_r
+    parts4[H:2 * H] = dot_W_r
+    parts4[2 * H:3 * H] = W_z
+    parts4[3 * H:4 * H] = dot_W_z
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(d_n_pre_to_d_dot_n_pre[t][:, H:2 * H], W_n, parts[:, :H + I])
-        # d_n_pre, d_dot_n_pre side by side
-        product(d_n_pre_to_d_dot_n_pre[t], W_n_to_dot_W_n2, d_r_h_x[t])
+        product(d_dot_n_pre2[t][:, H:2 * H], W_n, d_dot_r_h_x)
+        # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+        product(d_dot_n_pre2[t], dot_W_n22, d_r_h_x[t])
         # through z = sigmoid(W_z @ v + b_z)
-        product(d_r_pre_to_d_dot_z_pre[t][:, 3 * H:4 * H], W_z, parts3[:, :H + I])
+        product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], W_z, d_dot_v_dot_W_z_v_v)
         hvp_backward_step2(t)
         # through r = sigmoid(W_r @ v + b_r)
-        product(d_r_pre_to_d_dot_z_pre[t][:, H:2 * H], W_r, parts2[:, :H + I])
-        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
-        product(d_r_pre_to_d_dot_z_pre[t], W_r_to_dot_W_z2, d_v[t])
+        product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], W_r, d_dot_v_dot_W_r_v_v)
+        # through v = concat(h[t-1], x)
+        product(d_r_dot_r_z_dot_z_pre[t], parts4, d_v[t])
         hvp_backward_step3(t)
         hvp_backward_step4(t)
 
     # through r = sigmoid(W_r @ v + b_r)
-    product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
     # through r = sigmoid(W_r @ v + b_r)
     product(
-        d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_v.reshape(-1, H + I),
         d_W_r_dot_W_r_v_v,
     )
     # through r = sigmoid(W_r @ v + b_r)
-    np.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
     # through z = sigmoid(W_z @ v + b_z)
-    product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
     # through z = sigmoid(W_z @ v + b_z)
     product(
-        d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_v.reshape(-1, H + I),
         d_W_z_dot_W_z_v_v,
     )
     # through z = sigmoid(W_z @ v + b_z)
-    np.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    product(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
     product(
-        d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_r_h_x.reshape(-1, H + I),
         d_W_n_dot_W_n_r_h_x_r_h_x,
     )
     # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    np.sum(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
     hvp_backward_after()
     hvp_backward_finish()
 

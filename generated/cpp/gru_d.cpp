@@ -199,13 +199,13 @@ inline_point void forward_step_point(
 
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const int64 B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ x_hat_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iI = 0; iI < I; ++iI)
@@ -218,7 +218,7 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(x_last_rows_at[(t * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
             x_hat, x_last);
-        x_hat_to_s_at[(t * B + iB) * (I + H) + iI] = storage_t(x_hat);
+        x_hat_at[(t * B + iB) * I + iI] = storage_t(x_hat);
         x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(x_last);
     }
 }
@@ -232,10 +232,10 @@ inline_point void forward_step2_point(
 
 extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -245,20 +245,20 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             s);
-        x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH] = storage_t(s);
+        s_at[(t * B + iB) * H + iH] = storage_t(s);
     }
 }
 
 inline_point void forward_step3_point(
-    const compute_t W_r_x_hat, const compute_t V_r_m, const compute_t b_r, const compute_t W_z_x_hat,
-    const compute_t V_z_m, const compute_t b_z, const compute_t s, compute_t& r, compute_t& z,
-    compute_t& r_s)
+    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m, const compute_t b_z,
+    const compute_t s, compute_t& r, compute_t& z, compute_t& r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    const compute_t r_pre = W_r_x_hat + V_r_m + b_r;
+    const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
     r = sigmoid(r_pre);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    const compute_t z_pre = W_z_x_hat + V_z_m + b_z;
+    const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
     z = sigmoid(z_pre);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
     r_s = s * r;
@@ -266,28 +266,31 @@ inline_point void forward_step3_point(
 
 extern "C" void forward_step3(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ r_s_at = static_cast<storage_t*>(at[7]);
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_rzn_m_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ r_s_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t r, z, r_s;
         forward_step3_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + H + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             r, z, r_s);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
@@ -308,13 +311,13 @@ inline_point void forward_step4_point(
 
 extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at = static_cast<storage_t*>(at[0]);
+    const int64 B = sizes[1], H = sizes[3];
+    const storage_t* __restrict__ W_rzn_x_hat_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_rzn_m_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ n_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -323,12 +326,12 @@ extern "C" void forward_step4(const int64 t, const int64* sizes, void* const* at
     {
         compute_t n_, h;
         forward_step4_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_s_at[iB * H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             n_, h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -351,14 +354,14 @@ inline_point void backward_step_point(
 
 extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -369,11 +372,11 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -387,11 +390,11 @@ inline_point void backward_step2_point(
 
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -399,26 +402,26 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         compute_t d_r_pre;
         backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_s_U_r_s, const compute_t d_r_s, const compute_t r, const compute_t d_h,
+    const compute_t d_s_U_rz_s, const compute_t d_r_s, const compute_t r, const compute_t d_h,
     const compute_t z, const compute_t gamma_h, compute_t& d_s, compute_t& d_h_prev)
 {
     // through s = gamma_h * h[t-1]
-    d_s = d_s_U_r_s + d_r_s * r + d_h * (1 - z);
+    d_s = d_s_U_rz_s + d_r_s * r + d_h * (1 - z);
     d_h_prev = gamma_h * d_s;
 }
 
 extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_s_U_r_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_s_U_rz_s_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[3]);
@@ -432,7 +435,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_s, d_h_prev;
         backward_step3_point(
-            compute_t(d_s_U_r_s_at[iB * H + iH]),
+            compute_t(d_s_U_rz_s_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
@@ -510,8 +513,8 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 
 inline_point void backward_after2_point(
     const compute_t d_x_hat, const compute_t m, const compute_t x_last_prev, const compute_t x_mean,
-    const compute_t gamma_x, const compute_t gamma_x_relu, const compute_t d_x_last_next, const compute_t x,
-    const compute_t d_m_V_r_m, const compute_t w_x, const compute_t d_delta_W_d_delta,
+    const compute_t gamma_x, const compute_t gamma_x_relu, const compute_t d_x_last_next,
+    const compute_t d_m_V_rzn_m, const compute_t x, const compute_t w_x, const compute_t d_delta_W_d_delta,
     compute_t& d_gamma_x_pre, compute_t& d_x, compute_t& d_m, compute_t& d_delta,
     compute_t& d_x_hat_by_x_mean)
 {
@@ -522,7 +525,7 @@ inline_point void backward_after2_point(
     d_gamma_x_pre = compute_t((gamma_x_relu) > (0)) * d_gamma_x_relu;
     d_x = d_x_hat * m + m * d_x_last_next;
     const compute_t s2 = 1 - gamma_x;
-    d_m = d_x_hat * (x - x_last_prev * gamma_x - x_mean * s2) + (x - x_last_prev) * d_x_last_next + d_m_V_r_m;
+    d_m = d_x_hat * (x - x_last_prev * gamma_x - x_mean * s2) + (x - x_last_prev) * d_x_last_next + d_m_V_rzn_m;
     d_delta = w_x * d_gamma_x_pre + d_delta_W_d_delta;
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_x_hat_by_x_mean = s1 * s2;
@@ -538,8 +541,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_m_V_r_m_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_m_V_rzn_m_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_delta_W_d_delta_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_gamma_x_pre_at = static_cast<storage_t*>(at[11]);
@@ -561,8 +564,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_m_V_r_m_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(d_delta_W_d_delta_at[(iT * B + iB) * I + iI]),
             d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean);
@@ -677,7 +680,7 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ x_last_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ x_mean_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ x_hat_s_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iI = 0; iI < I; ++iI)
@@ -690,7 +693,7 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(x_last_rows_at[((t % 2) * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
             x_hat, x_last);
-        x_hat_to_s_at[iB * (I + H) + iI] = storage_t(x_hat);
+        x_hat_s_at[iB * (I + H) + iI] = storage_t(x_hat);
         x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
     }
 }
@@ -707,7 +710,7 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
     const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ x_hat_s_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -717,19 +720,20 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             s);
-        x_hat_to_s_at[iB * (I + H) + I + iH] = storage_t(s);
+        x_hat_s_at[iB * (I + H) + I + iH] = storage_t(s);
     }
 }
 
 inline_point void infer_step3_point(
-    const compute_t W_r_x_hat, const compute_t V_r_m, const compute_t b_r, const compute_t W_z_x_hat,
-    const compute_t V_z_m, const compute_t b_z, const compute_t s, compute_t& z, compute_t& r_s)
+    const compute_t W_r_x_hat_U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t W_z_x_hat_U_z_s, const compute_t V_z_m, const compute_t b_z, const compute_t s,
+    compute_t& z, compute_t& r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    const compute_t r_pre = W_r_x_hat + V_r_m + b_r;
+    const compute_t r_pre = W_r_x_hat_U_r_s + V_r_m + b_r;
     const compute_t r = sigmoid(r_pre);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    const compute_t z_pre = W_z_x_hat + V_z_m + b_z;
+    const compute_t z_pre = W_z_x_hat_U_z_s + V_z_m + b_z;
     z = sigmoid(z_pre);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
     r_s = s * r;
@@ -738,26 +742,27 @@ inline_point void infer_step3_point(
 extern "C" void infer_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_hat_U_r_s_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_rzn_m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ r_s_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ W_z_x_hat_U_z_s_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ x_hat_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ r_s_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, r_s;
         infer_step3_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_r_x_hat_U_r_s_at[iB * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_z_x_hat_U_z_s_at[iB * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(x_hat_to_s_at[iB * (I + H) + I + iH]),
+            compute_t(x_hat_s_at[iB * (I + H) + I + iH]),
             z, r_s);
         z_at[iB * H + iH] = storage_t(z);
         r_s_at[iB * H + iH] = storage_t(r_s);
@@ -778,12 +783,12 @@ inline_point void infer_step4_point(
 extern "C" void infer_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_n_x_hat_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_s_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ V_rzn_m_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ x_hat_to_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ x_hat_s_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -791,12 +796,12 @@ extern "C" void infer_step4(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h;
         infer_step4_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_n_x_hat_at[iB * H + iH]),
             compute_t(U_n_r_s_at[iB * H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
-            compute_t(x_hat_to_s_at[iB * (I + H) + I + iH]),
+            compute_t(x_hat_s_at[iB * (I + H) + I + iH]),
             h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -1091,12 +1096,12 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_d_delta_to_dot_W_d_delta_W_d_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_d_delta_delta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_V_r_m_m_to_dot_V_n_m_m_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_V_rzn_m_m_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_V_r_m_at = static_cast<storage_t*>(at[8]);
@@ -1109,17 +1114,17 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         jvp_before2_point(
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
         dot_gamma_h_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
@@ -1162,7 +1167,7 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ x_hat_to_dot_x_hat_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_x_hat2_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iI = 0; iI < I; ++iI)
@@ -1180,8 +1185,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_x_last_rows_at[((t % 2) * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
             x_hat, dot_x_hat, x_last, dot_x_last);
-        x_hat_to_dot_x_hat_at[iB * (2 * I) + iI] = storage_t(x_hat);
-        x_hat_to_dot_x_hat_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        dot_x_hat2_at[iB * (2 * I) + iI] = storage_t(x_hat);
+        dot_x_hat2_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
         x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
         dot_x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(dot_x_last);
     }
@@ -1203,7 +1208,7 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1215,8 +1220,8 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             s, dot_s);
-        s_to_dot_s_at[iB * (2 * H) + iH] = storage_t(s);
-        s_to_dot_s_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
+        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
+        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
     }
 }
 
@@ -1246,9 +1251,9 @@ inline_point void jvp_step3_point(
 extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_s_to_dot_U_z_s_U_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_U_r_s_at = static_cast<storage_t*>(at[5]);
@@ -1259,39 +1264,39 @@ extern "C" void jvp_step3(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_U_z_s_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ r_s_to_dot_r_s_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_r_s2_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, dot_z, r_s, dot_r_s;
         jvp_step3_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
             compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + H + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
             compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             z, dot_z, r_s, dot_r_s);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_s_to_dot_r_s_at[iB * (2 * H) + iH] = storage_t(r_s);
-        r_s_to_dot_r_s_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
+        dot_r_s2_at[iB * (2 * H) + iH] = storage_t(r_s);
+        dot_r_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
     }
 }
 
@@ -1315,16 +1320,16 @@ inline_point void jvp_step4_point(
 extern "C" void jvp_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_s_to_dot_U_n_r_s_U_n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_rzn_x_hat_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_U_n_r_s_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_s2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[12]);
@@ -1334,18 +1339,18 @@ extern "C" void jvp_step4(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step4_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_s_to_dot_U_n_r_s_U_n_at[iB * (2 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_s_at[iB * H + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_U_n_r_s_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[iB * H + iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1431,12 +1436,12 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_d_delta_to_dot_W_d_delta_W_d_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_d_delta_delta_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_V_r_m_m_to_dot_V_n_m_m_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_V_rzn_m_m_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_gamma_h_relu_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[8]);
@@ -1451,17 +1456,17 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         hvp_forward_before2_point(
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
         dot_gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h_relu);
@@ -1506,7 +1511,8 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_x_last_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_x_mean_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ x_hat_to_dot_x_hat_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ x_hat_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_x_hat_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iI = 0; iI < I; ++iI)
@@ -1524,8 +1530,8 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_x_last_rows_at[(t * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
             x_hat, dot_x_hat, x_last, dot_x_last);
-        x_hat_to_dot_x_hat_at[(t * B + iB) * (2 * I) + iI] = storage_t(x_hat);
-        x_hat_to_dot_x_hat_at[(t * B + iB) * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        x_hat_at[(t * B + iB) * I + iI] = storage_t(x_hat);
+        dot_x_hat_at[(t * B + iB) * I + iI] = storage_t(dot_x_hat);
         x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(x_last);
         dot_x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(dot_x_last);
     }
@@ -1533,11 +1539,20 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
 
 inline_point void hvp_forward_step2_point(
     const compute_t gamma_h, const compute_t h_prev, const compute_t dot_gamma_h,
-    const compute_t dot_h_prev, compute_t& s, compute_t& dot_s)
+    const compute_t dot_h_prev, const compute_t dot_W_r_x_hat_W_r, const compute_t dot_W_r_x_hat_x_hat,
+    const compute_t dot_W_z_x_hat_W_z, const compute_t dot_W_z_x_hat_x_hat,
+    const compute_t dot_W_n_x_hat_W_n, const compute_t dot_W_n_x_hat_x_hat, compute_t& s, compute_t& dot_s,
+    compute_t& dot_W_r_x_hat, compute_t& dot_W_z_x_hat, compute_t& dot_W_n_x_hat)
 {
     // s = gamma_h * h[t-1]
     s = gamma_h * h_prev;
     dot_s = gamma_h * dot_h_prev + h_prev * dot_gamma_h;
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    dot_W_r_x_hat = dot_W_r_x_hat_W_r + dot_W_r_x_hat_x_hat;
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    dot_W_z_x_hat = dot_W_z_x_hat_W_z + dot_W_z_x_hat_x_hat;
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    dot_W_n_x_hat = dot_W_n_x_hat_W_n + dot_W_n_x_hat_x_hat;
 }
 
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
@@ -1547,40 +1562,57 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_gamma_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_W_rzn_x_hat_x_hat_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ s_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t s, dot_s;
+        compute_t s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat;
         hvp_forward_step2_point(
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            s, dot_s);
-        s_to_dot_s_at[(t * B + iB) * (2 * H) + iH] = storage_t(s);
-        s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_s);
+            compute_t(parts5_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + H + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat);
+        s_at[(t * B + iB) * H + iH] = storage_t(s);
+        dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
+        dot_W_r_x_hat_at[iB * H + iH] = storage_t(dot_W_r_x_hat);
+        dot_W_z_x_hat_at[iB * H + iH] = storage_t(dot_W_z_x_hat);
+        dot_W_n_x_hat_at[iB * H + iH] = storage_t(dot_W_n_x_hat);
     }
 }
 
 inline_point void hvp_forward_step3_point(
-    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
-    const compute_t dot_W_r_x_hat, const compute_t dot_U_r_s, const compute_t dot_V_r_m,
-    const compute_t dot_b_r, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
-    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_U_z_s,
-    const compute_t dot_V_z_m, const compute_t dot_b_z, const compute_t s, const compute_t dot_s,
-    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
+    const compute_t dot_U_r_s_U_r, const compute_t dot_U_r_s_s, const compute_t W_r_x_hat,
+    const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r, const compute_t dot_W_r_x_hat,
+    const compute_t dot_V_r_m, const compute_t dot_b_r, const compute_t dot_U_z_s_U_z,
+    const compute_t dot_U_z_s_s, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
+    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_V_z_m, const compute_t dot_b_z,
+    const compute_t s, const compute_t dot_s, compute_t& dot_r_pre, compute_t& r, compute_t& dot_r,
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t dot_U_r_s = dot_U_r_s_U_r + dot_U_r_s_s;
     const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
-    dot_r_pre = dot_W_r_x_hat + dot_U_r_s + dot_V_r_m + dot_b_r;
+    dot_r_pre = dot_W_r_x_hat + dot_V_r_m + dot_b_r + dot_U_r_s;
     r = sigmoid(r_pre);
     dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t dot_U_z_s = dot_U_z_s_U_z + dot_U_z_s_s;
     const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
-    dot_z_pre = dot_W_z_x_hat + dot_U_z_s + dot_V_z_m + dot_b_z;
+    dot_z_pre = dot_W_z_x_hat + dot_V_z_m + dot_b_z + dot_U_z_s;
     z = sigmoid(z_pre);
     dot_z = dot_z_pre * z * (1 - z);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
@@ -1591,51 +1623,54 @@ inline_point void hvp_forward_step3_point(
 extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_s_to_dot_U_z_s_U_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_U_r_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts7_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_rz_s_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_W_r_x_hat_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_r_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_W_z_x_hat_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_U_z_s_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_V_z_m_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ r_s_to_dot_r_s_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ r_s_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ dot_r_s_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s;
         hvp_forward_step3_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts7_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + iH]),
+            compute_t(parts5_at[iB * (6 * H) + iH]),
+            compute_t(parts7_at[iB * (4 * H) + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
-            compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts7_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts7_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
-            compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
@@ -1643,21 +1678,22 @@ extern "C" void hvp_forward_step3(const int64 t, const int64* sizes, void* const
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_s_to_dot_r_s_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_s);
-        r_s_to_dot_r_s_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_s);
+        r_s_at[(t * B + iB) * H + iH] = storage_t(r_s);
+        dot_r_s_at[(t * B + iB) * H + iH] = storage_t(dot_r_s);
     }
 }
 
 inline_point void hvp_forward_step4_point(
-    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
-    const compute_t dot_W_n_x_hat, const compute_t dot_U_n_r_s, const compute_t dot_V_n_m,
-    const compute_t dot_b_n, const compute_t z, const compute_t s, const compute_t dot_z,
-    const compute_t dot_s, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h,
-    compute_t& dot_h)
+    const compute_t dot_U_n_r_s_U_n, const compute_t dot_U_n_r_s_r_s, const compute_t W_n_x_hat,
+    const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n, const compute_t dot_W_n_x_hat,
+    const compute_t dot_V_n_m, const compute_t dot_b_n, const compute_t z, const compute_t s,
+    const compute_t dot_z, const compute_t dot_s, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n,
+    compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t dot_U_n_r_s = dot_U_n_r_s_U_n + dot_U_n_r_s_r_s;
     const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
-    dot_n_pre = dot_W_n_x_hat + dot_U_n_r_s + dot_V_n_m + dot_b_n;
+    dot_n_pre = dot_W_n_x_hat + dot_V_n_m + dot_b_n + dot_U_n_r_s;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - z) * s + z * n
@@ -1669,40 +1705,42 @@ inline_point void hvp_forward_step4_point(
 extern "C" void hvp_forward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_s_to_dot_U_n_r_s_U_n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_U_n_r_s_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_n_r_s_r_s_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_W_n_x_hat_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_V_n_m_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step4_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_s_to_dot_U_n_r_s_U_n_at[iB * (2 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts8_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_n_r_s_r_s_at[iB * H + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts8_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
-            compute_t(dot_U_n_r_s_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
@@ -1746,11 +1784,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1764,16 +1804,16 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1792,34 +1832,35 @@ inline_point void hvp_backward_step2_point(
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ s_to_dot_s_at = static_cast<storage_t*>(at[1]);
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ s_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_s_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step3_point(
     const compute_t d_dot_s_dot_U_r_s_s, const compute_t d_dot_s_dot_U_z_s_s, const compute_t d_dot_r_s,
-    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_U_r_s,
+    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_parts,
     const compute_t d_r_s, const compute_t dot_r, const compute_t d_h_next, const compute_t dot_z,
     const compute_t gamma_h, const compute_t dot_gamma_h, compute_t& d_dot_s, compute_t& d_s,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
@@ -1827,21 +1868,21 @@ inline_point void hvp_backward_step3_point(
     // through s = gamma_h * h[t-1]
     const compute_t s1 = 1 - z;
     d_dot_s = d_dot_s_dot_U_r_s_s + d_dot_s_dot_U_z_s_s + d_dot_r_s * r + d_dot_h * s1;
-    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_U_r_s + d_h_next * s1;
+    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_parts + d_h_next * s1;
     d_h_prev = gamma_h * d_s + dot_gamma_h * d_dot_s;
     d_dot_h_prev = gamma_h * d_dot_s;
 }
 
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_dot_parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_parts3_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_parts_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_s_U_r_s_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_s_parts_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_r_s_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[9]);
@@ -1857,13 +1898,13 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_s, d_s, d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(parts4_at[iB * (2 * H) + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_parts2_at[iB * (H + I) + iH]),
+            compute_t(d_dot_parts3_at[iB * (H + I) + iH]),
+            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(d_s_U_r_s_at[iB * H + iH]),
+            compute_t(d_s_parts_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1880,52 +1921,57 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 
 inline_point void hvp_backward_step4_point(
     const compute_t d_dot_x_hat_dot_W_r_x_hat_x_hat, const compute_t d_dot_x_hat_dot_W_z_x_hat_x_hat,
-    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat, const compute_t m,
-    const compute_t gamma_x, const compute_t dot_m, const compute_t dot_gamma_x,
-    const compute_t d_x_last_next, const compute_t d_dot_x_last_next, compute_t& d_dot_x_hat,
-    compute_t& d_x_last_prev, compute_t& d_dot_x_last_prev)
+    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat_parts2,
+    const compute_t d_x_hat_parts, const compute_t m, const compute_t gamma_x, const compute_t dot_m,
+    const compute_t dot_gamma_x, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
+    compute_t& d_dot_x_hat, compute_t& d_x_hat, compute_t& d_x_last_prev, compute_t& d_dot_x_last_prev)
 {
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_dot_x_hat = d_dot_x_hat_dot_W_r_x_hat_x_hat + d_dot_x_hat_dot_W_z_x_hat_x_hat + d_dot_x_hat_dot_W_n_x_hat_x_hat;
+    d_x_hat = d_x_hat_parts2 + d_x_hat_parts;
     const compute_t s1 = 1 - m;
     const compute_t s2 = gamma_x * s1;
-    d_x_last_prev = d_x_hat * s2 + (dot_gamma_x * s1 - gamma_x * dot_m) * d_dot_x_hat - dot_m * d_dot_x_last_next +
-        d_x_last_next * s1;
+    d_x_last_prev = (dot_gamma_x * s1 - gamma_x * dot_m) * d_dot_x_hat - dot_m * d_dot_x_last_next + d_x_last_next *
+        s1 + d_x_hat * s2;
     d_dot_x_last_prev = d_dot_x_last_next * s1 + d_dot_x_hat * s2;
 }
 
 extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
-    const int64 B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ parts6_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts7_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts8_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_hat_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_dot_x_hat_at = static_cast<storage_t*>(at[10]);
+    const int64 B = sizes[1], I = sizes[2], H = sizes[3];
+    const storage_t* __restrict__ d_dot_parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_parts3_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_hat_parts2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_hat_parts_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ m_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ gamma_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_x_hat_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_x_hat_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iI = 0; iI < I; ++iI)
     {
-        compute_t d_dot_x_hat, d_x_last_prev, d_dot_x_last_prev;
+        compute_t d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev;
         hvp_backward_step4_point(
-            compute_t(parts6_at[iB * (2 * I) + iI]),
-            compute_t(parts7_at[iB * (2 * I) + iI]),
-            compute_t(parts8_at[iB * (2 * I) + iI]),
-            compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
+            compute_t(d_dot_parts2_at[iB * (H + I) + H + iI]),
+            compute_t(d_dot_parts3_at[iB * (H + I) + H + iI]),
+            compute_t(d_dot_parts_at[iB * (H + I) + H + iI]),
+            compute_t(d_x_hat_parts2_at[iB * I + iI]),
+            compute_t(d_x_hat_parts_at[iB * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
             compute_t(gamma_x_at[(t * B + iB) * I + iI]),
             compute_t(dot_m_at[(t * B + iB) * I + iI]),
             compute_t(dot_gamma_x_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
-            d_dot_x_hat, d_x_last_prev, d_dot_x_last_prev);
+            d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev);
         d_dot_x_hat_at[(t * B + iB) * I + iI] = storage_t(d_dot_x_hat);
+        d_x_hat_at[(t * B + iB) * I + iI] = storage_t(d_x_hat);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
         d_dot_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_dot_x_last_prev);
     }
@@ -1956,7 +2002,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ gamma_h_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ gamma_h_relu_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_gamma_h_pre2_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1972,8 +2018,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_dot_gamma_h_pre, d_gamma_h_pre);
-        parts_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
-        parts_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
+        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
+        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
     }
 }
 
@@ -1982,10 +2028,10 @@ inline_point void hvp_backward_after2_point(
     const compute_t dot_gamma_x_relu, const compute_t d_x_hat, const compute_t dot_m,
     const compute_t dot_x_last_prev, const compute_t dot_x_mean, const compute_t gamma_x,
     const compute_t gamma_x_relu, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
-    const compute_t x, const compute_t dot_x, const compute_t dot_gamma_x, const compute_t d_m_V_r_m,
-    const compute_t w_x, const compute_t dot_w_x, const compute_t d_delta_W_d_delta,
-    compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre, compute_t& d_x, compute_t& d_m,
-    compute_t& d_delta, compute_t& d_x_hat_by_x_mean, compute_t& d_dot_x_hat_by_x_mean)
+    const compute_t d_m_parts2, const compute_t d_m_parts, const compute_t x, const compute_t dot_x,
+    const compute_t dot_gamma_x, const compute_t d_delta_parts, const compute_t w_x,
+    const compute_t dot_w_x, compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre, compute_t& d_x,
+    compute_t& d_m, compute_t& d_delta, compute_t& d_x_hat_by_x_mean, compute_t& d_dot_x_hat_by_x_mean)
 {
     // through gamma_x = exp(-relu(w_x * delta + b_x))
     const compute_t s1 = 1 - m;
@@ -2004,8 +2050,8 @@ inline_point void hvp_backward_after2_point(
     const compute_t s6 = -s5;
     d_m = d_dot_x_hat * (dot_x - dot_x_last_prev * gamma_x - dot_x_mean * s6 - dot_gamma_x * s2) + (x - x_last_prev
         * gamma_x - x_mean * s6) * d_x_hat + (x - x_last_prev) * d_x_last_next + (dot_x - dot_x_last_prev) *
-        d_dot_x_last_next + d_m_V_r_m;
-    d_delta = w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre + d_delta_W_d_delta;
+        d_dot_x_last_next + d_m_parts2 + d_m_parts;
+    d_delta = d_delta_parts + w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre;
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_x_hat_by_x_mean = d_x_hat * s1 * s6;
     d_dot_x_hat_by_x_mean = d_dot_x_hat * (dot_m * s5 - dot_gamma_x * s1);
@@ -2027,20 +2073,21 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_x_relu_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_x_last_prev_rows_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_dot_x_last_prev_rows_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ d_m_V_r_m_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ d_delta_W_d_delta_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_dot_gamma_x_pre_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_gamma_x_pre_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_x_hat_by_x_mean_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_dot_x_hat_by_x_mean_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ d_m_parts2_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ d_m_parts_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_gamma_x_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ d_delta_parts_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ w_x_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_w_x_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_gamma_x_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_gamma_x_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_delta_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_x_hat_by_x_mean_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_dot_x_hat_by_x_mean_at = static_cast<storage_t*>(at[27]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2061,13 +2108,14 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            compute_t(d_m_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_m_parts_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_gamma_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_m_V_r_m_at[(iT * B + iB) * I + iI]),
+            compute_t(d_delta_parts_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(dot_w_x_at[iI]),
-            compute_t(d_delta_W_d_delta_at[(iT * B + iB) * I + iI]),
             d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean);
         d_dot_gamma_x_pre_at[(iT * B + iB) * I + iI] = storage_t(d_dot_gamma_x_pre);
         d_gamma_x_pre_at[(iT * B + iB) * I + iI] = storage_t(d_gamma_x_pre);

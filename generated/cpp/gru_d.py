@@ -108,11 +108,12 @@ class Tape(NamedTuple):
     dtype: np.dtype
     z: np.ndarray  # (T, B, H)
     n: np.ndarray  # (T, B, H)
-    x_hat_to_s: np.ndarray  # (T, B, I + H)
+    s: np.ndarray  # (T, B, H)
     r: np.ndarray  # (T, B, H)
     gamma_h: np.ndarray  # (T, B, H)
     m: np.ndarray  # (T, B, I)
     gamma_x: np.ndarray  # (T, B, I)
+    x_hat: np.ndarray  # (T, B, I)
     r_s: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, H)
     gamma_h_relu: np.ndarray  # (T, B, H)
@@ -183,21 +184,22 @@ def forward(params, inputs, state=None):
     U_n = np.ascontiguousarray(params["U_n"])
     V_n = np.ascontiguousarray(params["V_n"])
     b_n = np.ascontiguousarray(params["b_n"])
-    V_r_to_V_n = np.ascontiguousarray(np.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-    W_n_T = np.ascontiguousarray(W_n.T)
-    W_r_to_U_r = np.ascontiguousarray(np.concatenate((W_r.T, U_r.T)))
-    W_z_to_U_z = np.ascontiguousarray(np.concatenate((W_z.T, U_z.T)))
-    U_n_T = np.ascontiguousarray(U_n.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     x_last_rows = np.empty((T + 1, B, I), dtype)
+    V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
     gamma_x_relu = np.empty((T, B, I), dtype)
     gamma_x = np.empty((T, B, I), dtype)
     W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
     gamma_h_relu = np.empty((T, B, H), dtype)
     gamma_h = np.empty((T, B, H), dtype)
-    V_r_m_to_V_n_m = scratch("V_r_m_to_V_n_m", (T, B, 3 * H), dtype)
-    x_hat_to_s = np.empty((T, B, I + H), dtype)
-    W_r_x_hat_to_W_n_x_hat = scratch("W_r_x_hat_to_W_n_x_hat", (B, 3 * H), dtype)
+    V_rzn_m = scratch("V_rzn_m", (T, B, 3 * H), dtype)
+    x_hat = np.empty((T, B, I), dtype)
+    s = np.empty((T, B, H), dtype)
+    W_rzn_x_hat = scratch("W_rzn_x_hat", (B, 3 * H), dtype)
+    U_rz_s = scratch("U_rz_s", (B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     z = np.empty((T, B, H), dtype)
     r_s = np.empty((T, B, H), dtype)
@@ -212,40 +214,44 @@ def forward(params, inputs, state=None):
         "forward_before2", W_d_delta, b_d, gamma_h_relu, gamma_h,
     )
     forward_step = kernel(
-        "forward_step", m, x, gamma_x, x_last_rows, x_mean, x_hat_to_s,
+        "forward_step", m, x, gamma_x, x_last_rows, x_mean, x_hat,
     )
     forward_step2 = kernel(
-        "forward_step2", gamma_h, h_rows, x_hat_to_s,
+        "forward_step2", gamma_h, h_rows, s,
     )
     forward_step3 = kernel(
-        "forward_step3", W_r_x_hat_to_W_n_x_hat, V_r_m_to_V_n_m, b_r, b_z, x_hat_to_s, r, z, r_s,
+        "forward_step3", W_rzn_x_hat, U_rz_s, V_rzn_m, b_r, b_z, s, r, z, r_s,
     )
     forward_step4 = kernel(
-        "forward_step4", W_r_x_hat_to_W_n_x_hat, U_n_r_s, V_r_m_to_V_n_m, b_n, z, x_hat_to_s, n, h_rows,
+        "forward_step4", W_rzn_x_hat, U_n_r_s, V_rzn_m, b_n, z, s, n, h_rows,
     )
 
+    V_rzn[..., :H] = V_r.T
+    V_rzn[..., H:2 * H] = V_z.T
+    V_rzn[..., 2 * H:3 * H] = V_n.T
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rz[..., :H] = U_r.T
+    U_rz[..., H:2 * H] = U_z.T
+    U_n_T[...] = U_n.T
     # gamma_h = exp(-relu(W_d @ delta + b_d))
     product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
-    # V_r_m, V_z_m, V_n_m side by side
-    product(m.reshape(-1, I), V_r_to_V_n, V_r_m_to_V_n_m.reshape(-1, 3 * H))
+    product(m.reshape(-1, I), V_rzn, V_rzn_m.reshape(-1, 3 * H))
     forward_before()
     forward_before2()
 
     for t in range(T):
         forward_step(t)
-        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(x_hat_to_s[t][:, :I], W_n_T, W_r_x_hat_to_W_n_x_hat[:, 2 * H:3 * H])
+        product(x_hat[t], W_rzn, W_rzn_x_hat)
         forward_step2(t)
-        # x_hat, s side by side
-        product(x_hat_to_s[t], W_r_to_U_r, W_r_x_hat_to_W_n_x_hat[:, :H])
-        # x_hat, s side by side
-        product(x_hat_to_s[t], W_z_to_U_z, W_r_x_hat_to_W_n_x_hat[:, H:2 * H])
+        product(s[t], U_rz, U_rz_s)
         forward_step3(t)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         product(r_s[t], U_n_T, U_n_r_s)
         forward_step4(t)
 
-    tape = Tape(size, dtype, z, n, x_hat_to_s, r, gamma_h, m, gamma_x, r_s, h_rows, gamma_h_relu, delta,
+    tape = Tape(size, dtype, z, n, s, r, gamma_h, m, gamma_x, x_hat, r_s, h_rows, gamma_h_relu, delta,
                 x_last_rows, gamma_x_relu, x)
     last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
@@ -264,11 +270,12 @@ def backward(params, tape, dy, dstate=None):
     cotangents = {"h": cotangent("dy", dy, OUTPUTS["h"], size, dtype)}
     z = tape.z
     n = tape.n
-    x_hat_to_s = tape.x_hat_to_s
+    s = tape.s
     r = tape.r
     gamma_h = tape.gamma_h
     m = tape.m
     gamma_x = tape.gamma_x
+    x_hat = tape.x_hat
     r_s = tape.r_s
     h_rows = tape.h_rows
     gamma_h_relu = tape.gamma_h_relu
@@ -291,21 +298,21 @@ def backward(params, tape, dy, dstate=None):
     W_n = np.ascontiguousarray(params["W_n"])
     U_n = np.ascontiguousarray(params["U_n"])
     V_n = np.ascontiguousarray(params["V_n"])
-    U_r_to_U_z = np.concatenate((U_r, U_z))
-    W_r_to_W_n = np.concatenate((W_r, W_z, W_n))
-    V_r_to_V_n2 = np.concatenate((V_r, V_z, V_n))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
+    V_rzn2 = scratch("V_rzn2", (3 * H, I), dtype)
+    U_rz2 = scratch("U_rz2", (2 * H, H), dtype)
+    W_rzn2 = scratch("W_rzn2", (3 * H, I), dtype)
     d_h = scratch("d_h", (B, H), dtype)
-    d_r_pre_to_d_n_pre = scratch("d_r_pre_to_d_n_pre", (T, B, 3 * H), dtype)
+    d_rzn_pre = scratch("d_rzn_pre", (T, B, 3 * H), dtype)
     d_r_s = scratch("d_r_s", (B, H), dtype)
-    d_s_U_r_s = scratch("d_s_U_r_s", (B, H), dtype)
+    d_s_U_rz_s = scratch("d_s_U_rz_s", (B, H), dtype)
     d_s = scratch("d_s", (T, B, H), dtype)
     d_x_hat = scratch("d_x_hat", (T, B, I), dtype)
     d_gamma_h_pre = scratch("d_gamma_h_pre", (T, B, H), dtype)
     d_gamma_x_pre = scratch("d_gamma_x_pre", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_m_V_r_m = scratch("d_m_V_r_m", (T, B, I), dtype)
+    d_m_V_rzn_m = scratch("d_m_V_rzn_m", (T, B, I), dtype)
     d_m = np.empty((T, B, I), dtype)
     d_delta_W_d_delta = scratch("d_delta_W_d_delta", (T, B, I), dtype)
     d_delta = np.empty((T, B, I), dtype)
@@ -315,21 +322,21 @@ def backward(params, tape, dy, dstate=None):
     d_b_d = np.empty((H,), dtype)
     d_x_hat_by_x_mean = scratch("d_x_hat_by_x_mean", (T, B, I), dtype)
     d_x_mean = np.empty((I,), dtype)
+    d_W_rzn = np.empty((3 * H, I), dtype)
+    d_U_rz = np.empty((2 * H, H), dtype)
+    d_V_rzn = np.empty((3 * H, I), dtype)
+    d_b_rzn = np.empty((3 * H,), dtype)
     d_U_n = np.empty((H, H), dtype)
-    d_W_r_to_d_W_n = np.empty((3 * H, I), dtype)
-    d_U_r_to_d_U_z = np.empty((2 * H, H), dtype)
-    d_V_r_to_d_V_n = np.empty((3 * H, I), dtype)
-    d_b_r_to_d_b_n = np.empty((3 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_x_last_prev_rows[T] = dstate["x_last"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre,
+        "backward_step", dy, d_h_prev_rows, z, n, s, d_h, d_rzn_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_r_s, x_hat_to_s, r, d_r_pre_to_d_n_pre,
+        "backward_step2", d_r_s, s, r, d_rzn_pre,
     )
     backward_step3 = kernel(
-        "backward_step3", d_s_U_r_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
+        "backward_step3", d_s_U_rz_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
     )
     backward_step4 = kernel(
         "backward_step4", d_x_hat, m, gamma_x, d_x_last_prev_rows,
@@ -338,41 +345,41 @@ def backward(params, tape, dy, dstate=None):
         "backward_after", d_s, h_rows, gamma_h, gamma_h_relu, d_gamma_h_pre,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, x,
-        d_m_V_r_m, w_x, d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
+        "backward_after2", d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows,
+        d_m_V_rzn_m, x, w_x, d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_gamma_x_pre, delta, d_w_x,
     )
 
+    V_rzn2[:H] = V_r
+    V_rzn2[H:2 * H] = V_z
+    V_rzn2[2 * H:3 * H] = V_n
+    U_rz2[:H] = U_r
+    U_rz2[H:2 * H] = U_z
+    W_rzn2[:H] = W_r
+    W_rzn2[H:2 * H] = W_z
+    W_rzn2[2 * H:3 * H] = W_n
+
     for t in reversed(range(T)):
         backward_step(t)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
+        product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
         backward_step2(t)
-        # d_r_pre, d_z_pre side by side
-        product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z, d_s_U_r_s)
-        # d_r_pre, d_z_pre, d_n_pre side by side
-        product(d_r_pre_to_d_n_pre[t], W_r_to_W_n, d_x_hat[t])
+        # through s = gamma_h * h[t-1]
+        product(d_rzn_pre[t][:, :2 * H], U_rz2, d_s_U_rz_s)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        product(d_rzn_pre[t], W_rzn2, d_x_hat[t])
         backward_step3(t)
         backward_step4(t)
 
-    # d_r_pre, d_z_pre, d_n_pre side by side
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), V_r_to_V_n2, d_m_V_r_m.reshape(-1, I))
-    # d_W_r, d_W_z, d_W_n side by side
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x_hat_to_s.reshape(-1, I + H)[:, :I], d_W_r_to_d_W_n)
-    # d_U_r, d_U_z side by side
-    product(
-        d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T,
-        x_hat_to_s.reshape(-1, I + H)[:, I:I + H],
-        d_U_r_to_d_U_z,
-    )
-    # d_V_r, d_V_z, d_V_n side by side
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_r_to_d_V_n)
-    # d_b_r, d_b_z, d_b_n side by side
-    np.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+    product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2, d_m_V_rzn_m.reshape(-1, I))
+    product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat.reshape(-1, I), d_W_rzn)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s.reshape(-1, H), d_U_rz)
+    product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
+    np.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
+    product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
     backward_after()
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
     product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
@@ -394,18 +401,18 @@ def backward(params, tape, dy, dstate=None):
         "W_d": d_W_d,
         "b_d": d_b_d,
         "x_mean": d_x_mean,
-        "W_r": d_W_r_to_d_W_n[:H],
-        "U_r": d_U_r_to_d_U_z[:H],
-        "V_r": d_V_r_to_d_V_n[:H],
-        "b_r": d_b_r_to_d_b_n[:H],
-        "W_z": d_W_r_to_d_W_n[H:2 * H],
-        "U_z": d_U_r_to_d_U_z[H:2 * H],
-        "V_z": d_V_r_to_d_V_n[H:2 * H],
-        "b_z": d_b_r_to_d_b_n[H:2 * H],
-        "W_n": d_W_r_to_d_W_n[2 * H:3 * H],
+        "W_r": d_W_rzn[:H],
+        "U_r": d_U_rz[:H],
+        "V_r": d_V_rzn[:H],
+        "b_r": d_b_rzn[:H],
+        "W_z": d_W_rzn[H:2 * H],
+        "U_z": d_U_rz[H:2 * H],
+        "V_z": d_V_rzn[H:2 * H],
+        "b_z": d_b_rzn[H:2 * H],
+        "W_n": d_W_rzn[2 * H:3 * H],
         "U_n": d_U_n,
-        "V_n": d_V_r_to_d_V_n[2 * H:3 * H],
-        "b_n": d_b_r_to_d_b_n[2 * H:3 * H],
+        "V_n": d_V_rzn[2 * H:3 * H],
+        "b_n": d_b_rzn[2 * H:3 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
     return dparams, {"x": d_x, "m": d_m, "delta": d_delta}, dstart
@@ -440,20 +447,22 @@ def infer(params, inputs, state=None):
     U_n = np.ascontiguousarray(params["U_n"])
     V_n = np.ascontiguousarray(params["V_n"])
     b_n = np.ascontiguousarray(params["b_n"])
-    V_r_to_V_n = np.ascontiguousarray(np.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-    W_n_T = np.ascontiguousarray(W_n.T)
-    W_r_to_U_r = np.ascontiguousarray(np.concatenate((W_r.T, U_r.T)))
-    W_z_to_U_z = np.ascontiguousarray(np.concatenate((W_z.T, U_z.T)))
-    U_n_T = np.ascontiguousarray(U_n.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     x_last_rows = scratch("x_last_rows", (2, B, I), dtype)
+    V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
+    WU_r = scratch("WU_r", (I + H, H), dtype)
+    WU_z = scratch("WU_z", (I + H, H), dtype)
+    W_n_T = scratch("W_n_T", (I, H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
     gamma_x = scratch("gamma_x", (T, B, I), dtype)
     W_d_delta = scratch("W_d_delta", (T, B, H), dtype)
     gamma_h = scratch("gamma_h", (T, B, H), dtype)
-    V_r_m_to_V_n_m = scratch("V_r_m_to_V_n_m", (T, B, 3 * H), dtype)
-    x_hat_to_s = scratch("x_hat_to_s", (B, I + H), dtype)
-    W_r_x_hat_to_W_n_x_hat = scratch("W_r_x_hat_to_W_n_x_hat", (B, 3 * H), dtype)
+    V_rzn_m = scratch("V_rzn_m", (T, B, 3 * H), dtype)
+    x_hat_s = scratch("x_hat_s", (B, I + H), dtype)
+    W_r_x_hat_U_r_s = scratch("W_r_x_hat_U_r_s", (B, H), dtype)
+    W_z_x_hat_U_z_s = scratch("W_z_x_hat_U_z_s", (B, H), dtype)
     z = scratch("z", (B, H), dtype)
+    W_n_x_hat = scratch("W_n_x_hat", (B, H), dtype)
     r_s = scratch("r_s", (B, H), dtype)
     U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
     h_rows[0] = state["h"]
@@ -465,34 +474,42 @@ def infer(params, inputs, state=None):
         "infer_before2", W_d_delta, b_d, gamma_h,
     )
     infer_step = kernel(
-        "infer_step", m, x, gamma_x, x_last_rows, x_mean, x_hat_to_s,
+        "infer_step", m, x, gamma_x, x_last_rows, x_mean, x_hat_s,
     )
     infer_step2 = kernel(
-        "infer_step2", gamma_h, h_rows, x_hat_to_s,
+        "infer_step2", gamma_h, h_rows, x_hat_s,
     )
     infer_step3 = kernel(
-        "infer_step3", W_r_x_hat_to_W_n_x_hat, V_r_m_to_V_n_m, b_r, b_z, x_hat_to_s, z, r_s,
+        "infer_step3", W_r_x_hat_U_r_s, V_rzn_m, b_r, W_z_x_hat_U_z_s, b_z, x_hat_s, z, r_s,
     )
     infer_step4 = kernel(
-        "infer_step4", W_r_x_hat_to_W_n_x_hat, U_n_r_s, V_r_m_to_V_n_m, b_n, z, x_hat_to_s, h_rows,
+        "infer_step4", W_n_x_hat, U_n_r_s, V_rzn_m, b_n, z, x_hat_s, h_rows,
     )
 
+    V_rzn[..., :H] = V_r.T
+    V_rzn[..., H:2 * H] = V_z.T
+    V_rzn[..., 2 * H:3 * H] = V_n.T
+    WU_r[:I] = W_r.T
+    WU_r[I:I + H] = U_r.T
+    WU_z[:I] = W_z.T
+    WU_z[I:I + H] = U_z.T
+    W_n_T[...] = W_n.T
+    U_n_T[...] = U_n.T
     # gamma_h = exp(-relu(W_d @ delta + b_d))
     product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
-    # V_r_m, V_z_m, V_n_m side by side
-    product(m.reshape(-1, I), V_r_to_V_n, V_r_m_to_V_n_m.reshape(-1, 3 * H))
+    product(m.reshape(-1, I), V_rzn, V_rzn_m.reshape(-1, 3 * H))
     infer_before()
     infer_before2()
 
     for t in range(T):
         infer_step(t)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(x_hat_to_s[:, :I], W_n_T, W_r_x_hat_to_W_n_x_hat[:, 2 * H:3 * H])
+        product(x_hat_s[:, :I], W_n_T, W_n_x_hat)
         infer_step2(t)
-        # x_hat, s side by side
-        product(x_hat_to_s, W_r_to_U_r, W_r_x_hat_to_W_n_x_hat[:, :H])
-        # x_hat, s side by side
-        product(x_hat_to_s, W_z_to_U_z, W_r_x_hat_to_W_n_x_hat[:, H:2 * H])
+        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(x_hat_s, WU_r, W_r_x_hat_U_r_s)
+        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+        product(x_hat_s, WU_z, W_z_x_hat_U_z_s)
         infer_step3(t)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         product(r_s, U_n_T, U_n_r_s)
@@ -654,56 +671,46 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_U_n = np.ascontiguousarray(dot_params["U_n"])
     dot_V_n = np.ascontiguousarray(dot_params["V_n"])
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
-    W_d_to_dot_W_d = np.ascontiguousarray(np.concatenate((W_d.T, dot_W_d.T), axis=1))
-    V_r_to_dot_V_n = np.ascontiguousarray(np.concatenate((
-        V_r.T,
-        dot_V_r.T,
-        V_z.T,
-        dot_V_z.T,
-        V_n.T,
-        dot_V_n.T,
-    ), axis=1))
-    V_r_to_V_n = np.ascontiguousarray(np.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-    W_r_T = np.ascontiguousarray(W_r.T)
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
-    W_z_T = np.ascontiguousarray(W_z.T)
-    dot_W_z_to_W_z = np.ascontiguousarray(np.concatenate((dot_W_z.T, W_z.T)))
-    W_n_T = np.ascontiguousarray(W_n.T)
-    dot_W_n_to_W_n = np.ascontiguousarray(np.concatenate((dot_W_n.T, W_n.T)))
-    U_r_T = np.ascontiguousarray(U_r.T)
-    dot_U_r_to_U_r = np.ascontiguousarray(np.concatenate((dot_U_r.T, U_r.T)))
-    U_z_T = np.ascontiguousarray(U_z.T)
-    dot_U_z_to_U_z = np.ascontiguousarray(np.concatenate((dot_U_z.T, U_z.T)))
-    U_n_T = np.ascontiguousarray(U_n.T)
-    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     x_last_rows = scratch("x_last_rows", (2, B, I), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_x_last_rows = scratch("dot_x_last_rows", (2, B, I), dtype)
+    dot_W_d2 = scratch("dot_W_d2", (I, 2 * H), dtype)
+    parts2 = scratch("parts2", (I, 6 * H), dtype)
+    V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (2 * I, H), dtype)
+    dot_U_r2 = scratch("dot_U_r2", (2 * H, H), dtype)
+    dot_W_z2 = scratch("dot_W_z2", (2 * I, H), dtype)
+    dot_U_z2 = scratch("dot_U_z2", (2 * H, H), dtype)
+    dot_W_n2 = scratch("dot_W_n2", (2 * I, H), dtype)
+    dot_U_n2 = scratch("dot_U_n2", (2 * H, H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    U_n_T = scratch("U_n_T", (H, H), dtype)
     gamma_x = scratch("gamma_x", (T, B, I), dtype)
     dot_gamma_x = scratch("dot_gamma_x", (T, B, I), dtype)
-    W_d_delta_to_dot_W_d_delta_W_d = scratch("W_d_delta_to_dot_W_d_delta_W_d", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
     dot_W_d_delta_delta = scratch("dot_W_d_delta_delta", (T, B, H), dtype)
     gamma_h = scratch("gamma_h", (T, B, H), dtype)
     dot_gamma_h = scratch("dot_gamma_h", (T, B, H), dtype)
-    V_r_m_to_dot_V_n_m_V_n = scratch("V_r_m_to_dot_V_n_m_V_n", (T, B, 6 * H), dtype)
-    dot_V_r_m_m_to_dot_V_n_m_m = scratch("dot_V_r_m_m_to_dot_V_n_m_m", (T, B, 3 * H), dtype)
+    parts3 = scratch("parts3", (T, B, 6 * H), dtype)
+    dot_V_rzn_m_m = scratch("dot_V_rzn_m_m", (T, B, 3 * H), dtype)
     dot_V_r_m = scratch("dot_V_r_m", (T, B, H), dtype)
     dot_V_z_m = scratch("dot_V_z_m", (T, B, H), dtype)
     dot_V_n_m = scratch("dot_V_n_m", (T, B, H), dtype)
-    x_hat_to_dot_x_hat = scratch("x_hat_to_dot_x_hat", (B, 2 * I), dtype)
-    s_to_dot_s = scratch("s_to_dot_s", (B, 2 * H), dtype)
-    W_r_x_hat_to_dot_W_n_x_hat_W_n = scratch("W_r_x_hat_to_dot_W_n_x_hat_W_n", (B, 6 * H), dtype)
+    dot_x_hat2 = scratch("dot_x_hat2", (B, 2 * I), dtype)
+    dot_s2 = scratch("dot_s2", (B, 2 * H), dtype)
+    W_rzn_x_hat = scratch("W_rzn_x_hat", (B, 3 * H), dtype)
     dot_W_r_x_hat = scratch("dot_W_r_x_hat", (B, H), dtype)
-    U_r_s_to_dot_U_z_s_U_z = scratch("U_r_s_to_dot_U_z_s_U_z", (B, 4 * H), dtype)
+    U_rz_s = scratch("U_rz_s", (B, 2 * H), dtype)
     dot_U_r_s = scratch("dot_U_r_s", (B, H), dtype)
     dot_W_z_x_hat = scratch("dot_W_z_x_hat", (B, H), dtype)
     dot_U_z_s = scratch("dot_U_z_s", (B, H), dtype)
     z = scratch("z", (B, H), dtype)
     dot_z = scratch("dot_z", (B, H), dtype)
     dot_W_n_x_hat = scratch("dot_W_n_x_hat", (B, H), dtype)
-    r_s_to_dot_r_s = scratch("r_s_to_dot_r_s", (B, 2 * H), dtype)
-    U_n_r_s_to_dot_U_n_r_s_U_n = scratch("U_n_r_s_to_dot_U_n_r_s_U_n", (B, 2 * H), dtype)
+    dot_r_s2 = scratch("dot_r_s2", (B, 2 * H), dtype)
+    U_n_r_s = scratch("U_n_r_s", (B, H), dtype)
     dot_U_n_r_s = scratch("dot_U_n_r_s", (B, H), dtype)
     h_rows[0] = state["h"]
     x_last_rows[0] = state["x_last"]
@@ -713,66 +720,82 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
         "jvp_before", w_x, delta, b_x, dot_w_x, dot_delta, dot_b_x, gamma_x, dot_gamma_x,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d,
-        V_r_m_to_dot_V_n_m_V_n, dot_V_r_m_m_to_dot_V_n_m_m, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m,
-        dot_V_n_m,
+        "jvp_before2", parts, dot_W_d_delta_delta, b_d, dot_b_d, parts3, dot_V_rzn_m_m, gamma_h,
+        dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
     )
     jvp_step = kernel(
         "jvp_step", m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows,
-        dot_x_mean, x_hat_to_dot_x_hat,
+        dot_x_mean, dot_x_hat2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+        "jvp_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, dot_s2,
     )
     jvp_step3 = kernel(
-        "jvp_step3", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n, b_r,
-        dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z,
-        s_to_dot_s, z, dot_z, r_s_to_dot_r_s,
+        "jvp_step3", W_rzn_x_hat, U_rz_s, parts3, b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z,
+        dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, dot_s2, z, dot_z, dot_r_s2,
     )
     jvp_step4 = kernel(
-        "jvp_step4", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n, V_r_m_to_dot_V_n_m_V_n,
-        b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z, h_rows, dot_h_rows,
+        "jvp_step4", W_rzn_x_hat, U_n_r_s, parts3, b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z,
+        dot_s2, dot_z, h_rows, dot_h_rows,
     )
 
-    # W_d_delta, dot_W_d_delta_W_d side by side
-    product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+    dot_W_d2[..., :H] = W_d.T
+    dot_W_d2[..., H:2 * H] = dot_W_d.T
+    parts2[..., :H] = V_r.T
+    parts2[..., H:2 * H] = dot_V_r.T
+    parts2[..., 2 * H:3 * H] = V_z.T
+    parts2[..., 3 * H:4 * H] = dot_V_z.T
+    parts2[..., 4 * H:5 * H] = V_n.T
+    parts2[..., 5 * H:6 * H] = dot_V_n.T
+    V_rzn[..., :H] = parts2[..., :H]
+    V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
+    V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+    dot_W_r2[:I] = dot_W_r.T
+    dot_W_r2[I:2 * I] = W_r.T
+    dot_U_r2[:H] = dot_U_r.T
+    dot_U_r2[H:2 * H] = U_r.T
+    dot_W_z2[:I] = dot_W_z.T
+    dot_W_z2[I:2 * I] = W_z.T
+    dot_U_z2[:H] = dot_U_z.T
+    dot_U_z2[H:2 * H] = U_z.T
+    dot_W_n2[:I] = dot_W_n.T
+    dot_W_n2[I:2 * I] = W_n.T
+    dot_U_n2[:H] = dot_U_n.T
+    dot_U_n2[H:2 * H] = U_n.T
+    W_rzn[..., :H] = W_r.T
+    W_rzn[..., H:2 * H] = W_z.T
+    W_rzn[..., 2 * H:3 * H] = W_n.T
+    U_rz[..., :H] = U_r.T
+    U_rz[..., H:2 * H] = U_z.T
+    U_n_T[...] = U_n.T
+    product(delta.reshape(-1, I), dot_W_d2, parts.reshape(-1, 2 * H))
     # gamma_h = exp(-relu(W_d @ delta + b_d))
     product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
-    # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
-    product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
-    # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
-    product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+    product(m.reshape(-1, I), parts2, parts3.reshape(-1, 6 * H))
+    product(dot_m.reshape(-1, I), V_rzn, dot_V_rzn_m_m.reshape(-1, 3 * H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
         jvp_step(t)
+        product(dot_x_hat2[:, :I], W_rzn, W_rzn_x_hat)
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(x_hat_to_dot_x_hat[:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
-        # x_hat, dot_x_hat side by side
-        product(x_hat_to_dot_x_hat, dot_W_r_to_W_r, dot_W_r_x_hat)
+        product(dot_x_hat2, dot_W_r2, dot_W_r_x_hat)
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(x_hat_to_dot_x_hat[:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
-        # x_hat, dot_x_hat side by side
-        product(x_hat_to_dot_x_hat, dot_W_z_to_W_z, dot_W_z_x_hat)
+        product(dot_x_hat2, dot_W_z2, dot_W_z_x_hat)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(x_hat_to_dot_x_hat[:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
-        # x_hat, dot_x_hat side by side
-        product(x_hat_to_dot_x_hat, dot_W_n_to_W_n, dot_W_n_x_hat)
+        product(dot_x_hat2, dot_W_n2, dot_W_n_x_hat)
         jvp_step2(t)
+        product(dot_s2[:, :H], U_rz, U_rz_s)
         # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(s_to_dot_s[:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
-        # s, dot_s side by side
-        product(s_to_dot_s, dot_U_r_to_U_r, dot_U_r_s)
+        product(dot_s2, dot_U_r2, dot_U_r_s)
         # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(s_to_dot_s[:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
-        # s, dot_s side by side
-        product(s_to_dot_s, dot_U_z_to_U_z, dot_U_z_s)
+        product(dot_s2, dot_U_z2, dot_U_z_s)
         jvp_step3(t)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(r_s_to_dot_r_s[:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
-        # r_s, dot_r_s side by side
-        product(r_s_to_dot_r_s, dot_U_n_to_U_n, dot_U_n_r_s)
+        product(dot_r_s2[:, :H], U_n_T, U_n_r_s)
+        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(dot_r_s2, dot_U_n2, dot_U_n_r_s)
         jvp_step4(t)
 
     last = {"h": h_rows[T].copy(), "x_last": x_last_rows[T % 2].copy()}
@@ -833,65 +856,55 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_U_n = np.ascontiguousarray(dot_params["U_n"])
     dot_V_n = np.ascontiguousarray(dot_params["V_n"])
     dot_b_n = np.ascontiguousarray(dot_params["b_n"])
-    W_d_to_dot_W_d = np.ascontiguousarray(np.concatenate((W_d.T, dot_W_d.T), axis=1))
-    V_r_to_dot_V_n = np.ascontiguousarray(np.concatenate((
-        V_r.T,
-        dot_V_r.T,
-        V_z.T,
-        dot_V_z.T,
-        V_n.T,
-        dot_V_n.T,
-    ), axis=1))
-    V_r_to_V_n = np.ascontiguousarray(np.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-    W_r_T = np.ascontiguousarray(W_r.T)
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
-    W_z_T = np.ascontiguousarray(W_z.T)
-    dot_W_z_to_W_z = np.ascontiguousarray(np.concatenate((dot_W_z.T, W_z.T)))
-    W_n_T = np.ascontiguousarray(W_n.T)
-    dot_W_n_to_W_n = np.ascontiguousarray(np.concatenate((dot_W_n.T, W_n.T)))
-    U_r_T = np.ascontiguousarray(U_r.T)
-    dot_U_r_to_U_r = np.ascontiguousarray(np.concatenate((dot_U_r.T, U_r.T)))
-    U_z_T = np.ascontiguousarray(U_z.T)
-    dot_U_z_to_U_z = np.ascontiguousarray(np.concatenate((dot_U_z.T, U_z.T)))
-    U_n_T = np.ascontiguousarray(U_n.T)
-    dot_U_n_to_U_n = np.ascontiguousarray(np.concatenate((dot_U_n.T, U_n.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     x_last_rows = scratch("x_last_rows", (T + 1, B, I), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_x_last_rows = scratch("dot_x_last_rows", (T + 1, B, I), dtype)
+    dot_W_d2 = scratch("dot_W_d2", (I, 2 * H), dtype)
+    parts2 = scratch("parts2", (I, 6 * H), dtype)
+    V_rzn = scratch("V_rzn", (I, 3 * H), dtype)
+    parts4 = scratch("parts4", (I, 6 * H), dtype)
+    W_rzn = scratch("W_rzn", (I, 3 * H), dtype)
+    parts6 = scratch("parts6", (H, 4 * H), dtype)
+    U_rz = scratch("U_rz", (H, 2 * H), dtype)
+    dot_U_n2 = scratch("dot_U_n2", (H, 2 * H), dtype)
+    U_n_T2 = scratch("U_n_T2", (H, H), dtype)
     gamma_x_relu = scratch("gamma_x_relu", (T, B, I), dtype)
     dot_gamma_x_relu = scratch("dot_gamma_x_relu", (T, B, I), dtype)
     gamma_x = scratch("gamma_x", (T, B, I), dtype)
     dot_gamma_x = scratch("dot_gamma_x", (T, B, I), dtype)
-    W_d_delta_to_dot_W_d_delta_W_d = scratch("W_d_delta_to_dot_W_d_delta_W_d", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
     dot_W_d_delta_delta = scratch("dot_W_d_delta_delta", (T, B, H), dtype)
     gamma_h_relu = scratch("gamma_h_relu", (T, B, H), dtype)
     dot_gamma_h_relu = scratch("dot_gamma_h_relu", (T, B, H), dtype)
     gamma_h = scratch("gamma_h", (T, B, H), dtype)
     dot_gamma_h = scratch("dot_gamma_h", (T, B, H), dtype)
-    V_r_m_to_dot_V_n_m_V_n = scratch("V_r_m_to_dot_V_n_m_V_n", (T, B, 6 * H), dtype)
-    dot_V_r_m_m_to_dot_V_n_m_m = scratch("dot_V_r_m_m_to_dot_V_n_m_m", (T, B, 3 * H), dtype)
+    parts3 = scratch("parts3", (T, B, 6 * H), dtype)
+    dot_V_rzn_m_m = scratch("dot_V_rzn_m_m", (T, B, 3 * H), dtype)
     dot_V_r_m = scratch("dot_V_r_m", (T, B, H), dtype)
     dot_V_z_m = scratch("dot_V_z_m", (T, B, H), dtype)
     dot_V_n_m = scratch("dot_V_n_m", (T, B, H), dtype)
-    x_hat_to_dot_x_hat = scratch("x_hat_to_dot_x_hat", (T, B, 2 * I), dtype)
-    s_to_dot_s = scratch("s_to_dot_s", (T, B, 2 * H), dtype)
-    W_r_x_hat_to_dot_W_n_x_hat_W_n = scratch("W_r_x_hat_to_dot_W_n_x_hat_W_n", (B, 6 * H), dtype)
+    x_hat = scratch("x_hat", (T, B, I), dtype)
+    dot_x_hat = scratch("dot_x_hat", (T, B, I), dtype)
+    s = scratch("s", (T, B, H), dtype)
+    dot_s = scratch("dot_s", (T, B, H), dtype)
+    parts5 = scratch("parts5", (B, 6 * H), dtype)
+    dot_W_rzn_x_hat_x_hat = scratch("dot_W_rzn_x_hat_x_hat", (B, 3 * H), dtype)
     dot_W_r_x_hat = scratch("dot_W_r_x_hat", (B, H), dtype)
-    U_r_s_to_dot_U_z_s_U_z = scratch("U_r_s_to_dot_U_z_s_U_z", (B, 4 * H), dtype)
-    dot_U_r_s = scratch("dot_U_r_s", (B, H), dtype)
+    parts7 = scratch("parts7", (B, 4 * H), dtype)
+    dot_U_rz_s_s = scratch("dot_U_rz_s_s", (B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_W_z_x_hat = scratch("dot_W_z_x_hat", (B, H), dtype)
-    dot_U_z_s = scratch("dot_U_z_s", (B, H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_W_n_x_hat = scratch("dot_W_n_x_hat", (B, H), dtype)
-    r_s_to_dot_r_s = scratch("r_s_to_dot_r_s", (T, B, 2 * H), dtype)
-    U_n_r_s_to_dot_U_n_r_s_U_n = scratch("U_n_r_s_to_dot_U_n_r_s_U_n", (B, 2 * H), dtype)
-    dot_U_n_r_s = scratch("dot_U_n_r_s", (B, H), dtype)
+    r_s = scratch("r_s", (T, B, H), dtype)
+    dot_r_s = scratch("dot_r_s", (T, B, H), dtype)
+    parts8 = scratch("parts8", (B, 2 * H), dtype)
+    dot_U_n_r_s_r_s = scratch("dot_U_n_r_s_r_s", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
@@ -904,113 +917,113 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         gamma_x, dot_gamma_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d,
-        V_r_m_to_dot_V_n_m_V_n, dot_V_r_m_m_to_dot_V_n_m_m, gamma_h_relu, dot_gamma_h_relu, gamma_h,
-        dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
+        "hvp_forward_before2", parts, dot_W_d_delta_delta, b_d, dot_b_d, parts3, dot_V_rzn_m_m,
+        gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows,
-        dot_x_mean, x_hat_to_dot_x_hat,
+        dot_x_mean, x_hat, dot_x_hat,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+        "hvp_forward_step2", gamma_h, h_rows, dot_gamma_h, dot_h_rows, parts5, dot_W_rzn_x_hat_x_hat, s,
+        dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat,
     )
     hvp_forward_step3 = kernel(
-        "hvp_forward_step3", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n,
-        b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m,
-        dot_b_z, s_to_dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s_to_dot_r_s,
+        "hvp_forward_step3", parts7, dot_U_rz_s_s, parts5, parts3, b_r, dot_W_r_x_hat, dot_V_r_m, dot_b_r,
+        b_z, dot_W_z_x_hat, dot_V_z_m, dot_b_z, s, dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s,
+        dot_r_s,
     )
     hvp_forward_step4 = kernel(
-        "hvp_forward_step4", W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n,
-        V_r_m_to_dot_V_n_m_V_n, b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z,
-        dot_n_pre, n, dot_n, h_rows, dot_h_rows,
+        "hvp_forward_step4", parts8, dot_U_n_r_s_r_s, parts5, parts3, b_n, dot_W_n_x_hat, dot_V_n_m,
+        dot_b_n, z, s, dot_z, dot_s, dot_n_pre, n, dot_n, h_rows, dot_h_rows,
     )
 
-    # W_d_delta, dot_W_d_delta_W_d side by side
-    product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+    dot_W_d2[..., :H] = W_d.T
+    dot_W_d2[..., H:2 * H] = dot_W_d.T
+    parts2[..., :H] = V_r.T
+    parts2[..., H:2 * H] = dot_V_r.T
+    parts2[..., 2 * H:3 * H] = V_z.T
+    parts2[..., 3 * H:4 * H] = dot_V_z.T
+    parts2[..., 4 * H:5 * H] = V_n.T
+    parts2[..., 5 * H:6 * H] = dot_V_n.T
+    V_rzn[..., :H] = parts2[..., :H]
+    V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
+    V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+    parts4[..., :H] = W_r.T
+    parts4[..., H:2 * H] = dot_W_r.T
+    parts4[..., 2 * H:3 * H] = W_z.T
+    parts4[..., 3 * H:4 * H] = dot_W_z.T
+    parts4[..., 4 * H:5 * H] = W_n.T
+    parts4[..., 5 * H:6 * H] = dot_W_n.T
+    W_rzn[..., :H] = parts4[..., :H]
+    W_rzn[..., H:2 * H] = parts4[..., 2 * H:3 * H]
+    W_rzn[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
+    parts6[..., :H] = U_r.T
+    parts6[..., H:2 * H] = dot_U_r.T
+    parts6[..., 2 * H:3 * H] = U_z.T
+    parts6[..., 3 * H:4 * H] = dot_U_z.T
+    U_rz[..., :H] = parts6[..., :H]
+    U_rz[..., H:2 * H] = parts6[..., 2 * H:3 * H]
+    dot_U_n2[..., :H] = U_n.T
+    dot_U_n2[..., H:2 * H] = dot_U_n.T
+    U_n_T2[...] = U_n.T
+    product(delta.reshape(-1, I), dot_W_d2, parts.reshape(-1, 2 * H))
     # gamma_h = exp(-relu(W_d @ delta + b_d))
     product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
-    # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
-    product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
-    # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
-    product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+    product(m.reshape(-1, I), parts2, parts3.reshape(-1, 6 * H))
+    product(dot_m.reshape(-1, I), V_rzn, dot_V_rzn_m_m.reshape(-1, 3 * H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
         hvp_forward_step(t)
-        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(x_hat_to_dot_x_hat[t][:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
-        # x_hat, dot_x_hat side by side
-        product(x_hat_to_dot_x_hat[t], dot_W_r_to_W_r, dot_W_r_x_hat)
-        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(x_hat_to_dot_x_hat[t][:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
-        # x_hat, dot_x_hat side by side
-        product(x_hat_to_dot_x_hat[t], dot_W_z_to_W_z, dot_W_z_x_hat)
-        # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(x_hat_to_dot_x_hat[t][:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
-        # x_hat, dot_x_hat side by side
-        product(x_hat_to_dot_x_hat[t], dot_W_n_to_W_n, dot_W_n_x_hat)
+        product(x_hat[t], parts4, parts5)
+        product(dot_x_hat[t], W_rzn, dot_W_rzn_x_hat_x_hat)
         hvp_forward_step2(t)
-        # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(s_to_dot_s[t][:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
-        # s, dot_s side by side
-        product(s_to_dot_s[t], dot_U_r_to_U_r, dot_U_r_s)
-        # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(s_to_dot_s[t][:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
-        # s, dot_s side by side
-        product(s_to_dot_s[t], dot_U_z_to_U_z, dot_U_z_s)
+        product(s[t], parts6, parts7)
+        product(dot_s[t], U_rz, dot_U_rz_s_s)
         hvp_forward_step3(t)
+        product(r_s[t], dot_U_n2, parts8)
         # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(r_s_to_dot_r_s[t][:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
-        # r_s, dot_r_s side by side
-        product(r_s_to_dot_r_s[t], dot_U_n_to_U_n, dot_U_n_r_s)
+        product(dot_r_s[t], U_n_T2, dot_U_n_r_s_r_s)
         hvp_forward_step4(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_n_to_dot_U_n = np.concatenate((U_n, dot_U_n))
-    U_r_to_dot_U_z = np.concatenate((U_r, dot_U_r, U_z, dot_U_z))
-    W_r_to_dot_W_n = np.concatenate((
-        W_r,
-        dot_W_r,
-        W_z,
-        dot_W_z,
-        W_n,
-        dot_W_n,
-    ))
-    V_r_to_dot_V_n2 = np.concatenate((
-        V_r,
-        dot_V_r,
-        V_z,
-        dot_V_z,
-        V_n,
-        dot_V_n,
-    ))
-    W_d_to_dot_W_d2 = np.concatenate((W_d, dot_W_d))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_x_last_prev_rows = scratch("d_x_last_prev_rows", (T + 1, B, I), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_x_last_prev_rows = scratch("d_dot_x_last_prev_rows", (T + 1, B, I), dtype)
+    parts9 = scratch("parts9", (4 * H, I), dtype)
+    dot_V_n2 = scratch("dot_V_n2", (2 * H, I), dtype)
+    dot_W_d22 = scratch("dot_W_d22", (2 * H, I), dtype)
+    dot_U_n22 = scratch("dot_U_n22", (2 * H, H), dtype)
+    parts62 = scratch("parts62", (4 * H, H), dtype)
+    parts10 = scratch("parts10", (4 * H, I), dtype)
+    dot_W_n2 = scratch("dot_W_n2", (2 * H, I), dtype)
+    UW_n = scratch("UW_n", (H, H + I), dtype)
+    UW_r = scratch("UW_r", (H, H + I), dtype)
+    UW_z = scratch("UW_z", (H, H + I), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_r_pre_to_d_dot_n_pre = scratch("d_r_pre_to_d_dot_n_pre", (T, B, 6 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
+    d_dot_parts = scratch("d_dot_parts", (B, H + I), dtype)
     d_r_s = scratch("d_r_s", (B, H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    d_r_dot_r_z_dot_z_pre = scratch("d_r_dot_r_z_dot_z_pre", (T, B, 4 * H), dtype)
+    d_dot_parts2 = scratch("d_dot_parts2", (B, H + I), dtype)
+    d_dot_parts3 = scratch("d_dot_parts3", (B, H + I), dtype)
     d_dot_s = scratch("d_dot_s", (T, B, H), dtype)
-    d_s_U_r_s = scratch("d_s_U_r_s", (B, H), dtype)
+    d_s_parts = scratch("d_s_parts", (B, H), dtype)
     d_s = scratch("d_s", (T, B, H), dtype)
-    parts6 = scratch("parts6", (B, 2 * I), dtype)
-    parts7 = scratch("parts7", (B, 2 * I), dtype)
-    parts8 = scratch("parts8", (B, 2 * I), dtype)
     d_dot_x_hat = scratch("d_dot_x_hat", (T, B, I), dtype)
+    d_x_hat_parts = scratch("d_x_hat_parts", (B, I), dtype)
+    d_x_hat_parts2 = scratch("d_x_hat_parts2", (B, I), dtype)
     d_x_hat = scratch("d_x_hat", (T, B, I), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
+    d_dot_gamma_h_pre2 = scratch("d_dot_gamma_h_pre2", (T, B, 2 * H), dtype)
     d_dot_gamma_x_pre = scratch("d_dot_gamma_x_pre", (T, B, I), dtype)
     d_gamma_x_pre = scratch("d_gamma_x_pre", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_m_V_r_m = scratch("d_m_V_r_m", (T, B, I), dtype)
+    d_m_parts = scratch("d_m_parts", (T, B, I), dtype)
+    d_m_parts2 = scratch("d_m_parts2", (T, B, I), dtype)
     d_m = np.empty((T, B, I), dtype)
-    d_delta_W_d_delta = scratch("d_delta_W_d_delta", (T, B, I), dtype)
+    d_delta_parts = scratch("d_delta_parts", (T, B, I), dtype)
     d_delta = np.empty((T, B, I), dtype)
     d_w_x_gamma_x_pre = scratch("d_w_x_gamma_x_pre", (I,), dtype)
     d_w_x_dot_gamma_x_pre = scratch("d_w_x_dot_gamma_x_pre", (I,), dtype)
@@ -1060,29 +1073,29 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_x_last_prev_rows[T] = dstate["x_last"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s_to_dot_s,
-        dot_z_pre, dot_n, d_dot_h, d_r_pre_to_d_dot_n_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s, dot_z_pre,
+        dot_s, dot_n, d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts3, s_to_dot_s, dot_r_pre, r, d_r_s, d_r_pre_to_d_dot_n_pre,
+        "hvp_backward_step2", d_dot_parts, s, dot_r_pre, r, d_r_s, dot_s, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", parts4, parts5, parts3, r, d_dot_h, z, d_s_U_r_s, d_r_s, dot_r, d_h_prev_rows,
-        dot_z, gamma_h, dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
+        "hvp_backward_step3", d_dot_parts2, d_dot_parts3, d_dot_parts, r, d_dot_h, z, d_s_parts, d_r_s,
+        dot_r, d_h_prev_rows, dot_z, gamma_h, dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", parts6, parts7, parts8, d_x_hat, m, gamma_x, dot_m, dot_gamma_x,
-        d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat,
+        "hvp_backward_step4", d_dot_parts2, d_dot_parts3, d_dot_parts, d_x_hat_parts2, d_x_hat_parts, m,
+        gamma_x, dot_m, dot_gamma_x, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h, gamma_h_relu,
-        parts,
+        d_dot_gamma_h_pre2,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_dot_x_hat, m, x_last_rows, x_mean, dot_gamma_x_relu, d_x_hat, dot_m,
-        dot_x_last_rows, dot_x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows, x,
-        dot_x, dot_gamma_x, d_m_V_r_m, w_x, dot_w_x, d_delta_W_d_delta, d_dot_gamma_x_pre, d_gamma_x_pre,
-        d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
+        dot_x_last_rows, dot_x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows,
+        d_m_parts2, d_m_parts, x, dot_x, dot_gamma_x, d_delta_parts, w_x, dot_w_x, d_dot_gamma_x_pre,
+        d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_gamma_x_pre, delta, d_w_x_gamma_x_pre,
@@ -1106,143 +1119,130 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_U_n_U_n_r_s, d_U_n_dot_U_n_r_s_r_s, d_U_r, d_U_z, d_U_n,
     )
 
+    parts9[:H] = V_r
+    parts9[H:2 * H] = dot_V_r
+    parts9[2 * H:3 * H] = V_z
+    parts9[3 * H:4 * H] = dot_V_z
+    dot_V_n2[:H] = V_n
+    dot_V_n2[H:2 * H] = dot_V_n
+    dot_W_d22[:H] = W_d
+    dot_W_d22[H:2 * H] = dot_W_d
+    dot_U_n22[:H] = U_n
+    dot_U_n22[H:2 * H] = dot_U_n
+    parts62[:H] = U_r
+    parts62[H:2 * H] = dot_U_r
+    parts62[2 * H:3 * H] = U_z
+    parts62[3 * H:4 * H] = dot_U_z
+    parts10[:H] = W_r
+    parts10[H:2 * H] = dot_W_r
+    parts10[2 * H:3 * H] = W_z
+    parts10[3 * H:4 * H] = dot_W_z
+    dot_W_n2[:H] = W_n
+    dot_W_n2[H:2 * H] = dot_W_n
+    UW_n[..., :H] = U_n
+    UW_n[..., H:H + I] = W_n
+    UW_r[..., :H] = U_r
+    UW_r[..., H:H + I] = W_r
+    UW_z[..., :H] = U_z
+    UW_z[..., H:H + I] = W_z
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
+        product(d_dot_n_pre2[t][:, H:2 * H], UW_n, d_dot_parts)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts3[:, :H])
-        # d_n_pre, d_dot_n_pre side by side
-        product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_s)
-        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts5[:, :H])
-        # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], W_z, parts7[:, :I])
-        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], W_n, parts8[:, :I])
+        product(d_dot_n_pre2[t], dot_U_n22, d_r_s)
+        product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], UW_z, d_dot_parts3)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        product(d_dot_n_pre2[t], dot_W_n2, d_x_hat_parts2)
         hvp_backward_step2(t)
-        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts4[:, :H])
-        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
-        product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z, d_s_U_r_s)
-        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], W_r, parts6[:, :I])
-        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
-        product(d_r_pre_to_d_dot_n_pre[t], W_r_to_dot_W_n, d_x_hat[t])
+        product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], UW_r, d_dot_parts2)
+        # through s = gamma_h * h[t-1]
+        product(d_r_dot_r_z_dot_z_pre[t], parts62, d_s_parts)
+        # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+        product(d_r_dot_r_z_dot_z_pre[t], parts10, d_x_hat_parts)
         hvp_backward_step3(t)
         hvp_backward_step4(t)
 
-    # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), V_r_to_dot_V_n2, d_m_V_r_m.reshape(-1, I))
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts9, d_m_parts.reshape(-1, I))
+    product(d_dot_n_pre2.reshape(-1, 2 * H), dot_V_n2, d_m_parts2.reshape(-1, I))
+    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_r_W_r_x_hat)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
-        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
-        d_W_r_W_r_x_hat,
-    )
-    # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        dot_x_hat.reshape(-1, I),
         d_W_r_dot_W_r_x_hat_x_hat,
     )
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
-        s_to_dot_s.reshape(-1, 2 * H)[:, :H],
-        d_U_r_U_r_s,
-    )
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, s.reshape(-1, H), d_U_r_U_r_s)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-        s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_r_dot_U_r_s_s,
-    )
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_s.reshape(-1, H), d_U_r_dot_U_r_s_s)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-        dot_m.reshape(-1, I),
-        d_V_r_dot_V_r_m_m,
-    )
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_r_dot_V_r_m_m)
     # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
-        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        x_hat.reshape(-1, I),
         d_W_z_W_z_x_hat,
     )
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
-        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_x_hat.reshape(-1, I),
         d_W_z_dot_W_z_x_hat_x_hat,
     )
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
-        s_to_dot_s.reshape(-1, 2 * H)[:, :H],
-        d_U_z_U_z_s,
-    )
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, s.reshape(-1, H), d_U_z_U_z_s)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
-        s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_s.reshape(-1, H),
         d_U_z_dot_U_z_s_s,
     )
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
+    product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_m.reshape(-1, I),
         d_V_z_dot_V_z_m_m,
     )
     # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    np.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_n_W_n_x_hat)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
     product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
-        d_W_n_W_n_x_hat,
-    )
-    # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-        x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+        d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_x_hat.reshape(-1, I),
         d_W_n_dot_W_n_x_hat_x_hat,
     )
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-        r_s_to_dot_r_s.reshape(-1, 2 * H)[:, :H],
-        d_U_n_U_n_r_s,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_s.reshape(-1, H), d_U_n_U_n_r_s)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-        r_s_to_dot_r_s.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_n_dot_U_n_r_s_r_s,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_s.reshape(-1, H), d_U_n_dot_U_n_r_s_r_s)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, m.reshape(-1, I), d_V_n_V_n_m)
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, m.reshape(-1, I), d_V_n_V_n_m)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    product(
-        d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-        dot_m.reshape(-1, I),
-        d_V_n_dot_V_n_m_m,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_n_dot_V_n_m_m)
     # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-    np.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
     hvp_backward_after()
-    # d_gamma_h_pre, d_dot_gamma_h_pre side by side
-    product(parts.reshape(-1, 2 * H), W_d_to_dot_W_d2, d_delta_W_d_delta.reshape(-1, I))
+    product(d_dot_gamma_h_pre2.reshape(-1, 2 * H), dot_W_d22, d_delta_parts.reshape(-1, I))
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
-    product(parts.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
+    product(d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
-    product(parts.reshape(-1, 2 * H)[:, H:2 * H].T, dot_delta.reshape(-1, I), d_W_d_dot_W_d_delta_delta)
+    product(
+        d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_delta.reshape(-1, I),
+        d_W_d_dot_W_d_delta_delta,
+    )
     # through gamma_h = exp(-relu(W_d @ delta + b_d))
-    np.sum(parts.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
+    np.sum(d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
     hvp_backward_after2()
     # through gamma_x = exp(-relu(w_x * delta + b_x))
     hvp_backward_after_sum()

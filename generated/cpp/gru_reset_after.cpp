@@ -117,9 +117,9 @@ static inline compute_t tanh(compute_t a)
 
 inline_point void forward_step_point(
     const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
-    const compute_t U_z_h, const compute_t b_z, const compute_t W_n_x, const compute_t b_n,
-    const compute_t U_n_h, const compute_t b_hn, const compute_t h_prev, compute_t& r, compute_t& z,
-    compute_t& n_, compute_t& h)
+    const compute_t U_z_h, const compute_t b_z, const compute_t U_n_h_part, const compute_t W_n_x,
+    const compute_t b_n, const compute_t b_hn, const compute_t h_prev, compute_t& r, compute_t& z,
+    compute_t& U_n_h, compute_t& n_, compute_t& h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t r_pre = W_r_x + U_r_h + b_r;
@@ -128,7 +128,8 @@ inline_point void forward_step_point(
     const compute_t z_pre = W_z_x + U_z_h + b_z;
     z = sigmoid(z_pre);
     // n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-    const compute_t n_pre = W_n_x + b_n + (U_n_h + b_hn) * r;
+    U_n_h = U_n_h_part;
+    const compute_t n_pre = W_n_x + b_n + (b_hn + U_n_h) * r;
     n_ = tanh(n_pre);
     // h = (1 - z) * n + z * h[t-1]
     h = h_prev * z + (1 - z) * n_;
@@ -137,8 +138,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_h_to_U_n_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rzn_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[4]);
@@ -146,27 +147,29 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ U_n_h_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t r, z, n_, h;
+        compute_t r, z, U_n_h, n_, h;
         forward_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            r, z, n_, h);
+            r, z, U_n_h, n_, h);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
+        U_n_h_at[(t * B + iB) * H + iH] = storage_t(U_n_h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -201,11 +204,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ U_r_h_to_U_n_h_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ U_n_h_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_r_pre_to_d_U_n_h_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -218,27 +220,27 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_h_at[(t * B + iB) * H + iH]),
             compute_t(b_hn_at[iH]),
             d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_U_n_h_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_U_n_h);
-        d_r_pre_to_d_U_n_h_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
-        d_r_pre_to_d_U_n_h_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_h, const compute_t z, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_rzn_h, const compute_t d_h, const compute_t z, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_h * z;
+    d_h_prev = d_h_prev_U_rzn_h + d_h * z;
 }
 
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_rzn_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -248,7 +250,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev;
         backward_step2_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rzn_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             d_h_prev);
@@ -260,7 +262,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_n_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -269,35 +271,9 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_n_pre_at[(iT * B + iB) * H + iH])
+            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         d_b_hn_at[iH] = storage_t(total);
-    }
-}
-
-inline_point void backward_after_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_W_n_x, compute_t& d_x)
-{
-    d_x = d_x_W_r_x + d_x_W_n_x;
-}
-
-extern "C" void backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_n_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        compute_t d_x;
-        backward_after_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_n_x_at[(iT * B + iB) * I + iI]),
-            d_x);
-        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 
@@ -326,8 +302,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_h_to_U_n_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rzn_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[4]);
@@ -339,15 +315,15 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h;
         infer_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_n_h_at[iB * (3 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_n_h_at[iB * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_U_n_h_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             h);
@@ -433,8 +409,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
@@ -445,12 +421,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -496,9 +472,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_r_h_to_dot_U_n_h_U_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_rzn_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -518,25 +494,25 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
@@ -569,8 +545,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
@@ -581,12 +557,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -599,12 +575,12 @@ inline_point void hvp_forward_step_point(
     const compute_t U_r_h, const compute_t b_r, const compute_t dot_W_r_x, const compute_t dot_b_r,
     const compute_t dot_U_z_h_U_z, const compute_t dot_U_z_h_h_prev, const compute_t W_z_x,
     const compute_t U_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
-    const compute_t dot_U_n_h_U_n, const compute_t dot_U_n_h_h_prev, const compute_t W_n_x,
-    const compute_t b_n, const compute_t U_n_h, const compute_t b_hn, const compute_t dot_W_n_x,
+    const compute_t U_n_h_part, const compute_t dot_U_n_h_U_n, const compute_t dot_U_n_h_h_prev,
+    const compute_t W_n_x, const compute_t b_n, const compute_t b_hn, const compute_t dot_W_n_x,
     const compute_t dot_b_n, const compute_t dot_b_hn, const compute_t h_prev, const compute_t dot_h_prev,
     compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n,
-    compute_t& h, compute_t& dot_h)
+    compute_t& dot_z, compute_t& U_n_h, compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
@@ -620,8 +596,9 @@ inline_point void hvp_forward_step_point(
     const compute_t s1 = 1 - z;
     dot_z = dot_z_pre * z * s1;
     // n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    U_n_h = U_n_h_part;
     dot_U_n_h = dot_U_n_h_U_n + dot_U_n_h_h_prev;
-    const compute_t s2 = U_n_h + b_hn;
+    const compute_t s2 = b_hn + U_n_h;
     const compute_t n_pre = W_n_x + b_n + r * s2;
     dot_n_pre = dot_W_n_x + dot_b_n + dot_b_hn * r + r * dot_U_n_h + dot_r * s2;
     n_ = tanh(n_pre);
@@ -634,9 +611,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_r_h_to_dot_U_n_h_U_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_rzn_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -656,48 +633,50 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[19]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[20]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_U_n_h_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ U_n_h_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_U_n_h_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ n_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[26]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
+        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(dot_b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
+            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        U_n_h_at[(t * B + iB) * H + iH] = storage_t(U_n_h);
         dot_U_n_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_n_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
@@ -761,14 +740,13 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ U_r_h_to_dot_U_n_h_U_n_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ U_n_h_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ b_hn_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ dot_U_n_h_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ dot_b_hn_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_U_n_h_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[19]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -788,31 +766,31 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_h_at[(t * B + iB) * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_n_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_hn_at[iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_U_n_h, d_U_n_h, d_dot_z_pre, d_z_pre, d_dot_r_pre, d_r_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_U_n_h);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_U_n_h);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_n_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_U_n_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_U_n_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_r_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
+    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
     const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, const compute_t d_dot_h_prev_dot_U_n_h_h_prev,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_parts + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h_prev_dot_U_n_h_h_prev;
 }
@@ -820,14 +798,14 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_n_h_h_prev_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -835,14 +813,14 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_n_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
@@ -853,7 +831,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_n_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -862,7 +840,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_r_pre_to_d_dot_n_pre_at[(iT * B + iB) * (2 * H) + iH])
+            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         d_b_hn_n_pre_at[iH] = storage_t(total);
     }
@@ -872,7 +850,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_b_hn_dot_n_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -881,35 +859,9 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_r_pre_to_d_dot_n_pre_at[(iT * B + iB) * (2 * H) + H + iH])
+            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + H + iH])
                 * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
         d_b_hn_dot_n_pre_at[iH] = storage_t(total);
-    }
-}
-
-inline_point void hvp_backward_after_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_W_n_x, compute_t& d_x)
-{
-    d_x = d_x_W_r_x + d_x_W_n_x;
-}
-
-extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
-{
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_n_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
-    for (int64 iT = 0; iT < T; ++iT)
-    for (int64 iB = 0; iB < B; ++iB)
-    #pragma GCC ivdep
-    for (int64 iI = 0; iI < I; ++iI)
-    {
-        compute_t d_x;
-        hvp_backward_after_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_n_x_at[(iT * B + iB) * I + iI]),
-            d_x);
-        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -165,11 +165,11 @@ inline_point void forward_before_point(
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_a_u_to_W_i_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ai_u_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_to_W_y_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[7]);
@@ -182,13 +182,13 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t r, i, a, h_sqrt, gelu_W_y_x;
         forward_before_point(
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             r, i, a, h_sqrt, gelu_W_y_x);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
@@ -213,7 +213,7 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_to_W_y_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -226,7 +226,7 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
             h_prev,
             compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(u_to_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
             h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -274,7 +274,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ u_to_W_y_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_W_y_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -285,7 +285,7 @@ extern "C" void backward_before(int64, const int64* sizes, void* const* at)
         backward_before_point(
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             d_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
@@ -350,14 +350,14 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ u_to_W_y_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_r_pre_to_d_i_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_ri_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -367,7 +367,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
         backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
@@ -376,8 +376,8 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(r_at[(iT * B + iB) * H + iH]),
             d_a_pre, d_i_pre, d_r_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
-        d_r_pre_to_d_i_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
-        d_r_pre_to_d_i_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -401,17 +401,17 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_u_W_a_u, const compute_t d_h, const compute_t h_sqrt, const compute_t i,
+    const compute_t d_u_W_ai_u, const compute_t d_h, const compute_t h_sqrt, const compute_t i,
     compute_t& d_u)
 {
     // through u = W_u @ x
-    d_u = d_u_W_a_u + d_h * h_sqrt * i;
+    d_u = d_u_W_ai_u + d_h * h_sqrt * i;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_u_W_a_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_u_W_ai_u_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
@@ -423,7 +423,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_u;
         backward_after2_point(
-            compute_t(d_u_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_u_W_ai_u_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
@@ -537,11 +537,11 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_a_u_to_W_i_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ai_u_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_to_W_y_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[7]);
@@ -553,13 +553,13 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t i, a, h_sqrt, gelu_W_y_x;
         infer_before_point(
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             i, a, h_sqrt, gelu_W_y_x);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -583,7 +583,7 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_to_W_y_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -596,7 +596,7 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
             h_prev,
             compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(u_to_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
             h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -838,13 +838,13 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_u_x_to_dot_W_y_x_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_a_u_to_dot_W_i_u_W_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_u_W_y_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ai_u_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ u_to_dot_u_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_u2_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ a_at = static_cast<storage_t*>(at[9]);
@@ -858,19 +858,19 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x;
         jvp_before_point(
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x);
-        u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -958,11 +958,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_to_dot_u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_u2_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -976,12 +977,12 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             h_prev,
             compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(dot_a_at[(t * B + iB) * H + iH]),
             dot_h_prev,
             compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_at[(t * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_u2_at[(t * B + iB) * (2 * H) + H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1087,20 +1088,21 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_u_x_to_dot_W_y_x_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_a_u_to_dot_W_i_u_W_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_u_W_u_W_y_x_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_u_W_y_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ u_to_dot_u_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_W_y_x_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ gelu_W_y_x_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_gelu_W_y_x_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_W_y_x_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ gelu_W_y_x_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_gelu_W_y_x_at = static_cast<storage_t*>(at[14]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1108,19 +1110,19 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x;
         hvp_forward_before_point(
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_u_W_u_W_y_x_W_y_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(dot_u_W_u_W_y_x_W_y_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x);
-        u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        dot_u_at[(iT * B + iB) * H + iH] = storage_t(dot_u);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -1132,17 +1134,19 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_forward_before2_point(
-    const compute_t dot_W_a_u, const compute_t dot_b_a, const compute_t r, const compute_t dot_W_i_u,
-    const compute_t dot_b_i, const compute_t i, const compute_t dot_a_softplus, const compute_t c,
-    const compute_t a_softplus, const compute_t a, const compute_t h_sqrt, compute_t& dot_r_pre,
-    compute_t& dot_r, compute_t& dot_i_pre, compute_t& dot_i, compute_t& dot_a_pre, compute_t& dot_a,
-    compute_t& dot_h_sqrt)
+    const compute_t dot_W_a_u_W_a, const compute_t dot_W_a_u_u, const compute_t dot_b_a, const compute_t r,
+    const compute_t dot_W_i_u_W_i, const compute_t dot_W_i_u_u, const compute_t dot_b_i, const compute_t i,
+    const compute_t dot_a_softplus, const compute_t c, const compute_t a_softplus, const compute_t a,
+    const compute_t h_sqrt, compute_t& dot_r_pre, compute_t& dot_r, compute_t& dot_i_pre, compute_t& dot_i,
+    compute_t& dot_a_pre, compute_t& dot_a, compute_t& dot_h_sqrt)
 {
     // r = sigmoid(W_a @ u + b_a)
-    dot_r_pre = dot_W_a_u + dot_b_a;
+    const compute_t dot_W_a_u = dot_W_a_u_W_a + dot_W_a_u_u;
+    dot_r_pre = dot_b_a + dot_W_a_u;
     dot_r = r * (1 - r) * dot_r_pre;
     // i = sigmoid(W_i @ u + b_i)
-    dot_i_pre = dot_W_i_u + dot_b_i;
+    const compute_t dot_W_i_u = dot_W_i_u_W_i + dot_W_i_u_u;
+    dot_i_pre = dot_b_i + dot_W_i_u;
     dot_i = i * (1 - i) * dot_i_pre;
     // a = exp(-c * softplus(-Lambda) * r)
     dot_a_pre = -r * dot_a_softplus * c - c * a_softplus * dot_r;
@@ -1154,10 +1158,10 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ dot_W_a_u_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_b_a_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_i_u_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_ai_u_u_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_b_a_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_a_softplus_at = static_cast<storage_t*>(at[6]);
@@ -1178,10 +1182,12 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
         hvp_forward_before2_point(
-            compute_t(dot_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_b_a_at[iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_W_i_u_at[(iT * B + iB) * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_softplus_at[iH]),
@@ -1218,11 +1224,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ u_to_dot_u_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[9]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1236,12 +1243,12 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
             h_prev,
             compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_a_at[(t * B + iB) * H + iH]),
             dot_h_prev,
             compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_at[(t * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_u_at[(t * B + iB) * H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1272,7 +1279,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_y_x_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_dot_W_y_x_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_W_y_x_at = static_cast<storage_t*>(at[6]);
@@ -1286,7 +1293,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_y_x_at[(iT * B + iB) * H + iH]),
             d_dot_W_y_x, d_W_y_x);
         d_dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_y_x);
@@ -1387,24 +1394,25 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ u_to_dot_u_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ u_W_y_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_a_softplus_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_dot_a_pre_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_i_pre_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_a_pre_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ a_softplus_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_a_softplus_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_dot_a_pre_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_a_pre_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_r_dot_r_i_dot_i_pre_at = static_cast<storage_t*>(at[20]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1414,13 +1422,13 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
         hvp_backward_after_point(
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_a_at[(iT * B + iB) * H + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(dot_i_at[(iT * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_u_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
@@ -1434,10 +1442,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             d_dot_a_pre, d_a_pre, d_dot_i_pre, d_i_pre, d_dot_r_pre, d_r_pre);
         d_dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_a_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -1500,28 +1508,28 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 
 inline_point void hvp_backward_after2_point(
     const compute_t d_dot_u_dot_W_a_u_u, const compute_t d_dot_u_dot_W_i_u_u, const compute_t d_dot_h,
-    const compute_t h_sqrt, const compute_t i, const compute_t d_u_W_a_u, const compute_t d_h,
+    const compute_t h_sqrt, const compute_t i, const compute_t d_u_parts, const compute_t d_h,
     const compute_t dot_h_sqrt, const compute_t dot_i, compute_t& d_dot_u, compute_t& d_u)
 {
     // through u = W_u @ x
     const compute_t s1 = h_sqrt * i;
     d_dot_u = d_dot_u_dot_W_a_u_u + d_dot_u_dot_W_i_u_u + d_dot_h * s1;
-    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_W_a_u + d_h * s1;
+    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_parts + d_h * s1;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_u_dot_W_a_u_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_u_dot_W_i_u_u_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_sqrt_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_u_W_a_u_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_u_parts_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_sqrt_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_u_to_d_dot_u_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_dot_u2_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1529,31 +1537,32 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_dot_u, d_u;
         hvp_backward_after2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(d_dot_u_dot_W_a_u_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_u_dot_W_i_u_u_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(d_u_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_u_parts_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(dot_i_at[(iT * B + iB) * H + iH]),
             d_dot_u, d_u);
-        d_u_to_d_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
-        d_u_to_d_dot_u_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
+        d_dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
+        d_dot_u2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_u, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y, compute_t& d_x)
+    const compute_t d_x_dot_u_W_u2, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y,
+    compute_t& d_x)
 {
-    d_x = d_x_u + d_x_W_y_x + d_x_dot_W_y_x_W_y;
+    d_x = d_x_dot_u_W_u2 + d_x_W_y_x + d_x_dot_W_y_x_W_y;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_u_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_dot_u_W_u2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_y_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_W_y_x_W_y_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -1564,7 +1573,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_u_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_u_W_u2_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_y_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_y_x_W_y_at[(iT * B + iB) * I + iI]),
             d_x);

@@ -77,7 +77,7 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     h_rows: np.ndarray  # (T + 1, B, H)
-    u_to_W_y_x: np.ndarray  # (T, B, 2 * H)
+    u_W_y_x: np.ndarray  # (T, B, 2 * H)
     gelu_W_y_x: np.ndarray  # (T, B, H)
     a: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
@@ -125,12 +125,12 @@ def forward(params, x, state=None):
     b_i = np.ascontiguousarray(params["b_i"])
     Lambda = np.ascontiguousarray(params["Lambda"])
     W_y = np.ascontiguousarray(params["W_y"])
-    W_u_to_W_y = np.ascontiguousarray(np.concatenate((W_u.T, W_y.T), axis=1))
-    W_a_to_W_i = np.ascontiguousarray(np.concatenate((W_a.T, W_i.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     a_softplus = np.empty((H,), dtype)
-    u_to_W_y_x = np.empty((T, B, 2 * H), dtype)
-    W_a_u_to_W_i_u = scratch("W_a_u_to_W_i_u", (T, B, 2 * H), dtype)
+    W_uy = scratch("W_uy", (I, 2 * H), dtype)
+    W_ai = scratch("W_ai", (H, 2 * H), dtype)
+    u_W_y_x = np.empty((T, B, 2 * H), dtype)
+    W_ai_u = scratch("W_ai_u", (T, B, 2 * H), dtype)
     r = np.empty((T, B, H), dtype)
     i = np.empty((T, B, H), dtype)
     a = np.empty((T, B, H), dtype)
@@ -142,27 +142,29 @@ def forward(params, x, state=None):
         "forward_once", Lambda, a_softplus,
     )
     forward_before = kernel(
-        "forward_before", W_a_u_to_W_i_u, b_a, b_i, a_softplus, u_to_W_y_x, r, i, a, h_sqrt, gelu_W_y_x,
+        "forward_before", W_ai_u, b_a, b_i, a_softplus, u_W_y_x, r, i, a, h_sqrt, gelu_W_y_x,
     )
     forward_sequence = kernel(
-        "forward_sequence", a, h_rows, h_sqrt, i, u_to_W_y_x,
+        "forward_sequence", a, h_rows, h_sqrt, i, u_W_y_x,
     )
     forward_after = kernel(
         "forward_after", h_rows, gelu_W_y_x, y,
     )
 
+    W_uy[..., :H] = W_u.T
+    W_uy[..., H:2 * H] = W_y.T
+    W_ai[..., :H] = W_a.T
+    W_ai[..., H:2 * H] = W_i.T
     forward_once()
-    # u, W_y_x side by side
-    product(x.reshape(-1, I), W_u_to_W_y, u_to_W_y_x.reshape(-1, 2 * H))
-    # W_a_u, W_i_u side by side
-    product(u_to_W_y_x.reshape(-1, 2 * H)[:, :H], W_a_to_W_i, W_a_u_to_W_i_u.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+    product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
     forward_before()
 
     forward_sequence()
 
     forward_after()
 
-    tape = Tape(size, dtype, h_rows, u_to_W_y_x, gelu_W_y_x, a, x, i, h_sqrt, a_softplus, r)
+    tape = Tape(size, dtype, h_rows, u_W_y_x, gelu_W_y_x, a, x, i, h_sqrt, a_softplus, r)
     last = {"h": h_rows[T].copy()}
     return y, last, tape
 
@@ -179,7 +181,7 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     h_rows = tape.h_rows
-    u_to_W_y_x = tape.u_to_W_y_x
+    u_W_y_x = tape.u_W_y_x
     gelu_W_y_x = tape.gelu_W_y_x
     a = tape.a
     x = tape.x
@@ -194,38 +196,38 @@ def backward(params, tape, dy, dstate=None):
     W_a = np.ascontiguousarray(params["W_a"])
     W_i = np.ascontiguousarray(params["W_i"])
     W_y = np.ascontiguousarray(params["W_y"])
-    W_a_to_W_i2 = np.concatenate((W_a, W_i))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_ai2 = scratch("W_ai2", (2 * H, H), dtype)
     d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
     d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
     d_a_pre = scratch("d_a_pre", (T, B, H), dtype)
     d_a_softplus_a_pre = scratch("d_a_softplus_a_pre", (H,), dtype)
-    d_r_pre_to_d_i_pre = scratch("d_r_pre_to_d_i_pre", (T, B, 2 * H), dtype)
-    d_u_W_a_u = scratch("d_u_W_a_u", (T, B, H), dtype)
+    d_ri_pre = scratch("d_ri_pre", (T, B, 2 * H), dtype)
+    d_u_W_ai_u = scratch("d_u_W_ai_u", (T, B, H), dtype)
     d_u = scratch("d_u", (T, B, H), dtype)
     d_x_u = scratch("d_x_u", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_u = np.empty((H, I), dtype)
+    d_W_ai = np.empty((2 * H, H), dtype)
+    d_b_ai = np.empty((2 * H,), dtype)
     d_W_y = np.empty((H, I), dtype)
     d_Lambda = np.empty((H,), dtype)
-    d_W_a_to_d_W_i = np.empty((2 * H, H), dtype)
-    d_b_a_to_d_b_i = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_before = kernel(
-        "backward_before", dy, h_rows, u_to_W_y_x, d_W_y_x,
+        "backward_before", dy, h_rows, u_W_y_x, d_W_y_x,
     )
     backward_sequence = kernel(
         "backward_sequence", d_h_prev_rows, dy, gelu_W_y_x, a, d_h,
     )
     backward_after = kernel(
-        "backward_after", d_h, i, u_to_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_r_pre_to_d_i_pre,
+        "backward_after", d_h, i, u_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_ri_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_a_pre, r, d_a_softplus_a_pre,
     )
     backward_after2 = kernel(
-        "backward_after2", d_u_W_a_u, d_h, h_sqrt, i, d_u,
+        "backward_after2", d_u_W_ai_u, d_h, h_sqrt, i, d_u,
     )
     backward_after3 = kernel(
         "backward_after3", d_x_u, d_x_W_y_x, d_x,
@@ -234,6 +236,8 @@ def backward(params, tape, dy, dstate=None):
         "backward_finish", d_a_softplus_a_pre, a_softplus, d_Lambda,
     )
 
+    W_ai2[:H] = W_a
+    W_ai2[H:2 * H] = W_i
     backward_before()
     # through y = h * gelu(W_y @ x)
     product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
@@ -245,12 +249,10 @@ def backward(params, tape, dy, dstate=None):
     backward_after()
     # through a = exp(-c * softplus(-Lambda) * r)
     backward_after_sum()
-    # d_r_pre, d_i_pre side by side
-    product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), W_a_to_W_i2, d_u_W_a_u.reshape(-1, H))
-    # d_W_a, d_W_i side by side
-    product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H).T, u_to_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_a_to_d_W_i)
-    # d_b_a, d_b_i side by side
-    np.sum(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), axis=0, out=d_b_a_to_d_b_i)
+    # through u = W_u @ x
+    product(d_ri_pre.reshape(-1, 2 * H), W_ai2, d_u_W_ai_u.reshape(-1, H))
+    product(d_ri_pre.reshape(-1, 2 * H).T, u_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_ai)
+    np.sum(d_ri_pre.reshape(-1, 2 * H), axis=0, out=d_b_ai)
     backward_after2()
     # through u = W_u @ x
     product(d_u.reshape(-1, H), W_u, d_x_u.reshape(-1, I))
@@ -261,10 +263,10 @@ def backward(params, tape, dy, dstate=None):
 
     dparams = {
         "W_u": d_W_u,
-        "W_a": d_W_a_to_d_W_i[:H],
-        "b_a": d_b_a_to_d_b_i[:H],
-        "W_i": d_W_a_to_d_W_i[H:2 * H],
-        "b_i": d_b_a_to_d_b_i[H:2 * H],
+        "W_a": d_W_ai[:H],
+        "b_a": d_b_ai[:H],
+        "W_i": d_W_ai[H:2 * H],
+        "b_i": d_b_ai[H:2 * H],
         "Lambda": d_Lambda,
         "W_y": d_W_y,
     }
@@ -290,12 +292,12 @@ def infer(params, x, state=None):
     b_i = np.ascontiguousarray(params["b_i"])
     Lambda = np.ascontiguousarray(params["Lambda"])
     W_y = np.ascontiguousarray(params["W_y"])
-    W_u_to_W_y = np.ascontiguousarray(np.concatenate((W_u.T, W_y.T), axis=1))
-    W_a_to_W_i = np.ascontiguousarray(np.concatenate((W_a.T, W_i.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     a_softplus = scratch("a_softplus", (H,), dtype)
-    u_to_W_y_x = scratch("u_to_W_y_x", (T, B, 2 * H), dtype)
-    W_a_u_to_W_i_u = scratch("W_a_u_to_W_i_u", (T, B, 2 * H), dtype)
+    W_uy = scratch("W_uy", (I, 2 * H), dtype)
+    W_ai = scratch("W_ai", (H, 2 * H), dtype)
+    u_W_y_x = scratch("u_W_y_x", (T, B, 2 * H), dtype)
+    W_ai_u = scratch("W_ai_u", (T, B, 2 * H), dtype)
     i = scratch("i", (T, B, H), dtype)
     a = scratch("a", (T, B, H), dtype)
     h_sqrt = scratch("h_sqrt", (T, B, H), dtype)
@@ -306,20 +308,22 @@ def infer(params, x, state=None):
         "infer_once", Lambda, a_softplus,
     )
     infer_before = kernel(
-        "infer_before", W_a_u_to_W_i_u, b_a, b_i, a_softplus, u_to_W_y_x, i, a, h_sqrt, gelu_W_y_x,
+        "infer_before", W_ai_u, b_a, b_i, a_softplus, u_W_y_x, i, a, h_sqrt, gelu_W_y_x,
     )
     infer_sequence = kernel(
-        "infer_sequence", a, h_rows, h_sqrt, i, u_to_W_y_x,
+        "infer_sequence", a, h_rows, h_sqrt, i, u_W_y_x,
     )
     infer_after = kernel(
         "infer_after", h_rows, gelu_W_y_x, y,
     )
 
+    W_uy[..., :H] = W_u.T
+    W_uy[..., H:2 * H] = W_y.T
+    W_ai[..., :H] = W_a.T
+    W_ai[..., H:2 * H] = W_i.T
     infer_once()
-    # u, W_y_x side by side
-    product(x.reshape(-1, I), W_u_to_W_y, u_to_W_y_x.reshape(-1, 2 * H))
-    # W_a_u, W_i_u side by side
-    product(u_to_W_y_x.reshape(-1, 2 * H)[:, :H], W_a_to_W_i, W_a_u_to_W_i_u.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+    product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
     infer_before()
 
     infer_sequence()
@@ -420,18 +424,19 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_i = np.ascontiguousarray(dot_params["b_i"])
     dot_Lambda = np.ascontiguousarray(dot_params["Lambda"])
     dot_W_y = np.ascontiguousarray(dot_params["W_y"])
-    dot_W_u_to_dot_W_y = np.ascontiguousarray(np.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
-    W_u_to_W_y = np.ascontiguousarray(np.concatenate((W_u.T, W_y.T), axis=1))
-    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
-    dot_W_i_to_W_i = np.ascontiguousarray(np.concatenate((dot_W_i.T, W_i.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     a_softplus = scratch("a_softplus", (H,), dtype)
     dot_a_softplus = scratch("dot_a_softplus", (H,), dtype)
-    u_to_dot_u = scratch("u_to_dot_u", (T, B, 2 * H), dtype)
-    u_to_dot_W_y_x_W_y = scratch("u_to_dot_W_y_x_W_y", (T, B, 3 * H), dtype)
-    dot_u_x_to_dot_W_y_x_x = scratch("dot_u_x_to_dot_W_y_x_x", (T, B, 2 * H), dtype)
-    W_a_u_to_dot_W_i_u_W_i = scratch("W_a_u_to_dot_W_i_u_W_i", (T, B, 4 * H), dtype)
+    dot_W_a2 = scratch("dot_W_a2", (2 * H, H), dtype)
+    dot_W_i2 = scratch("dot_W_i2", (2 * H, H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_uy = scratch("W_uy", (I, 2 * H), dtype)
+    W_ai = scratch("W_ai", (H, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_u_W_y_x_x = scratch("dot_u_W_y_x_x", (T, B, 2 * H), dtype)
+    dot_u2 = scratch("dot_u2", (T, B, 2 * H), dtype)
+    W_ai_u = scratch("W_ai_u", (T, B, 2 * H), dtype)
     dot_W_a_u = scratch("dot_W_a_u", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_W_i_u = scratch("dot_W_i_u", (T, B, H), dtype)
@@ -451,40 +456,42 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", Lambda, dot_Lambda, a_softplus, dot_a_softplus,
     )
     jvp_before = kernel(
-        "jvp_before", u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i,
-        a_softplus, u_to_dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x,
+        "jvp_before", parts2, dot_u_W_y_x_x, W_ai_u, b_a, b_i, a_softplus, dot_u2, r, i, a, h_sqrt,
+        gelu_W_y_x, dot_gelu_W_y_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt,
         dot_i, dot_a, dot_h_sqrt,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+        "jvp_sequence", a, h_rows, h_sqrt, i, parts2, dot_a, dot_h_rows, dot_h_sqrt, dot_i, dot_u2,
     )
     jvp_after = kernel(
         "jvp_after", h_rows, gelu_W_y_x, dot_h_rows, dot_gelu_W_y_x, y, dot_y,
     )
 
+    dot_W_a2[:H] = dot_W_a.T
+    dot_W_a2[H:2 * H] = W_a.T
+    dot_W_i2[:H] = dot_W_i.T
+    dot_W_i2[H:2 * H] = W_i.T
+    parts[..., :H] = W_u.T
+    parts[..., H:2 * H] = dot_W_u.T
+    parts[..., 2 * H:3 * H] = W_y.T
+    parts[..., 3 * H:4 * H] = dot_W_y.T
+    W_uy[..., :H] = parts[..., :H]
+    W_uy[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ai[..., :H] = W_a.T
+    W_ai[..., H:2 * H] = W_i.T
     jvp_once()
-    # u = W_u @ x
-    product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
-    # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
-    product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
-    # dot_u_x, dot_W_y_x_x side by side
-    product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
-    # r = sigmoid(W_a @ u + b_a)
-    product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
-    # i = sigmoid(W_i @ u + b_i)
-    product(
-        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
-        W_i.T,
-        W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
-    )
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_uy, dot_u_W_y_x_x.reshape(-1, 2 * H))
+    product(parts2.reshape(-1, 4 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
     jvp_before()
-    # u, dot_u side by side
-    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
-    # u, dot_u side by side
-    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+    dot_u2[..., :H] = parts2[..., :H]
+    # r = sigmoid(W_a @ u + b_a)
+    product(dot_u2.reshape(-1, 2 * H), dot_W_a2, dot_W_a_u.reshape(-1, H))
+    # i = sigmoid(W_i @ u + b_i)
+    product(dot_u2.reshape(-1, 2 * H), dot_W_i2, dot_W_i_u.reshape(-1, H))
     jvp_before2()
 
     jvp_sequence()
@@ -526,23 +533,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_i = np.ascontiguousarray(dot_params["b_i"])
     dot_Lambda = np.ascontiguousarray(dot_params["Lambda"])
     dot_W_y = np.ascontiguousarray(dot_params["W_y"])
-    dot_W_u_to_dot_W_y = np.ascontiguousarray(np.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
-    W_u_to_W_y = np.ascontiguousarray(np.concatenate((W_u.T, W_y.T), axis=1))
-    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
-    dot_W_i_to_W_i = np.ascontiguousarray(np.concatenate((dot_W_i.T, W_i.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     a_softplus = scratch("a_softplus", (H,), dtype)
     dot_a_softplus = scratch("dot_a_softplus", (H,), dtype)
-    u_to_dot_u = scratch("u_to_dot_u", (T, B, 2 * H), dtype)
-    u_to_dot_W_y_x_W_y = scratch("u_to_dot_W_y_x_W_y", (T, B, 3 * H), dtype)
-    dot_u_x_to_dot_W_y_x_x = scratch("dot_u_x_to_dot_W_y_x_x", (T, B, 2 * H), dtype)
-    W_a_u_to_dot_W_i_u_W_i = scratch("W_a_u_to_dot_W_i_u_W_i", (T, B, 4 * H), dtype)
-    dot_W_a_u = scratch("dot_W_a_u", (T, B, H), dtype)
+    W_uy = scratch("W_uy", (I, 2 * H), dtype)
+    dot_W_uy = scratch("dot_W_uy", (I, 2 * H), dtype)
+    parts = scratch("parts", (H, 4 * H), dtype)
+    W_ai = scratch("W_ai", (H, 2 * H), dtype)
+    u_W_y_x = scratch("u_W_y_x", (T, B, 2 * H), dtype)
+    dot_u_W_u_W_y_x_W_y = scratch("dot_u_W_u_W_y_x_W_y", (T, B, 2 * H), dtype)
+    dot_u_W_y_x_x = scratch("dot_u_W_y_x_x", (T, B, 2 * H), dtype)
+    dot_u = scratch("dot_u", (T, B, H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_ai_u_u = scratch("dot_W_ai_u_u", (T, B, 2 * H), dtype)
     dot_r_pre = scratch("dot_r_pre", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
-    dot_W_i_u = scratch("dot_W_i_u", (T, B, H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
@@ -560,45 +567,42 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", Lambda, dot_Lambda, a_softplus, dot_a_softplus,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i,
-        a_softplus, u_to_dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
+        "hvp_forward_before", dot_u_W_u_W_y_x_W_y, dot_u_W_y_x_x, parts2, b_a, b_i, a_softplus, u_W_y_x,
+        dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a,
+        "hvp_forward_before2", parts2, dot_W_ai_u_u, dot_b_a, r, dot_b_i, i, dot_a_softplus, a_softplus, a,
         h_sqrt, dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
     )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+        "hvp_forward_sequence", a, h_rows, h_sqrt, i, u_W_y_x, dot_a, dot_h_rows, dot_h_sqrt, dot_i, dot_u,
     )
 
+    W_uy[..., :H] = W_u.T
+    W_uy[..., H:2 * H] = W_y.T
+    dot_W_uy[..., :H] = dot_W_u.T
+    dot_W_uy[..., H:2 * H] = dot_W_y.T
+    parts[..., :H] = W_a.T
+    parts[..., H:2 * H] = dot_W_a.T
+    parts[..., 2 * H:3 * H] = W_i.T
+    parts[..., 3 * H:4 * H] = dot_W_i.T
+    W_ai[..., :H] = parts[..., :H]
+    W_ai[..., H:2 * H] = parts[..., 2 * H:3 * H]
     hvp_forward_once()
-    # u = W_u @ x
-    product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
-    # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
-    product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
-    # dot_u_x, dot_W_y_x_x side by side
-    product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
-    # r = sigmoid(W_a @ u + b_a)
-    product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
-    # i = sigmoid(W_i @ u + b_i)
-    product(
-        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
-        W_i.T,
-        W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
-    )
+    product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), dot_W_uy, dot_u_W_u_W_y_x_W_y.reshape(-1, 2 * H))
+    product(dot_x.reshape(-1, I), W_uy, dot_u_W_y_x_x.reshape(-1, 2 * H))
+    product(u_W_y_x.reshape(-1, 2 * H)[:, :H], parts, parts2.reshape(-1, 4 * H))
     hvp_forward_before()
-    # u, dot_u side by side
-    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
-    # u, dot_u side by side
-    product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+    product(dot_u.reshape(-1, H), W_ai, dot_W_ai_u_u.reshape(-1, 2 * H))
     hvp_forward_before2()
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["y"])
-    W_a_to_dot_W_i = np.concatenate((W_a, dot_W_a, W_i, dot_W_i))
-    W_u_to_dot_W_u = np.concatenate((W_u, dot_W_u))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    parts3 = scratch("parts3", (4 * H, H), dtype)
+    dot_W_u2 = scratch("dot_W_u2", (2 * H, I), dtype)
     d_dot_W_y_x = scratch("d_dot_W_y_x", (T, B, H), dtype)
     d_W_y_x = scratch("d_W_y_x", (T, B, H), dtype)
     d_x_W_y_x = scratch("d_x_W_y_x", (T, B, I), dtype)
@@ -610,12 +614,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_a_softplus_dot_a_pre = scratch("d_dot_a_softplus_dot_a_pre", (H,), dtype)
     d_a_softplus_a_pre = scratch("d_a_softplus_a_pre", (H,), dtype)
     d_a_softplus_dot_a_pre = scratch("d_a_softplus_dot_a_pre", (H,), dtype)
-    d_r_pre_to_d_dot_i_pre = scratch("d_r_pre_to_d_dot_i_pre", (T, B, 4 * H), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 2 * H), dtype)
-    d_u_to_d_dot_u = scratch("d_u_to_d_dot_u", (T, B, 2 * H), dtype)
-    d_u_W_a_u = scratch("d_u_W_a_u", (T, B, H), dtype)
-    d_x_u = scratch("d_x_u", (T, B, I), dtype)
+    d_r_dot_r_i_dot_i_pre = scratch("d_r_dot_r_i_dot_i_pre", (T, B, 4 * H), dtype)
+    d_dot_u_dot_W_a_u_u = scratch("d_dot_u_dot_W_a_u_u", (T, B, H), dtype)
+    d_dot_u_dot_W_i_u_u = scratch("d_dot_u_dot_W_i_u_u", (T, B, H), dtype)
+    d_dot_u2 = scratch("d_dot_u2", (T, B, 2 * H), dtype)
+    d_u_parts = scratch("d_u_parts", (T, B, H), dtype)
+    d_x_dot_u_W_u2 = scratch("d_x_dot_u_W_u2", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_u_u = scratch("d_W_u_u", (H, I), dtype)
     d_W_u_dot_u_x = scratch("d_W_u_dot_u_x", (H, I), dtype)
@@ -635,16 +639,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_h_prev_rows[T % 2] = 0
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", dy, h_rows, dot_h_rows, u_to_dot_W_y_x_W_y, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
+        "hvp_backward_before", dy, h_rows, dot_h_rows, u_W_y_x, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_h_prev_rows, dy, gelu_W_y_x, d_h_prev_rows, dot_gelu_W_y_x, a, dot_a,
         d_dot_h, d_h,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_h, i, u_to_dot_u, dot_a, a, h_sqrt, d_h, dot_i, h_rows, dot_a_pre,
+        "hvp_backward_after", d_dot_h, i, u_W_y_x, dot_a, a, h_sqrt, d_h, dot_i, dot_u, h_rows, dot_a_pre,
         dot_h_rows, dot_i_pre, dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre,
-        d_r_pre_to_d_dot_i_pre,
+        d_r_dot_r_i_dot_i_pre,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_dot_a_pre, r, d_dot_a_softplus_dot_a_pre,
@@ -656,11 +660,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum3", d_dot_a_pre, dot_r, d_a_softplus_dot_a_pre,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", parts, parts2, d_dot_h, h_sqrt, i, d_u_W_a_u, d_h, dot_h_sqrt, dot_i,
-        d_u_to_d_dot_u,
+        "hvp_backward_after2", d_dot_u_dot_W_a_u_u, d_dot_u_dot_W_i_u_u, d_dot_h, h_sqrt, i, d_u_parts, d_h,
+        dot_h_sqrt, dot_i, d_dot_u2,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_u, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
+        "hvp_backward_after3", d_x_dot_u_W_u2, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_dot_a_softplus_dot_a_pre, dot_Lambda, a_softplus, d_a_softplus_a_pre,
@@ -673,6 +677,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_W_a_W_a_u, d_W_a_dot_W_a_u_u, d_W_i_W_i_u, d_W_i_dot_W_i_u_u, d_W_a, d_W_i,
     )
 
+    parts3[:H] = W_a
+    parts3[H:2 * H] = dot_W_a
+    parts3[2 * H:3 * H] = W_i
+    parts3[3 * H:4 * H] = dot_W_i
+    dot_W_u2[:H] = W_u
+    dot_W_u2[H:2 * H] = dot_W_u
     hvp_backward_before()
     # through y = h * gelu(W_y @ x)
     product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
@@ -693,50 +703,45 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through a = exp(-c * softplus(-Lambda) * r)
     hvp_backward_after_sum3()
     # through r = sigmoid(W_a @ u + b_a)
-    product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H], W_a, parts.reshape(-1, 2 * H)[:, :H])
+    product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H], W_a, d_dot_u_dot_W_a_u_u.reshape(-1, H))
     # through i = sigmoid(W_i @ u + b_i)
     product(
-        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
         W_i,
-        parts2.reshape(-1, 2 * H)[:, :H],
+        d_dot_u_dot_W_i_u_u.reshape(-1, H),
     )
-    # d_r_pre, d_dot_r_pre, d_i_pre, d_dot_i_pre side by side
-    product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H), W_a_to_dot_W_i, d_u_W_a_u.reshape(-1, H))
+    # through u = W_u @ x
+    product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H), parts3, d_u_parts.reshape(-1, H))
     # through r = sigmoid(W_a @ u + b_a)
     product(
-        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H].T,
-        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, :H].T,
+        u_W_y_x.reshape(-1, 2 * H)[:, :H],
         d_W_a_W_a_u,
     )
     # through r = sigmoid(W_a @ u + b_a)
-    product(
-        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-        u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
-        d_W_a_dot_W_a_u_u,
-    )
+    product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_u.reshape(-1, H), d_W_a_dot_W_a_u_u)
     # through r = sigmoid(W_a @ u + b_a)
-    np.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
+    np.sum(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
     # through i = sigmoid(W_i @ u + b_i)
     product(
-        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-        u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        u_W_y_x.reshape(-1, 2 * H)[:, :H],
         d_W_i_W_i_u,
     )
     # through i = sigmoid(W_i @ u + b_i)
     product(
-        d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
+        d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        dot_u.reshape(-1, H),
         d_W_i_dot_W_i_u_u,
     )
     # through i = sigmoid(W_i @ u + b_i)
-    np.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    np.sum(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
     hvp_backward_after2()
-    # d_u, d_dot_u side by side
-    product(d_u_to_d_dot_u.reshape(-1, 2 * H), W_u_to_dot_W_u, d_x_u.reshape(-1, I))
+    product(d_dot_u2.reshape(-1, 2 * H), dot_W_u2, d_x_dot_u_W_u2.reshape(-1, I))
     # through u = W_u @ x
-    product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
+    product(d_dot_u2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
     # through u = W_u @ x
-    product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
+    product(d_dot_u2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

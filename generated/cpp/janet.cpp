@@ -134,8 +134,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_W_c_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_f_h_to_U_c_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_fc_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_fc_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -148,11 +148,11 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t g, sigmoid_s, h_sigmoid, h;
         forward_step_point(
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(1),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -191,7 +191,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_s_to_d_g_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_s_g_pre_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -206,21 +206,21 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_s);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_s_to_d_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
-        d_s_to_d_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s);
     }
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_h_prev_U_f_h, const compute_t d_h, const compute_t sigmoid_s, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_fc_h, const compute_t d_h, const compute_t sigmoid_s, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_f_h + d_h * sigmoid_s;
+    d_h_prev = d_h_prev_U_fc_h + d_h * sigmoid_s;
 }
 
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_f_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_fc_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -230,7 +230,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev;
         backward_step2_point(
-            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_fc_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h_prev);
@@ -261,8 +261,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_W_c_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_f_h_to_U_c_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_fc_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_fc_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -272,11 +272,11 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h;
         infer_step_point(
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(1),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -351,8 +351,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_fc_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -362,10 +362,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_c_x;
         jvp_before_point(
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -403,9 +403,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_fc_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -420,17 +420,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -460,8 +460,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_fc_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -471,10 +471,10 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_c_x;
         hvp_forward_before_point(
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -515,9 +515,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_fc_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -542,17 +542,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
             dot_h;
         hvp_forward_step_point(
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -624,7 +624,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_h_sigmoid_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_s_to_d_dot_g_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -646,32 +646,32 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_h_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_f_h, const compute_t d_h_next, const compute_t sigmoid_s,
+    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t sigmoid_s,
     const compute_t d_dot_h, const compute_t dot_sigmoid_s, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_c_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_f_h + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
+    d_h_prev = d_h_prev_parts + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
     d_dot_h_prev = sigmoid_s * d_dot_h + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_c_h_h_prev;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_f_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ sigmoid_s_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_sigmoid_s_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_c_h_h_prev_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -679,13 +679,13 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_sigmoid_s_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_c_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);

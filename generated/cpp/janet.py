@@ -114,25 +114,27 @@ def forward(params, x, state=None):
     W_c = np.ascontiguousarray(params["W_c"])
     U_c = np.ascontiguousarray(params["U_c"])
     b_c = np.ascontiguousarray(params["b_c"])
-    W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
-    U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_c_x = scratch("W_f_x_to_W_c_x", (T, B, 2 * H), dtype)
-    U_f_h_to_U_c_h = scratch("U_f_h_to_U_c_h", (B, 2 * H), dtype)
+    W_fc = scratch("W_fc", (I, 2 * H), dtype)
+    U_fc = scratch("U_fc", (H, 2 * H), dtype)
+    W_fc_x = scratch("W_fc_x", (T, B, 2 * H), dtype)
+    U_fc_h = scratch("U_fc_h", (B, 2 * H), dtype)
     g = np.empty((T, B, H), dtype)
     sigmoid_s = np.empty((T, B, H), dtype)
     h_sigmoid = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     forward_step = kernel(
-        "forward_step", W_f_x_to_W_c_x, U_f_h_to_U_c_h, b_f, b_c, h_rows, g, sigmoid_s, h_sigmoid,
+        "forward_step", W_fc_x, U_fc_h, b_f, b_c, h_rows, g, sigmoid_s, h_sigmoid,
     )
 
-    # W_f_x, W_c_x side by side
-    product(x.reshape(-1, I), W_f_to_W_c, W_f_x_to_W_c_x.reshape(-1, 2 * H))
+    W_fc[..., :H] = W_f.T
+    W_fc[..., H:2 * H] = W_c.T
+    U_fc[..., :H] = U_f.T
+    U_fc[..., H:2 * H] = U_c.T
+    product(x.reshape(-1, I), W_fc, W_fc_x.reshape(-1, 2 * H))
 
     for t in range(T):
-        # U_f_h, U_c_h side by side
-        product(h_rows[t], U_f_to_U_c, U_f_h_to_U_c_h)
+        product(h_rows[t], U_fc, U_fc_h)
         forward_step(t)
 
     tape = Tape(size, dtype, g, h_sigmoid, h_rows, sigmoid_s, x)
@@ -163,46 +165,46 @@ def backward(params, tape, dy, dstate=None):
     U_f = np.ascontiguousarray(params["U_f"])
     W_c = np.ascontiguousarray(params["W_c"])
     U_c = np.ascontiguousarray(params["U_c"])
-    U_f_to_U_c2 = np.concatenate((U_f, U_c))
-    W_f_to_W_c2 = np.concatenate((W_f, W_c))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_fc2 = scratch("W_fc2", (2 * H, I), dtype)
+    U_fc2 = scratch("U_fc2", (2 * H, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
-    d_s_to_d_g_pre = scratch("d_s_to_d_g_pre", (T, B, 2 * H), dtype)
-    d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
+    d_s_g_pre = scratch("d_s_g_pre", (T, B, 2 * H), dtype)
+    d_h_prev_U_fc_h = scratch("d_h_prev_U_fc_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_W_f_to_d_W_c = np.empty((2 * H, I), dtype)
-    d_U_f_to_d_U_c = np.empty((2 * H, H), dtype)
-    d_b_f_to_d_b_c = np.empty((2 * H,), dtype)
+    d_W_fc = np.empty((2 * H, I), dtype)
+    d_U_fc = np.empty((2 * H, H), dtype)
+    d_b_fc = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_to_d_g_pre,
+        "backward_step", dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_g_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_h_prev_U_f_h, d_h, sigmoid_s, d_h_prev_rows,
+        "backward_step2", d_h_prev_U_fc_h, d_h, sigmoid_s, d_h_prev_rows,
     )
+
+    W_fc2[:H] = W_f
+    W_fc2[H:2 * H] = W_c
+    U_fc2[:H] = U_f
+    U_fc2[H:2 * H] = U_c
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_s, d_g_pre side by side
-        product(d_s_to_d_g_pre[t], U_f_to_U_c2, d_h_prev_U_f_h)
+        product(d_s_g_pre[t], U_fc2, d_h_prev_U_fc_h)
         backward_step2(t)
 
-    # d_s, d_g_pre side by side
-    product(d_s_to_d_g_pre.reshape(-1, 2 * H), W_f_to_W_c2, d_x.reshape(-1, I))
-    # d_W_f, d_W_c side by side
-    product(d_s_to_d_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_f_to_d_W_c)
-    # d_U_f, d_U_c side by side
-    product(d_s_to_d_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_f_to_d_U_c)
-    # d_b_f, d_b_c side by side
-    np.sum(d_s_to_d_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_f_to_d_b_c)
+    product(d_s_g_pre.reshape(-1, 2 * H), W_fc2, d_x.reshape(-1, I))
+    product(d_s_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fc)
+    product(d_s_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_fc)
+    np.sum(d_s_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_fc)
 
     dparams = {
-        "W_f": d_W_f_to_d_W_c[:H],
-        "U_f": d_U_f_to_d_U_c[:H],
-        "b_f": d_b_f_to_d_b_c[:H],
-        "W_c": d_W_f_to_d_W_c[H:2 * H],
-        "U_c": d_U_f_to_d_U_c[H:2 * H],
-        "b_c": d_b_f_to_d_b_c[H:2 * H],
+        "W_f": d_W_fc[:H],
+        "U_f": d_U_fc[:H],
+        "b_f": d_b_fc[:H],
+        "W_c": d_W_fc[H:2 * H],
+        "U_c": d_U_fc[H:2 * H],
+        "b_c": d_b_fc[H:2 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -225,22 +227,24 @@ def infer(params, x, state=None):
     W_c = np.ascontiguousarray(params["W_c"])
     U_c = np.ascontiguousarray(params["U_c"])
     b_c = np.ascontiguousarray(params["b_c"])
-    W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
-    U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
-    W_f_x_to_W_c_x = scratch("W_f_x_to_W_c_x", (T, B, 2 * H), dtype)
-    U_f_h_to_U_c_h = scratch("U_f_h_to_U_c_h", (B, 2 * H), dtype)
+    W_fc = scratch("W_fc", (I, 2 * H), dtype)
+    U_fc = scratch("U_fc", (H, 2 * H), dtype)
+    W_fc_x = scratch("W_fc_x", (T, B, 2 * H), dtype)
+    U_fc_h = scratch("U_fc_h", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     infer_step = kernel(
-        "infer_step", W_f_x_to_W_c_x, U_f_h_to_U_c_h, b_f, b_c, h_rows,
+        "infer_step", W_fc_x, U_fc_h, b_f, b_c, h_rows,
     )
 
-    # W_f_x, W_c_x side by side
-    product(x.reshape(-1, I), W_f_to_W_c, W_f_x_to_W_c_x.reshape(-1, 2 * H))
+    W_fc[..., :H] = W_f.T
+    W_fc[..., H:2 * H] = W_c.T
+    U_fc[..., :H] = U_f.T
+    U_fc[..., H:2 * H] = U_c.T
+    product(x.reshape(-1, I), W_fc, W_fc_x.reshape(-1, 2 * H))
 
     for t in range(T):
-        # U_f_h, U_c_h side by side
-        product(h_rows[t], U_f_to_U_c, U_f_h_to_U_c_h)
+        product(h_rows[t], U_fc, U_fc_h)
         infer_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -316,49 +320,47 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_c = np.ascontiguousarray(dot_params["W_c"])
     dot_U_c = np.ascontiguousarray(dot_params["U_c"])
     dot_b_c = np.ascontiguousarray(dot_params["b_c"])
-    W_f_to_dot_W_c = np.ascontiguousarray(np.concatenate((
-        W_f.T,
-        dot_W_f.T,
-        W_c.T,
-        dot_W_c.T,
-    ), axis=1))
-    W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
-    U_f_to_dot_U_c = np.ascontiguousarray(np.concatenate((
-        U_f.T,
-        dot_U_f.T,
-        U_c.T,
-        dot_U_c.T,
-    ), axis=1))
-    U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_f_x_to_dot_W_c_x_W_c = scratch("W_f_x_to_dot_W_c_x_W_c", (T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_c_x_x = scratch("dot_W_f_x_x_to_dot_W_c_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fc = scratch("W_fc", (I, 2 * H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_fc = scratch("U_fc", (H, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_fc_x_x = scratch("dot_W_fc_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
-    U_f_h_to_dot_U_c_h_U_c = scratch("U_f_h_to_dot_U_c_h_U_c", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_fc_h_h_prev = scratch("dot_U_fc_h_h_prev", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", W_f_x_to_dot_W_c_x_W_c, dot_W_f_x_x_to_dot_W_c_x_x, dot_W_f_x, dot_W_c_x,
+        "jvp_before", parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_f_h_to_dot_U_c_h_U_c, parts, W_f_x_to_dot_W_c_x_W_c, b_f, dot_W_f_x, dot_b_f, b_c,
-        dot_W_c_x, dot_b_c, h_rows, dot_h_rows,
+        "jvp_step", parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c,
+        h_rows, dot_h_rows,
     )
 
-    # W_f_x, dot_W_f_x_W_f, W_c_x, dot_W_c_x_W_c side by side
-    product(x.reshape(-1, I), W_f_to_dot_W_c, W_f_x_to_dot_W_c_x_W_c.reshape(-1, 4 * H))
-    # dot_W_f_x_x, dot_W_c_x_x side by side
-    product(dot_x.reshape(-1, I), W_f_to_W_c, dot_W_f_x_x_to_dot_W_c_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_f.T
+    parts[..., H:2 * H] = dot_W_f.T
+    parts[..., 2 * H:3 * H] = W_c.T
+    parts[..., 3 * H:4 * H] = dot_W_c.T
+    W_fc[..., :H] = parts[..., :H]
+    W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    parts3[..., :H] = U_f.T
+    parts3[..., H:2 * H] = dot_U_f.T
+    parts3[..., 2 * H:3 * H] = U_c.T
+    parts3[..., 3 * H:4 * H] = dot_U_c.T
+    U_fc[..., :H] = parts3[..., :H]
+    U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     for t in range(T):
-        # U_f_h, dot_U_f_h_U_f, U_c_h, dot_U_c_h_U_c side by side
-        product(h_rows[t], U_f_to_dot_U_c, U_f_h_to_dot_U_c_h_U_c)
-        # dot_U_f_h_h_prev, dot_U_c_h_h_prev side by side
-        product(dot_h_rows[t], U_f_to_U_c, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -394,28 +396,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_c = np.ascontiguousarray(dot_params["W_c"])
     dot_U_c = np.ascontiguousarray(dot_params["U_c"])
     dot_b_c = np.ascontiguousarray(dot_params["b_c"])
-    W_f_to_dot_W_c = np.ascontiguousarray(np.concatenate((
-        W_f.T,
-        dot_W_f.T,
-        W_c.T,
-        dot_W_c.T,
-    ), axis=1))
-    W_f_to_W_c = np.ascontiguousarray(np.concatenate((W_f.T, W_c.T), axis=1))
-    U_f_to_dot_U_c = np.ascontiguousarray(np.concatenate((
-        U_f.T,
-        dot_U_f.T,
-        U_c.T,
-        dot_U_c.T,
-    ), axis=1))
-    U_f_to_U_c = np.ascontiguousarray(np.concatenate((U_f.T, U_c.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_f_x_to_dot_W_c_x_W_c = scratch("W_f_x_to_dot_W_c_x_W_c", (T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_c_x_x = scratch("dot_W_f_x_x_to_dot_W_c_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fc = scratch("W_fc", (I, 2 * H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_fc = scratch("U_fc", (H, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_fc_x_x = scratch("dot_W_fc_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
-    U_f_h_to_dot_U_c_h_U_c = scratch("U_f_h_to_dot_U_c_h_U_c", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_fc_h_h_prev = scratch("dot_U_fc_h_h_prev", (B, 2 * H), dtype)
     dot_s = scratch("dot_s", (T, B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
@@ -428,36 +420,44 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_f_x_to_dot_W_c_x_W_c, dot_W_f_x_x_to_dot_W_c_x_x, dot_W_f_x, dot_W_c_x,
+        "hvp_forward_before", parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_f_h_to_dot_U_c_h_U_c, parts, W_f_x_to_dot_W_c_x_W_c, b_f, dot_W_f_x, dot_b_f,
-        b_c, dot_W_c_x, dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s,
-        dot_h_pre, h_sigmoid, dot_h_sigmoid,
+        "hvp_forward_step", parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x,
+        dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre,
+        h_sigmoid, dot_h_sigmoid,
     )
 
-    # W_f_x, dot_W_f_x_W_f, W_c_x, dot_W_c_x_W_c side by side
-    product(x.reshape(-1, I), W_f_to_dot_W_c, W_f_x_to_dot_W_c_x_W_c.reshape(-1, 4 * H))
-    # dot_W_f_x_x, dot_W_c_x_x side by side
-    product(dot_x.reshape(-1, I), W_f_to_W_c, dot_W_f_x_x_to_dot_W_c_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_f.T
+    parts[..., H:2 * H] = dot_W_f.T
+    parts[..., 2 * H:3 * H] = W_c.T
+    parts[..., 3 * H:4 * H] = dot_W_c.T
+    W_fc[..., :H] = parts[..., :H]
+    W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    parts3[..., :H] = U_f.T
+    parts3[..., H:2 * H] = dot_U_f.T
+    parts3[..., 2 * H:3 * H] = U_c.T
+    parts3[..., 3 * H:4 * H] = dot_U_c.T
+    U_fc[..., :H] = parts3[..., :H]
+    U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_f_h, dot_U_f_h_U_f, U_c_h, dot_U_c_h_U_c side by side
-        product(h_rows[t], U_f_to_dot_U_c, U_f_h_to_dot_U_c_h_U_c)
-        # dot_U_f_h_h_prev, dot_U_c_h_h_prev side by side
-        product(dot_h_rows[t], U_f_to_U_c, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_f_to_dot_U_c2 = np.concatenate((U_f, dot_U_f, U_c, dot_U_c))
-    W_f_to_dot_W_c2 = np.concatenate((W_f, dot_W_f, W_c, dot_W_c))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    parts5 = scratch("parts5", (4 * H, I), dtype)
+    parts32 = scratch("parts32", (4 * H, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_s_to_d_dot_g_pre = scratch("d_s_to_d_dot_g_pre", (T, B, 4 * H), dtype)
-    d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
+    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_c_h_h_prev = scratch("d_dot_h_prev_dot_U_c_h_h_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
     d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
@@ -477,11 +477,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, g, dot_h_pre, h_sigmoid, d_h_prev_rows, dot_g, h_rows,
-        dot_s, sigmoid_s, dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_s_to_d_dot_g_pre,
+        dot_s, sigmoid_s, dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_U_f_h, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s, parts2,
-        parts3, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s,
+        d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_c_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_c_W_c_x, d_W_c_dot_W_c_x_x, d_W_f, d_W_c,
@@ -491,54 +491,53 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_f, d_U_c,
     )
 
+    parts5[:H] = W_f
+    parts5[H:2 * H] = dot_W_f
+    parts5[2 * H:3 * H] = W_c
+    parts5[3 * H:4 * H] = dot_W_c
+    parts32[:H] = U_f
+    parts32[H:2 * H] = dot_U_f
+    parts32[2 * H:3 * H] = U_c
+    parts32[3 * H:4 * H] = dot_U_c
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_s, d_dot_s, d_g_pre, d_dot_g_pre side by side
-        product(d_s_to_d_dot_g_pre[t], U_f_to_dot_U_c2, d_h_prev_U_f_h)
+        product(d_parts[t], parts32, d_h_prev_parts)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_s_to_d_dot_g_pre[t][:, H:2 * H], U_f, parts2[:, H:2 * H])
+        product(d_parts[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_s_to_d_dot_g_pre[t][:, 3 * H:4 * H], U_c, parts3[:, H:2 * H])
+        product(d_parts[t][:, 3 * H:4 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
         hvp_backward_step2(t)
 
-    # d_s, d_dot_s, d_g_pre, d_dot_g_pre side by side
-    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H), W_f_to_dot_W_c2, d_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    product(d_parts.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through s = W_f @ x + U_f @ h[t-1] + b_f
     product(
-        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_parts.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through s = W_f @ x + U_f @ h[t-1] + b_f
-    np.sum(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+    np.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
+    product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(
-        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_c_dot_W_c_x_x,
-    )
+    product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
+    # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+    product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
     product(
-        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_c_U_c_h,
-    )
-    # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(
-        d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_c_dot_U_c_h_h_prev,
     )
     # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    np.sum(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
+    np.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
     hvp_backward_finish()
     hvp_backward_finish2()
 

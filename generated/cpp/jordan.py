@@ -107,9 +107,9 @@ def forward(params, x, state=None):
     b = np.ascontiguousarray(params["b"])
     V = np.ascontiguousarray(params["V"])
     c = np.ascontiguousarray(params["c"])
-    W_T = np.ascontiguousarray(W.T)
-    V_T = np.ascontiguousarray(V.T)
     y_rows = np.empty((T + 1, B, O), dtype)
+    W_T = scratch("W_T", (O, H), dtype)
+    V_T = scratch("V_T", (H, O), dtype)
     U_x = scratch("U_x", (T, B, H), dtype)
     W_y = scratch("W_y", (B, H), dtype)
     h = np.empty((T, B, H), dtype)
@@ -122,6 +122,8 @@ def forward(params, x, state=None):
         "forward_step2", V_h, c, y_rows,
     )
 
+    W_T[...] = W.T
+    V_T[...] = V.T
     # h = tanh(U @ x + W @ y[t-1] + b)
     product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -224,9 +226,9 @@ def infer(params, x, state=None):
     b = np.ascontiguousarray(params["b"])
     V = np.ascontiguousarray(params["V"])
     c = np.ascontiguousarray(params["c"])
-    W_T = np.ascontiguousarray(W.T)
-    V_T = np.ascontiguousarray(V.T)
     y_rows = scratch("y_rows", (T + 1, B, O), dtype)
+    W_T = scratch("W_T", (O, H), dtype)
+    V_T = scratch("V_T", (H, O), dtype)
     U_x = scratch("U_x", (T, B, H), dtype)
     W_y = scratch("W_y", (B, H), dtype)
     h = scratch("h", (B, H), dtype)
@@ -239,6 +241,8 @@ def infer(params, x, state=None):
         "infer_step2", V_h, c, y_rows,
     )
 
+    W_T[...] = W.T
+    V_T[...] = V.T
     # h = tanh(U @ x + W @ y[t-1] + b)
     product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -322,49 +326,55 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b = np.ascontiguousarray(dot_params["b"])
     dot_V = np.ascontiguousarray(dot_params["V"])
     dot_c = np.ascontiguousarray(dot_params["c"])
-    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    W_T = np.ascontiguousarray(W.T)
-    V_T = np.ascontiguousarray(V.T)
-    dot_V_to_V = np.ascontiguousarray(np.concatenate((dot_V.T, V.T)))
     y_rows = scratch("y_rows", (T + 1, B, O), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, O), dtype)
-    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
+    dot_V2 = scratch("dot_V2", (2 * H, O), dtype)
+    dot_W2 = scratch("dot_W2", (O, 2 * H), dtype)
+    W_T2 = scratch("W_T2", (O, H), dtype)
+    V_T = scratch("V_T", (H, O), dtype)
+    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_y_to_dot_W_y_W = scratch("W_y_to_dot_W_y_W", (B, 2 * H), dtype)
+    W_y_dot_W_y_W = scratch("W_y_dot_W_y_W", (B, 2 * H), dtype)
     dot_W_y_y_prev = scratch("dot_W_y_y_prev", (B, H), dtype)
-    h_to_dot_h = scratch("h_to_dot_h", (B, 2 * H), dtype)
-    V_h_to_dot_V_h_V = scratch("V_h_to_dot_V_h_V", (B, 2 * O), dtype)
+    dot_h2 = scratch("dot_h2", (B, 2 * H), dtype)
+    V_h = scratch("V_h", (B, O), dtype)
     dot_V_h = scratch("dot_V_h", (B, O), dtype)
     y_rows[0] = state["y"]
     dot_y_rows[0] = dot_state["y"]
     jvp_before = kernel(
-        "jvp_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "jvp_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_y_to_dot_W_y_W, dot_W_y_y_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_to_dot_h,
+        "jvp_step", W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", V_h_to_dot_V_h_V, c, dot_V_h, dot_c, y_rows, dot_y_rows,
+        "jvp_step2", V_h, c, dot_V_h, dot_c, y_rows, dot_y_rows,
     )
 
-    # U_x, dot_U_x_U side by side
-    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    dot_U2[..., :H] = U.T
+    dot_U2[..., H:2 * H] = dot_U.T
+    dot_V2[:H] = dot_V.T
+    dot_V2[H:2 * H] = V.T
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    W_T2[...] = W.T
+    V_T[...] = V.T
+    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
     # h = tanh(U @ x + W @ y[t-1] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        # W_y, dot_W_y_W side by side
-        product(y_rows[t], W_to_dot_W, W_y_to_dot_W_y_W)
+        product(y_rows[t], dot_W2, W_y_dot_W_y_W)
         # h = tanh(U @ x + W @ y[t-1] + b)
-        product(dot_y_rows[t], W_T, dot_W_y_y_prev)
+        product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
         jvp_step(t)
         # y = sigmoid(V @ h + c)
-        product(h_to_dot_h[:, :H], V_T, V_h_to_dot_V_h_V[:, :O])
-        # h, dot_h side by side
-        product(h_to_dot_h, dot_V_to_V, dot_V_h)
+        product(dot_h2[:, :H], V_T, V_h)
+        # y = sigmoid(V @ h + c)
+        product(dot_h2, dot_V2, dot_V_h)
         jvp_step2(t)
 
     last = {"y": y_rows[T].copy()}
@@ -398,63 +408,69 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b = np.ascontiguousarray(dot_params["b"])
     dot_V = np.ascontiguousarray(dot_params["V"])
     dot_c = np.ascontiguousarray(dot_params["c"])
-    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
-    W_to_dot_W = np.ascontiguousarray(np.concatenate((W.T, dot_W.T), axis=1))
-    W_T = np.ascontiguousarray(W.T)
-    V_T = np.ascontiguousarray(V.T)
-    dot_V_to_V = np.ascontiguousarray(np.concatenate((dot_V.T, V.T)))
     y_rows = scratch("y_rows", (T + 1, B, O), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, O), dtype)
-    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
+    dot_W2 = scratch("dot_W2", (O, 2 * H), dtype)
+    dot_V2 = scratch("dot_V2", (H, 2 * O), dtype)
+    W_T2 = scratch("W_T2", (O, H), dtype)
+    V_T2 = scratch("V_T2", (H, O), dtype)
+    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_y_to_dot_W_y_W = scratch("W_y_to_dot_W_y_W", (B, 2 * H), dtype)
+    W_y_dot_W_y_W = scratch("W_y_dot_W_y_W", (B, 2 * H), dtype)
     dot_W_y_y_prev = scratch("dot_W_y_y_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
-    h_to_dot_h = scratch("h_to_dot_h", (T, B, 2 * H), dtype)
-    V_h_to_dot_V_h_V = scratch("V_h_to_dot_V_h_V", (B, 2 * O), dtype)
-    dot_V_h = scratch("dot_V_h", (B, O), dtype)
+    h = scratch("h", (T, B, H), dtype)
+    dot_h = scratch("dot_h", (T, B, H), dtype)
+    V_h_dot_V_h_V = scratch("V_h_dot_V_h_V", (B, 2 * O), dtype)
+    dot_V_h_h = scratch("dot_V_h_h", (B, O), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, O), dtype)
     y_rows[0] = state["y"]
     dot_y_rows[0] = dot_state["y"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "hvp_forward_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_y_to_dot_W_y_W, dot_W_y_y_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b,
-        dot_h_pre, h_to_dot_h,
+        "hvp_forward_step", W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h_pre, h,
+        dot_h,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", V_h_to_dot_V_h_V, c, dot_V_h, dot_c, dot_y_pre, y_rows, dot_y_rows,
+        "hvp_forward_step2", V_h_dot_V_h_V, dot_V_h_h, c, dot_c, dot_y_pre, y_rows, dot_y_rows,
     )
 
-    # U_x, dot_U_x_U side by side
-    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    dot_U2[..., :H] = U.T
+    dot_U2[..., H:2 * H] = dot_U.T
+    dot_W2[..., :H] = W.T
+    dot_W2[..., H:2 * H] = dot_W.T
+    dot_V2[..., :O] = V.T
+    dot_V2[..., O:2 * O] = dot_V.T
+    W_T2[...] = W.T
+    V_T2[...] = V.T
+    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
     # h = tanh(U @ x + W @ y[t-1] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        # W_y, dot_W_y_W side by side
-        product(y_rows[t], W_to_dot_W, W_y_to_dot_W_y_W)
+        product(y_rows[t], dot_W2, W_y_dot_W_y_W)
         # h = tanh(U @ x + W @ y[t-1] + b)
-        product(dot_y_rows[t], W_T, dot_W_y_y_prev)
+        product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
         hvp_forward_step(t)
+        product(h[t], dot_V2, V_h_dot_V_h_V)
         # y = sigmoid(V @ h + c)
-        product(h_to_dot_h[t][:, :H], V_T, V_h_to_dot_V_h_V[:, :O])
-        # h, dot_h side by side
-        product(h_to_dot_h[t], dot_V_to_V, dot_V_h)
+        product(dot_h[t], V_T2, dot_V_h_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    V_to_dot_V = np.concatenate((V, dot_V))
-    W_to_dot_W2 = np.concatenate((W, dot_W))
-    U_to_dot_U2 = np.concatenate((U, dot_U))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, O), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, O), dtype)
-    d_y_pre_to_d_dot_y_pre = scratch("d_y_pre_to_d_dot_y_pre", (T, B, 2 * O), dtype)
-    d_dot_h_to_d_h_dot_V_h_V = scratch("d_dot_h_to_d_h_dot_V_h_V", (B, 2 * H), dtype)
-    d_h_V_h = scratch("d_h_V_h", (B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    dot_U22 = scratch("dot_U22", (2 * H, I), dtype)
+    dot_V22 = scratch("dot_V22", (2 * O, H), dtype)
+    dot_W22 = scratch("dot_W22", (2 * H, O), dtype)
+    d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * O), dtype)
+    d_dot_h = scratch("d_dot_h", (B, H), dtype)
+    d_h_V_h_dot_V_h_V = scratch("d_h_V_h_dot_V_h_V", (B, H), dtype)
+    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_U_x = scratch("d_U_U_x", (H, I), dtype)
     d_U_dot_U_x_x = scratch("d_U_dot_U_x_x", (H, I), dtype)
@@ -470,11 +486,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_y_prev_rows[T % 2] = 0
     d_dot_y_prev_rows[T % 2] = dstate["y"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_y_pre_to_d_dot_y_pre,
+        "hvp_backward_step", dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_dot_y_pre2,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_h_to_d_h_dot_V_h_V, dot_h_pre, h_to_dot_h, d_h_V_h,
-        d_h_pre_to_d_dot_h_pre,
+        "hvp_backward_step2", d_h_V_h_dot_V_h_V, d_dot_h, dot_h_pre, h, d_dot_h_pre2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_U_U_x, d_U_dot_U_x_x, d_U,
@@ -486,48 +501,45 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_V_V_h, d_V_dot_V_h_h, d_V,
     )
 
+    dot_U22[:H] = U
+    dot_U22[H:2 * H] = dot_U
+    dot_V22[:O] = V
+    dot_V22[O:2 * O] = dot_V
+    dot_W22[:H] = W
+    dot_W22[H:2 * H] = dot_W
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through y = sigmoid(V @ h + c)
-        product(d_y_pre_to_d_dot_y_pre[t][:, O:2 * O], V, d_dot_h_to_d_h_dot_V_h_V[:, :H])
-        # d_y_pre, d_dot_y_pre side by side
-        product(d_y_pre_to_d_dot_y_pre[t], V_to_dot_V, d_h_V_h)
-        hvp_backward_step2(t)
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], W_to_dot_W2, d_y_prev_rows[t % 2])
+        product(d_dot_y_pre2[t][:, O:2 * O], V, d_dot_h)
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
+        product(d_dot_y_pre2[t], dot_V22, d_h_V_h_dot_V_h_V)
+        hvp_backward_step2(t)
+        product(d_dot_h_pre2[t], dot_W22, d_y_prev_rows[t % 2])
+        # through h = tanh(U @ x + W @ y[t-1] + b)
+        product(d_dot_h_pre2[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
 
-    # d_h_pre, d_dot_h_pre side by side
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
     # through h = tanh(U @ x + W @ y[t-1] + b)
     product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, O),
         d_W_dot_W_y_y_prev,
     )
     # through h = tanh(U @ x + W @ y[t-1] + b)
-    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     # through y = sigmoid(V @ h + c)
-    product(
-        d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, :O].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-        d_V_V_h,
-    )
+    product(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
     # through y = sigmoid(V @ h + c)
-    product(
-        d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, O:2 * O].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-        d_V_dot_V_h_h,
-    )
+    product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h.reshape(-1, H), d_V_dot_V_h_h)
     # through y = sigmoid(V @ h + c)
-    np.sum(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
+    np.sum(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

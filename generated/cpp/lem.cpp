@@ -138,8 +138,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_1_y_to_W_z_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_1_x_to_V_y_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_12z_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_12zy_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
@@ -155,15 +155,15 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z;
         forward_step_point(
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(b_2_at[iH]),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z);
@@ -190,7 +190,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_y_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_1_x_to_V_y_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_12zy_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
@@ -202,7 +202,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
         compute_t y_tanh, y;
         forward_step2_point(
             compute_t(W_y_z_at[iB * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dt_2_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
@@ -237,7 +237,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dt_1_pre_to_d_y_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -253,8 +253,8 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_y, d_y_pre, d_dt_2_pre);
         d_y_at[iB * H + iH] = storage_t(d_y);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_y_pre);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dt_2_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_y_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dt_2_pre);
     }
 }
 
@@ -283,7 +283,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ z_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_dt_1_pre_to_d_y_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -298,22 +298,22 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(1),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_z_pre, d_dt_1_pre, d_z_prev);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_dt_1_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_dt_1_pre);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_y_prev_W_1_y, const compute_t d_y, const compute_t dt_2, compute_t& d_y_prev)
+    const compute_t d_y_prev_W_12z_y, const compute_t d_y, const compute_t dt_2, compute_t& d_y_prev)
 {
-    d_y_prev = d_y_prev_W_1_y + d_y * (1 - dt_2);
+    d_y_prev = d_y_prev_W_12z_y + d_y * (1 - dt_2);
 }
 
 extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_y_prev_W_1_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_y_prev_W_12z_y_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -323,7 +323,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_y_prev;
         backward_step3_point(
-            compute_t(d_y_prev_W_1_y_at[iB * H + iH]),
+            compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
             compute_t(dt_2_at[(t * B + iB) * H + iH]),
             d_y_prev);
@@ -357,8 +357,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_1_y_to_W_z_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_1_x_to_V_y_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_12z_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ V_12zy_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[4]);
@@ -370,15 +370,15 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t dt_2, z;
         infer_step_point(
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(b_2_at[iH]),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
             dt_2, z);
@@ -401,7 +401,7 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ W_y_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ V_1_x_to_V_y_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_12zy_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ y_rows_at = static_cast<storage_t*>(at[4]);
@@ -412,7 +412,7 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
         compute_t y;
         infer_step2_point(
             compute_t(W_y_z_at[iB * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dt_2_at[iB * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
@@ -538,8 +538,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_V_1_x_x_to_dot_V_y_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_V_12zy_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_V_z_x_at = static_cast<storage_t*>(at[4]);
@@ -551,14 +551,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         jvp_before_point(
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
         dot_V_2_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_2_x);
@@ -607,9 +607,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_1_y_to_dot_W_z_y_W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_12z_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_1_at = static_cast<storage_t*>(at[5]);
@@ -629,25 +629,25 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t dt_2, dot_dt_2, z, dot_z;
         jvp_step_point(
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -681,9 +681,9 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_y_z_to_dot_W_y_z_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_y_at = static_cast<storage_t*>(at[5]);
@@ -697,10 +697,10 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t y, dot_y;
         jvp_step2_point(
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -737,8 +737,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_V_1_x_x_to_dot_V_y_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_V_12zy_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_V_2_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_V_z_x_at = static_cast<storage_t*>(at[4]);
@@ -750,14 +750,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         hvp_forward_before_point(
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
         dot_V_2_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_2_x);
@@ -808,9 +808,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_1_y_to_dot_W_z_y_W_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_12z_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_1_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_1_at = static_cast<storage_t*>(at[5]);
@@ -840,25 +840,25 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
             dot_z_pre, z_tanh, dot_z_tanh, z, dot_z;
         hvp_forward_step_point(
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -902,9 +902,9 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_y_z_to_dot_W_y_z_W_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_y_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_V_y_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_y_at = static_cast<storage_t*>(at[5]);
@@ -921,10 +921,10 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_y_pre, y_tanh, dot_y_tanh, y, dot_y;
         hvp_forward_step2_point(
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -984,7 +984,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_dt_2_pre_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dt_2_sigmoid_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_dt_1_pre_to_d_dot_y_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_dot_y_pre2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[14]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1006,16 +1007,16 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_y, d_dot_y_pre, d_y_pre, d_dot_dt_2_pre, d_dt_2_pre);
         d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_y_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_y_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
+        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_next,
-    const compute_t d_z_W_y_z, const compute_t dt_1, const compute_t dot_z_pre, const compute_t z_tanh,
+    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_parts,
+    const compute_t d_z_next, const compute_t dt_1, const compute_t dot_z_pre, const compute_t z_tanh,
     const compute_t dot_dt_1, const compute_t z_prev, const compute_t dot_z_prev,
     const compute_t dot_z_tanh, const compute_t dt, const compute_t dot_dt_1_pre,
     const compute_t dt_1_sigmoid, compute_t& d_dot_z_pre, compute_t& d_z_pre, compute_t& d_dot_dt_1_pre,
@@ -1023,7 +1024,7 @@ inline_point void hvp_backward_step2_point(
 {
     // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
     const compute_t d_dot_z = d_dot_z_next + d_dot_z_dot_W_y_z_z;
-    const compute_t d_z = d_z_next + d_z_W_y_z;
+    const compute_t d_z = d_z_parts + d_z_next;
     const compute_t d_dot_z_tanh = dt_1 * d_dot_z;
     const compute_t s1 = dot_dt_1 * d_dot_z;
     const compute_t d_z_tanh = dt_1 * d_z - 2 * dot_z_pre * z_tanh * d_dot_z_tanh + s1;
@@ -1050,9 +1051,9 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_dot_z_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_z_W_y_z_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_z_dot_W_y_z_z_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_z_parts_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_z_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dt_1_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_tanh_at = static_cast<storage_t*>(at[6]);
@@ -1062,7 +1063,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_z_tanh_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_dt_1_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dt_1_sigmoid_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_dt_1_pre_to_d_dot_y_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1070,9 +1071,9 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
         compute_t d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev;
         hvp_backward_step2_point(
             compute_t(d_dot_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_z_dot_W_y_z_z_at[iB * H + iH]),
+            compute_t(d_z_parts_at[iB * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_z_W_y_z_at[iB * H + iH]),
             compute_t(dt_1_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
@@ -1084,23 +1085,23 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(dot_dt_1_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_dt_1_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_dt_1_pre);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
         d_dot_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_z_prev);
     }
 }
 
 inline_point void hvp_backward_step3_point(
-    const compute_t d_y_prev_W_1_y, const compute_t d_y_next, const compute_t dt_2, const compute_t d_dot_y,
+    const compute_t d_y_prev_parts, const compute_t d_y_next, const compute_t dt_2, const compute_t d_dot_y,
     const compute_t dot_dt_2, const compute_t d_dot_y_prev_dot_W_1_y_y_prev,
     const compute_t d_dot_y_prev_dot_W_2_y_y_prev, const compute_t d_dot_y_prev_dot_W_z_y_y_prev,
     compute_t& d_y_prev, compute_t& d_dot_y_prev)
 {
     const compute_t s1 = 1 - dt_2;
-    d_y_prev = d_y_prev_W_1_y + d_y_next * s1 - d_dot_y * dot_dt_2;
+    d_y_prev = d_y_prev_parts + d_y_next * s1 - d_dot_y * dot_dt_2;
     d_dot_y_prev = d_dot_y * s1 + d_dot_y_prev_dot_W_1_y_y_prev + d_dot_y_prev_dot_W_2_y_y_prev +
         d_dot_y_prev_dot_W_z_y_y_prev;
 }
@@ -1108,14 +1109,14 @@ inline_point void hvp_backward_step3_point(
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_y_prev_W_1_y_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_y_prev_parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_y_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dt_2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_y_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_dt_2_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_W_1_y_y_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_W_2_y_y_prev_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_W_z_y_y_prev_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1123,17 +1124,43 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_y_prev, d_dot_y_prev;
         hvp_backward_step3_point(
-            compute_t(d_y_prev_W_1_y_at[iB * H + iH]),
+            compute_t(d_y_prev_parts_at[iB * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dt_2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_W_1_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_W_2_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_W_z_y_y_prev_at[iB * H + iH]),
             d_y_prev, d_dot_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -143,13 +143,13 @@ def forward(params, x, state=None):
     W_y = np.ascontiguousarray(params["W_y"])
     V_y = np.ascontiguousarray(params["V_y"])
     b_y = np.ascontiguousarray(params["b_y"])
-    V_1_to_V_y = np.ascontiguousarray(np.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
-    W_1_to_W_z = np.ascontiguousarray(np.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
-    W_y_T = np.ascontiguousarray(W_y.T)
     y_rows = np.empty((T + 1, B, H), dtype)
     z_rows = np.empty((T + 1, B, H), dtype)
-    V_1_x_to_V_y_x = scratch("V_1_x_to_V_y_x", (T, B, 4 * H), dtype)
-    W_1_y_to_W_z_y = scratch("W_1_y_to_W_z_y", (B, 3 * H), dtype)
+    V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
+    W_12z = scratch("W_12z", (H, 3 * H), dtype)
+    W_y_T = scratch("W_y_T", (H, H), dtype)
+    V_12zy_x = scratch("V_12zy_x", (T, B, 4 * H), dtype)
+    W_12z_y = scratch("W_12z_y", (B, 3 * H), dtype)
     dt_1_sigmoid = np.empty((T, B, H), dtype)
     dt_1 = np.empty((T, B, H), dtype)
     dt_2_sigmoid = np.empty((T, B, H), dtype)
@@ -160,19 +160,25 @@ def forward(params, x, state=None):
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
     forward_step = kernel(
-        "forward_step", W_1_y_to_W_z_y, V_1_x_to_V_y_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_1,
-        dt_2_sigmoid, dt_2, z_tanh,
+        "forward_step", W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2,
+        z_tanh,
     )
     forward_step2 = kernel(
-        "forward_step2", W_y_z, V_1_x_to_V_y_x, b_y, dt_2, y_rows, y_tanh,
+        "forward_step2", W_y_z, V_12zy_x, b_y, dt_2, y_rows, y_tanh,
     )
 
-    # V_1_x, V_2_x, V_z_x, V_y_x side by side
-    product(x.reshape(-1, I), V_1_to_V_y, V_1_x_to_V_y_x.reshape(-1, 4 * H))
+    V_12zy[..., :H] = V_1.T
+    V_12zy[..., H:2 * H] = V_2.T
+    V_12zy[..., 2 * H:3 * H] = V_z.T
+    V_12zy[..., 3 * H:4 * H] = V_y.T
+    W_12z[..., :H] = W_1.T
+    W_12z[..., H:2 * H] = W_2.T
+    W_12z[..., 2 * H:3 * H] = W_z.T
+    W_y_T[...] = W_y.T
+    product(x.reshape(-1, I), V_12zy, V_12zy_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # W_1_y, W_2_y, W_z_y side by side
-        product(y_rows[t], W_1_to_W_z, W_1_y_to_W_z_y)
+        product(y_rows[t], W_12z, W_12z_y)
         forward_step(t)
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         product(z_rows[t + 1], W_y_T, W_y_z)
@@ -214,69 +220,67 @@ def backward(params, tape, dy, dstate=None):
     V_z = np.ascontiguousarray(params["V_z"])
     W_y = np.ascontiguousarray(params["W_y"])
     V_y = np.ascontiguousarray(params["V_y"])
-    W_1_to_W_z2 = np.concatenate((W_1, W_2, W_z))
-    V_1_to_V_y2 = np.concatenate((V_1, V_2, V_z, V_y))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
+    V_12zy2 = scratch("V_12zy2", (4 * H, I), dtype)
+    W_12z2 = scratch("W_12z2", (3 * H, H), dtype)
     d_y = scratch("d_y", (B, H), dtype)
-    d_dt_1_pre_to_d_y_pre = scratch("d_dt_1_pre_to_d_y_pre", (T, B, 4 * H), dtype)
+    d_dt_1_dt_2_z_y_pre = scratch("d_dt_1_dt_2_z_y_pre", (T, B, 4 * H), dtype)
     d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
-    d_y_prev_W_1_y = scratch("d_y_prev_W_1_y", (B, H), dtype)
+    d_y_prev_W_12z_y = scratch("d_y_prev_W_12z_y", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_12z = np.empty((3 * H, H), dtype)
+    d_V_12zy = np.empty((4 * H, I), dtype)
+    d_b_12zy = np.empty((4 * H,), dtype)
     d_W_y = np.empty((H, H), dtype)
-    d_W_1_to_d_W_z = np.empty((3 * H, H), dtype)
-    d_V_1_to_d_V_y = np.empty((4 * H, I), dtype)
-    d_b_1_to_d_b_y = np.empty((4 * H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_z_prev_rows[T % 2] = dstate["z"]
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_pre_to_d_y_pre,
+        "backward_step", dy, d_y_prev_rows, dt_2, y_tanh, y_rows, dt_2_sigmoid, d_y, d_dt_1_dt_2_z_y_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid,
-        d_dt_1_pre_to_d_y_pre,
+        "backward_step2", d_z_prev_rows, d_z_W_y_z, dt_1, z_tanh, z_rows, dt_1_sigmoid, d_dt_1_dt_2_z_y_pre,
     )
     backward_step3 = kernel(
-        "backward_step3", d_y_prev_W_1_y, d_y, dt_2, d_y_prev_rows,
+        "backward_step3", d_y_prev_W_12z_y, d_y, dt_2, d_y_prev_rows,
     )
+
+    V_12zy2[:H] = V_1
+    V_12zy2[H:2 * H] = V_2
+    V_12zy2[2 * H:3 * H] = V_z
+    V_12zy2[3 * H:4 * H] = V_y
+    W_12z2[:H] = W_1
+    W_12z2[H:2 * H] = W_2
+    W_12z2[2 * H:3 * H] = W_z
 
     for t in reversed(range(T)):
         backward_step(t)
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(d_dt_1_pre_to_d_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
+        product(d_dt_1_dt_2_z_y_pre[t][:, 3 * H:4 * H], W_y, d_z_W_y_z)
         backward_step2(t)
-        # d_dt_1_pre, d_dt_2_pre, d_z_pre side by side
-        product(d_dt_1_pre_to_d_y_pre[t][:, :3 * H], W_1_to_W_z2, d_y_prev_W_1_y)
+        product(d_dt_1_dt_2_z_y_pre[t][:, :3 * H], W_12z2, d_y_prev_W_12z_y)
         backward_step3(t)
 
-    # d_dt_1_pre, d_dt_2_pre, d_z_pre, d_y_pre side by side
-    product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H), V_1_to_V_y2, d_x.reshape(-1, I))
-    # d_W_1, d_W_2, d_W_z side by side
-    product(
-        d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H)[:, :3 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_W_1_to_d_W_z,
-    )
-    # d_V_1, d_V_2, d_V_z, d_V_y side by side
-    product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_1_to_d_V_y)
-    # d_b_1, d_b_2, d_b_z, d_b_y side by side
-    np.sum(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_1_to_d_b_y)
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), V_12zy2, d_x.reshape(-1, I))
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, :3 * H].T, y_rows[:-1].reshape(-1, H), d_W_12z)
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_V_12zy)
+    np.sum(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H), axis=0, out=d_b_12zy)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(d_dt_1_pre_to_d_y_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, z_rows[1:].reshape(-1, H), d_W_y)
+    product(d_dt_1_dt_2_z_y_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, z_rows[1:].reshape(-1, H), d_W_y)
 
     dparams = {
-        "W_1": d_W_1_to_d_W_z[:H],
-        "V_1": d_V_1_to_d_V_y[:H],
-        "b_1": d_b_1_to_d_b_y[:H],
-        "W_2": d_W_1_to_d_W_z[H:2 * H],
-        "V_2": d_V_1_to_d_V_y[H:2 * H],
-        "b_2": d_b_1_to_d_b_y[H:2 * H],
-        "W_z": d_W_1_to_d_W_z[2 * H:3 * H],
-        "V_z": d_V_1_to_d_V_y[2 * H:3 * H],
-        "b_z": d_b_1_to_d_b_y[2 * H:3 * H],
+        "W_1": d_W_12z[:H],
+        "V_1": d_V_12zy[:H],
+        "b_1": d_b_12zy[:H],
+        "W_2": d_W_12z[H:2 * H],
+        "V_2": d_V_12zy[H:2 * H],
+        "b_2": d_b_12zy[H:2 * H],
+        "W_z": d_W_12z[2 * H:3 * H],
+        "V_z": d_V_12zy[2 * H:3 * H],
+        "b_z": d_b_12zy[2 * H:3 * H],
         "W_y": d_W_y,
-        "V_y": d_V_1_to_d_V_y[3 * H:4 * H],
-        "b_y": d_b_1_to_d_b_y[3 * H:4 * H],
+        "V_y": d_V_12zy[3 * H:4 * H],
+        "b_y": d_b_12zy[3 * H:4 * H],
     }
     dstart = {"y": d_y_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -305,30 +309,36 @@ def infer(params, x, state=None):
     W_y = np.ascontiguousarray(params["W_y"])
     V_y = np.ascontiguousarray(params["V_y"])
     b_y = np.ascontiguousarray(params["b_y"])
-    V_1_to_V_y = np.ascontiguousarray(np.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
-    W_1_to_W_z = np.ascontiguousarray(np.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
-    W_y_T = np.ascontiguousarray(W_y.T)
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     z_rows = scratch("z_rows", (2, B, H), dtype)
-    V_1_x_to_V_y_x = scratch("V_1_x_to_V_y_x", (T, B, 4 * H), dtype)
-    W_1_y_to_W_z_y = scratch("W_1_y_to_W_z_y", (B, 3 * H), dtype)
+    V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
+    W_12z = scratch("W_12z", (H, 3 * H), dtype)
+    W_y_T = scratch("W_y_T", (H, H), dtype)
+    V_12zy_x = scratch("V_12zy_x", (T, B, 4 * H), dtype)
+    W_12z_y = scratch("W_12z_y", (B, 3 * H), dtype)
     dt_2 = scratch("dt_2", (B, H), dtype)
     W_y_z = scratch("W_y_z", (B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
     infer_step = kernel(
-        "infer_step", W_1_y_to_W_z_y, V_1_x_to_V_y_x, b_1, b_2, b_z, z_rows, dt_2,
+        "infer_step", W_12z_y, V_12zy_x, b_1, b_2, b_z, z_rows, dt_2,
     )
     infer_step2 = kernel(
-        "infer_step2", W_y_z, V_1_x_to_V_y_x, b_y, dt_2, y_rows,
+        "infer_step2", W_y_z, V_12zy_x, b_y, dt_2, y_rows,
     )
 
-    # V_1_x, V_2_x, V_z_x, V_y_x side by side
-    product(x.reshape(-1, I), V_1_to_V_y, V_1_x_to_V_y_x.reshape(-1, 4 * H))
+    V_12zy[..., :H] = V_1.T
+    V_12zy[..., H:2 * H] = V_2.T
+    V_12zy[..., 2 * H:3 * H] = V_z.T
+    V_12zy[..., 3 * H:4 * H] = V_y.T
+    W_12z[..., :H] = W_1.T
+    W_12z[..., H:2 * H] = W_2.T
+    W_12z[..., 2 * H:3 * H] = W_z.T
+    W_y_T[...] = W_y.T
+    product(x.reshape(-1, I), V_12zy, V_12zy_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # W_1_y, W_2_y, W_z_y side by side
-        product(y_rows[t], W_1_to_W_z, W_1_y_to_W_z_y)
+        product(y_rows[t], W_12z, W_12z_y)
         infer_step(t)
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
         product(z_rows[(t + 1) % 2], W_y_T, W_y_z)
@@ -444,77 +454,79 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_y = np.ascontiguousarray(dot_params["W_y"])
     dot_V_y = np.ascontiguousarray(dot_params["V_y"])
     dot_b_y = np.ascontiguousarray(dot_params["b_y"])
-    V_1_to_dot_V_y = np.ascontiguousarray(np.concatenate((
-        V_1.T,
-        dot_V_1.T,
-        V_2.T,
-        dot_V_2.T,
-        V_z.T,
-        dot_V_z.T,
-        V_y.T,
-        dot_V_y.T,
-    ), axis=1))
-    V_1_to_V_y = np.ascontiguousarray(np.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
-    W_1_to_dot_W_z = np.ascontiguousarray(np.concatenate((
-        W_1.T,
-        dot_W_1.T,
-        W_2.T,
-        dot_W_2.T,
-        W_z.T,
-        dot_W_z.T,
-    ), axis=1))
-    W_1_to_W_z = np.ascontiguousarray(np.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
-    W_y_to_dot_W_y = np.ascontiguousarray(np.concatenate((W_y.T, dot_W_y.T), axis=1))
-    W_y_T = np.ascontiguousarray(W_y.T)
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     z_rows = scratch("z_rows", (2, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_z_rows = scratch("dot_z_rows", (2, B, H), dtype)
-    V_1_x_to_dot_V_y_x_V_y = scratch("V_1_x_to_dot_V_y_x_V_y", (T, B, 8 * H), dtype)
-    dot_V_1_x_x_to_dot_V_y_x_x = scratch("dot_V_1_x_x_to_dot_V_y_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    W_12z = scratch("W_12z", (H, 3 * H), dtype)
+    dot_W_y2 = scratch("dot_W_y2", (H, 2 * H), dtype)
+    W_y_T2 = scratch("W_y_T2", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_V_12zy_x_x = scratch("dot_V_12zy_x_x", (T, B, 4 * H), dtype)
     dot_V_1_x = scratch("dot_V_1_x", (T, B, H), dtype)
     dot_V_2_x = scratch("dot_V_2_x", (T, B, H), dtype)
     dot_V_z_x = scratch("dot_V_z_x", (T, B, H), dtype)
     dot_V_y_x = scratch("dot_V_y_x", (T, B, H), dtype)
-    W_1_y_to_dot_W_z_y_W_z = scratch("W_1_y_to_dot_W_z_y_W_z", (B, 6 * H), dtype)
-    parts = scratch("parts", (B, 3 * H), dtype)
+    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    dot_W_12z_y_y_prev = scratch("dot_W_12z_y_y_prev", (B, 3 * H), dtype)
     dt_2 = scratch("dt_2", (B, H), dtype)
     dot_dt_2 = scratch("dot_dt_2", (B, H), dtype)
-    W_y_z_to_dot_W_y_z_W_y = scratch("W_y_z_to_dot_W_y_z_W_y", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
     dot_W_y_z_z = scratch("dot_W_y_z_z", (B, H), dtype)
     y_rows[0] = state["y"]
     z_rows[0] = state["z"]
     dot_y_rows[0] = dot_state["y"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", V_1_x_to_dot_V_y_x_V_y, dot_V_1_x_x_to_dot_V_y_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x,
-        dot_V_y_x,
+        "jvp_before", parts2, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_1_y_to_dot_W_z_y_W_z, parts, V_1_x_to_dot_V_y_x_V_y, b_1, dot_V_1_x, dot_b_1, b_2,
-        dot_V_2_x, dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
+        "jvp_step", parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x, dot_b_2,
+        b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dt_2, dot_dt_2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", W_y_z_to_dot_W_y_z_W_y, dot_W_y_z_z, V_1_x_to_dot_V_y_x_V_y, b_y, dot_V_y_x, dot_b_y,
-        dt_2, y_rows, dot_dt_2, dot_y_rows,
+        "jvp_step2", parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2,
+        dot_y_rows,
     )
 
-    # V_1_x, dot_V_1_x_V_1, V_2_x, dot_V_2_x_V_2, V_z_x, dot_V_z_x_V_z, V_y_x, dot_V_y_x_V_y side by side
-    product(x.reshape(-1, I), V_1_to_dot_V_y, V_1_x_to_dot_V_y_x_V_y.reshape(-1, 8 * H))
-    # dot_V_1_x_x, dot_V_2_x_x, dot_V_z_x_x, dot_V_y_x_x side by side
-    product(dot_x.reshape(-1, I), V_1_to_V_y, dot_V_1_x_x_to_dot_V_y_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = V_1.T
+    parts[..., H:2 * H] = dot_V_1.T
+    parts[..., 2 * H:3 * H] = V_2.T
+    parts[..., 3 * H:4 * H] = dot_V_2.T
+    parts[..., 4 * H:5 * H] = V_z.T
+    parts[..., 5 * H:6 * H] = dot_V_z.T
+    parts[..., 6 * H:7 * H] = V_y.T
+    parts[..., 7 * H:8 * H] = dot_V_y.T
+    V_12zy[..., :H] = parts[..., :H]
+    V_12zy[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    V_12zy[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    V_12zy[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = W_1.T
+    parts3[..., H:2 * H] = dot_W_1.T
+    parts3[..., 2 * H:3 * H] = W_2.T
+    parts3[..., 3 * H:4 * H] = dot_W_2.T
+    parts3[..., 4 * H:5 * H] = W_z.T
+    parts3[..., 5 * H:6 * H] = dot_W_z.T
+    W_12z[..., :H] = parts3[..., :H]
+    W_12z[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    W_12z[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    dot_W_y2[..., :H] = W_y.T
+    dot_W_y2[..., H:2 * H] = dot_W_y.T
+    W_y_T2[...] = W_y.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), V_12zy, dot_V_12zy_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        # W_1_y, dot_W_1_y_W_1, W_2_y, dot_W_2_y_W_2, W_z_y, dot_W_z_y_W_z side by side
-        product(y_rows[t], W_1_to_dot_W_z, W_1_y_to_dot_W_z_y_W_z)
-        # dot_W_1_y_y_prev, dot_W_2_y_y_prev, dot_W_z_y_y_prev side by side
-        product(dot_y_rows[t], W_1_to_W_z, parts)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], W_12z, dot_W_12z_y_y_prev)
         jvp_step(t)
-        # W_y_z, dot_W_y_z_W_y side by side
-        product(z_rows[(t + 1) % 2], W_y_to_dot_W_y, W_y_z_to_dot_W_y_z_W_y)
+        product(z_rows[(t + 1) % 2], dot_W_y2, parts5)
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(dot_z_rows[(t + 1) % 2], W_y_T, dot_W_y_z_z)
+        product(dot_z_rows[(t + 1) % 2], W_y_T2, dot_W_y_z_z)
         jvp_step2(t)
 
     last = {"y": y_rows[T].copy(), "z": z_rows[T % 2].copy()}
@@ -562,40 +574,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_y = np.ascontiguousarray(dot_params["W_y"])
     dot_V_y = np.ascontiguousarray(dot_params["V_y"])
     dot_b_y = np.ascontiguousarray(dot_params["b_y"])
-    V_1_to_dot_V_y = np.ascontiguousarray(np.concatenate((
-        V_1.T,
-        dot_V_1.T,
-        V_2.T,
-        dot_V_2.T,
-        V_z.T,
-        dot_V_z.T,
-        V_y.T,
-        dot_V_y.T,
-    ), axis=1))
-    V_1_to_V_y = np.ascontiguousarray(np.concatenate((V_1.T, V_2.T, V_z.T, V_y.T), axis=1))
-    W_1_to_dot_W_z = np.ascontiguousarray(np.concatenate((
-        W_1.T,
-        dot_W_1.T,
-        W_2.T,
-        dot_W_2.T,
-        W_z.T,
-        dot_W_z.T,
-    ), axis=1))
-    W_1_to_W_z = np.ascontiguousarray(np.concatenate((W_1.T, W_2.T, W_z.T), axis=1))
-    W_y_to_dot_W_y = np.ascontiguousarray(np.concatenate((W_y.T, dot_W_y.T), axis=1))
-    W_y_T = np.ascontiguousarray(W_y.T)
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     z_rows = scratch("z_rows", (T + 1, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, H), dtype)
-    V_1_x_to_dot_V_y_x_V_y = scratch("V_1_x_to_dot_V_y_x_V_y", (T, B, 8 * H), dtype)
-    dot_V_1_x_x_to_dot_V_y_x_x = scratch("dot_V_1_x_x_to_dot_V_y_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    V_12zy = scratch("V_12zy", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    W_12z = scratch("W_12z", (H, 3 * H), dtype)
+    dot_W_y2 = scratch("dot_W_y2", (H, 2 * H), dtype)
+    W_y_T2 = scratch("W_y_T2", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_V_12zy_x_x = scratch("dot_V_12zy_x_x", (T, B, 4 * H), dtype)
     dot_V_1_x = scratch("dot_V_1_x", (T, B, H), dtype)
     dot_V_2_x = scratch("dot_V_2_x", (T, B, H), dtype)
     dot_V_z_x = scratch("dot_V_z_x", (T, B, H), dtype)
     dot_V_y_x = scratch("dot_V_y_x", (T, B, H), dtype)
-    W_1_y_to_dot_W_z_y_W_z = scratch("W_1_y_to_dot_W_z_y_W_z", (B, 6 * H), dtype)
-    parts = scratch("parts", (B, 3 * H), dtype)
+    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    dot_W_12z_y_y_prev = scratch("dot_W_12z_y_y_prev", (B, 3 * H), dtype)
     dot_dt_1_pre = scratch("dot_dt_1_pre", (T, B, H), dtype)
     dt_1_sigmoid = scratch("dt_1_sigmoid", (T, B, H), dtype)
     dt_1 = scratch("dt_1", (T, B, H), dtype)
@@ -607,7 +603,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z_tanh = scratch("z_tanh", (T, B, H), dtype)
     dot_z_tanh = scratch("dot_z_tanh", (T, B, H), dtype)
-    W_y_z_to_dot_W_y_z_W_y = scratch("W_y_z_to_dot_W_y_z_W_y", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
     dot_W_y_z_z = scratch("dot_W_y_z_z", (B, H), dtype)
     dot_y_pre = scratch("dot_y_pre", (T, B, H), dtype)
     y_tanh = scratch("y_tanh", (T, B, H), dtype)
@@ -617,68 +613,74 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows[0] = dot_state["y"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", V_1_x_to_dot_V_y_x_V_y, dot_V_1_x_x_to_dot_V_y_x_x, dot_V_1_x, dot_V_2_x,
-        dot_V_z_x, dot_V_y_x,
+        "hvp_forward_before", parts2, dot_V_12zy_x_x, dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_1_y_to_dot_W_z_y_W_z, parts, V_1_x_to_dot_V_y_x_V_y, b_1, dot_V_1_x, dot_b_1,
-        b_2, dot_V_2_x, dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid,
-        dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh,
+        "hvp_forward_step", parts4, dot_W_12z_y_y_prev, parts2, b_1, dot_V_1_x, dot_b_1, b_2, dot_V_2_x,
+        dot_b_2, b_z, dot_V_z_x, dot_b_z, z_rows, dot_z_rows, dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1,
+        dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2, dot_z_pre, z_tanh, dot_z_tanh,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", W_y_z_to_dot_W_y_z_W_y, dot_W_y_z_z, V_1_x_to_dot_V_y_x_V_y, b_y, dot_V_y_x,
-        dot_b_y, dt_2, y_rows, dot_dt_2, dot_y_rows, dot_y_pre, y_tanh, dot_y_tanh,
+        "hvp_forward_step2", parts5, dot_W_y_z_z, parts2, b_y, dot_V_y_x, dot_b_y, dt_2, y_rows, dot_dt_2,
+        dot_y_rows, dot_y_pre, y_tanh, dot_y_tanh,
     )
 
-    # V_1_x, dot_V_1_x_V_1, V_2_x, dot_V_2_x_V_2, V_z_x, dot_V_z_x_V_z, V_y_x, dot_V_y_x_V_y side by side
-    product(x.reshape(-1, I), V_1_to_dot_V_y, V_1_x_to_dot_V_y_x_V_y.reshape(-1, 8 * H))
-    # dot_V_1_x_x, dot_V_2_x_x, dot_V_z_x_x, dot_V_y_x_x side by side
-    product(dot_x.reshape(-1, I), V_1_to_V_y, dot_V_1_x_x_to_dot_V_y_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = V_1.T
+    parts[..., H:2 * H] = dot_V_1.T
+    parts[..., 2 * H:3 * H] = V_2.T
+    parts[..., 3 * H:4 * H] = dot_V_2.T
+    parts[..., 4 * H:5 * H] = V_z.T
+    parts[..., 5 * H:6 * H] = dot_V_z.T
+    parts[..., 6 * H:7 * H] = V_y.T
+    parts[..., 7 * H:8 * H] = dot_V_y.T
+    V_12zy[..., :H] = parts[..., :H]
+    V_12zy[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    V_12zy[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    V_12zy[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = W_1.T
+    parts3[..., H:2 * H] = dot_W_1.T
+    parts3[..., 2 * H:3 * H] = W_2.T
+    parts3[..., 3 * H:4 * H] = dot_W_2.T
+    parts3[..., 4 * H:5 * H] = W_z.T
+    parts3[..., 5 * H:6 * H] = dot_W_z.T
+    W_12z[..., :H] = parts3[..., :H]
+    W_12z[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    W_12z[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    dot_W_y2[..., :H] = W_y.T
+    dot_W_y2[..., H:2 * H] = dot_W_y.T
+    W_y_T2[...] = W_y.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), V_12zy, dot_V_12zy_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # W_1_y, dot_W_1_y_W_1, W_2_y, dot_W_2_y_W_2, W_z_y, dot_W_z_y_W_z side by side
-        product(y_rows[t], W_1_to_dot_W_z, W_1_y_to_dot_W_z_y_W_z)
-        # dot_W_1_y_y_prev, dot_W_2_y_y_prev, dot_W_z_y_y_prev side by side
-        product(dot_y_rows[t], W_1_to_W_z, parts)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], W_12z, dot_W_12z_y_y_prev)
         hvp_forward_step(t)
-        # W_y_z, dot_W_y_z_W_y side by side
-        product(z_rows[t + 1], W_y_to_dot_W_y, W_y_z_to_dot_W_y_z_W_y)
+        product(z_rows[t + 1], dot_W_y2, parts5)
         # y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(dot_z_rows[t + 1], W_y_T, dot_W_y_z_z)
+        product(dot_z_rows[t + 1], W_y_T2, dot_W_y_z_z)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    W_y_to_dot_W_y2 = np.concatenate((W_y, dot_W_y))
-    W_1_to_dot_W_z2 = np.concatenate((
-        W_1,
-        dot_W_1,
-        W_2,
-        dot_W_2,
-        W_z,
-        dot_W_z,
-    ))
-    V_1_to_dot_V_y2 = np.concatenate((
-        V_1,
-        dot_V_1,
-        V_2,
-        dot_V_2,
-        V_z,
-        dot_V_z,
-        V_y,
-        dot_V_y,
-    ))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, H), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, H), dtype)
+    parts6 = scratch("parts6", (6 * H, I), dtype)
+    dot_V_y2 = scratch("dot_V_y2", (2 * H, I), dtype)
+    dot_W_y22 = scratch("dot_W_y22", (2 * H, H), dtype)
+    parts32 = scratch("parts32", (6 * H, H), dtype)
     d_dot_y = scratch("d_dot_y", (B, H), dtype)
-    d_dt_1_pre_to_d_dot_y_pre = scratch("d_dt_1_pre_to_d_dot_y_pre", (T, B, 8 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    d_z_W_y_z = scratch("d_z_W_y_z", (B, H), dtype)
-    d_y_prev_W_1_y = scratch("d_y_prev_W_1_y", (B, H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    d_dot_y_pre2 = scratch("d_dot_y_pre2", (T, B, 2 * H), dtype)
+    d_dot_z_dot_W_y_z_z = scratch("d_dot_z_dot_W_y_z_z", (B, H), dtype)
+    d_z_parts = scratch("d_z_parts", (B, H), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 6 * H), dtype)
+    d_y_prev_parts = scratch("d_y_prev_parts", (B, H), dtype)
+    d_dot_y_prev_dot_W_1_y_y_prev = scratch("d_dot_y_prev_dot_W_1_y_y_prev", (B, H), dtype)
+    d_dot_y_prev_dot_W_2_y_y_prev = scratch("d_dot_y_prev_dot_W_2_y_y_prev", (B, H), dtype)
+    d_dot_y_prev_dot_W_z_y_y_prev = scratch("d_dot_y_prev_dot_W_z_y_y_prev", (B, H), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_parts2 = scratch("d_x_parts2", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_1_W_1_y = scratch("d_W_1_W_1_y", (H, H), dtype)
     d_W_1_dot_W_1_y_y_prev = scratch("d_W_1_dot_W_1_y_y_prev", (H, H), dtype)
@@ -714,15 +716,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_z_prev_rows[T % 2] = dstate["z"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_y_prev_rows, dt_2, dot_y_pre, y_tanh, d_y_prev_rows, dot_dt_2,
-        y_rows, dot_y_rows, dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dt_1_pre_to_d_dot_y_pre,
+        y_rows, dot_y_rows, dot_y_tanh, dot_dt_2_pre, dt_2_sigmoid, d_dot_y, d_dot_y_pre2, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_z_prev_rows, parts2, d_z_prev_rows, d_z_W_y_z, dt_1, dot_z_pre, z_tanh,
-        dot_dt_1, z_rows, dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid, d_dt_1_pre_to_d_dot_y_pre,
+        "hvp_backward_step2", d_dot_z_prev_rows, d_dot_z_dot_W_y_z_z, d_z_parts, d_z_prev_rows, dt_1,
+        dot_z_pre, z_tanh, dot_dt_1, z_rows, dot_z_rows, dot_z_tanh, dot_dt_1_pre, dt_1_sigmoid, d_parts_pre,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_y_prev_W_1_y, d_y_prev_rows, dt_2, d_dot_y, dot_dt_2, parts3, parts4,
-        parts5, d_dot_y_prev_rows,
+        "hvp_backward_step3", d_y_prev_parts, d_y_prev_rows, dt_2, d_dot_y, dot_dt_2,
+        d_dot_y_prev_dot_W_1_y_y_prev, d_dot_y_prev_dot_W_2_y_y_prev, d_dot_y_prev_dot_W_z_y_y_prev,
+        d_dot_y_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_x_parts2, d_x_parts, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_1_W_1_y, d_W_1_dot_W_1_y_y_prev, d_W_2_W_2_y, d_W_2_dot_W_2_y_y_prev,
@@ -733,109 +739,94 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_V_z_dot_V_z_x_x, d_V_y_V_y_x, d_V_y_dot_V_y_x_x, d_V_1, d_V_2, d_V_z, d_V_y,
     )
 
+    parts6[:H] = V_1
+    parts6[H:2 * H] = dot_V_1
+    parts6[2 * H:3 * H] = V_2
+    parts6[3 * H:4 * H] = dot_V_2
+    parts6[4 * H:5 * H] = V_z
+    parts6[5 * H:6 * H] = dot_V_z
+    dot_V_y2[:H] = V_y
+    dot_V_y2[H:2 * H] = dot_V_y
+    dot_W_y22[:H] = W_y
+    dot_W_y22[H:2 * H] = dot_W_y
+    parts32[:H] = W_1
+    parts32[H:2 * H] = dot_W_1
+    parts32[2 * H:3 * H] = W_2
+    parts32[3 * H:4 * H] = dot_W_2
+    parts32[4 * H:5 * H] = W_z
+    parts32[5 * H:6 * H] = dot_W_z
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 7 * H:8 * H], W_y, parts2[:, :H])
-        # d_y_pre, d_dot_y_pre side by side
-        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 6 * H:8 * H], W_y_to_dot_W_y2, d_z_W_y_z)
-        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 3 * H:4 * H], W_2, parts4[:, H:2 * H])
-        hvp_backward_step2(t)
-        # d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre side by side
-        product(d_dt_1_pre_to_d_dot_y_pre[t][:, :6 * H], W_1_to_dot_W_z2, d_y_prev_W_1_y)
-        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-        product(d_dt_1_pre_to_d_dot_y_pre[t][:, H:2 * H], W_1, parts3[:, H:2 * H])
+        product(d_dot_y_pre2[t][:, H:2 * H], W_y, d_dot_z_dot_W_y_z_z)
         # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-        product(d_dt_1_pre_to_d_dot_y_pre[t][:, 5 * H:6 * H], W_z, parts5[:, H:2 * H])
+        product(d_dot_y_pre2[t], dot_W_y22, d_z_parts)
+        # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+        product(d_parts_pre[t][:, 3 * H:4 * H], W_2, d_dot_y_prev_dot_W_2_y_y_prev)
+        hvp_backward_step2(t)
+        product(d_parts_pre[t], parts32, d_y_prev_parts)
+        # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
+        product(d_parts_pre[t][:, H:2 * H], W_1, d_dot_y_prev_dot_W_1_y_y_prev)
+        # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+        product(d_parts_pre[t][:, 5 * H:6 * H], W_z, d_dot_y_prev_dot_W_z_y_y_prev)
         hvp_backward_step3(t)
 
-    # d_dt_1_pre, d_dot_dt_1_pre, d_dt_2_pre, d_dot_dt_2_pre, d_z_pre, d_dot_z_pre, d_y_pre, d_dot_y_pre side by side
-    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H), V_1_to_dot_V_y2, d_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 6 * H), parts6, d_x_parts.reshape(-1, I))
+    product(d_dot_y_pre2.reshape(-1, 2 * H), dot_V_y2, d_x_parts2.reshape(-1, I))
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_1_W_1_y)
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
     product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_W_1_dot_W_1_y_y_prev,
     )
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_V_1_V_1_x)
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_V_1_dot_V_1_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_1_dot_V_1_x_x)
     # through dt_1 = dt * sigmoid(W_1 @ y[t-1] + V_1 @ x + b_1)
-    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_1)
+    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_1)
+    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_W_2_W_2_y)
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
     product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_W_2_W_2_y,
-    )
-    # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_W_2_dot_W_2_y_y_prev,
     )
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_V_2_V_2_x)
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_V_2_dot_V_2_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_V_2_dot_V_2_x_x)
     # through dt_2 = dt * sigmoid(W_2 @ y[t-1] + V_2 @ x + b_2)
-    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
+    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_2)
+    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_W_z_W_z_y)
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
     product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_W_z_W_z_y,
-    )
-    # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_W_z_dot_W_z_y_y_prev,
     )
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_V_z_V_z_x)
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_V_z_dot_V_z_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_V_z_dot_V_z_x_x)
     # through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
-    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
+    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        z_rows[1:].reshape(-1, H),
-        d_W_y_W_y_z,
-    )
+    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, z_rows[1:].reshape(-1, H), d_W_y_W_y_z)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_z_rows[1:].reshape(-1, H),
-        d_W_y_dot_W_y_z_z,
-    )
+    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_z_rows[1:].reshape(-1, H), d_W_y_dot_W_y_z_z)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_V_y_V_y_x)
+    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_y_V_y_x)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    product(
-        d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_x.reshape(-1, I),
-        d_V_y_dot_V_y_x_x,
-    )
+    product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_y_dot_V_y_x_x)
     # through y = (1 - dt_2) * y[t-1] + dt_2 * tanh(W_y @ z + V_y @ x + b_y)
-    np.sum(d_dt_1_pre_to_d_dot_y_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_y)
+    np.sum(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_y)
+    hvp_backward_after()
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -131,8 +131,8 @@ inline_point void forward_before_point(
 
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ W_qk_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[3]);
@@ -144,8 +144,8 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t elu_W_q_x, q, elu_W_k_x, k_;
         forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * K) + iK]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * K) + K + iK]),
             elu_W_q_x, q, elu_W_k_x, k_);
         elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
@@ -164,7 +164,7 @@ inline_point void forward_before2_point(
 extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -175,7 +175,7 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v_k;
         forward_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
@@ -457,7 +457,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -467,7 +467,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iK = 0; iK < K; ++iK)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
                 * compute_t(k_at[(iT * B + iB) * K + iK]);
-        d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
     }
 }
 
@@ -476,7 +476,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -486,7 +486,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -501,11 +501,11 @@ inline_point void backward_after_point(
 
 extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_W_k_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -517,23 +517,22 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_z_at[(iT * B + iB) * K + iK]),
             compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_v_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -541,9 +540,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -567,7 +565,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -577,8 +575,8 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, k_;
         infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             q, k_);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
         k_at[(iT * B + iB) * K + iK] = storage_t(k_);
@@ -595,7 +593,7 @@ inline_point void infer_before2_point(
 extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -606,7 +604,7 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v_k;
         infer_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
@@ -946,8 +944,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_elu_W_q_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_elu_W_k_x_at = static_cast<storage_t*>(at[4]);
@@ -959,12 +957,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_elu_W_q_x, q, dot_elu_W_k_x, k_;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
             dot_elu_W_q_x, q, dot_elu_W_k_x, k_);
         dot_elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_elu_W_q_x);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
@@ -983,8 +981,8 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -993,8 +991,8 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1012,7 +1010,7 @@ inline_point void jvp_before3_point(
 extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_elu_W_k_x_at = static_cast<storage_t*>(at[3]);
@@ -1026,7 +1024,7 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t v_k, dot_v_k;
         jvp_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_elu_W_k_x_at[(iT * B + iB) * K + iK]),
@@ -1249,8 +1247,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_q_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ elu_W_q_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[4]);
@@ -1266,12 +1264,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k);
         dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
         elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
@@ -1294,8 +1292,8 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1304,8 +1302,8 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1323,7 +1321,7 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
@@ -1337,7 +1335,7 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t v_k, dot_v_k;
         hvp_forward_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_k_at[(iT * B + iB) * K + iK]),
@@ -1772,7 +1770,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_k_dot_v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1782,7 +1780,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -1792,7 +1790,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1802,7 +1800,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -1852,7 +1850,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_k_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ elu_W_k_x_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1868,8 +1866,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_dot_W_k_x, d_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
@@ -1880,7 +1878,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1904,7 +1902,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         const compute_t d_dot_v = compute_t(d_dot_v_total);
         const compute_t d_v_v_k = compute_t(d_v_v_k_total);
         const compute_t d_v_dot_v_k = compute_t(d_v_dot_v_k_total);
-        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
         d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
         d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
     }
@@ -1922,7 +1920,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1933,25 +1931,23 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_dot_v_W_v_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1959,10 +1955,9 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

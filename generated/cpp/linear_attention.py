@@ -75,7 +75,7 @@ class Tape(NamedTuple):
     elu_W_q_x: np.ndarray  # (T, B, K)
     q: np.ndarray  # (T, B, K)
     k: np.ndarray  # (T, B, K)
-    W_q_x_to_v: np.ndarray  # (T, B, 2 * K + H)
+    v: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     elu_W_k_x: np.ndarray  # (T, B, K)
 
@@ -110,14 +110,15 @@ def forward(params, x, state=None):
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, K), dtype)
     z_rows = np.empty((T + 1, B, K), dtype)
-    W_q_x_to_v = np.empty((T, B, 2 * K + H), dtype)
+    W_qk = scratch("W_qk", (I, 2 * K), dtype)
+    W_qk_x = scratch("W_qk_x", (T, B, 2 * K), dtype)
     elu_W_q_x = np.empty((T, B, K), dtype)
     q = np.empty((T, B, K), dtype)
     elu_W_k_x = np.empty((T, B, K), dtype)
     k = np.empty((T, B, K), dtype)
+    v = np.empty((T, B, H), dtype)
     v_k = scratch("v_k", (T, B, H, K), dtype)
     S_q = np.empty((T, B, H), dtype)
     z_q = np.empty((T, B), dtype)
@@ -125,10 +126,10 @@ def forward(params, x, state=None):
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     forward_before = kernel(
-        "forward_before", W_q_x_to_v, elu_W_q_x, q, elu_W_k_x, k,
+        "forward_before", W_qk_x, elu_W_q_x, q, elu_W_k_x, k,
     )
     forward_before2 = kernel(
-        "forward_before2", W_q_x_to_v, k, v_k,
+        "forward_before2", v, k, v_k,
     )
     forward_sequence = kernel(
         "forward_sequence", S_rows, v_k,
@@ -146,8 +147,11 @@ def forward(params, x, state=None):
         "forward_after", S_q, z_q, y,
     )
 
-    # W_q_x, W_k_x, v side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
+    W_qk[..., :K] = W_q.T
+    W_qk[..., K:2 * K] = W_k.T
+    product(x.reshape(-1, I), W_qk, W_qk_x.reshape(-1, 2 * K))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     forward_before()
     forward_before2()
 
@@ -160,7 +164,7 @@ def forward(params, x, state=None):
     forward_after_sum2()
     forward_after()
 
-    tape = Tape(size, dtype, S_q, z_q, S_rows, z_rows, elu_W_q_x, q, k, W_q_x_to_v, x, elu_W_k_x)
+    tape = Tape(size, dtype, S_q, z_q, S_rows, z_rows, elu_W_q_x, q, k, v, x, elu_W_k_x)
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
     return y, last, tape
 
@@ -183,7 +187,7 @@ def backward(params, tape, dy, dstate=None):
     elu_W_q_x = tape.elu_W_q_x
     q = tape.q
     k = tape.k
-    W_q_x_to_v = tape.W_q_x_to_v
+    v = tape.v
     x = tape.x
     elu_W_k_x = tape.elu_W_k_x
     T, B, I, H, K = sizes = [size[axis] for axis in ("T", "B", "I", "H", "K")]
@@ -194,6 +198,7 @@ def backward(params, tape, dy, dstate=None):
     W_v = np.ascontiguousarray(params["W_v"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_S_q = scratch("d_S_q", (T, B, H), dtype)
     d_q_S_q = scratch("d_q_S_q", (T, B, K), dtype)
@@ -201,15 +206,12 @@ def backward(params, tape, dy, dstate=None):
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
     d_z = scratch("d_z", (T, B, K), dtype)
     d_S = scratch("d_S", (T, B, H, K), dtype)
-    d_v = scratch("d_v", (T, B, H), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, K + H), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
-    d_W_k_x = scratch("d_W_k_x", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_v = scratch("d_x_v", (T, B, I), dtype)
+    d_x_W_k_x_v = scratch("d_x_W_k_x_v", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
-    d_W_k = np.empty((K, I), dtype)
-    d_W_v = np.empty((H, I), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
     d_S_prev_rows[T % 2] = dstate["S"]
     d_z_prev_rows[T % 2] = dstate["z"]
     backward_before_rows = kernel(
@@ -228,18 +230,20 @@ def backward(params, tape, dy, dstate=None):
         "backward_sequence2", d_S_prev_rows, d_S_q, q, d_S,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, k, d_v,
+        "backward_after_sum", d_S, k, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_S, W_q_x_to_v, d_k_v_k,
+        "backward_after_sum2", d_S, v, d_k_v_k,
     )
     backward_after = kernel(
-        "backward_after", d_k_v_k, d_z, elu_W_k_x, d_W_k_x,
+        "backward_after", d_k_v_k, d_z, elu_W_k_x, d_W_k_x_v,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+        "backward_after2", d_x_W_k_x_v, d_x_W_q_x, d_x,
     )
 
+    W_kv[:K] = W_k
+    W_kv[K:K + H] = W_v
     backward_before_rows()
     # through y = (S @ q) / dot(z, q)
     backward_before_sum()
@@ -254,20 +258,14 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum()
     # through S = S[t-1] + outer(v, k)
     backward_after_sum2()
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
     # through q = elu(W_q @ x) + 1
     product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
     backward_after()
-    # through k = elu(W_k @ x) + 1
-    product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
-    # through k = elu(W_k @ x) + 1
-    product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
+    product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
     backward_after2()
 
-    dparams = {"W_q": d_W_q, "W_k": d_W_k, "W_v": d_W_v}
+    dparams = {"W_q": d_W_q, "W_k": d_W_kv[:K], "W_v": d_W_kv[K:K + H]}
     dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
     return dparams, d_x, dstart
 
@@ -286,10 +284,10 @@ def infer(params, x, state=None):
     W_q = np.ascontiguousarray(params["W_q"])
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     z_rows = scratch("z_rows", (T + 1, B, K), dtype)
-    W_q_x_to_v = scratch("W_q_x_to_v", (T, B, 2 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * K + H), dtype)
     q = scratch("q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     v_k = scratch("v_k", (T, B, H, K), dtype)
@@ -299,10 +297,10 @@ def infer(params, x, state=None):
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     infer_before = kernel(
-        "infer_before", W_q_x_to_v, q, k,
+        "infer_before", W_q_x_W_k_x_v, q, k,
     )
     infer_before2 = kernel(
-        "infer_before2", W_q_x_to_v, k, v_k,
+        "infer_before2", W_q_x_W_k_x_v, k, v_k,
     )
     infer_sequence = kernel(
         "infer_sequence", S_rows, v_k,
@@ -320,8 +318,10 @@ def infer(params, x, state=None):
         "infer_after", S_q, z_q, y,
     )
 
-    # W_q_x, W_k_x, v side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
+    W_qkv[..., :K] = W_q.T
+    W_qkv[..., K:2 * K] = W_k.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * K + H))
     infer_before()
     infer_before2()
 
@@ -429,21 +429,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_q = np.ascontiguousarray(dot_params["W_q"])
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     z_rows = scratch("z_rows", (T + 1, B, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, K), dtype)
-    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * K + H), dtype)
+    parts = scratch("parts", (I, 4 * K + 2 * H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * K + H), dtype)
     dot_elu_W_q_x = scratch("dot_elu_W_q_x", (T, B, K), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_elu_W_k_x = scratch("dot_elu_W_k_x", (T, B, K), dtype)
@@ -463,13 +456,13 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
+        "jvp_before", parts2, dot_W_q_x_W_k_x_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        "jvp_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before3 = kernel(
-        "jvp_before3", W_q_x_to_dot_v_W_v, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
+        "jvp_before3", parts2, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
     )
     jvp_sequence = kernel(
         "jvp_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
@@ -487,10 +480,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_S_q_S, dot_S_q_q, S_q, z_q, dot_z_q, y, dot_y,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * K + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = W_v.T
+    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    W_qkv[..., :K] = parts[..., :K]
+    W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
     jvp_before()
     jvp_before2()
     jvp_before3()
@@ -529,21 +529,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_q = np.ascontiguousarray(dot_params["W_q"])
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, K), dtype)
     z_rows = scratch("z_rows", (T + 1, B, K), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, K), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, K), dtype)
-    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * K + H), dtype)
+    parts = scratch("parts", (I, 4 * K + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * K + H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + H), dtype)
+    dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * K + H), dtype)
     dot_W_q_x = scratch("dot_W_q_x", (T, B, K), dtype)
     elu_W_q_x = scratch("elu_W_q_x", (T, B, K), dtype)
     q = scratch("q", (T, B, K), dtype)
@@ -552,6 +545,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     elu_W_k_x = scratch("elu_W_k_x", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     dot_k = scratch("dot_k", (T, B, K), dtype)
+    v = scratch("v", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
     v_k = scratch("v_k", (T, B, H, K), dtype)
     dot_v_k = scratch("dot_v_k", (T, B, H, K), dtype)
@@ -566,14 +560,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_W_q_x, elu_W_q_x, q, dot_q,
-        dot_W_k_x, elu_W_k_x, k, dot_k,
+        "hvp_forward_before", parts2, dot_W_q_x_W_k_x_v_x, dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x,
+        elu_W_k_x, k, dot_k,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        "hvp_forward_before2", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", W_q_x_to_dot_v_W_v, k, dot_v, dot_k, v_k, dot_v_k,
+        "hvp_forward_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", S_rows, v_k, dot_S_rows, dot_v_k,
@@ -591,10 +585,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_after", dot_S_q_S, dot_S_q_q, dot_S_q,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * K + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = dot_W_v.T
+    W_qkv[..., 2 * K:2 * K + H] = W_v.T
+    W_qkv[..., :K] = parts[..., :K]
+    W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     hvp_forward_before()
     hvp_forward_before2()
     hvp_forward_before3()
@@ -606,11 +608,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_after_rows2()
     hvp_forward_after()
     dy = np.ascontiguousarray(cotangents["y"])
-    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, K), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, K), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, K), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, K), dtype)
+    parts3 = scratch("parts3", (2 * K + 2 * H, I), dtype)
     d_dot_z_q = scratch("d_dot_z_q", (T, B), dtype)
     d_z_q = scratch("d_z_q", (T, B), dtype)
     d_dot_S_q = scratch("d_dot_S_q", (T, B, H), dtype)
@@ -626,15 +628,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_z = scratch("d_z", (T, B, K), dtype)
     d_dot_S = scratch("d_dot_S", (T, B, H, K), dtype)
     d_S = scratch("d_S", (T, B, H, K), dtype)
-    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_parts = scratch("d_parts", (T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = scratch("d_v_v_k", (T, B, H), dtype)
     d_v_dot_v_k = scratch("d_v_dot_v_k", (T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * K + H), dtype)
     d_dot_k_dot_v_k = scratch("d_dot_k_dot_v_k", (T, B, K), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
     d_k_dot_v_k = scratch("d_k_dot_v_k", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_dot_v_W_v = scratch("d_x_dot_v_W_v", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -672,26 +672,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_sequence2", d_dot_S_prev_rows, d_dot_S_q, q, d_S_prev_rows, d_S_q, dot_q, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S, W_q_x_to_dot_v_W_v, d_dot_k_dot_v_k,
+        "hvp_backward_after_sum", d_dot_S, v, d_dot_k_dot_v_k,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S, W_q_x_to_dot_v_W_v, d_k_v_k,
+        "hvp_backward_after_sum2", d_S, v, d_k_v_k,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_dot_S, dot_v, d_k_dot_v_k,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x,
-        d_W_k_x_to_d_dot_v,
+        d_parts,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_S, k, d_S, dot_k, d_dot_v, d_v_v_k, d_v_dot_v_k,
+        "hvp_backward_after_rows", d_dot_S, k, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_parts,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+        "hvp_backward_after3", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -700,6 +700,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
     )
 
+    parts3[:K] = W_k
+    parts3[K:2 * K] = dot_W_k
+    parts3[2 * K:2 * K + H] = W_v
+    parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
     hvp_backward_before_rows()
     # through y = (S @ q) / dot(z, q)
     hvp_backward_before_sum()
@@ -728,23 +732,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     hvp_backward_after()
     # through k = elu(W_k @ x) + 1
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = elu(W_k @ x) + 1
-    product(
-        d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
-        dot_x.reshape(-1, I),
-        d_W_k_dot_W_k_x_x,
-    )
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
     hvp_backward_after_rows()
     # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
-    # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+    product(
+        d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_v_dot_v_x,
+    )
     hvp_backward_after2()
     # through v = W_v @ x
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
-    # d_W_k_x, d_dot_W_k_x, d_v side by side
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
+    product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

@@ -187,7 +187,7 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ B_re_x_to_B_im_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -205,8 +205,8 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
             lam_im,
             h_im_prev,
             exp_gamma_log,
-            compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
             h_re, h_im);
         h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
         h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
@@ -323,7 +323,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_x_to_B_im_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_exp_gamma_log_h_re_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -332,7 +332,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_B_im_x_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         d_exp_gamma_log_h_re_at[iH] = storage_t(total);
     }
 }
@@ -342,7 +342,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_x_to_B_im_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_exp_gamma_log_h_im_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -351,7 +351,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_B_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         d_exp_gamma_log_h_im_at[iH] = storage_t(total);
     }
 }
@@ -467,7 +467,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_B_re_x_to_d_B_im_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_B_re_im_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -479,21 +479,21 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(exp_gamma_log_at[iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_B_im_x, d_B_re_x);
-        d_B_re_x_to_d_B_im_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_B_im_x);
-        d_B_re_x_to_d_B_im_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_B_re_x);
+        d_B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_B_im_x);
+        d_B_re_im_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_B_re_x);
     }
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_B_re_x, const compute_t dy, const compute_t D, compute_t& d_x)
+    const compute_t d_x_B_re_im_x, const compute_t dy, const compute_t D, compute_t& d_x)
 {
-    d_x = d_x_B_re_x + dy * D;
+    d_x = d_x_B_re_im_x + dy * D;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_B_re_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_B_re_im_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -504,7 +504,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
-            compute_t(d_x_B_re_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_B_re_im_x_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(D_at[iI]),
             d_x);
@@ -641,7 +641,7 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ B_re_x_to_B_im_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -659,8 +659,8 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
             lam_im,
             h_im_prev,
             exp_gamma_log,
-            compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
             h_re, h_im);
         h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
         h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
@@ -901,8 +901,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_re_im_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -912,10 +912,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B_re_x, dot_B_im_x;
         jvp_before_point(
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
         dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
@@ -947,7 +947,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_h_re_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[8]);
@@ -977,14 +977,14 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             lam_im,
             h_im_prev,
             exp_gamma_log,
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
             dot_lam_re,
             dot_h_re_prev,
             dot_lam_im,
             dot_h_im_prev,
             dot_exp_gamma_log,
             compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
             h_re, dot_h_re, h_im, dot_h_im);
         h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
@@ -1010,9 +1010,9 @@ inline_point void jvp_after_point(
 extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_re_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_C_re_h_re_h_re_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_im_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_im_h_im_h_im_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[5]);
@@ -1027,12 +1027,12 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     {
         compute_t y, dot_y;
         jvp_after_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_re_h_re_h_re_at[(iT * B + iB) * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_im_h_im_h_im_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(D_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
@@ -1151,8 +1151,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_B_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_B_re_im_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_re_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_B_im_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1162,10 +1162,10 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B_re_x, dot_B_im_x;
         hvp_forward_before_point(
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
         dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
@@ -1197,7 +1197,7 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ lam_im_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ h_im_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ exp_gamma_log_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_h_re_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_lam_im_at = static_cast<storage_t*>(at[8]);
@@ -1227,14 +1227,14 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
             lam_im,
             h_im_prev,
             exp_gamma_log,
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + iH]),
             dot_lam_re,
             dot_h_re_prev,
             dot_lam_im,
             dot_h_im_prev,
             dot_exp_gamma_log,
             compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
             h_re, dot_h_re, h_im, dot_h_im);
         h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
@@ -1294,10 +1294,10 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_dot_h_im_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_parts_im_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_im_prev_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_dot_h_re_prev_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_parts_re_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_re_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ lam_re_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_lam_re_at = static_cast<storage_t*>(at[7]);
@@ -1324,13 +1324,13 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
         const compute_t d_h_re_next = compute_t(d_h_re_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
         hvp_backward_sequence_point(
             d_dot_h_im_next,
-            compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + iH]),
             d_h_im_next,
-            compute_t(parts_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + H + iH]),
             d_dot_h_re_next,
-            compute_t(parts2_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + iH]),
             d_h_re_next,
-            compute_t(parts2_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + H + iH]),
             lam_re,
             dot_lam_re,
             lam_im,
@@ -1353,7 +1353,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_re_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1362,7 +1362,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         d_dot_exp_gamma_log_dot_h_re_at[iH] = storage_t(total);
     }
 }
@@ -1372,7 +1372,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_h_im_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_im_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1381,7 +1381,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         d_dot_exp_gamma_log_dot_h_im_at[iH] = storage_t(total);
     }
 }
@@ -1391,7 +1391,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_exp_gamma_log_h_re_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1400,7 +1400,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         d_exp_gamma_log_h_re_at[iH] = storage_t(total);
     }
 }
@@ -1429,7 +1429,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_h_im_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ B_re_im_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_exp_gamma_log_h_im_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -1438,7 +1438,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         d_exp_gamma_log_h_im_at[iH] = storage_t(total);
     }
 }
@@ -1731,7 +1731,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_exp_gamma_log_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_dot_h_re_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_h_re_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_B_re_x_to_d_dot_B_im_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_parts_x_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1746,23 +1746,23 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
     }
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_B_re_x, const compute_t dy, const compute_t dot_D, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_B_re_x + dy * dot_D;
+    d_x = d_x_parts + dy * dot_D;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_B_re_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -1773,7 +1773,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_B_re_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

@@ -80,7 +80,7 @@ class Tape(NamedTuple):
     dtype: np.dtype
     lam_re: np.ndarray  # (H,)
     lam_im: np.ndarray  # (H,)
-    B_re_x_to_B_im_x: np.ndarray  # (T, B, 2 * H)
+    B_re_im_x: np.ndarray  # (T, B, 2 * H)
     h_im_rows: np.ndarray  # (T + 1, B, H)
     h_re_rows: np.ndarray  # (T + 1, B, H)
     x: np.ndarray  # (T, B, I)
@@ -132,7 +132,6 @@ def forward(params, x, state=None):
     C_re = np.ascontiguousarray(params["C_re"])
     C_im = np.ascontiguousarray(params["C_im"])
     D = np.ascontiguousarray(params["D"])
-    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
     h_re_rows = np.empty((T + 1, B, H), dtype)
     h_im_rows = np.empty((T + 1, B, H), dtype)
     exp_nu = np.empty((H,), dtype)
@@ -143,7 +142,8 @@ def forward(params, x, state=None):
     sin_exp_theta = np.empty((H,), dtype)
     lam_im = np.empty((H,), dtype)
     exp_gamma_log = np.empty((H,), dtype)
-    B_re_x_to_B_im_x = np.empty((T, B, 2 * H), dtype)
+    B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
+    B_re_im_x = np.empty((T, B, 2 * H), dtype)
     C_re_h_re = scratch("C_re_h_re", (T, B, I), dtype)
     C_im_h_im = scratch("C_im_h_im", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
@@ -154,15 +154,16 @@ def forward(params, x, state=None):
         sin_exp_theta, lam_im, exp_gamma_log,
     )
     forward_sequence = kernel(
-        "forward_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_B_im_x,
+        "forward_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x,
     )
     forward_after = kernel(
         "forward_after", C_re_h_re, C_im_h_im, D, x, y,
     )
 
+    B_re_im[..., :H] = B_re.T
+    B_re_im[..., H:2 * H] = B_im.T
     forward_once()
-    # B_re_x, B_im_x side by side
-    product(x.reshape(-1, I), B_re_to_B_im, B_re_x_to_B_im_x.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
 
     forward_sequence()
 
@@ -172,8 +173,8 @@ def forward(params, x, state=None):
     product(h_im_rows[1:].reshape(-1, H), C_im.T, C_im_h_im.reshape(-1, I))
     forward_after()
 
-    tape = Tape(size, dtype, lam_re, lam_im, B_re_x_to_B_im_x, h_im_rows, h_re_rows, x, exp_gamma_log,
-                lam_re_exp, exp_theta, cos_exp_theta, sin_exp_theta, exp_nu)
+    tape = Tape(size, dtype, lam_re, lam_im, B_re_im_x, h_im_rows, h_re_rows, x, exp_gamma_log, lam_re_exp,
+                exp_theta, cos_exp_theta, sin_exp_theta, exp_nu)
     last = {"h_re": h_re_rows[T].copy(), "h_im": h_im_rows[T].copy()}
     return y, last, tape
 
@@ -191,7 +192,7 @@ def backward(params, tape, dy, dstate=None):
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     lam_re = tape.lam_re
     lam_im = tape.lam_im
-    B_re_x_to_B_im_x = tape.B_re_x_to_B_im_x
+    B_re_im_x = tape.B_re_im_x
     h_im_rows = tape.h_im_rows
     h_re_rows = tape.h_re_rows
     x = tape.x
@@ -209,30 +210,30 @@ def backward(params, tape, dy, dstate=None):
     C_re = np.ascontiguousarray(params["C_re"])
     C_im = np.ascontiguousarray(params["C_im"])
     D = np.ascontiguousarray(params["D"])
-    B_re_to_B_im2 = np.concatenate((B_re, B_im))
     d_h_re_prev_rows = scratch("d_h_re_prev_rows", (2, B, H), dtype)
     d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
+    B_re_im2 = scratch("B_re_im2", (2 * H, I), dtype)
     d_C_im_h_im = scratch("d_C_im_h_im", (T, B, I), dtype)
     d_h_im_C_im_h_im = scratch("d_h_im_C_im_h_im", (T, B, H), dtype)
     d_h_re_C_re_h_re = scratch("d_h_re_C_re_h_re", (T, B, H), dtype)
     d_h_im = scratch("d_h_im", (T, B, H), dtype)
     d_h_re = scratch("d_h_re", (T, B, H), dtype)
-    d_B_re_x_to_d_B_im_x = scratch("d_B_re_x_to_d_B_im_x", (T, B, 2 * H), dtype)
+    d_B_re_im_x = scratch("d_B_re_im_x", (T, B, 2 * H), dtype)
     d_exp_gamma_log_h_re = scratch("d_exp_gamma_log_h_re", (H,), dtype)
     d_exp_gamma_log_h_im = scratch("d_exp_gamma_log_h_im", (H,), dtype)
     d_lam_im_h_re = scratch("d_lam_im_h_re", (H,), dtype)
     d_lam_im_h_im = scratch("d_lam_im_h_im", (H,), dtype)
     d_lam_re_h_re = scratch("d_lam_re_h_re", (H,), dtype)
     d_lam_re_h_im = scratch("d_lam_re_h_im", (H,), dtype)
-    d_x_B_re_x = scratch("d_x_B_re_x", (T, B, I), dtype)
+    d_x_B_re_im_x = scratch("d_x_B_re_im_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_B_re_im = np.empty((2 * H, I), dtype)
     d_C_re = np.empty((I, H), dtype)
     d_C_im = np.empty((I, H), dtype)
     d_D = np.empty((I,), dtype)
     d_nu = np.empty((H,), dtype)
     d_theta = np.empty((H,), dtype)
     d_gamma_log = np.empty((H,), dtype)
-    d_B_re_to_d_B_im = np.empty((2 * H, I), dtype)
     d_h_re_prev_rows[T % 2] = dstate["h_re"]
     d_h_im_prev_rows[T % 2] = dstate["h_im"]
     backward_before = kernel(
@@ -243,10 +244,10 @@ def backward(params, tape, dy, dstate=None):
         lam_im, d_h_im, d_h_re,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_h_re, B_re_x_to_B_im_x, d_exp_gamma_log_h_re,
+        "backward_after_sum", d_h_re, B_re_im_x, d_exp_gamma_log_h_re,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_h_im, B_re_x_to_B_im_x, d_exp_gamma_log_h_im,
+        "backward_after_sum2", d_h_im, B_re_im_x, d_exp_gamma_log_h_im,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", d_h_re, h_im_rows, d_lam_im_h_re,
@@ -264,10 +265,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum7", dy, x, d_D,
     )
     backward_after = kernel(
-        "backward_after", d_h_im, exp_gamma_log, d_h_re, d_B_re_x_to_d_B_im_x,
+        "backward_after", d_h_im, exp_gamma_log, d_h_re, d_B_re_im_x,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_B_re_x, dy, D, d_x,
+        "backward_after2", d_x_B_re_im_x, dy, D, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_exp_gamma_log_h_re, d_exp_gamma_log_h_im, d_lam_im_h_re, d_lam_im_h_im,
@@ -275,6 +276,8 @@ def backward(params, tape, dy, dstate=None):
         exp_gamma_log, d_nu, d_theta, d_gamma_log,
     )
 
+    B_re_im2[:H] = B_re
+    B_re_im2[H:2 * H] = B_im
     # through y = C_re @ h_re - C_im @ h_im + D * x
     product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
     backward_before()
@@ -302,10 +305,8 @@ def backward(params, tape, dy, dstate=None):
     # through y = C_re @ h_re - C_im @ h_im + D * x
     backward_after_sum7()
     backward_after()
-    # d_B_re_x, d_B_im_x side by side
-    product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H), B_re_to_B_im2, d_x_B_re_x.reshape(-1, I))
-    # d_B_re, d_B_im side by side
-    product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_to_d_B_im)
+    product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2, d_x_B_re_im_x.reshape(-1, I))
+    product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
     backward_after2()
     backward_finish()
 
@@ -313,8 +314,8 @@ def backward(params, tape, dy, dstate=None):
         "nu": d_nu,
         "theta": d_theta,
         "gamma_log": d_gamma_log,
-        "B_re": d_B_re_to_d_B_im[:H],
-        "B_im": d_B_re_to_d_B_im[H:2 * H],
+        "B_re": d_B_re_im[:H],
+        "B_im": d_B_re_im[H:2 * H],
         "C_re": d_C_re,
         "C_im": d_C_im,
         "D": d_D,
@@ -342,13 +343,13 @@ def infer(params, x, state=None):
     C_re = np.ascontiguousarray(params["C_re"])
     C_im = np.ascontiguousarray(params["C_im"])
     D = np.ascontiguousarray(params["D"])
-    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
     h_re_rows = scratch("h_re_rows", (T + 1, B, H), dtype)
     h_im_rows = scratch("h_im_rows", (T + 1, B, H), dtype)
     lam_re = scratch("lam_re", (H,), dtype)
     lam_im = scratch("lam_im", (H,), dtype)
     exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
-    B_re_x_to_B_im_x = scratch("B_re_x_to_B_im_x", (T, B, 2 * H), dtype)
+    B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
+    B_re_im_x = scratch("B_re_im_x", (T, B, 2 * H), dtype)
     C_re_h_re = scratch("C_re_h_re", (T, B, I), dtype)
     C_im_h_im = scratch("C_im_h_im", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
@@ -358,15 +359,16 @@ def infer(params, x, state=None):
         "infer_once", nu, theta, gamma_log, lam_re, lam_im, exp_gamma_log,
     )
     infer_sequence = kernel(
-        "infer_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_B_im_x,
+        "infer_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x,
     )
     infer_after = kernel(
         "infer_after", C_re_h_re, C_im_h_im, D, x, y,
     )
 
+    B_re_im[..., :H] = B_re.T
+    B_re_im[..., H:2 * H] = B_im.T
     infer_once()
-    # B_re_x, B_im_x side by side
-    product(x.reshape(-1, I), B_re_to_B_im, B_re_x_to_B_im_x.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
 
     infer_sequence()
 
@@ -469,15 +471,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_C_re = np.ascontiguousarray(dot_params["C_re"])
     dot_C_im = np.ascontiguousarray(dot_params["C_im"])
     dot_D = np.ascontiguousarray(dot_params["D"])
-    B_re_to_dot_B_im = np.ascontiguousarray(np.concatenate((
-        B_re.T,
-        dot_B_re.T,
-        B_im.T,
-        dot_B_im.T,
-    ), axis=1))
-    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
-    C_re_to_dot_C_re = np.ascontiguousarray(np.concatenate((C_re.T, dot_C_re.T), axis=1))
-    C_im_to_dot_C_im = np.ascontiguousarray(np.concatenate((C_im.T, dot_C_im.T), axis=1))
     h_re_rows = scratch("h_re_rows", (T + 1, B, H), dtype)
     h_im_rows = scratch("h_im_rows", (T + 1, B, H), dtype)
     dot_h_re_rows = scratch("dot_h_re_rows", (T + 1, B, H), dtype)
@@ -488,13 +481,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_lam_im = scratch("dot_lam_im", (H,), dtype)
     exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
     dot_exp_gamma_log = scratch("dot_exp_gamma_log", (H,), dtype)
-    B_re_x_to_dot_B_im_x_B_im = scratch("B_re_x_to_dot_B_im_x_B_im", (T, B, 4 * H), dtype)
-    dot_B_re_x_x_to_dot_B_im_x_x = scratch("dot_B_re_x_x_to_dot_B_im_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
+    dot_C_re2 = scratch("dot_C_re2", (H, 2 * I), dtype)
+    dot_C_im2 = scratch("dot_C_im2", (H, 2 * I), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_B_re_im_x_x = scratch("dot_B_re_im_x_x", (T, B, 2 * H), dtype)
     dot_B_re_x = scratch("dot_B_re_x", (T, B, H), dtype)
     dot_B_im_x = scratch("dot_B_im_x", (T, B, H), dtype)
-    parts = scratch("parts", (T, B, 2 * I), dtype)
+    parts_re = scratch("parts_re", (T, B, 2 * I), dtype)
     dot_C_re_h_re_h_re = scratch("dot_C_re_h_re_h_re", (T, B, I), dtype)
-    parts2 = scratch("parts2", (T, B, 2 * I), dtype)
+    parts_im = scratch("parts_im", (T, B, 2 * I), dtype)
     dot_C_im_h_im_h_im = scratch("dot_C_im_h_im_h_im", (T, B, I), dtype)
     y = np.empty((T, B, I), dtype)
     dot_y = np.empty((T, B, I), dtype)
@@ -507,31 +504,38 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         dot_lam_im, exp_gamma_log, dot_exp_gamma_log,
     )
     jvp_before = kernel(
-        "jvp_before", B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x, dot_B_im_x,
+        "jvp_before", parts2, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_dot_B_im_x_B_im,
-        dot_lam_re, dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
+        "jvp_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, parts2, dot_lam_re,
+        dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
     )
     jvp_after = kernel(
-        "jvp_after", parts, dot_C_re_h_re_h_re, parts2, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y, dot_y,
+        "jvp_after", parts_re, dot_C_re_h_re_h_re, parts_im, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y,
+        dot_y,
     )
 
+    parts[..., :H] = B_re.T
+    parts[..., H:2 * H] = dot_B_re.T
+    parts[..., 2 * H:3 * H] = B_im.T
+    parts[..., 3 * H:4 * H] = dot_B_im.T
+    B_re_im[..., :H] = parts[..., :H]
+    B_re_im[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    dot_C_re2[..., :I] = C_re.T
+    dot_C_re2[..., I:2 * I] = dot_C_re.T
+    dot_C_im2[..., :I] = C_im.T
+    dot_C_im2[..., I:2 * I] = dot_C_im.T
     jvp_once()
-    # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
-    product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
-    # dot_B_re_x_x, dot_B_im_x_x side by side
-    product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     jvp_sequence()
 
-    # C_re_h_re, dot_C_re_h_re_C_re side by side
-    product(h_re_rows[1:].reshape(-1, H), C_re_to_dot_C_re, parts.reshape(-1, 2 * I))
+    product(h_re_rows[1:].reshape(-1, H), dot_C_re2, parts_re.reshape(-1, 2 * I))
     # y = C_re @ h_re - C_im @ h_im + D * x
     product(dot_h_re_rows[1:].reshape(-1, H), C_re.T, dot_C_re_h_re_h_re.reshape(-1, I))
-    # C_im_h_im, dot_C_im_h_im_C_im side by side
-    product(h_im_rows[1:].reshape(-1, H), C_im_to_dot_C_im, parts2.reshape(-1, 2 * I))
+    product(h_im_rows[1:].reshape(-1, H), dot_C_im2, parts_im.reshape(-1, 2 * I))
     # y = C_re @ h_re - C_im @ h_im + D * x
     product(dot_h_im_rows[1:].reshape(-1, H), C_im.T, dot_C_im_h_im_h_im.reshape(-1, I))
     jvp_after()
@@ -567,13 +571,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_gamma_log = np.ascontiguousarray(dot_params["gamma_log"])
     dot_B_re = np.ascontiguousarray(dot_params["B_re"])
     dot_B_im = np.ascontiguousarray(dot_params["B_im"])
-    B_re_to_dot_B_im = np.ascontiguousarray(np.concatenate((
-        B_re.T,
-        dot_B_re.T,
-        B_im.T,
-        dot_B_im.T,
-    ), axis=1))
-    B_re_to_B_im = np.ascontiguousarray(np.concatenate((B_re.T, B_im.T), axis=1))
     h_re_rows = scratch("h_re_rows", (T + 1, B, H), dtype)
     h_im_rows = scratch("h_im_rows", (T + 1, B, H), dtype)
     dot_h_re_rows = scratch("dot_h_re_rows", (T + 1, B, H), dtype)
@@ -594,8 +591,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_lam_im = scratch("dot_lam_im", (H,), dtype)
     exp_gamma_log = scratch("exp_gamma_log", (H,), dtype)
     dot_exp_gamma_log = scratch("dot_exp_gamma_log", (H,), dtype)
-    B_re_x_to_dot_B_im_x_B_im = scratch("B_re_x_to_dot_B_im_x_B_im", (T, B, 4 * H), dtype)
-    dot_B_re_x_x_to_dot_B_im_x_x = scratch("dot_B_re_x_x_to_dot_B_im_x_x", (T, B, 2 * H), dtype)
+    B_re_im = scratch("B_re_im", (I, 2 * H), dtype)
+    dot_B_re_im = scratch("dot_B_re_im", (I, 2 * H), dtype)
+    B_re_im_x = scratch("B_re_im_x", (T, B, 2 * H), dtype)
+    dot_B_parts = scratch("dot_B_parts", (T, B, 2 * H), dtype)
+    dot_B_re_im_x_x = scratch("dot_B_re_im_x_x", (T, B, 2 * H), dtype)
     dot_B_re_x = scratch("dot_B_re_x", (T, B, H), dtype)
     dot_B_im_x = scratch("dot_B_im_x", (T, B, H), dtype)
     h_re_rows[0] = state["h_re"]
@@ -608,20 +608,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_lam_re, sin_exp_theta, dot_sin_exp_theta, lam_im, dot_lam_im, exp_gamma_log, dot_exp_gamma_log,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x,
-        dot_B_im_x,
+        "hvp_forward_before", dot_B_parts, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log,
-        B_re_x_to_dot_B_im_x_B_im, dot_lam_re, dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log,
-        dot_B_re_x, dot_B_im_x,
+        "hvp_forward_sequence", lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x, dot_lam_re,
+        dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
     )
 
+    B_re_im[..., :H] = B_re.T
+    B_re_im[..., H:2 * H] = B_im.T
+    dot_B_re_im[..., :H] = dot_B_re.T
+    dot_B_re_im[..., H:2 * H] = dot_B_im.T
     hvp_forward_once()
-    # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
-    product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
-    # dot_B_re_x_x, dot_B_im_x_x side by side
-    product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
+    product(x.reshape(-1, I), dot_B_re_im, dot_B_parts.reshape(-1, 2 * H))
+    product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     hvp_forward_sequence()
@@ -631,21 +632,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_C_re = np.ascontiguousarray(dot_params["C_re"])
     dot_C_im = np.ascontiguousarray(dot_params["C_im"])
     dot_D = np.ascontiguousarray(dot_params["D"])
-    C_re_to_dot_C_re = np.concatenate((C_re, dot_C_re), axis=1)
-    C_im_to_dot_C_im = np.concatenate((C_im, dot_C_im), axis=1)
-    B_re_to_dot_B_im2 = np.concatenate((B_re, dot_B_re, B_im, dot_B_im))
     d_h_re_prev_rows = scratch("d_h_re_prev_rows", (2, B, H), dtype)
     d_h_im_prev_rows = scratch("d_h_im_prev_rows", (2, B, H), dtype)
     d_dot_h_re_prev_rows = scratch("d_dot_h_re_prev_rows", (2, B, H), dtype)
     d_dot_h_im_prev_rows = scratch("d_dot_h_im_prev_rows", (2, B, H), dtype)
+    dot_C_im2 = scratch("dot_C_im2", (I, 2 * H), dtype)
+    dot_C_re2 = scratch("dot_C_re2", (I, 2 * H), dtype)
+    parts = scratch("parts", (4 * H, I), dtype)
     d_dot_C_im_h_im = scratch("d_dot_C_im_h_im", (T, B, I), dtype)
-    parts = scratch("parts", (T, B, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 2 * H), dtype)
+    d_parts_im = scratch("d_parts_im", (T, B, 2 * H), dtype)
+    d_parts_re = scratch("d_parts_re", (T, B, 2 * H), dtype)
     d_dot_h_im = scratch("d_dot_h_im", (T, B, H), dtype)
     d_h_im = scratch("d_h_im", (T, B, H), dtype)
     d_dot_h_re = scratch("d_dot_h_re", (T, B, H), dtype)
     d_h_re = scratch("d_h_re", (T, B, H), dtype)
-    d_B_re_x_to_d_dot_B_im_x = scratch("d_B_re_x_to_d_dot_B_im_x", (T, B, 4 * H), dtype)
+    d_parts_x = scratch("d_parts_x", (T, B, 4 * H), dtype)
     d_dot_exp_gamma_log_dot_h_re = scratch("d_dot_exp_gamma_log_dot_h_re", (H,), dtype)
     d_dot_exp_gamma_log_dot_h_im = scratch("d_dot_exp_gamma_log_dot_h_im", (H,), dtype)
     d_exp_gamma_log_h_re = scratch("d_exp_gamma_log_h_re", (H,), dtype)
@@ -664,7 +665,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_lam_re_dot_h_re = scratch("d_lam_re_dot_h_re", (H,), dtype)
     d_lam_re_h_im = scratch("d_lam_re_h_im", (H,), dtype)
     d_lam_re_dot_h_im = scratch("d_lam_re_dot_h_im", (H,), dtype)
-    d_x_B_re_x = scratch("d_x_B_re_x", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_B_re_B_re_x = scratch("d_B_re_B_re_x", (H, I), dtype)
     d_B_re_dot_B_re_x_x = scratch("d_B_re_dot_B_re_x_x", (H, I), dtype)
@@ -686,24 +687,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before", dy, d_dot_C_im_h_im,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_h_im_prev_rows, parts, d_h_im_prev_rows, d_dot_h_re_prev_rows,
-        parts2, d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im, d_dot_h_re,
-        d_h_re,
+        "hvp_backward_sequence", d_dot_h_im_prev_rows, d_parts_im, d_h_im_prev_rows, d_dot_h_re_prev_rows,
+        d_parts_re, d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im,
+        d_dot_h_re, d_h_re,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_h_re, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_re,
+        "hvp_backward_after_sum", d_dot_h_re, B_re_im_x, d_dot_exp_gamma_log_dot_h_re,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_h_im, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_im,
+        "hvp_backward_after_sum2", d_dot_h_im, B_re_im_x, d_dot_exp_gamma_log_dot_h_im,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_h_re, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_re,
+        "hvp_backward_after_sum3", d_h_re, B_re_im_x, d_exp_gamma_log_h_re,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", d_dot_h_re, dot_B_re_x, d_exp_gamma_log_dot_h_re,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_h_im, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_im,
+        "hvp_backward_after_sum5", d_h_im, B_re_im_x, d_exp_gamma_log_h_im,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", d_dot_h_im, dot_B_im_x, d_exp_gamma_log_dot_h_im,
@@ -749,10 +750,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re,
-        d_B_re_x_to_d_dot_B_im_x,
+        d_parts_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_B_re_x, dy, dot_D, d_x,
+        "hvp_backward_after2", d_x_parts, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_dot_exp_gamma_log_dot_h_re, d_dot_exp_gamma_log_dot_h_im, dot_gamma_log,
@@ -768,11 +769,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_B_re, d_B_im,
     )
 
-    # d_dot_h_re_dot_C_re_h_re_h_re, d_h_re_dot_C_re_h_re_C_re side by side
-    product(dy.reshape(-1, I), C_re_to_dot_C_re, parts2.reshape(-1, 2 * H))
+    dot_C_im2[..., :H] = C_im
+    dot_C_im2[..., H:2 * H] = dot_C_im
+    dot_C_re2[..., :H] = C_re
+    dot_C_re2[..., H:2 * H] = dot_C_re
+    parts[:H] = B_re
+    parts[H:2 * H] = dot_B_re
+    parts[2 * H:3 * H] = B_im
+    parts[3 * H:4 * H] = dot_B_im
+    product(dy.reshape(-1, I), dot_C_re2, d_parts_re.reshape(-1, 2 * H))
     hvp_backward_before()
-    # d_dot_h_im_dot_C_im_h_im_h_im, d_h_im_dot_C_im_h_im_C_im side by side
-    product(d_dot_C_im_h_im.reshape(-1, I), C_im_to_dot_C_im, parts.reshape(-1, 2 * H))
+    product(d_dot_C_im_h_im.reshape(-1, I), dot_C_im2, d_parts_im.reshape(-1, 2 * H))
 
     hvp_backward_sequence()
 
@@ -819,24 +826,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through y = C_re @ h_re - C_im @ h_im + D * x
     hvp_backward_after_sum19()
     hvp_backward_after()
-    # d_B_re_x, d_dot_B_re_x, d_B_im_x, d_dot_B_im_x side by side
-    product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H), B_re_to_dot_B_im2, d_x_B_re_x.reshape(-1, I))
+    product(d_parts_x.reshape(-1, 4 * H), parts, d_x_parts.reshape(-1, I))
     # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-    product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
+    product(d_parts_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
     # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-    product(
-        d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_B_re_dot_B_re_x_x,
-    )
+    product(d_parts_x.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_B_re_dot_B_re_x_x)
     # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-    product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
+    product(d_parts_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
     # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-    product(
-        d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_B_im_dot_B_im_x_x,
-    )
+    product(d_parts_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_B_im_dot_B_im_x_x)
     hvp_backward_after2()
     hvp_backward_finish()
     hvp_backward_finish2()

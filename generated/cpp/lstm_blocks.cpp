@@ -178,8 +178,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_h_to_U_o_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifo_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
@@ -192,14 +192,14 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, f, o;
         forward_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + iN]),
             compute_t(b_i_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + N + iN]),
             compute_t(b_f_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + 2 * N + iN]),
             compute_t(b_o_at[iN]),
             i, f, o);
         i_at[(t * B + iB) * N + iN] = storage_t(i);
@@ -461,7 +461,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_i_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_i_pre_to_d_o_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_ifo_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
@@ -475,22 +475,22 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
             compute_t(d_i_at[iB * N + iN]),
             compute_t(i_at[(t * B + iB) * N + iN]),
             d_o_pre, d_f_pre, d_i_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (3 * N) + iN] = storage_t(d_i_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + iN] = storage_t(d_i_pre);
     }
 }
 
 inline_point void backward_step4_point(
-    const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_ifo_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_i_h + d_h_prev_z_sum2;
+    d_h_prev = d_h_prev_U_ifo_h + d_h_prev_z_sum2;
 }
 
 extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_i_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_ifo_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_z_sum2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -499,7 +499,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev;
         backward_step4_point(
-            compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_ifo_h_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -609,15 +609,15 @@ extern "C" void backward_after_sum5(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after_point(
-    const compute_t d_x_W_i_x, const compute_t d_x_z_sum, compute_t& d_x)
+    const compute_t d_x_W_ifo_x, const compute_t d_x_z_sum, compute_t& d_x)
 {
-    d_x = d_x_W_i_x + d_x_z_sum;
+    d_x = d_x_W_ifo_x + d_x_z_sum;
 }
 
 extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_i_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_ifo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_z_sum_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -627,7 +627,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after_point(
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ifo_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
@@ -698,8 +698,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_h_to_U_o_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifo_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
@@ -712,14 +712,14 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, f, o;
         infer_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + iN]),
             compute_t(b_i_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + N + iN]),
             compute_t(b_f_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + 2 * N + iN]),
             compute_t(b_o_at[iN]),
             i, f, o);
         i_at[iB * N + iN] = storage_t(i);
@@ -1010,8 +1010,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_ifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[4]);
@@ -1022,12 +1022,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_f_x);
@@ -1133,9 +1133,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_ifo_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -1157,24 +1157,24 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, dot_i, f, dot_f, o, dot_o;
         jvp_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + N + iN]),
-            compute_t(parts_at[iB * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 3 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 5 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -1385,8 +1385,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_ifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[4]);
@@ -1397,12 +1397,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_f_x);
@@ -1509,9 +1509,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], N = sizes[4];
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_ifo_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -1536,24 +1536,24 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o;
         hvp_forward_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + N + iN]),
-            compute_t(parts_at[iB * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 3 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 5 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -2098,7 +2098,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_i_c_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ d_i_dot_c_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iN = 0; iN < N; ++iN)
@@ -2121,22 +2121,22 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
             compute_t(d_i_c_at[iB * N + iN]),
             compute_t(d_i_dot_c_at[iB * N + iN]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
     }
 }
 
 inline_point void hvp_backward_step4_point(
-    const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2,
+    const compute_t d_h_prev_parts, const compute_t d_h_prev_z_sum2,
     const compute_t d_h_prev_dot_z_sum2_U_z, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
     const compute_t d_dot_h_prev_dot_z_sum2_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_i_h + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
+    d_h_prev = d_h_prev_parts + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
     d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev +
         d_dot_h_prev_dot_z_sum2_h_prev;
 }
@@ -2144,12 +2144,12 @@ inline_point void hvp_backward_step4_point(
 extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_i_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_prev_z_sum2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_o_h_h_prev_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_h_prev_dot_z_sum2_h_prev_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[8]);
@@ -2159,12 +2159,12 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             compute_t(d_h_prev_dot_z_sum2_U_z_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_o_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_z_sum2_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -2359,15 +2359,15 @@ extern "C" void hvp_backward_after_sum9(int64, const int64* sizes, void* const* 
 }
 
 inline_point void hvp_backward_after_point(
-    const compute_t d_x_W_i_x, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z, compute_t& d_x)
 {
-    d_x = d_x_W_i_x + d_x_z_sum + d_x_dot_z_sum_W_z;
+    d_x = d_x_parts + d_x_z_sum + d_x_dot_z_sum_W_z;
 }
 
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_i_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_z_sum_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_dot_z_sum_W_z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
@@ -2378,7 +2378,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_z_sum_W_z_at[(iT * B + iB) * I + iI]),
             d_x);

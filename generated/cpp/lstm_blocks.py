@@ -153,13 +153,13 @@ def forward(params, x, state=None):
     U_z = np.ascontiguousarray(params["U_z"])
     b_z = np.ascontiguousarray(params["b_z"])
     W_h = np.ascontiguousarray(params["W_h"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, N, S), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 3 * N), dtype)
+    W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
+    U_ifo = scratch("U_ifo", (H, 3 * N), dtype)
+    W_ifo_x = scratch("W_ifo_x", (T, B, 3 * N), dtype)
     z_sum = scratch("z_sum", (T, B, N, S), dtype)
-    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 3 * N), dtype)
+    U_ifo_h = scratch("U_ifo_h", (B, 3 * N), dtype)
     i = np.empty((T, B, N), dtype)
     f = np.empty((T, B, N), dtype)
     o = np.empty((T, B, N), dtype)
@@ -177,7 +177,7 @@ def forward(params, x, state=None):
         "forward_step_sum", U_z, h_rows, z_sum2,
     )
     forward_step = kernel(
-        "forward_step", W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_o, i, f, o,
+        "forward_step", W_ifo_x, U_ifo_h, b_i, b_f, b_o, i, f, o,
     )
     forward_step2 = kernel(
         "forward_step2", z_sum, z_sum2, b_z, f, c_rows, i, o, z, tanh_c, y,
@@ -189,14 +189,18 @@ def forward(params, x, state=None):
         "forward_step_sum3", h_sum, h_rows,
     )
 
-    # W_i_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 3 * N))
+    W_ifo[..., :N] = W_i.T
+    W_ifo[..., N:2 * N] = W_f.T
+    W_ifo[..., 2 * N:3 * N] = W_o.T
+    U_ifo[..., :N] = U_i.T
+    U_ifo[..., N:2 * N] = U_f.T
+    U_ifo[..., 2 * N:3 * N] = U_o.T
+    product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
     # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     forward_before_sum()
 
     for t in range(T):
-        # U_i_h, U_f_h, U_o_h side by side
-        product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+        product(h_rows[t], U_ifo, U_ifo_h)
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         forward_step_sum(t)
         forward_step(t)
@@ -243,30 +247,30 @@ def backward(params, tape, dy, dstate=None):
     W_z = np.ascontiguousarray(params["W_z"])
     U_z = np.ascontiguousarray(params["U_z"])
     W_h = np.ascontiguousarray(params["W_h"])
-    U_i_to_U_o2 = np.concatenate((U_i, U_f, U_o))
-    W_i_to_W_o2 = np.concatenate((W_i, W_f, W_o))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
+    W_ifo2 = scratch("W_ifo2", (3 * N, I), dtype)
+    U_ifo2 = scratch("U_ifo2", (3 * N, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
     d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
     d_y = scratch("d_y", (B, N, S), dtype)
     d_z_pre = scratch("d_z_pre", (T, B, N, S), dtype)
     d_o = scratch("d_o", (B, N), dtype)
-    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 3 * N), dtype)
+    d_ifo_pre = scratch("d_ifo_pre", (T, B, 3 * N), dtype)
     d_f = scratch("d_f", (B, N), dtype)
     d_i = scratch("d_i", (B, N), dtype)
-    d_h_prev_U_i_h = scratch("d_h_prev_U_i_h", (B, H), dtype)
     d_h_prev_z_sum2 = scratch("d_h_prev_z_sum2", (B, H), dtype)
-    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_h_prev_U_ifo_h = scratch("d_h_prev_U_ifo_h", (B, H), dtype)
     d_x_z_sum = scratch("d_x_z_sum", (T, B, I), dtype)
+    d_x_W_ifo_x = scratch("d_x_W_ifo_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_ifo = np.empty((3 * N, I), dtype)
+    d_U_ifo = np.empty((3 * N, H), dtype)
+    d_b_ifo = np.empty((3 * N,), dtype)
     d_W_z = np.empty((N, S, I), dtype)
     d_U_z = np.empty((N, S, H), dtype)
     d_b_z = np.empty((N, S), dtype)
     d_W_h = np.empty((H, N, S), dtype)
-    d_W_i_to_d_W_o = np.empty((3 * N, I), dtype)
-    d_U_i_to_d_U_o = np.empty((3 * N, H), dtype)
-    d_b_i_to_d_b_o = np.empty((3 * N,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
@@ -285,10 +289,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_step_sum2", d_z_pre, U_z, d_h_prev_z_sum2,
     )
     backward_step3 = kernel(
-        "backward_step3", d_o, o, d_f, f, d_i, i, d_i_pre_to_d_o_pre,
+        "backward_step3", d_o, o, d_f, f, d_i, i, d_ifo_pre,
     )
     backward_step4 = kernel(
-        "backward_step4", d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_rows,
+        "backward_step4", d_h_prev_U_ifo_h, d_h_prev_z_sum2, d_h_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_z_pre, W_z, d_x_z_sum,
@@ -306,8 +310,15 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum5", d_h_sum, y, d_W_h,
     )
     backward_after = kernel(
-        "backward_after", d_x_W_i_x, d_x_z_sum, d_x,
+        "backward_after", d_x_W_ifo_x, d_x_z_sum, d_x,
     )
+
+    W_ifo2[:N] = W_i
+    W_ifo2[N:2 * N] = W_f
+    W_ifo2[2 * N:3 * N] = W_o
+    U_ifo2[:N] = U_i
+    U_ifo2[N:2 * N] = U_f
+    U_ifo2[2 * N:3 * N] = U_o
 
     for t in reversed(range(T)):
         backward_step(t)
@@ -318,20 +329,15 @@ def backward(params, tape, dy, dstate=None):
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         backward_step_sum2(t)
         backward_step3(t)
-        # d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_U_i_h)
+        product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
         backward_step4(t)
 
-    # d_i_pre, d_f_pre, d_o_pre side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), W_i_to_W_o2, d_x_W_i_x.reshape(-1, I))
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     backward_after_sum()
-    # d_W_i, d_W_f, d_W_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-    # d_U_i, d_U_f, d_U_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-    # d_b_i, d_b_f, d_b_o side by side
-    np.sum(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), axis=0, out=d_b_i_to_d_b_o)
+    product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2, d_x_W_ifo_x.reshape(-1, I))
+    product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
+    product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
+    np.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     backward_after_sum2()
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
@@ -343,15 +349,15 @@ def backward(params, tape, dy, dstate=None):
     backward_after()
 
     dparams = {
-        "W_i": d_W_i_to_d_W_o[:N],
-        "U_i": d_U_i_to_d_U_o[:N],
-        "b_i": d_b_i_to_d_b_o[:N],
-        "W_f": d_W_i_to_d_W_o[N:2 * N],
-        "U_f": d_U_i_to_d_U_o[N:2 * N],
-        "b_f": d_b_i_to_d_b_o[N:2 * N],
-        "W_o": d_W_i_to_d_W_o[2 * N:3 * N],
-        "U_o": d_U_i_to_d_U_o[2 * N:3 * N],
-        "b_o": d_b_i_to_d_b_o[2 * N:3 * N],
+        "W_i": d_W_ifo[:N],
+        "U_i": d_U_ifo[:N],
+        "b_i": d_b_ifo[:N],
+        "W_f": d_W_ifo[N:2 * N],
+        "U_f": d_U_ifo[N:2 * N],
+        "b_f": d_b_ifo[N:2 * N],
+        "W_o": d_W_ifo[2 * N:3 * N],
+        "U_o": d_U_ifo[2 * N:3 * N],
+        "b_o": d_b_ifo[2 * N:3 * N],
         "W_z": d_W_z,
         "U_z": d_U_z,
         "b_z": d_b_z,
@@ -385,13 +391,13 @@ def infer(params, x, state=None):
     U_z = np.ascontiguousarray(params["U_z"])
     b_z = np.ascontiguousarray(params["b_z"])
     W_h = np.ascontiguousarray(params["W_h"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, N, S), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 3 * N), dtype)
+    W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
+    U_ifo = scratch("U_ifo", (H, 3 * N), dtype)
+    W_ifo_x = scratch("W_ifo_x", (T, B, 3 * N), dtype)
     z_sum = scratch("z_sum", (T, B, N, S), dtype)
-    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 3 * N), dtype)
+    U_ifo_h = scratch("U_ifo_h", (B, 3 * N), dtype)
     i = scratch("i", (B, N), dtype)
     f = scratch("f", (B, N), dtype)
     o = scratch("o", (B, N), dtype)
@@ -407,7 +413,7 @@ def infer(params, x, state=None):
         "infer_step_sum", U_z, h_rows, z_sum2,
     )
     infer_step = kernel(
-        "infer_step", W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_o, i, f, o,
+        "infer_step", W_ifo_x, U_ifo_h, b_i, b_f, b_o, i, f, o,
     )
     infer_step2 = kernel(
         "infer_step2", z_sum, z_sum2, b_z, f, c_rows, i, o, y,
@@ -419,14 +425,18 @@ def infer(params, x, state=None):
         "infer_step_sum3", h_sum, h_rows,
     )
 
-    # W_i_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 3 * N))
+    W_ifo[..., :N] = W_i.T
+    W_ifo[..., N:2 * N] = W_f.T
+    W_ifo[..., 2 * N:3 * N] = W_o.T
+    U_ifo[..., :N] = U_i.T
+    U_ifo[..., N:2 * N] = U_f.T
+    U_ifo[..., 2 * N:3 * N] = U_o.T
+    product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
     # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     infer_before_sum()
 
     for t in range(T):
-        # U_i_h, U_f_h, U_o_h side by side
-        product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+        product(h_rows[t], U_ifo, U_ifo_h)
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         infer_step_sum(t)
         infer_step(t)
@@ -569,30 +579,16 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_U_z = np.ascontiguousarray(dot_params["U_z"])
     dot_b_z = np.ascontiguousarray(dot_params["b_z"])
     dot_W_h = np.ascontiguousarray(dot_params["W_h"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, N, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, N, S), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 6 * N), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 3 * N), dtype)
+    parts = scratch("parts", (I, 6 * N), dtype)
+    W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
+    parts3 = scratch("parts3", (H, 6 * N), dtype)
+    U_ifo = scratch("U_ifo", (H, 3 * N), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * N), dtype)
+    dot_W_ifo_x_x = scratch("dot_W_ifo_x_x", (T, B, 3 * N), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, N), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, N), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, N), dtype)
@@ -600,8 +596,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_z_sum_W_z = scratch("dot_z_sum_W_z", (T, B, N, S), dtype)
     dot_z_sum_x = scratch("dot_z_sum_x", (T, B, N, S), dtype)
     dot_z_sum = scratch("dot_z_sum", (T, B, N, S), dtype)
-    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 6 * N), dtype)
-    parts = scratch("parts", (B, 3 * N), dtype)
+    parts4 = scratch("parts4", (B, 6 * N), dtype)
+    dot_U_ifo_h_h_prev = scratch("dot_U_ifo_h_h_prev", (B, 3 * N), dtype)
     i = scratch("i", (B, N), dtype)
     dot_i = scratch("dot_i", (B, N), dtype)
     f = scratch("f", (B, N), dtype)
@@ -621,7 +617,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        "jvp_before", parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", W_z, x, dot_W_z, dot_x, z_sum, dot_z_sum_W_z, dot_z_sum_x,
@@ -630,8 +626,8 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_before2", dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
     )
     jvp_step = kernel(
-        "jvp_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f,
-        dot_W_f_x, dot_b_f, b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
+        "jvp_step", parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
+        b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", U_z, h_rows, dot_U_z, dot_h_rows, z_sum2, dot_z_sum2_U_z, dot_z_sum2_h_prev,
@@ -647,19 +643,33 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step_rows3", h_sum, dot_h_sum_W_h, dot_h_sum_y, h_rows, dot_h_rows,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+    parts[..., :N] = W_i.T
+    parts[..., N:2 * N] = dot_W_i.T
+    parts[..., 2 * N:3 * N] = W_f.T
+    parts[..., 3 * N:4 * N] = dot_W_f.T
+    parts[..., 4 * N:5 * N] = W_o.T
+    parts[..., 5 * N:6 * N] = dot_W_o.T
+    W_ifo[..., :N] = parts[..., :N]
+    W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
+    W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
+    parts3[..., :N] = U_i.T
+    parts3[..., N:2 * N] = dot_U_i.T
+    parts3[..., 2 * N:3 * N] = U_f.T
+    parts3[..., 3 * N:4 * N] = dot_U_f.T
+    parts3[..., 4 * N:5 * N] = U_o.T
+    parts3[..., 5 * N:6 * N] = dot_U_o.T
+    U_ifo[..., :N] = parts3[..., :N]
+    U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
+    U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+    product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
     jvp_before()
     jvp_before_rows()
     jvp_before2()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
-        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
         jvp_step(t)
         jvp_step_rows(t)
         jvp_step2(t)
@@ -713,30 +723,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_U_z = np.ascontiguousarray(dot_params["U_z"])
     dot_b_z = np.ascontiguousarray(dot_params["b_z"])
     dot_W_h = np.ascontiguousarray(dot_params["W_h"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, N, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, N, S), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 6 * N), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 3 * N), dtype)
+    parts = scratch("parts", (I, 6 * N), dtype)
+    W_ifo = scratch("W_ifo", (I, 3 * N), dtype)
+    parts3 = scratch("parts3", (H, 6 * N), dtype)
+    U_ifo = scratch("U_ifo", (H, 3 * N), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * N), dtype)
+    dot_W_ifo_x_x = scratch("dot_W_ifo_x_x", (T, B, 3 * N), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, N), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, N), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, N), dtype)
@@ -744,8 +740,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_z_sum_W_z = scratch("dot_z_sum_W_z", (T, B, N, S), dtype)
     dot_z_sum_x = scratch("dot_z_sum_x", (T, B, N, S), dtype)
     dot_z_sum = scratch("dot_z_sum", (T, B, N, S), dtype)
-    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 6 * N), dtype)
-    parts = scratch("parts", (B, 3 * N), dtype)
+    parts4 = scratch("parts4", (B, 6 * N), dtype)
+    dot_U_ifo_h_h_prev = scratch("dot_U_ifo_h_h_prev", (B, 3 * N), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, N), dtype)
     i = scratch("i", (T, B, N), dtype)
     dot_i = scratch("dot_i", (T, B, N), dtype)
@@ -773,8 +769,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x,
-        dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", W_z, x, dot_W_z, dot_x, z_sum, dot_z_sum_W_z, dot_z_sum_x,
@@ -783,9 +778,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_before2", dot_z_sum_W_z, dot_z_sum_x, dot_z_sum,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i,
-        b_f, dot_W_f_x, dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f,
-        dot_o_pre, o, dot_o,
+        "hvp_forward_step", parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", U_z, h_rows, dot_U_z, dot_h_rows, z_sum2, dot_z_sum2_U_z, dot_z_sum2_h_prev,
@@ -801,45 +795,45 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step_rows3", h_sum, dot_h_sum_W_h, dot_h_sum_y, h_rows, dot_h_rows,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+    parts[..., :N] = W_i.T
+    parts[..., N:2 * N] = dot_W_i.T
+    parts[..., 2 * N:3 * N] = W_f.T
+    parts[..., 3 * N:4 * N] = dot_W_f.T
+    parts[..., 4 * N:5 * N] = W_o.T
+    parts[..., 5 * N:6 * N] = dot_W_o.T
+    W_ifo[..., :N] = parts[..., :N]
+    W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
+    W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
+    parts3[..., :N] = U_i.T
+    parts3[..., N:2 * N] = dot_U_i.T
+    parts3[..., 2 * N:3 * N] = U_f.T
+    parts3[..., 3 * N:4 * N] = dot_U_f.T
+    parts3[..., 4 * N:5 * N] = U_o.T
+    parts3[..., 5 * N:6 * N] = dot_U_o.T
+    U_ifo[..., :N] = parts3[..., :N]
+    U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
+    U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+    product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
     hvp_forward_before()
     hvp_forward_before_rows()
     hvp_forward_before2()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
-        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
         hvp_forward_step(t)
         hvp_forward_step_rows(t)
         hvp_forward_step2(t)
         hvp_forward_step_rows2(t)
         hvp_forward_step_rows3(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_i_to_dot_U_o2 = np.concatenate((
-        U_i,
-        dot_U_i,
-        U_f,
-        dot_U_f,
-        U_o,
-        dot_U_o,
-    ))
-    W_i_to_dot_W_o2 = np.concatenate((
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_o,
-        dot_W_o,
-    ))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, N, S), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, N, S), dtype)
+    parts5 = scratch("parts5", (6 * N, I), dtype)
+    parts32 = scratch("parts32", (6 * N, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
     d_dot_h_sum = scratch("d_dot_h_sum", (T, B, H, N), dtype)
     d_h_sum = scratch("d_h_sum", (T, B, H, N), dtype)
@@ -851,23 +845,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_o = scratch("d_dot_o", (B, N), dtype)
     d_o_y = scratch("d_o_y", (B, N), dtype)
     d_o_dot_y = scratch("d_o_dot_y", (B, N), dtype)
-    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 6 * N), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 6 * N), dtype)
     d_dot_f = scratch("d_dot_f", (B, N), dtype)
     d_f_c = scratch("d_f_c", (B, N), dtype)
     d_f_dot_c = scratch("d_f_dot_c", (B, N), dtype)
     d_dot_i = scratch("d_dot_i", (B, N), dtype)
     d_i_c = scratch("d_i_c", (B, N), dtype)
     d_i_dot_c = scratch("d_i_dot_c", (B, N), dtype)
-    d_h_prev_U_i_h = scratch("d_h_prev_U_i_h", (B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
     d_h_prev_z_sum2 = scratch("d_h_prev_z_sum2", (B, H), dtype)
     d_h_prev_dot_z_sum2_U_z = scratch("d_h_prev_dot_z_sum2_U_z", (B, H), dtype)
+    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_o_h_h_prev = scratch("d_dot_h_prev_dot_U_o_h_h_prev", (B, H), dtype)
     d_dot_h_prev_dot_z_sum2_h_prev = scratch("d_dot_h_prev_dot_z_sum2_h_prev", (B, H), dtype)
-    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
     d_x_z_sum = scratch("d_x_z_sum", (T, B, I), dtype)
     d_x_dot_z_sum_W_z = scratch("d_x_dot_z_sum_W_z", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_i_W_i_x = scratch("d_W_i_W_i_x", (N, I), dtype)
     d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (N, I), dtype)
@@ -935,11 +929,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", d_dot_o, dot_o_pre, o, d_o_y, d_o_dot_y, d_dot_f, dot_f_pre, f, d_f_c,
-        d_f_dot_c, d_dot_i, dot_i_pre, i, d_i_c, d_i_dot_c, d_i_pre_to_d_dot_o_pre,
+        d_f_dot_c, d_dot_i, dot_i_pre, i, d_i_c, d_i_dot_c, d_parts_pre,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, parts2, parts3,
-        parts4, d_dot_h_prev_dot_z_sum2_h_prev, d_h_prev_rows, d_dot_h_prev_rows,
+        "hvp_backward_step4", d_h_prev_parts, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z,
+        d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev,
+        d_dot_h_prev_dot_z_sum2_h_prev, d_h_prev_rows, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_z_pre, W_z, d_x_z_sum,
@@ -969,7 +964,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum9", d_dot_h_sum, dot_y, d_W_h_dot_h_sum_y,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_x_W_i_x, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
+        "hvp_backward_after", d_x_parts, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_o_W_o_x,
@@ -989,6 +984,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish5", d_W_h_h_sum, d_W_h_dot_h_sum_y, d_W_h,
     )
 
+    parts5[:N] = W_i
+    parts5[N:2 * N] = dot_W_i
+    parts5[2 * N:3 * N] = W_f
+    parts5[3 * N:4 * N] = dot_W_f
+    parts5[4 * N:5 * N] = W_o
+    parts5[5 * N:6 * N] = dot_W_o
+    parts32[:N] = U_i
+    parts32[N:2 * N] = dot_U_i
+    parts32[2 * N:3 * N] = U_f
+    parts32[3 * N:4 * N] = dot_U_f
+    parts32[4 * N:5 * N] = U_o
+    parts32[5 * N:6 * N] = dot_U_o
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         hvp_backward_step2(t)
@@ -1006,84 +1014,62 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         hvp_backward_step_sum6(t)
         hvp_backward_step3(t)
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_U_i_h)
+        product(d_parts_pre[t], parts32, d_h_prev_parts)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre[t][:, N:2 * N], U_i, parts2[:, H:2 * H])
+        product(d_parts_pre[t][:, N:2 * N], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * N:4 * N], U_f, parts3[:, H:2 * H])
+        product(d_parts_pre[t][:, 3 * N:4 * N], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * N:6 * N], U_o, parts4[:, H:2 * H])
+        product(d_parts_pre[t][:, 5 * N:6 * N], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
         hvp_backward_step4(t)
 
-    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N), W_i_to_dot_W_o2, d_x_W_i_x.reshape(-1, I))
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     hvp_backward_after_sum()
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     hvp_backward_after_sum2()
+    product(d_parts_pre.reshape(-1, 6 * N), parts5, d_x_parts.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+        d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_i_dot_U_i_h_h_prev,
     )
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
+    np.sum(d_parts_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_f_U_f_h,
-    )
-    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+        d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_o_U_o_h,
-    )
-    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+        d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_U_o_h_h_prev,
     )
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
     hvp_backward_after_sum3()
     # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)

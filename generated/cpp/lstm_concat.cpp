@@ -146,7 +146,7 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_i_v_to_W_o_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
@@ -164,13 +164,13 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, f, g, o, c, tanh_c, h;
         forward_step_point(
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             i, f, g, o, c, tanh_c, h);
@@ -221,7 +221,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_i_pre_to_d_o_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -238,10 +238,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -301,7 +301,7 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_i_v_to_W_o_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_ifgo_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
@@ -314,13 +314,13 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, h;
         infer_step_point(
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             c, h);
@@ -396,36 +396,31 @@ extern "C" void step_step(const int64 t, const int64* sizes, void* const* at)
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 inline_point void jvp_step_point(
-    const compute_t dot_W_i_v_W_i, const compute_t dot_W_i_v_v, const compute_t W_i_v, const compute_t b_i,
-    const compute_t dot_b_i, const compute_t dot_W_f_v_W_f, const compute_t dot_W_f_v_v,
-    const compute_t W_f_v, const compute_t b_f, const compute_t dot_b_f, const compute_t dot_W_g_v_W_g,
-    const compute_t dot_W_g_v_v, const compute_t W_g_v, const compute_t b_g, const compute_t dot_b_g,
-    const compute_t dot_W_o_v_W_o, const compute_t dot_W_o_v_v, const compute_t W_o_v, const compute_t b_o,
-    const compute_t dot_b_o, const compute_t c_prev, const compute_t dot_c_prev, compute_t& c,
-    compute_t& dot_c, compute_t& h, compute_t& dot_h)
+    const compute_t W_i_v, const compute_t b_i, const compute_t dot_W_i_v, const compute_t dot_b_i,
+    const compute_t W_f_v, const compute_t b_f, const compute_t dot_W_f_v, const compute_t dot_b_f,
+    const compute_t W_g_v, const compute_t b_g, const compute_t dot_W_g_v, const compute_t dot_b_g,
+    const compute_t W_o_v, const compute_t b_o, const compute_t dot_W_o_v, const compute_t dot_b_o,
+    const compute_t c_prev, const compute_t dot_c_prev, compute_t& c, compute_t& dot_c, compute_t& h,
+    compute_t& dot_h)
 {
     // i = sigmoid(W_i @ v + b_i)
-    const compute_t dot_W_i_v = dot_W_i_v_W_i + dot_W_i_v_v;
     const compute_t i_pre = W_i_v + b_i;
-    const compute_t dot_i_pre = dot_b_i + dot_W_i_v;
+    const compute_t dot_i_pre = dot_W_i_v + dot_b_i;
     const compute_t i = sigmoid(i_pre);
     const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ v + b_f)
-    const compute_t dot_W_f_v = dot_W_f_v_W_f + dot_W_f_v_v;
     const compute_t f_pre = W_f_v + b_f;
-    const compute_t dot_f_pre = dot_b_f + dot_W_f_v;
+    const compute_t dot_f_pre = dot_W_f_v + dot_b_f;
     const compute_t f = sigmoid(f_pre);
     const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ v + b_g)
-    const compute_t dot_W_g_v = dot_W_g_v_W_g + dot_W_g_v_v;
     const compute_t g_pre = W_g_v + b_g;
-    const compute_t dot_g_pre = dot_b_g + dot_W_g_v;
+    const compute_t dot_g_pre = dot_W_g_v + dot_b_g;
     const compute_t g = tanh(g_pre);
     const compute_t dot_g = dot_g_pre * (1 - square(g));
     // o = sigmoid(W_o @ v + b_o)
-    const compute_t dot_W_o_v = dot_W_o_v_W_o + dot_W_o_v_v;
     const compute_t o_pre = W_o_v + b_o;
-    const compute_t dot_o_pre = dot_b_o + dot_W_o_v;
+    const compute_t dot_o_pre = dot_W_o_v + dot_b_o;
     const compute_t o = sigmoid(o_pre);
     const compute_t dot_o = dot_o_pre * o * (1 - o);
     // c = f * c[t-1] + i * g
@@ -441,45 +436,44 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_i_v_to_dot_W_o_v_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_i_v_v_to_dot_W_o_v_v_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_ifgo_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_W_i_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_W_f_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_W_g_v_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_W_o_v_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_v_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_v_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_v_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_v_at[iB * H + iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -544,8 +538,8 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_i_v_to_dot_W_o_v_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_i_v_v_to_dot_W_o_v_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_ifgo_v_v_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
@@ -579,24 +573,24 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
             tanh_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -697,7 +691,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -729,14 +723,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -753,10 +747,10 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], I = sizes[2], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_v_dot_W_i_v_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_v_dot_W_f_v_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_v_dot_W_g_v_v_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_v_dot_W_o_v_v_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -764,10 +758,10 @@ extern "C" void hvp_backward_step2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_dot_v;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts2_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts3_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts4_at[iB * (2 * H + 2 * I) + iHI]),
+            compute_t(d_dot_v_dot_W_i_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_f_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_g_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_o_v_v_at[iB * (H + I) + iHI]),
             d_dot_v);
         d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
     }

@@ -145,12 +145,12 @@ def forward(params, x, state=None):
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
-    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 4 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    U_ifgo_h = scratch("U_ifgo_h", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -159,16 +159,21 @@ def forward(params, x, state=None):
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c,
-        h_rows,
+        "forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
     )
 
-    # W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # U_i_h, U_f_h, U_g_h, U_o_h side by side
-        product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+        product(h_rows[t], U_ifgo, U_ifgo_h)
         forward_step(t)
 
     tape = Tape(size, dtype, o, tanh_c, i, g, c_rows, f, x, h_rows)
@@ -206,48 +211,52 @@ def backward(params, tape, dy, dstate=None):
     U_g = np.ascontiguousarray(params["U_g"])
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
-    U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
-    W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_W_i_to_d_W_o = np.empty((4 * H, I), dtype)
-    d_U_i_to_d_U_o = np.empty((4 * H, H), dtype)
-    d_b_i_to_d_b_o = np.empty((4 * H,), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, H), dtype)
+    d_b_ifgo = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
+
+    W_ifgo2[:H] = W_i
+    W_ifgo2[H:2 * H] = W_f
+    W_ifgo2[2 * H:3 * H] = W_g
+    W_ifgo2[3 * H:4 * H] = W_o
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
 
-    # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-    # d_W_i, d_W_f, d_W_g, d_W_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-    # d_U_i, d_U_f, d_U_g, d_U_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-    # d_b_i, d_b_f, d_b_g, d_b_o side by side
-    np.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
+    np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
 
     dparams = {
-        "W_i": d_W_i_to_d_W_o[:H],
-        "U_i": d_U_i_to_d_U_o[:H],
-        "b_i": d_b_i_to_d_b_o[:H],
-        "W_f": d_W_i_to_d_W_o[H:2 * H],
-        "U_f": d_U_i_to_d_U_o[H:2 * H],
-        "b_f": d_b_i_to_d_b_o[H:2 * H],
-        "W_g": d_W_i_to_d_W_o[2 * H:3 * H],
-        "U_g": d_U_i_to_d_U_o[2 * H:3 * H],
-        "b_g": d_b_i_to_d_b_o[2 * H:3 * H],
-        "W_o": d_W_i_to_d_W_o[3 * H:4 * H],
-        "U_o": d_U_i_to_d_U_o[3 * H:4 * H],
-        "b_o": d_b_i_to_d_b_o[3 * H:4 * H],
+        "W_i": d_W_ifgo[:H],
+        "U_i": d_U_ifgo[:H],
+        "b_i": d_b_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "U_f": d_U_ifgo[H:2 * H],
+        "b_f": d_b_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "b_g": d_b_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
+        "b_o": d_b_ifgo[3 * H:4 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -276,24 +285,30 @@ def infer(params, x, state=None):
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
-    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 4 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    U_ifgo_h = scratch("U_ifgo_h", (B, 4 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     infer_step = kernel(
-        "infer_step", W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, c_rows, h_rows,
+        "infer_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, h_rows,
     )
 
-    # W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # U_i_h, U_f_h, U_g_h, U_o_h side by side
-        product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+        product(h_rows[t], U_ifgo, U_ifgo_h)
         infer_step(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -402,65 +417,65 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
     dot_U_o = np.ascontiguousarray(dot_params["U_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_g.T,
-        dot_U_g.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x,
-        dot_W_o_x,
+        "jvp_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f,
-        dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows,
-        dot_h_rows,
+        "jvp_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
+        b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_i.T
+    parts[..., H:2 * H] = dot_W_i.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_g.T
+    parts[..., 5 * H:6 * H] = dot_W_g.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = parts[..., :H]
+    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    parts3[..., 4 * H:5 * H] = U_g.T
+    parts3[..., 5 * H:6 * H] = dot_U_g.T
+    parts3[..., 6 * H:7 * H] = U_o.T
+    parts3[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts3[..., :H]
+    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
-        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -508,40 +523,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
     dot_U_o = np.ascontiguousarray(dot_params["U_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_g.T,
-        dot_U_g.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
@@ -558,57 +555,58 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x,
-        dot_W_g_x, dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i,
-        b_f, dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, i,
-        dot_i, f, dot_f, dot_g_pre, g, dot_g, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        "hvp_forward_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, i, dot_i, f, dot_f,
+        dot_g_pre, g, dot_g, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_i.T
+    parts[..., H:2 * H] = dot_W_i.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_g.T
+    parts[..., 5 * H:6 * H] = dot_W_g.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = parts[..., :H]
+    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    parts3[..., 4 * H:5 * H] = U_g.T
+    parts3[..., 5 * H:6 * H] = dot_U_g.T
+    parts3[..., 6 * H:7 * H] = U_o.T
+    parts3[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts3[..., :H]
+    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
-        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_i_to_dot_U_o2 = np.concatenate((
-        U_i,
-        dot_U_i,
-        U_f,
-        dot_U_f,
-        U_g,
-        dot_U_g,
-        U_o,
-        dot_U_o,
-    ))
-    W_i_to_dot_W_o2 = np.concatenate((
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_g,
-        dot_W_g,
-        W_o,
-        dot_W_o,
-    ))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (8 * H, I), dtype)
+    parts32 = scratch("parts32", (8 * H, H), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_g_h_h_prev = scratch("d_dot_h_prev_dot_U_g_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_o_h_h_prev = scratch("d_dot_h_prev_dot_U_o_h_h_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
     d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (H, I), dtype)
@@ -645,10 +643,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
         d_dot_c_prev_rows, d_c_prev_rows, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, f, dot_g, dot_f,
-        d_i_pre_to_d_dot_o_pre,
+        d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev,
+        d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_g_W_g_x,
@@ -659,106 +658,93 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_g_U_g_h, d_U_g_dot_U_g_h_h_prev, d_U_o_U_o_h, d_U_o_dot_U_o_h_h_prev, d_U_i, d_U_f, d_U_g, d_U_o,
     )
 
+    parts5[:H] = W_i
+    parts5[H:2 * H] = dot_W_i
+    parts5[2 * H:3 * H] = W_f
+    parts5[3 * H:4 * H] = dot_W_f
+    parts5[4 * H:5 * H] = W_g
+    parts5[5 * H:6 * H] = dot_W_g
+    parts5[6 * H:7 * H] = W_o
+    parts5[7 * H:8 * H] = dot_W_o
+    parts32[:H] = U_i
+    parts32[H:2 * H] = dot_U_i
+    parts32[2 * H:3 * H] = U_f
+    parts32[3 * H:4 * H] = dot_U_f
+    parts32[4 * H:5 * H] = U_g
+    parts32[5 * H:6 * H] = dot_U_g
+    parts32[6 * H:7 * H] = U_o
+    parts32[7 * H:8 * H] = dot_U_o
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_rows[t % 2])
+        product(d_parts_pre[t], parts32, d_h_prev_rows[t % 2])
         # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+        product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
         # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+        product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+        product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
         # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+        product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
         hvp_backward_step2(t)
 
-    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
     # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
     # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_i_dot_U_i_h_h_prev,
     )
     # through i = hard_sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_f_U_f_h,
-    )
-    # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = hard_sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_g_dot_W_g_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_g_U_g_h,
-    )
-    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_U_g_h_h_prev,
     )
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
     # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_o_U_o_h,
-    )
-    # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_U_o_h_h_prev,
     )
     # through o = hard_sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -563,7 +563,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_u_i_to_d_u_o_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_u_ifgo_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -584,10 +584,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ui_at[iH]),
             d_u_o, d_u_g, d_u_f, d_u_i);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -822,7 +822,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_w_i_to_d_w_o_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_w_ifgo_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -844,10 +844,10 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wi_at[iH]),
             d_w_o, d_w_g, d_w_f, d_w_i);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
     }
 }
 
@@ -1131,35 +1131,29 @@ extern "C" void step_step_rows2(const int64 t, const int64* sizes, void* const* 
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ u_i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ u_f_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ w_g_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ u_g_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[19]);
-    const storage_t* __restrict__ w_o_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ u_o_at = static_cast<storage_t*>(at[22]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[24]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[25]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[29]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ c_centred_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[23]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t m_w = compute_t(m_w_at[t * B + iB]);
@@ -1170,24 +1164,24 @@ extern "C" void step_step_rows2(const int64 t, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:sum_c_total)
         for (int64 iH = 0; iH < H; ++iH) {
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w_i_at[(t * B + iB) * H + iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_i_at[iB * H + iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w_f_at[(t * B + iB) * H + iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_f_at[iB * H + iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w_g_at[(t * B + iB) * H + iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_g_at[iB * H + iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w_o_at[(t * B + iB) * H + iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_o_at[iB * H + iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
             // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -1266,8 +1260,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_ifgo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1276,14 +1270,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         jvp_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -1394,39 +1388,38 @@ extern "C" void jvp_step_rows(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_u_ifgo_h_prev_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[32]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[31]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t m_w = compute_t(m_w_at[t * B + iB]);
@@ -1436,33 +1429,33 @@ extern "C" void jvp_step_rows2(const int64 t, const int64* sizes, void* const* a
         double sum_c2_total = 0;
         #pragma omp simd reduction(+:sum_c2_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
-            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(parts4_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -1594,11 +1587,11 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ dot_s_u_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[17]);
@@ -1650,9 +1643,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_i = compute_t(dot_u_at[iB * (4 * H) + iH]);
             const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[iB * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -1660,9 +1653,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_f = compute_t(dot_u_at[iB * (4 * H) + H + iH]);
             const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[iB * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -1670,9 +1663,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_g = compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]);
             const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[iB * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -1680,9 +1673,9 @@ extern "C" void jvp_step_rows4(const int64 t, const int64* sizes, void* const* a
             const compute_t dot_u_o = compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[iB * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
@@ -1782,8 +1775,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_w_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_w_ifgo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1792,14 +1785,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         hvp_forward_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -1912,40 +1905,39 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
 extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_u_ifgo_h_prev_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[20]);
-    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[21]);
-    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[33]);
+    const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ gamma_wf_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ gamma_uf_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ gamma_wg_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ gamma_ug_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ gamma_wo_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ gamma_uo_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ gamma_c_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ beta_c_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ c_centred2_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ c_std_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ dot_c_std_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ layer_norm_c_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ h_tanh_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[32]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         const compute_t m_w = compute_t(m_w_at[t * B + iB]);
@@ -1955,33 +1947,33 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
         double sum_c2_total = 0;
         #pragma omp simd reduction(+:sum_c2_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
-            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(parts2_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -2121,7 +2113,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ m_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ s_w_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ m_u_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ s_u_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[17]);
@@ -2187,7 +2179,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -2197,7 +2189,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -2207,7 +2199,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -2217,7 +2209,7 @@ extern "C" void hvp_forward_step_rows4(const int64 t, const int64* sizes, void* 
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
@@ -2898,7 +2890,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ gamma_ui_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_ui_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_u_i_to_d_dot_u_o_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -2932,14 +2924,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_ui_at[iH]),
             d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -2955,10 +2947,10 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_i_h_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_f_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_g_h_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_o_h_prev_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2966,10 +2958,10 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_u_i_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_f_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_g_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_o_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -3481,7 +3473,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ gamma_wi_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_gamma_wi_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_w_i_to_d_dot_w_o_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_parts2_at = static_cast<storage_t*>(at[20]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3516,14 +3508,14 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wi_at[iH]),
             d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
     }
 }
 

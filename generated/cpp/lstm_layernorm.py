@@ -208,10 +208,10 @@ def forward(params, x, state=None):
     b_o = np.ascontiguousarray(params["b_o"])
     gamma_c = np.ascontiguousarray(params["gamma_c"])
     beta_c = np.ascontiguousarray(params["beta_c"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
     w = np.empty((T, B, 4 * H), dtype)
     m_w = np.empty((T, B), dtype)
     s_w = np.empty((T, B), dtype)
@@ -240,13 +240,19 @@ def forward(params, x, state=None):
         c_std, layer_norm_c, h_tanh, h_rows,
     )
 
-    # w_i, w_f, w_g, w_o side by side
-    product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
     forward_before_rows()
 
     for t in range(T):
-        # u_i, u_f, u_g, u_o side by side
-        product(h_rows[t], U_i_to_U_o, u[t])
+        product(h_rows[t], U_ifgo, u[t])
         forward_step_rows(t)
         forward_step_rows2(t)
 
@@ -303,10 +309,10 @@ def backward(params, tape, dy, dstate=None):
     gamma_wo = np.ascontiguousarray(params["gamma_wo"])
     gamma_uo = np.ascontiguousarray(params["gamma_uo"])
     gamma_c = np.ascontiguousarray(params["gamma_c"])
-    U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
-    W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_layer_norm_c = scratch("d_layer_norm_c", (B, H), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
@@ -320,7 +326,7 @@ def backward(params, tape, dy, dstate=None):
     d_m_u_g_pre = scratch("d_m_u_g_pre", (B,), dtype)
     d_m_u_o_pre = scratch("d_m_u_o_pre", (B,), dtype)
     d_u = scratch("d_u", (B, 4 * H), dtype)
-    d_u_i_to_d_u_o = scratch("d_u_i_to_d_u_o", (T, B, 4 * H), dtype)
+    d_u_ifgo = scratch("d_u_ifgo", (T, B, 4 * H), dtype)
     d_s_w_sum = scratch("d_s_w_sum", (T, B), dtype)
     d_s_w_sum_arg = scratch("d_s_w_sum_arg", (T, B, 4 * H), dtype)
     d_m_w_i_pre = scratch("d_m_w_i_pre", (T, B), dtype)
@@ -328,8 +334,10 @@ def backward(params, tape, dy, dstate=None):
     d_m_w_g_pre = scratch("d_m_w_g_pre", (T, B), dtype)
     d_m_w_o_pre = scratch("d_m_w_o_pre", (T, B), dtype)
     d_w = scratch("d_w", (T, B, 4 * H), dtype)
-    d_w_i_to_d_w_o = scratch("d_w_i_to_d_w_o", (T, B, 4 * H), dtype)
+    d_w_ifgo = scratch("d_w_ifgo", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, H), dtype)
     d_i_pre_by_gamma_wi = scratch("d_i_pre_by_gamma_wi", (T, B, H), dtype)
     d_gamma_wi = np.empty((H,), dtype)
     d_i_pre_by_gamma_ui = scratch("d_i_pre_by_gamma_ui", (T, B, H), dtype)
@@ -352,8 +360,6 @@ def backward(params, tape, dy, dstate=None):
     d_b_o = np.empty((H,), dtype)
     d_gamma_c = np.empty((H,), dtype)
     d_beta_c = np.empty((H,), dtype)
-    d_U_i_to_d_U_o = np.empty((4 * H, H), dtype)
-    d_W_i_to_d_W_o = np.empty((4 * H, I), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step_rows = kernel(
@@ -367,7 +373,7 @@ def backward(params, tape, dy, dstate=None):
     )
     backward_step = kernel(
         "backward_step", d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre,
-        gamma_ui, d_u_i_to_d_u_o,
+        gamma_ui, d_u_ifgo,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_h_pre, layer_norm_c, d_gamma_c,
@@ -384,18 +390,25 @@ def backward(params, tape, dy, dstate=None):
     )
     backward_after = kernel(
         "backward_after", d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre,
-        gamma_wi, d_w_i_to_d_w_o,
+        gamma_wi, d_w_ifgo,
     )
+
+    W_ifgo2[:H] = W_i
+    W_ifgo2[H:2 * H] = W_f
+    W_ifgo2[2 * H:3 * H] = W_g
+    W_ifgo2[3 * H:4 * H] = W_o
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
 
     for t in reversed(range(T)):
         backward_step_rows(t)
         backward_step_rows2(t)
         backward_step(t)
-        # d_u_i, d_u_f, d_u_g, d_u_o side by side
-        product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
+        product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
 
-    # d_U_i, d_U_f, d_U_g, d_U_o side by side
-    product(d_u_i_to_d_u_o.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
+    product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
     # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
     np.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
     # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
@@ -427,20 +440,18 @@ def backward(params, tape, dy, dstate=None):
     np.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
     backward_after_rows2()
     backward_after()
-    # d_w_i, d_w_f, d_w_g, d_w_o side by side
-    product(d_w_i_to_d_w_o.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-    # d_W_i, d_W_f, d_W_g, d_W_o side by side
-    product(d_w_i_to_d_w_o.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
+    product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     dparams = {
-        "W_i": d_W_i_to_d_W_o[:H],
-        "W_f": d_W_i_to_d_W_o[H:2 * H],
-        "W_g": d_W_i_to_d_W_o[2 * H:3 * H],
-        "W_o": d_W_i_to_d_W_o[3 * H:4 * H],
-        "U_i": d_U_i_to_d_U_o[:H],
-        "U_f": d_U_i_to_d_U_o[H:2 * H],
-        "U_g": d_U_i_to_d_U_o[2 * H:3 * H],
-        "U_o": d_U_i_to_d_U_o[3 * H:4 * H],
+        "W_i": d_W_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_i": d_U_ifgo[:H],
+        "U_f": d_U_ifgo[H:2 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
         "gamma_wi": d_gamma_wi,
         "gamma_ui": d_gamma_ui,
         "b_i": d_b_i,
@@ -493,10 +504,10 @@ def infer(params, x, state=None):
     b_o = np.ascontiguousarray(params["b_o"])
     gamma_c = np.ascontiguousarray(params["gamma_c"])
     beta_c = np.ascontiguousarray(params["beta_c"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
     w = scratch("w", (T, B, 4 * H), dtype)
     m_w = scratch("m_w", (T, B), dtype)
     s_w = scratch("s_w", (T, B), dtype)
@@ -518,13 +529,19 @@ def infer(params, x, state=None):
         gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, o, c_centred, h_rows,
     )
 
-    # w_i, w_f, w_g, w_o side by side
-    product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
     infer_before_rows()
 
     for t in range(T):
-        # u_i, u_f, u_g, u_o side by side
-        product(h_rows[t], U_i_to_U_o, u)
+        product(h_rows[t], U_ifgo, u)
         infer_step_rows(t)
         infer_step_rows2(t)
 
@@ -565,17 +582,9 @@ def step(params, x, state=None):
     beta_c = np.ascontiguousarray(params["beta_c"])
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
-    w_i = scratch("w_i", (T, B, H), dtype)
-    w_f = scratch("w_f", (T, B, H), dtype)
-    w_g = scratch("w_g", (T, B, H), dtype)
-    w_o = scratch("w_o", (T, B, H), dtype)
     w = scratch("w", (T, B, 4 * H), dtype)
     m_w = scratch("m_w", (T, B), dtype)
     s_w = scratch("s_w", (T, B), dtype)
-    u_i = scratch("u_i", (B, H), dtype)
-    u_f = scratch("u_f", (B, H), dtype)
-    u_g = scratch("u_g", (B, H), dtype)
-    u_o = scratch("u_o", (B, H), dtype)
     u = scratch("u", (B, 4 * H), dtype)
     m_u = scratch("m_u", (B,), dtype)
     s_u = scratch("s_u", (B,), dtype)
@@ -590,38 +599,29 @@ def step(params, x, state=None):
         "step_step_rows", u, m_u, s_u,
     )
     step_step_rows2 = kernel(
-        "step_step_rows2", gamma_wi, w_i, m_w, s_w, gamma_ui, u_i, m_u, s_u, b_i, gamma_wf, w_f, gamma_uf,
-        u_f, b_f, gamma_wg, w_g, gamma_ug, u_g, b_g, gamma_wo, w_o, gamma_uo, u_o, b_o, c_rows, gamma_c,
-        beta_c, o, c_centred, h_rows,
+        "step_step_rows2", gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f,
+        gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, o, c_centred, h_rows,
     )
 
     # w_i = W_i @ x
-    product(x.reshape(-1, I), W_i.T, w_i.reshape(-1, H))
+    product(x.reshape(-1, I), W_i.T, w.reshape(-1, 4 * H)[:, :H])
     # w_f = W_f @ x
-    product(x.reshape(-1, I), W_f.T, w_f.reshape(-1, H))
+    product(x.reshape(-1, I), W_f.T, w.reshape(-1, 4 * H)[:, H:2 * H])
     # w_g = W_g @ x
-    product(x.reshape(-1, I), W_g.T, w_g.reshape(-1, H))
+    product(x.reshape(-1, I), W_g.T, w.reshape(-1, 4 * H)[:, 2 * H:3 * H])
     # w_o = W_o @ x
-    product(x.reshape(-1, I), W_o.T, w_o.reshape(-1, H))
-    w[..., 0:H] = w_i
-    w[..., H:2 * H] = w_f
-    w[..., 2 * H:3 * H] = w_g
-    w[..., 3 * H:4 * H] = w_o
+    product(x.reshape(-1, I), W_o.T, w.reshape(-1, 4 * H)[:, 3 * H:4 * H])
     step_before_rows()
 
     for t in range(T):
         # u_i = U_i @ h[t-1]
-        product(h_rows[t], U_i.T, u_i)
+        product(h_rows[t], U_i.T, u[:, :H])
         # u_f = U_f @ h[t-1]
-        product(h_rows[t], U_f.T, u_f)
+        product(h_rows[t], U_f.T, u[:, H:2 * H])
         # u_g = U_g @ h[t-1]
-        product(h_rows[t], U_g.T, u_g)
+        product(h_rows[t], U_g.T, u[:, 2 * H:3 * H])
         # u_o = U_o @ h[t-1]
-        product(h_rows[t], U_o.T, u_o)
-        u[..., 0:H] = u_i
-        u[..., H:2 * H] = u_f
-        u[..., 2 * H:3 * H] = u_g
-        u[..., 3 * H:4 * H] = u_o
+        product(h_rows[t], U_o.T, u[:, 3 * H:4 * H])
         step_step_rows(t)
         step_step_rows2(t)
 
@@ -689,36 +689,26 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
     dot_gamma_c = np.ascontiguousarray(dot_params["gamma_c"])
     dot_beta_c = np.ascontiguousarray(dot_params["beta_c"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    dot_W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        dot_W_i.T,
-        dot_W_f.T,
-        dot_W_g.T,
-        dot_W_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    dot_U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        dot_U_i.T,
-        dot_U_f.T,
-        dot_U_g.T,
-        dot_U_o.T,
-    ), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    w = scratch("w", (T, B, 4 * H), dtype)
-    w_i_to_dot_w_o_W_o = scratch("w_i_to_dot_w_o_W_o", (T, B, 4 * H), dtype)
-    dot_w_i_x_to_dot_w_o_x = scratch("dot_w_i_x_to_dot_w_o_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_w_ifgo_x = scratch("dot_w_ifgo_x", (T, B, 4 * H), dtype)
     dot_w = scratch("dot_w", (T, B, 4 * H), dtype)
+    w = scratch("w", (T, B, 4 * H), dtype)
     m_w = scratch("m_w", (T, B), dtype)
     dot_m_w = scratch("dot_m_w", (T, B), dtype)
     s_w = scratch("s_w", (T, B), dtype)
     dot_s_w = scratch("dot_s_w", (T, B), dtype)
-    u = scratch("u", (B, 4 * H), dtype)
-    u_i_to_dot_u_o_U_o = scratch("u_i_to_dot_u_o_U_o", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_u_ifgo_h_prev = scratch("dot_u_ifgo_h_prev", (B, 4 * H), dtype)
     dot_u = scratch("dot_u", (B, 4 * H), dtype)
+    u = scratch("u", (B, 4 * H), dtype)
     m_u = scratch("m_u", (B,), dtype)
     dot_m_u = scratch("dot_m_u", (B,), dtype)
     s_u = scratch("s_u", (B,), dtype)
@@ -737,7 +727,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+        "jvp_before", parts2, dot_w_ifgo_x, dot_w,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", w, dot_w, m_w, dot_m_w, s_w, dot_s_w,
@@ -746,7 +736,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step_rows", u, m_u, s_u,
     )
     jvp_step_rows2 = kernel(
-        "jvp_step_rows2", u_i_to_dot_u_o_U_o, parts, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i,
+        "jvp_step_rows2", parts4, dot_u_ifgo_h_prev, gamma_wi, parts2, m_w, s_w, gamma_ui, m_u, s_u, b_i,
         gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c,
         dot_u, i, f, g, o, c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
@@ -755,28 +745,52 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     )
     jvp_step_rows4 = kernel(
         "jvp_step_rows4", dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u,
-        dot_b_i, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f,
-        gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo,
-        dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c,
-        dot_beta_c, gamma_c, h_tanh, dot_o, dot_h_rows,
+        dot_b_i, gamma_wi, parts2, m_w, s_w, gamma_ui, parts4, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf,
+        dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g,
+        dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std,
+        dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_o, dot_h_rows,
     )
 
-    # w_i, w_f, w_g, w_o side by side
-    product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-    # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
-    product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
-    # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_i.T
+    parts[..., H:2 * H] = dot_W_i.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_g.T
+    parts[..., 5 * H:6 * H] = dot_W_g.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = parts[..., :H]
+    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    parts3[..., 4 * H:5 * H] = U_g.T
+    parts3[..., 5 * H:6 * H] = dot_U_g.T
+    parts3[..., 6 * H:7 * H] = U_o.T
+    parts3[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts3[..., :H]
+    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
+    w[..., :H] = parts2[..., :H]
+    w[..., H:2 * H] = parts2[..., 2 * H:3 * H]
+    w[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+    w[..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
     jvp_before()
     jvp_before_rows()
 
     for t in range(T):
-        # u_i, u_f, u_g, u_o side by side
-        product(h_rows[t], U_i_to_U_o, u)
-        # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
-        product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
-        # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
+        u[..., :H] = parts4[..., :H]
+        u[..., H:2 * H] = parts4[..., 2 * H:3 * H]
+        u[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
+        u[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
         jvp_step_rows(t)
         jvp_step_rows2(t)
         jvp_step_rows3(t)
@@ -847,37 +861,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
     dot_gamma_c = np.ascontiguousarray(dot_params["gamma_c"])
     dot_beta_c = np.ascontiguousarray(dot_params["beta_c"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    dot_W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        dot_W_i.T,
-        dot_W_f.T,
-        dot_W_g.T,
-        dot_W_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    dot_U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        dot_U_i.T,
-        dot_U_f.T,
-        dot_U_g.T,
-        dot_U_o.T,
-    ), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    dot_W_ifgo = scratch("dot_W_ifgo", (I, 4 * H), dtype)
+    parts = scratch("parts", (H, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
     w = scratch("w", (T, B, 4 * H), dtype)
-    w_i_to_dot_w_o_W_o = scratch("w_i_to_dot_w_o_W_o", (T, B, 4 * H), dtype)
-    dot_w_i_x_to_dot_w_o_x = scratch("dot_w_i_x_to_dot_w_o_x", (T, B, 4 * H), dtype)
+    dot_w_parts = scratch("dot_w_parts", (T, B, 4 * H), dtype)
+    dot_w_ifgo_x = scratch("dot_w_ifgo_x", (T, B, 4 * H), dtype)
     dot_w = scratch("dot_w", (T, B, 4 * H), dtype)
     m_w = scratch("m_w", (T, B), dtype)
     dot_m_w = scratch("dot_m_w", (T, B), dtype)
     dot_s_w_pre = scratch("dot_s_w_pre", (T, B), dtype)
     s_w = scratch("s_w", (T, B), dtype)
     dot_s_w = scratch("dot_s_w", (T, B), dtype)
-    u = scratch("u", (T, B, 4 * H), dtype)
-    u_i_to_dot_u_o_U_o = scratch("u_i_to_dot_u_o_U_o", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts2 = scratch("parts2", (B, 8 * H), dtype)
+    dot_u_ifgo_h_prev = scratch("dot_u_ifgo_h_prev", (B, 4 * H), dtype)
     dot_u = scratch("dot_u", (T, B, 4 * H), dtype)
+    u = scratch("u", (T, B, 4 * H), dtype)
     m_u = scratch("m_u", (T, B), dtype)
     dot_m_u = scratch("dot_m_u", (T, B), dtype)
     dot_s_u_pre = scratch("dot_s_u_pre", (T, B), dtype)
@@ -910,7 +914,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+        "hvp_forward_before", dot_w_parts, dot_w_ifgo_x, dot_w,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", w, dot_w, m_w, dot_m_w, dot_s_w_pre, s_w, dot_s_w,
@@ -919,16 +923,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step_rows", u, m_u, s_u,
     )
     hvp_forward_step_rows2 = kernel(
-        "hvp_forward_step_rows2", u_i_to_dot_u_o_U_o, parts, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u,
-        b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c,
-        beta_c, dot_u, i, f, g, o, c_centred2, c_std, dot_c_std, layer_norm_c, h_tanh, h_rows,
+        "hvp_forward_step_rows2", parts2, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u, s_u, b_i,
+        gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c,
+        dot_u, i, f, g, o, c_centred2, c_std, dot_c_std, layer_norm_c, h_tanh, h_rows,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", dot_u, u, m_u, s_u, dot_m_u, dot_s_u_pre, dot_s_u,
     )
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u,
-        dot_s_u, dot_b_i, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf,
+        dot_s_u, dot_b_i, gamma_wi, w, m_w, s_w, gamma_ui, parts2, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf,
         dot_b_f, gamma_wf, gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g,
         dot_gamma_wo, dot_gamma_uo, dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c,
         dot_c_std, dot_gamma_c, dot_beta_c, gamma_c, h_tanh, dot_i_pre, dot_i, dot_f_pre, dot_f, dot_g_pre,
@@ -936,51 +940,50 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_h_rows,
     )
 
-    # w_i, w_f, w_g, w_o side by side
-    product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-    # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
-    product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
-    # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    dot_W_ifgo[..., :H] = dot_W_i.T
+    dot_W_ifgo[..., H:2 * H] = dot_W_f.T
+    dot_W_ifgo[..., 2 * H:3 * H] = dot_W_g.T
+    dot_W_ifgo[..., 3 * H:4 * H] = dot_W_o.T
+    parts[..., :H] = U_i.T
+    parts[..., H:2 * H] = dot_U_i.T
+    parts[..., 2 * H:3 * H] = U_f.T
+    parts[..., 3 * H:4 * H] = dot_U_f.T
+    parts[..., 4 * H:5 * H] = U_g.T
+    parts[..., 5 * H:6 * H] = dot_U_g.T
+    parts[..., 6 * H:7 * H] = U_o.T
+    parts[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts[..., :H]
+    U_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
+    product(x.reshape(-1, I), dot_W_ifgo, dot_w_parts.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
     hvp_forward_before()
     hvp_forward_before_rows()
 
     for t in range(T):
-        # u_i, u_f, u_g, u_o side by side
-        product(h_rows[t], U_i_to_U_o, u[t])
-        # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
-        product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
-        # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
+        product(h_rows[t], parts, parts2)
+        product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
+        u[t][..., :H] = parts2[..., :H]
+        u[t][..., H:2 * H] = parts2[..., 2 * H:3 * H]
+        u[t][..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+        u[t][..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
         hvp_forward_step_rows(t)
         hvp_forward_step_rows2(t)
         hvp_forward_step_rows3(t)
         hvp_forward_step_rows4(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_i_to_dot_U_o = np.concatenate((
-        U_i,
-        dot_U_i,
-        U_f,
-        dot_U_f,
-        U_g,
-        dot_U_g,
-        U_o,
-        dot_U_o,
-    ))
-    W_i_to_dot_W_o = np.concatenate((
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_g,
-        dot_W_g,
-        W_o,
-        dot_W_o,
-    ))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    parts3 = scratch("parts3", (8 * H, I), dtype)
+    parts4 = scratch("parts4", (8 * H, H), dtype)
     c_standard = scratch("c_standard", (T, B, H), dtype)
     d_dot_h_pre = scratch("d_dot_h_pre", (T, B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
@@ -1016,11 +1019,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_m_u_dot_o_pre = scratch("d_m_u_dot_o_pre", (B,), dtype)
     d_dot_u = scratch("d_dot_u", (B, 4 * H), dtype)
     d_u = scratch("d_u", (B, 4 * H), dtype)
-    d_u_i_to_d_dot_u_o = scratch("d_u_i_to_d_dot_u_o", (T, B, 8 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    d_parts = scratch("d_parts", (T, B, 8 * H), dtype)
+    d_dot_h_prev_dot_u_i_h_prev = scratch("d_dot_h_prev_dot_u_i_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_u_f_h_prev = scratch("d_dot_h_prev_dot_u_f_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_u_g_h_prev = scratch("d_dot_h_prev_dot_u_g_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_u_o_h_prev = scratch("d_dot_h_prev_dot_u_o_h_prev", (B, H), dtype)
     d_dot_s_w_sum = scratch("d_dot_s_w_sum", (T, B), dtype)
     d_s_w_sum = scratch("d_s_w_sum", (T, B), dtype)
     d_dot_s_w_sum_arg = scratch("d_dot_s_w_sum_arg", (T, B, 4 * H), dtype)
@@ -1039,7 +1042,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_m_w_dot_o_pre = scratch("d_m_w_dot_o_pre", (T, B), dtype)
     d_dot_w = scratch("d_dot_w", (T, B, 4 * H), dtype)
     d_w = scratch("d_w", (T, B, 4 * H), dtype)
-    d_w_i_to_d_dot_w_o = scratch("d_w_i_to_d_dot_w_o", (T, B, 8 * H), dtype)
+    d_parts2 = scratch("d_parts2", (T, B, 8 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_i_w_i = scratch("d_W_i_w_i", (H, I), dtype)
     d_W_i_dot_w_i_x = scratch("d_W_i_dot_w_i_x", (H, I), dtype)
@@ -1141,10 +1144,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step = kernel(
         "hvp_backward_step", d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u,
         d_dot_g_pre, gamma_ug, d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf,
-        d_dot_i_pre, gamma_ui, d_i_pre, dot_gamma_ui, d_u_i_to_d_dot_u_o,
+        d_dot_i_pre, gamma_ui, d_i_pre, dot_gamma_ui, d_parts,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_dot_h_prev_dot_u_i_h_prev, d_dot_h_prev_dot_u_f_h_prev,
+        d_dot_h_prev_dot_u_g_h_prev, d_dot_h_prev_dot_u_o_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_h_pre, layer_norm_c, d_gamma_c_h_pre,
@@ -1173,7 +1177,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w,
         d_dot_g_pre, gamma_wg, d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf,
-        d_dot_i_pre, gamma_wi, d_i_pre, dot_gamma_wi, d_w_i_to_d_dot_w_o,
+        d_dot_i_pre, gamma_wi, d_i_pre, dot_gamma_wi, d_parts2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_w_i, d_W_i_dot_w_i_x, d_W_f_w_f, d_W_f_dot_w_f_x, d_W_g_w_g,
@@ -1192,53 +1196,64 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_gamma_uf, d_gamma_wg, d_gamma_ug, d_gamma_wo, d_gamma_uo, d_gamma_c,
     )
 
+    parts3[:H] = W_i
+    parts3[H:2 * H] = dot_W_i
+    parts3[2 * H:3 * H] = W_f
+    parts3[3 * H:4 * H] = dot_W_f
+    parts3[4 * H:5 * H] = W_g
+    parts3[5 * H:6 * H] = dot_W_g
+    parts3[6 * H:7 * H] = W_o
+    parts3[7 * H:8 * H] = dot_W_o
+    parts4[:H] = U_i
+    parts4[H:2 * H] = dot_U_i
+    parts4[2 * H:3 * H] = U_f
+    parts4[3 * H:4 * H] = dot_U_f
+    parts4[4 * H:5 * H] = U_g
+    parts4[5 * H:6 * H] = dot_U_g
+    parts4[6 * H:7 * H] = U_o
+    parts4[7 * H:8 * H] = dot_U_o
     hvp_backward_before_rows()
 
     for t in reversed(range(T)):
         hvp_backward_step_rows(t)
         hvp_backward_step_rows2(t)
         hvp_backward_step(t)
-        # d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o side by side
-        product(d_u_i_to_d_dot_u_o[t], U_i_to_dot_U_o, d_h_prev_rows[t % 2])
+        product(d_parts[t], parts4, d_h_prev_rows[t % 2])
         # through u_i = U_i @ h[t-1]
-        product(d_u_i_to_d_dot_u_o[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+        product(d_parts[t][:, H:2 * H], U_i, d_dot_h_prev_dot_u_i_h_prev)
         # through u_f = U_f @ h[t-1]
-        product(d_u_i_to_d_dot_u_o[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+        product(d_parts[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_u_f_h_prev)
         # through u_g = U_g @ h[t-1]
-        product(d_u_i_to_d_dot_u_o[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+        product(d_parts[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_u_g_h_prev)
         # through u_o = U_o @ h[t-1]
-        product(d_u_i_to_d_dot_u_o[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+        product(d_parts[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_u_o_h_prev)
         hvp_backward_step2(t)
 
     # through u_i = U_i @ h[t-1]
-    product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
+    product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
     # through u_i = U_i @ h[t-1]
-    product(
-        d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_h_rows[:-1].reshape(-1, H),
-        d_U_i_dot_u_i_h_prev,
-    )
+    product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_i_dot_u_i_h_prev)
     # through u_f = U_f @ h[t-1]
-    product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
+    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
     # through u_f = U_f @ h[t-1]
     product(
-        d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_u_f_h_prev,
     )
     # through u_g = U_g @ h[t-1]
-    product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
+    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
     # through u_g = U_g @ h[t-1]
     product(
-        d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_u_g_h_prev,
     )
     # through u_o = U_o @ h[t-1]
-    product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
+    product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
     # through u_o = U_o @ h[t-1]
     product(
-        d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_u_o_h_prev,
     )
@@ -1291,24 +1306,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     np.sum(d_dot_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_dot_o_pre)
     hvp_backward_after_rows2()
     hvp_backward_after()
-    # d_w_i, d_dot_w_i, d_w_f, d_dot_w_f, d_w_g, d_dot_w_g, d_w_o, d_dot_w_o side by side
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H), W_i_to_dot_W_o, d_x.reshape(-1, I))
+    product(d_parts2.reshape(-1, 8 * H), parts3, d_x.reshape(-1, I))
     # through w_i = W_i @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
+    product(d_parts2.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
     # through w_i = W_i @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
+    product(d_parts2.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
     # through w_f = W_f @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
+    product(d_parts2.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
     # through w_f = W_f @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
+    product(d_parts2.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
     # through w_g = W_g @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
+    product(d_parts2.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
     # through w_g = W_g @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
+    product(d_parts2.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
     # through w_o = W_o @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
+    product(d_parts2.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
     # through w_o = W_o @ x
-    product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
+    product(d_parts2.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

@@ -128,7 +128,7 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ m_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -137,7 +137,7 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t m;
         forward_step_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(U_m_h_at[(t * B + iB) * H + iH]),
             m);
         m_at[(t * B + iB) * H + iH] = storage_t(m);
@@ -173,8 +173,8 @@ inline_point void forward_step2_point(
 extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_m_to_U_o_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
@@ -192,17 +192,17 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     {
         compute_t i, f, g, o, c, tanh_c, h;
         forward_step2_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             i, f, g, o, c, tanh_c, h);
@@ -253,7 +253,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_i_pre_to_d_o_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -270,10 +270,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -289,7 +289,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_U_m_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -298,7 +298,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         compute_t d_U_m_h;
         backward_step2_point(
             compute_t(d_m_at[(t * B + iB) * H + iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             d_U_m_h);
         d_U_m_h_at[(t * B + iB) * H + iH] = storage_t(d_U_m_h);
     }
@@ -332,16 +332,16 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_W_m_x, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_W_ifgo_x, const compute_t d_x_W_m_x, compute_t& d_x)
 {
-    d_x = d_x_W_m_x + d_x_W_i_x;
+    d_x = d_x_W_ifgo_x + d_x_W_m_x;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_m_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_i_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_m_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -350,8 +350,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_ifgo_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_m_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -371,7 +371,7 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_mifgo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ m_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -380,7 +380,7 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t m;
         infer_step_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + iH]),
             compute_t(U_m_h_at[iB * H + iH]),
             m);
         m_at[iB * H + iH] = storage_t(m);
@@ -415,8 +415,8 @@ inline_point void infer_step2_point(
 extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_m_to_U_o_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_mifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[4]);
@@ -429,17 +429,17 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, h;
         infer_step2_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + H + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             c, h);
@@ -571,8 +571,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_m_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_mifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -585,16 +585,16 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -617,25 +617,25 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_m_h_to_dot_U_m_h_U_m_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_m_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ m_to_dot_m_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_m2_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t m, dot_m;
         jvp_step_point(
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + iH]),
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             m, dot_m);
-        m_to_dot_m_at[iB * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
+        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -682,8 +682,8 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_m_to_dot_U_o_m_U_o_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_m_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_i_m_at = static_cast<storage_t*>(at[4]);
@@ -710,26 +710,26 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step2_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_o_m_at[iB * H + iH]),
@@ -770,8 +770,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_m_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_mifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -784,16 +784,16 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 2 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 4 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 6 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 8 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -804,72 +804,83 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_forward_step_point(
-    const compute_t dot_U_m_h_U_m, const compute_t dot_U_m_h_h_prev, const compute_t W_m_x,
-    const compute_t U_m_h, const compute_t dot_W_m_x, compute_t& dot_U_m_h, compute_t& m, compute_t& dot_m)
+    const compute_t U_m_h_part, const compute_t dot_U_m_h_U_m, const compute_t dot_U_m_h_h_prev,
+    const compute_t W_m_x, const compute_t dot_W_m_x, compute_t& U_m_h, compute_t& dot_U_m_h, compute_t& m,
+    compute_t& dot_m)
 {
     // m = (W_m @ x) * (U_m @ h[t-1])
+    U_m_h = U_m_h_part;
     dot_U_m_h = dot_U_m_h_U_m + dot_U_m_h_h_prev;
     m = W_m_x * U_m_h;
-    dot_m = W_m_x * dot_U_m_h + U_m_h * dot_W_m_x;
+    dot_m = W_m_x * dot_U_m_h + dot_W_m_x * U_m_h;
 }
 
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_m_h_to_dot_U_m_h_U_m_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_m_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_U_m_h_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ m_to_dot_m_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_U_m_h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ m_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t dot_U_m_h, m, dot_m;
+        compute_t U_m_h, dot_U_m_h, m, dot_m;
         hvp_forward_step_point(
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + iH]),
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
-            dot_U_m_h, m, dot_m);
+            U_m_h, dot_U_m_h, m, dot_m);
+        U_m_h_at[(t * B + iB) * H + iH] = storage_t(U_m_h);
         dot_U_m_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_m_h);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_m);
+        m_at[(t * B + iB) * H + iH] = storage_t(m);
+        dot_m_at[(t * B + iB) * H + iH] = storage_t(dot_m);
     }
 }
 
 inline_point void hvp_forward_step2_point(
-    const compute_t W_i_x, const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x,
-    const compute_t dot_U_i_m, const compute_t dot_b_i, const compute_t W_f_x, const compute_t U_f_m,
-    const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_U_f_m, const compute_t dot_b_f,
-    const compute_t W_g_x, const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x,
-    const compute_t dot_U_g_m, const compute_t dot_b_g, const compute_t W_o_x, const compute_t U_o_m,
-    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_U_o_m, const compute_t dot_b_o,
+    const compute_t dot_U_i_m_U_i, const compute_t dot_U_i_m_m, const compute_t W_i_x,
+    const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_m_U_f, const compute_t dot_U_f_m_m, const compute_t W_f_x,
+    const compute_t U_f_m, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_g_m_U_g, const compute_t dot_U_g_m_m, const compute_t W_g_x,
+    const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
+    const compute_t dot_U_o_m_U_o, const compute_t dot_U_o_m_m, const compute_t W_o_x,
+    const compute_t U_o_m, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, compute_t& dot_i_pre, compute_t& i,
     compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& dot_g_pre,
     compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c,
     compute_t& dot_c, compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ m + b_i)
+    const compute_t dot_U_i_m = dot_U_i_m_U_i + dot_U_i_m_m;
     const compute_t i_pre = W_i_x + U_i_m + b_i;
-    dot_i_pre = dot_W_i_x + dot_U_i_m + dot_b_i;
+    dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_m;
     i = sigmoid(i_pre);
     dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ m + b_f)
+    const compute_t dot_U_f_m = dot_U_f_m_U_f + dot_U_f_m_m;
     const compute_t f_pre = W_f_x + U_f_m + b_f;
-    dot_f_pre = dot_W_f_x + dot_U_f_m + dot_b_f;
+    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_m;
     f = sigmoid(f_pre);
     dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ m + b_g)
+    const compute_t dot_U_g_m = dot_U_g_m_U_g + dot_U_g_m_m;
     const compute_t g_pre = W_g_x + U_g_m + b_g;
-    dot_g_pre = dot_W_g_x + dot_U_g_m + dot_b_g;
+    dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_m;
     g = tanh(g_pre);
     dot_g = dot_g_pre * (1 - square(g));
     // o = sigmoid(W_o @ x + U_o @ m + b_o)
+    const compute_t dot_U_o_m = dot_U_o_m_U_o + dot_U_o_m_m;
     const compute_t o_pre = W_o_x + U_o_m + b_o;
-    dot_o_pre = dot_W_o_x + dot_U_o_m + dot_b_o;
+    dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_m;
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // c = f * c[t-1] + i * g
@@ -885,42 +896,39 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_m_to_dot_U_o_m_U_o_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_U_i_m_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_ifgo_m_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_U_f_m_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ dot_U_g_m_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[13]);
-    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_U_o_m_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[26]);
-    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[27]);
-    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[28]);
-    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[29]);
-    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[32]);
-    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[33]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[34]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[35]);
+    const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_b_g_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[13]);
+    const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ dot_g_pre_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ g_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ dot_o_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ o_at = static_cast<storage_t*>(at[27]);
+    storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[28]);
+    storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[29]);
+    storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[30]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[32]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -928,29 +936,33 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
             tanh_c, dot_tanh_c, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts5_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_o_m_at[iB * H + iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
@@ -1050,7 +1062,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1082,14 +1094,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1110,32 +1122,32 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_m_dot_U_i_m_m_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_m_dot_U_f_m_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_m_dot_U_g_m_m_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_m_dot_U_o_m_m_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_m_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_W_m_x_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_U_m_h_to_d_dot_U_m_h_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_U_m_h2_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_m, d_dot_U_m_h, d_U_m_h;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts4_at[iB * (2 * H) + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + iH]),
+            compute_t(d_dot_m_dot_U_i_m_m_at[iB * H + iH]),
+            compute_t(d_dot_m_dot_U_f_m_m_at[iB * H + iH]),
+            compute_t(d_dot_m_dot_U_g_m_m_at[iB * H + iH]),
+            compute_t(d_dot_m_dot_U_o_m_m_at[iB * H + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(d_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             d_dot_m, d_dot_U_m_h, d_U_m_h);
         d_dot_m_at[(t * B + iB) * H + iH] = storage_t(d_dot_m);
-        d_U_m_h_to_d_dot_U_m_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
-        d_U_m_h_to_d_dot_U_m_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
+        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
+        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
     }
 }
 
@@ -1152,7 +1164,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_m_h_to_dot_U_m_h_U_m_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ U_m_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_U_m_h_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_W_m_x_at = static_cast<storage_t*>(at[4]);
@@ -1165,7 +1177,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
         compute_t d_dot_W_m_x, d_W_m_x;
         hvp_backward_after_point(
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(dot_U_m_h_at[(iT * B + iB) * H + iH]),
             d_dot_W_m_x, d_W_m_x);
@@ -1175,17 +1187,17 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m, compute_t& d_x)
 {
-    d_x = d_x_W_m_x + d_x_dot_W_m_x_W_m + d_x_W_i_x;
+    d_x = d_x_parts + d_x_W_m_x + d_x_dot_W_m_x_W_m;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_m_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_W_m_x_W_m_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_i_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_m_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_W_m_x_W_m_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1194,9 +1206,9 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_m_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_m_x_W_m_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -99,7 +99,7 @@ class Tape(NamedTuple):
     g: np.ndarray  # (T, B, H)
     c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
-    W_m_x_to_W_o_x: np.ndarray  # (T, B, 5 * H)
+    W_m_x: np.ndarray  # (T, B, H)
     h_rows: np.ndarray  # (T + 1, B, H)
     x: np.ndarray  # (T, B, I)
     m: np.ndarray  # (T, B, H)
@@ -158,21 +158,16 @@ def forward(params, x, state=None):
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
-        W_m.T,
-        W_i.T,
-        W_f.T,
-        W_g.T,
-        W_o.T,
-    ), axis=1))
-    U_m_T = np.ascontiguousarray(U_m.T)
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_m_x_to_W_o_x = np.empty((T, B, 5 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    U_m_T = scratch("U_m_T", (H, H), dtype)
+    W_m_x = np.empty((T, B, H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
     U_m_h = np.empty((T, B, H), dtype)
     m = np.empty((T, B, H), dtype)
-    U_i_m_to_U_o_m = scratch("U_i_m_to_U_o_m", (B, 4 * H), dtype)
+    U_ifgo_m = scratch("U_ifgo_m", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -181,25 +176,33 @@ def forward(params, x, state=None):
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_m_x_to_W_o_x, U_m_h, m,
+        "forward_step", W_m_x, U_m_h, m,
     )
     forward_step2 = kernel(
-        "forward_step2", W_m_x_to_W_o_x, U_i_m_to_U_o_m, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c,
-        h_rows,
+        "forward_step2", W_ifgo_x, U_ifgo_m, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
     )
 
-    # W_m_x, W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_m_to_W_o, W_m_x_to_W_o_x.reshape(-1, 5 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    U_m_T[...] = U_m.T
+    # m = (W_m @ x) * (U_m @ h[t-1])
+    product(x.reshape(-1, I), W_m.T, W_m_x.reshape(-1, H))
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     for t in range(T):
         # m = (W_m @ x) * (U_m @ h[t-1])
         product(h_rows[t], U_m_T, U_m_h[t])
         forward_step(t)
-        # U_i_m, U_f_m, U_g_m, U_o_m side by side
-        product(m[t], U_i_to_U_o, U_i_m_to_U_o_m)
+        product(m[t], U_ifgo, U_ifgo_m)
         forward_step2(t)
 
-    tape = Tape(size, dtype, o, tanh_c, i, g, c_rows, f, W_m_x_to_W_o_x, h_rows, x, m, U_m_h)
+    tape = Tape(size, dtype, o, tanh_c, i, g, c_rows, f, W_m_x, h_rows, x, m, U_m_h)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -221,7 +224,7 @@ def backward(params, tape, dy, dstate=None):
     g = tape.g
     c_rows = tape.c_rows
     f = tape.f
-    W_m_x_to_W_o_x = tape.W_m_x_to_W_o_x
+    W_m_x = tape.W_m_x
     h_rows = tape.h_rows
     x = tape.x
     m = tape.m
@@ -239,55 +242,60 @@ def backward(params, tape, dy, dstate=None):
     U_g = np.ascontiguousarray(params["U_g"])
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
-    U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
-    W_i_to_W_o = np.concatenate((W_i, W_f, W_g, W_o))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
+    d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_m = scratch("d_m", (T, B, H), dtype)
     d_U_m_h = scratch("d_U_m_h", (T, B, H), dtype)
     d_W_m_x = scratch("d_W_m_x", (T, B, H), dtype)
     d_x_W_m_x = scratch("d_x_W_m_x", (T, B, I), dtype)
-    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x_W_ifgo_x = scratch("d_x_W_ifgo_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_m = np.empty((H, I), dtype)
     d_U_m = np.empty((H, H), dtype)
-    d_W_i_to_d_W_o = np.empty((4 * H, I), dtype)
-    d_U_i_to_d_U_o = np.empty((4 * H, H), dtype)
-    d_b_i_to_d_b_o = np.empty((4 * H,), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, H), dtype)
+    d_b_ifgo = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+        "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_m, W_m_x_to_W_o_x, d_U_m_h,
+        "backward_step2", d_m, W_m_x, d_U_m_h,
     )
     backward_after = kernel(
         "backward_after", d_m, U_m_h, d_W_m_x,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_W_m_x, d_x_W_i_x, d_x,
+        "backward_after2", d_x_W_ifgo_x, d_x_W_m_x, d_x,
     )
+
+    W_ifgo2[:H] = W_i
+    W_ifgo2[H:2 * H] = W_f
+    W_ifgo2[2 * H:3 * H] = W_g
+    W_ifgo2[3 * H:4 * H] = W_o
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_m[t])
+        # through m = (W_m @ x) * (U_m @ h[t-1])
+        product(d_ifgo_pre[t], U_ifgo2, d_m[t])
         backward_step2(t)
         # through m = (W_m @ x) * (U_m @ h[t-1])
         product(d_U_m_h[t], U_m, d_h_prev_rows[t % 2])
 
-    # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o, d_x_W_i_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x_W_ifgo_x.reshape(-1, I))
     # through m = (W_m @ x) * (U_m @ h[t-1])
     product(d_U_m_h.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_m)
-    # d_W_i, d_W_f, d_W_g, d_W_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-    # d_U_i, d_U_f, d_U_g, d_U_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, m.reshape(-1, H), d_U_i_to_d_U_o)
-    # d_b_i, d_b_f, d_b_g, d_b_o side by side
-    np.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, m.reshape(-1, H), d_U_ifgo)
+    np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
     backward_after()
     # through m = (W_m @ x) * (U_m @ h[t-1])
     product(d_W_m_x.reshape(-1, H), W_m, d_x_W_m_x.reshape(-1, I))
@@ -298,18 +306,18 @@ def backward(params, tape, dy, dstate=None):
     dparams = {
         "W_m": d_W_m,
         "U_m": d_U_m,
-        "W_i": d_W_i_to_d_W_o[:H],
-        "U_i": d_U_i_to_d_U_o[:H],
-        "b_i": d_b_i_to_d_b_o[:H],
-        "W_f": d_W_i_to_d_W_o[H:2 * H],
-        "U_f": d_U_i_to_d_U_o[H:2 * H],
-        "b_f": d_b_i_to_d_b_o[H:2 * H],
-        "W_g": d_W_i_to_d_W_o[2 * H:3 * H],
-        "U_g": d_U_i_to_d_U_o[2 * H:3 * H],
-        "b_g": d_b_i_to_d_b_o[2 * H:3 * H],
-        "W_o": d_W_i_to_d_W_o[3 * H:4 * H],
-        "U_o": d_U_i_to_d_U_o[3 * H:4 * H],
-        "b_o": d_b_i_to_d_b_o[3 * H:4 * H],
+        "W_i": d_W_ifgo[:H],
+        "U_i": d_U_ifgo[:H],
+        "b_i": d_b_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "U_f": d_U_ifgo[H:2 * H],
+        "b_f": d_b_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "b_g": d_b_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
+        "b_o": d_b_ifgo[3 * H:4 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -340,39 +348,41 @@ def infer(params, x, state=None):
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
-        W_m.T,
-        W_i.T,
-        W_f.T,
-        W_g.T,
-        W_o.T,
-    ), axis=1))
-    U_m_T = np.ascontiguousarray(U_m.T)
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
-    W_m_x_to_W_o_x = scratch("W_m_x_to_W_o_x", (T, B, 5 * H), dtype)
+    W_mifgo = scratch("W_mifgo", (I, 5 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    U_m_T = scratch("U_m_T", (H, H), dtype)
+    W_mifgo_x = scratch("W_mifgo_x", (T, B, 5 * H), dtype)
     U_m_h = scratch("U_m_h", (B, H), dtype)
     m = scratch("m", (B, H), dtype)
-    U_i_m_to_U_o_m = scratch("U_i_m_to_U_o_m", (B, 4 * H), dtype)
+    U_ifgo_m = scratch("U_ifgo_m", (B, 4 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     infer_step = kernel(
-        "infer_step", W_m_x_to_W_o_x, U_m_h, m,
+        "infer_step", W_mifgo_x, U_m_h, m,
     )
     infer_step2 = kernel(
-        "infer_step2", W_m_x_to_W_o_x, U_i_m_to_U_o_m, b_i, b_f, b_g, b_o, c_rows, h_rows,
+        "infer_step2", W_mifgo_x, U_ifgo_m, b_i, b_f, b_g, b_o, c_rows, h_rows,
     )
 
-    # W_m_x, W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_m_to_W_o, W_m_x_to_W_o_x.reshape(-1, 5 * H))
+    W_mifgo[..., :H] = W_m.T
+    W_mifgo[..., H:2 * H] = W_i.T
+    W_mifgo[..., 2 * H:3 * H] = W_f.T
+    W_mifgo[..., 3 * H:4 * H] = W_g.T
+    W_mifgo[..., 4 * H:5 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    U_m_T[...] = U_m.T
+    product(x.reshape(-1, I), W_mifgo, W_mifgo_x.reshape(-1, 5 * H))
 
     for t in range(T):
         # m = (W_m @ x) * (U_m @ h[t-1])
         product(h_rows[t], U_m_T, U_m_h)
         infer_step(t)
-        # U_i_m, U_f_m, U_g_m, U_o_m side by side
-        product(m, U_i_to_U_o, U_i_m_to_U_o_m)
+        product(m, U_ifgo, U_ifgo_m)
         infer_step2(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -498,50 +508,30 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
     dot_U_o = np.ascontiguousarray(dot_params["U_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_m_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_m.T,
-        dot_W_m.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
-        W_m.T,
-        W_i.T,
-        W_f.T,
-        W_g.T,
-        W_o.T,
-    ), axis=1))
-    U_m_to_dot_U_m = np.ascontiguousarray(np.concatenate((U_m.T, dot_U_m.T), axis=1))
-    U_m_T = np.ascontiguousarray(U_m.T)
-    U_i_T = np.ascontiguousarray(U_i.T)
-    dot_U_i_to_U_i = np.ascontiguousarray(np.concatenate((dot_U_i.T, U_i.T)))
-    U_f_T = np.ascontiguousarray(U_f.T)
-    dot_U_f_to_U_f = np.ascontiguousarray(np.concatenate((dot_U_f.T, U_f.T)))
-    U_g_T = np.ascontiguousarray(U_g.T)
-    dot_U_g_to_U_g = np.ascontiguousarray(np.concatenate((dot_U_g.T, U_g.T)))
-    U_o_T = np.ascontiguousarray(U_o.T)
-    dot_U_o_to_U_o = np.ascontiguousarray(np.concatenate((dot_U_o.T, U_o.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    W_m_x_to_dot_W_o_x_W_o = scratch("W_m_x_to_dot_W_o_x_W_o", (T, B, 10 * H), dtype)
-    dot_W_m_x_x_to_dot_W_o_x_x = scratch("dot_W_m_x_x_to_dot_W_o_x_x", (T, B, 5 * H), dtype)
+    parts = scratch("parts", (I, 10 * H), dtype)
+    W_mifgo = scratch("W_mifgo", (I, 5 * H), dtype)
+    dot_U_i2 = scratch("dot_U_i2", (2 * H, H), dtype)
+    dot_U_f2 = scratch("dot_U_f2", (2 * H, H), dtype)
+    dot_U_g2 = scratch("dot_U_g2", (2 * H, H), dtype)
+    dot_U_o2 = scratch("dot_U_o2", (2 * H, H), dtype)
+    dot_U_m2 = scratch("dot_U_m2", (H, 2 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    U_m_T2 = scratch("U_m_T2", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 10 * H), dtype)
+    dot_W_mifgo_x_x = scratch("dot_W_mifgo_x_x", (T, B, 5 * H), dtype)
     dot_W_m_x = scratch("dot_W_m_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    U_m_h_to_dot_U_m_h_U_m = scratch("U_m_h_to_dot_U_m_h_U_m", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
     dot_U_m_h_h_prev = scratch("dot_U_m_h_h_prev", (B, H), dtype)
-    m_to_dot_m = scratch("m_to_dot_m", (B, 2 * H), dtype)
-    U_i_m_to_dot_U_o_m_U_o = scratch("U_i_m_to_dot_U_o_m_U_o", (B, 8 * H), dtype)
+    dot_m2 = scratch("dot_m2", (B, 2 * H), dtype)
+    U_ifgo_m = scratch("U_ifgo_m", (B, 4 * H), dtype)
     dot_U_i_m = scratch("dot_U_i_m", (B, H), dtype)
     dot_U_f_m = scratch("dot_U_f_m", (B, H), dtype)
     dot_U_g_m = scratch("dot_U_g_m", (B, H), dtype)
@@ -551,47 +541,65 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", W_m_x_to_dot_W_o_x_W_o, dot_W_m_x_x_to_dot_W_o_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x,
-        dot_W_g_x, dot_W_o_x,
+        "jvp_before", parts2, dot_W_mifgo_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_m_h_to_dot_U_m_h_U_m, dot_U_m_h_h_prev, W_m_x_to_dot_W_o_x_W_o, dot_W_m_x, m_to_dot_m,
+        "jvp_step", parts3, dot_U_m_h_h_prev, parts2, dot_W_m_x, dot_m2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", W_m_x_to_dot_W_o_x_W_o, U_i_m_to_dot_U_o_m_U_o, b_i, dot_W_i_x, dot_U_i_m, dot_b_i,
-        b_f, dot_W_f_x, dot_U_f_m, dot_b_f, b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m,
-        dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+        "jvp_step2", parts2, U_ifgo_m, b_i, dot_W_i_x, dot_U_i_m, dot_b_i, b_f, dot_W_f_x, dot_U_f_m,
+        dot_b_f, b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x, dot_U_o_m, dot_b_o, c_rows, dot_c_rows,
+        h_rows, dot_h_rows,
     )
 
-    # W_m_x, dot_W_m_x_W_m, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side
-    # by side
-    product(x.reshape(-1, I), W_m_to_dot_W_o, W_m_x_to_dot_W_o_x_W_o.reshape(-1, 10 * H))
-    # dot_W_m_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_m_to_W_o, dot_W_m_x_x_to_dot_W_o_x_x.reshape(-1, 5 * H))
+    parts[..., :H] = W_m.T
+    parts[..., H:2 * H] = dot_W_m.T
+    parts[..., 2 * H:3 * H] = W_i.T
+    parts[..., 3 * H:4 * H] = dot_W_i.T
+    parts[..., 4 * H:5 * H] = W_f.T
+    parts[..., 5 * H:6 * H] = dot_W_f.T
+    parts[..., 6 * H:7 * H] = W_g.T
+    parts[..., 7 * H:8 * H] = dot_W_g.T
+    parts[..., 8 * H:9 * H] = W_o.T
+    parts[..., 9 * H:10 * H] = dot_W_o.T
+    W_mifgo[..., :H] = parts[..., :H]
+    W_mifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_mifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_mifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    W_mifgo[..., 4 * H:5 * H] = parts[..., 8 * H:9 * H]
+    dot_U_i2[:H] = dot_U_i.T
+    dot_U_i2[H:2 * H] = U_i.T
+    dot_U_f2[:H] = dot_U_f.T
+    dot_U_f2[H:2 * H] = U_f.T
+    dot_U_g2[:H] = dot_U_g.T
+    dot_U_g2[H:2 * H] = U_g.T
+    dot_U_o2[:H] = dot_U_o.T
+    dot_U_o2[H:2 * H] = U_o.T
+    dot_U_m2[..., :H] = U_m.T
+    dot_U_m2[..., H:2 * H] = dot_U_m.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    U_m_T2[...] = U_m.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 10 * H))
+    product(dot_x.reshape(-1, I), W_mifgo, dot_W_mifgo_x_x.reshape(-1, 5 * H))
     jvp_before()
 
     for t in range(T):
-        # U_m_h, dot_U_m_h_U_m side by side
-        product(h_rows[t], U_m_to_dot_U_m, U_m_h_to_dot_U_m_h_U_m)
+        product(h_rows[t], dot_U_m2, parts3)
         # m = (W_m @ x) * (U_m @ h[t-1])
-        product(dot_h_rows[t], U_m_T, dot_U_m_h_h_prev)
+        product(dot_h_rows[t], U_m_T2, dot_U_m_h_h_prev)
         jvp_step(t)
+        product(dot_m2[:, :H], U_ifgo, U_ifgo_m)
         # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        product(m_to_dot_m[:, :H], U_i_T, U_i_m_to_dot_U_o_m_U_o[:, :H])
-        # m, dot_m side by side
-        product(m_to_dot_m, dot_U_i_to_U_i, dot_U_i_m)
+        product(dot_m2, dot_U_i2, dot_U_i_m)
         # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        product(m_to_dot_m[:, :H], U_f_T, U_i_m_to_dot_U_o_m_U_o[:, 2 * H:3 * H])
-        # m, dot_m side by side
-        product(m_to_dot_m, dot_U_f_to_U_f, dot_U_f_m)
+        product(dot_m2, dot_U_f2, dot_U_f_m)
         # g = tanh(W_g @ x + U_g @ m + b_g)
-        product(m_to_dot_m[:, :H], U_g_T, U_i_m_to_dot_U_o_m_U_o[:, 4 * H:5 * H])
-        # m, dot_m side by side
-        product(m_to_dot_m, dot_U_g_to_U_g, dot_U_g_m)
+        product(dot_m2, dot_U_g2, dot_U_g_m)
         # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        product(m_to_dot_m[:, :H], U_o_T, U_i_m_to_dot_U_o_m_U_o[:, 6 * H:7 * H])
-        # m, dot_m side by side
-        product(m_to_dot_m, dot_U_o_to_U_o, dot_U_o_m)
+        product(dot_m2, dot_U_o2, dot_U_o_m)
         jvp_step2(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -643,64 +651,41 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
     dot_U_o = np.ascontiguousarray(dot_params["U_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_m_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_m.T,
-        dot_W_m.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_m_to_W_o = np.ascontiguousarray(np.concatenate((
-        W_m.T,
-        W_i.T,
-        W_f.T,
-        W_g.T,
-        W_o.T,
-    ), axis=1))
-    U_m_to_dot_U_m = np.ascontiguousarray(np.concatenate((U_m.T, dot_U_m.T), axis=1))
-    U_m_T = np.ascontiguousarray(U_m.T)
-    U_i_T = np.ascontiguousarray(U_i.T)
-    dot_U_i_to_U_i = np.ascontiguousarray(np.concatenate((dot_U_i.T, U_i.T)))
-    U_f_T = np.ascontiguousarray(U_f.T)
-    dot_U_f_to_U_f = np.ascontiguousarray(np.concatenate((dot_U_f.T, U_f.T)))
-    U_g_T = np.ascontiguousarray(U_g.T)
-    dot_U_g_to_U_g = np.ascontiguousarray(np.concatenate((dot_U_g.T, U_g.T)))
-    U_o_T = np.ascontiguousarray(U_o.T)
-    dot_U_o_to_U_o = np.ascontiguousarray(np.concatenate((dot_U_o.T, U_o.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    W_m_x_to_dot_W_o_x_W_o = scratch("W_m_x_to_dot_W_o_x_W_o", (T, B, 10 * H), dtype)
-    dot_W_m_x_x_to_dot_W_o_x_x = scratch("dot_W_m_x_x_to_dot_W_o_x_x", (T, B, 5 * H), dtype)
+    parts = scratch("parts", (I, 9 * H), dtype)
+    W_mifgo = scratch("W_mifgo", (I, 5 * H), dtype)
+    dot_U_m2 = scratch("dot_U_m2", (H, 2 * H), dtype)
+    parts4 = scratch("parts4", (H, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    U_m_T2 = scratch("U_m_T2", (H, H), dtype)
+    W_m_x = scratch("W_m_x", (T, B, H), dtype)
+    parts2 = scratch("parts2", (T, B, 9 * H), dtype)
+    dot_W_mifgo_x_x = scratch("dot_W_mifgo_x_x", (T, B, 5 * H), dtype)
     dot_W_m_x = scratch("dot_W_m_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    U_m_h_to_dot_U_m_h_U_m = scratch("U_m_h_to_dot_U_m_h_U_m", (T, B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    U_m_h = scratch("U_m_h", (T, B, H), dtype)
     dot_U_m_h_h_prev = scratch("dot_U_m_h_h_prev", (B, H), dtype)
     dot_U_m_h = scratch("dot_U_m_h", (T, B, H), dtype)
-    m_to_dot_m = scratch("m_to_dot_m", (T, B, 2 * H), dtype)
-    U_i_m_to_dot_U_o_m_U_o = scratch("U_i_m_to_dot_U_o_m_U_o", (B, 8 * H), dtype)
-    dot_U_i_m = scratch("dot_U_i_m", (B, H), dtype)
+    m = scratch("m", (T, B, H), dtype)
+    dot_m = scratch("dot_m", (T, B, H), dtype)
+    parts5 = scratch("parts5", (B, 8 * H), dtype)
+    dot_U_ifgo_m_m = scratch("dot_U_ifgo_m_m", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
-    dot_U_f_m = scratch("dot_U_f_m", (B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     dot_f = scratch("dot_f", (T, B, H), dtype)
-    dot_U_g_m = scratch("dot_U_g_m", (B, H), dtype)
     dot_g_pre = scratch("dot_g_pre", (T, B, H), dtype)
     g = scratch("g", (T, B, H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
-    dot_U_o_m = scratch("dot_U_o_m", (B, H), dtype)
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
@@ -711,89 +696,82 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_m_x_to_dot_W_o_x_W_o, dot_W_m_x_x_to_dot_W_o_x_x, dot_W_m_x, dot_W_i_x,
-        dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_mifgo_x_x, dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_m_h_to_dot_U_m_h_U_m, dot_U_m_h_h_prev, W_m_x_to_dot_W_o_x_W_o, dot_W_m_x,
-        dot_U_m_h, m_to_dot_m,
+        "hvp_forward_step", parts3, dot_U_m_h_h_prev, W_m_x, dot_W_m_x, U_m_h, dot_U_m_h, m, dot_m,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", W_m_x_to_dot_W_o_x_W_o, U_i_m_to_dot_U_o_m_U_o, b_i, dot_W_i_x, dot_U_i_m,
-        dot_b_i, b_f, dot_W_f_x, dot_U_f_m, dot_b_f, b_g, dot_W_g_x, dot_U_g_m, dot_b_g, b_o, dot_W_o_x,
-        dot_U_o_m, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g,
-        dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        "hvp_forward_step2", parts5, dot_U_ifgo_m_m, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i,
+        dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows,
+        dot_h_rows,
     )
 
-    # W_m_x, dot_W_m_x_W_m, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side
-    # by side
-    product(x.reshape(-1, I), W_m_to_dot_W_o, W_m_x_to_dot_W_o_x_W_o.reshape(-1, 10 * H))
-    # dot_W_m_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_m_to_W_o, dot_W_m_x_x_to_dot_W_o_x_x.reshape(-1, 5 * H))
+    parts[..., :H] = dot_W_m.T
+    parts[..., H:2 * H] = W_i.T
+    parts[..., 2 * H:3 * H] = dot_W_i.T
+    parts[..., 3 * H:4 * H] = W_f.T
+    parts[..., 4 * H:5 * H] = dot_W_f.T
+    parts[..., 5 * H:6 * H] = W_g.T
+    parts[..., 6 * H:7 * H] = dot_W_g.T
+    parts[..., 7 * H:8 * H] = W_o.T
+    parts[..., 8 * H:9 * H] = dot_W_o.T
+    W_mifgo[..., :H] = W_m.T
+    W_mifgo[..., H:2 * H] = parts[..., H:2 * H]
+    W_mifgo[..., 2 * H:3 * H] = parts[..., 3 * H:4 * H]
+    W_mifgo[..., 3 * H:4 * H] = parts[..., 5 * H:6 * H]
+    W_mifgo[..., 4 * H:5 * H] = parts[..., 7 * H:8 * H]
+    dot_U_m2[..., :H] = U_m.T
+    dot_U_m2[..., H:2 * H] = dot_U_m.T
+    parts4[..., :H] = U_i.T
+    parts4[..., H:2 * H] = dot_U_i.T
+    parts4[..., 2 * H:3 * H] = U_f.T
+    parts4[..., 3 * H:4 * H] = dot_U_f.T
+    parts4[..., 4 * H:5 * H] = U_g.T
+    parts4[..., 5 * H:6 * H] = dot_U_g.T
+    parts4[..., 6 * H:7 * H] = U_o.T
+    parts4[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts4[..., :H]
+    U_ifgo[..., H:2 * H] = parts4[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
+    U_m_T2[...] = U_m.T
+    # m = (W_m @ x) * (U_m @ h[t-1])
+    product(x.reshape(-1, I), W_m.T, W_m_x.reshape(-1, H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 9 * H))
+    product(dot_x.reshape(-1, I), W_mifgo, dot_W_mifgo_x_x.reshape(-1, 5 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_m_h, dot_U_m_h_U_m side by side
-        product(h_rows[t], U_m_to_dot_U_m, U_m_h_to_dot_U_m_h_U_m[t])
+        product(h_rows[t], dot_U_m2, parts3)
         # m = (W_m @ x) * (U_m @ h[t-1])
-        product(dot_h_rows[t], U_m_T, dot_U_m_h_h_prev)
+        product(dot_h_rows[t], U_m_T2, dot_U_m_h_h_prev)
         hvp_forward_step(t)
-        # i = sigmoid(W_i @ x + U_i @ m + b_i)
-        product(m_to_dot_m[t][:, :H], U_i_T, U_i_m_to_dot_U_o_m_U_o[:, :H])
-        # m, dot_m side by side
-        product(m_to_dot_m[t], dot_U_i_to_U_i, dot_U_i_m)
-        # f = sigmoid(W_f @ x + U_f @ m + b_f)
-        product(m_to_dot_m[t][:, :H], U_f_T, U_i_m_to_dot_U_o_m_U_o[:, 2 * H:3 * H])
-        # m, dot_m side by side
-        product(m_to_dot_m[t], dot_U_f_to_U_f, dot_U_f_m)
-        # g = tanh(W_g @ x + U_g @ m + b_g)
-        product(m_to_dot_m[t][:, :H], U_g_T, U_i_m_to_dot_U_o_m_U_o[:, 4 * H:5 * H])
-        # m, dot_m side by side
-        product(m_to_dot_m[t], dot_U_g_to_U_g, dot_U_g_m)
-        # o = sigmoid(W_o @ x + U_o @ m + b_o)
-        product(m_to_dot_m[t][:, :H], U_o_T, U_i_m_to_dot_U_o_m_U_o[:, 6 * H:7 * H])
-        # m, dot_m side by side
-        product(m_to_dot_m[t], dot_U_o_to_U_o, dot_U_o_m)
+        product(m[t], parts4, parts5)
+        product(dot_m[t], U_ifgo, dot_U_ifgo_m_m)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_i_to_dot_U_o = np.concatenate((
-        U_i,
-        dot_U_i,
-        U_f,
-        dot_U_f,
-        U_g,
-        dot_U_g,
-        U_o,
-        dot_U_o,
-    ))
-    U_m_to_dot_U_m2 = np.concatenate((U_m, dot_U_m))
-    W_i_to_dot_W_o = np.concatenate((
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_g,
-        dot_W_g,
-        W_o,
-        dot_W_o,
-    ))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    parts6 = scratch("parts6", (8 * H, I), dtype)
+    parts42 = scratch("parts42", (8 * H, H), dtype)
+    dot_U_m22 = scratch("dot_U_m22", (2 * H, H), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    d_dot_m_dot_U_i_m_m = scratch("d_dot_m_dot_U_i_m_m", (B, H), dtype)
+    d_dot_m_dot_U_f_m_m = scratch("d_dot_m_dot_U_f_m_m", (B, H), dtype)
+    d_dot_m_dot_U_g_m_m = scratch("d_dot_m_dot_U_g_m_m", (B, H), dtype)
+    d_dot_m_dot_U_o_m_m = scratch("d_dot_m_dot_U_o_m_m", (B, H), dtype)
     d_dot_m = scratch("d_dot_m", (T, B, H), dtype)
     d_m = scratch("d_m", (T, B, H), dtype)
-    d_U_m_h_to_d_dot_U_m_h = scratch("d_U_m_h_to_d_dot_U_m_h", (T, B, 2 * H), dtype)
+    d_dot_U_m_h2 = scratch("d_dot_U_m_h2", (T, B, 2 * H), dtype)
     d_dot_W_m_x = scratch("d_dot_W_m_x", (T, B, H), dtype)
     d_W_m_x = scratch("d_W_m_x", (T, B, H), dtype)
     d_x_W_m_x = scratch("d_x_W_m_x", (T, B, I), dtype)
     d_x_dot_W_m_x_W_m = scratch("d_x_dot_W_m_x_W_m", (T, B, I), dtype)
-    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_m_W_m_x = scratch("d_W_m_W_m_x", (H, I), dtype)
     d_W_m_dot_W_m_x_x = scratch("d_W_m_dot_W_m_x_x", (H, I), dtype)
@@ -836,17 +814,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
         d_dot_c_prev_rows, d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre,
-        f, dot_i_pre, dot_g, dot_f, d_i_pre_to_d_dot_o_pre,
+        f, dot_i_pre, dot_g, dot_f, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts, parts2, parts3, parts4, W_m_x_to_dot_W_o_x_W_o, d_m, dot_W_m_x,
-        d_dot_m, d_U_m_h_to_d_dot_U_m_h,
+        "hvp_backward_step2", d_dot_m_dot_U_i_m_m, d_dot_m_dot_U_f_m_m, d_dot_m_dot_U_g_m_m,
+        d_dot_m_dot_U_o_m_m, W_m_x, d_m, dot_W_m_x, d_dot_m, d_dot_U_m_h2,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_m, U_m_h_to_dot_U_m_h_U_m, d_m, dot_U_m_h, d_dot_W_m_x, d_W_m_x,
+        "hvp_backward_after", d_dot_m, U_m_h, d_m, dot_U_m_h, d_dot_W_m_x, d_W_m_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_W_m_x, d_x_dot_W_m_x_W_m, d_x_W_i_x, d_x,
+        "hvp_backward_after2", d_x_parts, d_x_W_m_x, d_x_dot_W_m_x_W_m, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_m_W_m_x, d_W_m_dot_W_m_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
@@ -859,122 +837,91 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_m, d_U_i, d_U_f, d_U_g, d_U_o,
     )
 
+    parts6[:H] = W_i
+    parts6[H:2 * H] = dot_W_i
+    parts6[2 * H:3 * H] = W_f
+    parts6[3 * H:4 * H] = dot_W_f
+    parts6[4 * H:5 * H] = W_g
+    parts6[5 * H:6 * H] = dot_W_g
+    parts6[6 * H:7 * H] = W_o
+    parts6[7 * H:8 * H] = dot_W_o
+    parts42[:H] = U_i
+    parts42[H:2 * H] = dot_U_i
+    parts42[2 * H:3 * H] = U_f
+    parts42[3 * H:4 * H] = dot_U_f
+    parts42[4 * H:5 * H] = U_g
+    parts42[5 * H:6 * H] = dot_U_g
+    parts42[6 * H:7 * H] = U_o
+    parts42[7 * H:8 * H] = dot_U_o
+    dot_U_m22[:H] = U_m
+    dot_U_m22[H:2 * H] = dot_U_m
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-        product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts[:, :H])
+        product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_m_dot_U_i_m_m)
         # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts2[:, :H])
+        product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_m_dot_U_f_m_m)
         # through g = tanh(W_g @ x + U_g @ m + b_g)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts3[:, :H])
+        product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_m_dot_U_g_m_m)
         # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts4[:, :H])
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o, d_m[t])
-        hvp_backward_step2(t)
-        # d_U_m_h, d_dot_U_m_h side by side
-        product(d_U_m_h_to_d_dot_U_m_h[t], U_m_to_dot_U_m2, d_h_prev_rows[t % 2])
+        product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_m_dot_U_o_m_m)
         # through m = (W_m @ x) * (U_m @ h[t-1])
-        product(d_U_m_h_to_d_dot_U_m_h[t][:, H:2 * H], U_m, d_dot_h_prev_rows[t % 2])
+        product(d_parts_pre[t], parts42, d_m[t])
+        hvp_backward_step2(t)
+        product(d_dot_U_m_h2[t], dot_U_m22, d_h_prev_rows[t % 2])
+        # through m = (W_m @ x) * (U_m @ h[t-1])
+        product(d_dot_U_m_h2[t][:, H:2 * H], U_m, d_dot_h_prev_rows[t % 2])
 
-    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o, d_x_W_i_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 8 * H), parts6, d_x_parts.reshape(-1, I))
     # through m = (W_m @ x) * (U_m @ h[t-1])
-    product(d_U_m_h_to_d_dot_U_m_h.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_m_U_m_h)
+    product(d_dot_U_m_h2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_m_U_m_h)
     # through m = (W_m @ x) * (U_m @ h[t-1])
     product(
-        d_U_m_h_to_d_dot_U_m_h.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_U_m_h2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_m_dot_U_m_h_h_prev,
     )
     # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
-        d_U_i_U_i_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, m.reshape(-1, H), d_U_i_U_i_m)
     # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_i_dot_U_i_m_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_m.reshape(-1, H), d_U_i_dot_U_i_m_m)
     # through i = sigmoid(W_i @ x + U_i @ m + b_i)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
-        d_U_f_U_f_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, m.reshape(-1, H), d_U_f_U_f_m)
     # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_f_dot_U_f_m_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_m.reshape(-1, H), d_U_f_dot_U_f_m_m)
     # through f = sigmoid(W_f @ x + U_f @ m + b_f)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ x + U_g @ m + b_g)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = tanh(W_g @ x + U_g @ m + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_g_dot_W_g_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
     # through g = tanh(W_g @ x + U_g @ m + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
-        d_U_g_U_g_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, m.reshape(-1, H), d_U_g_U_g_m)
     # through g = tanh(W_g @ x + U_g @ m + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_g_dot_U_g_m_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_m.reshape(-1, H), d_U_g_dot_U_g_m_m)
     # through g = tanh(W_g @ x + U_g @ m + b_g)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
     # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, :H],
-        d_U_o_U_o_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, m.reshape(-1, H), d_U_o_U_o_m)
     # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_o_dot_U_o_m_m,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_m.reshape(-1, H), d_U_o_dot_U_o_m_m)
     # through o = sigmoid(W_o @ x + U_o @ m + b_o)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     hvp_backward_after()
     # through m = (W_m @ x) * (U_m @ h[t-1])
     product(d_W_m_x.reshape(-1, H), W_m, d_x_W_m_x.reshape(-1, I))

@@ -147,8 +147,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_r_to_U_o_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
@@ -169,20 +169,20 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t i, f, g, c, o, tanh_c, m;
         forward_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             i, f, g, c, o, tanh_c, m);
@@ -261,7 +261,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_i_pre_to_d_o_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -280,10 +280,10 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -292,7 +292,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -301,7 +301,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + iH])
+            total += compute_t(d_ifgo_pre_at[(iT * B + iB) * (4 * H) + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_at[iH] = storage_t(total);
     }
@@ -311,7 +311,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -320,7 +320,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + H + iH])
+            total += compute_t(d_ifgo_pre_at[(iT * B + iB) * (4 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_at[iH] = storage_t(total);
     }
@@ -330,7 +330,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_ifgo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -339,7 +339,7 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+            total += compute_t(d_ifgo_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_at[iH] = storage_t(total);
     }
@@ -378,8 +378,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_r_to_U_o_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_ifgo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_ifgo_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
@@ -395,20 +395,20 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, m;
         infer_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             c, m);
@@ -518,8 +518,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[4]);
@@ -531,14 +531,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -597,9 +597,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ U_i_r_to_dot_U_o_r_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
@@ -620,17 +620,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_p_o_at = static_cast<storage_t*>(at[21]);
     const storage_t* __restrict__ dot_b_o_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ m_to_dot_m_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ dot_m2_at = static_cast<storage_t*>(at[23]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t c, dot_c, m, dot_m;
         jvp_step_point(
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -638,26 +638,26 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -666,8 +666,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             c, dot_c, m, dot_m);
         c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
-        m_to_dot_m_at[iB * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
+        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -694,8 +694,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_ifgo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[4]);
@@ -707,14 +707,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -776,9 +776,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ U_i_r_to_dot_U_o_r_U_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[5]);
@@ -813,7 +813,8 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_o_at = static_cast<storage_t*>(at[34]);
     storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[35]);
     storage_t* __restrict__ dot_tanh_c_at = static_cast<storage_t*>(at[36]);
-    storage_t* __restrict__ m_to_dot_m_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ m_at = static_cast<storage_t*>(at[37]);
+    storage_t* __restrict__ dot_m_at = static_cast<storage_t*>(at[38]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -821,10 +822,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o,
             tanh_c, dot_tanh_c, m, dot_m;
         hvp_forward_step_point(
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -832,26 +833,26 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -875,8 +876,34 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_m);
+        m_at[(t * B + iB) * H + iH] = storage_t(m);
+        dot_m_at[(t * B + iB) * H + iH] = storage_t(dot_m);
+    }
+}
+
+inline_point void hvp_forward_step2_point(
+    const compute_t dot_r_W_r, const compute_t dot_r_m, compute_t& dot_r)
+{
+    // r = W_r @ m
+    dot_r = dot_r_W_r + dot_r_m;
+}
+
+extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
+{
+    const int64 B = sizes[1], P = sizes[3];
+    const storage_t* __restrict__ dot_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_r_m_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_r_rows_at = static_cast<storage_t*>(at[2]);
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iP = 0; iP < P; ++iP)
+    {
+        compute_t dot_r;
+        hvp_forward_step2_point(
+            compute_t(dot_r_W_r_at[iB * P + iP]),
+            compute_t(dot_r_m_at[iB * P + iP]),
+            dot_r);
+        dot_r_rows_at[((t + 1) * B + iB) * P + iP] = storage_t(dot_r);
     }
 }
 
@@ -962,7 +989,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], H = sizes[4];
     const storage_t* __restrict__ d_m_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_dot_m_to_d_m_dot_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_m_m_dot_r_W_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ o_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ tanh_c_at = static_cast<storage_t*>(at[4]);
@@ -987,7 +1014,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[24]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[26]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -996,8 +1023,8 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             d_c_prev, d_dot_c_prev;
         hvp_backward_step2_point(
             compute_t(d_m_r_at[iB * H + iH]),
-            compute_t(d_dot_m_to_d_m_dot_r_W_r_at[iB * (2 * H) + H + iH]),
-            compute_t(d_dot_m_to_d_m_dot_r_W_r_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_m_m_dot_r_W_r_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_m_m_dot_r_W_r_at[iB * (2 * H) + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(tanh_c_at[(t * B + iB) * H + iH]),
@@ -1025,14 +1052,14 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -1050,10 +1077,10 @@ inline_point void hvp_backward_step3_point(
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], P = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_i_r_r_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_f_r_r_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_g_r_r_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_o_r_r_prev_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_r_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1061,10 +1088,10 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_r_prev;
         hvp_backward_step3_point(
-            compute_t(parts2_at[iB * (2 * P) + P + iP]),
-            compute_t(parts3_at[iB * (2 * P) + P + iP]),
-            compute_t(parts4_at[iB * (2 * P) + P + iP]),
-            compute_t(parts5_at[iB * (2 * P) + P + iP]),
+            compute_t(d_dot_r_prev_dot_U_i_r_r_prev_at[iB * P + iP]),
+            compute_t(d_dot_r_prev_dot_U_f_r_r_prev_at[iB * P + iP]),
+            compute_t(d_dot_r_prev_dot_U_g_r_r_prev_at[iB * P + iP]),
+            compute_t(d_dot_r_prev_dot_U_o_r_r_prev_at[iB * P + iP]),
             d_dot_r_prev);
         d_dot_r_prev_rows_at[((t % 2) * B + iB) * P + iP] = storage_t(d_dot_r_prev);
     }
@@ -1074,7 +1101,7 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1083,7 +1110,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_i_pre_at[iH] = storage_t(total);
     }
@@ -1093,7 +1120,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1102,7 +1129,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_dot_i_pre_at[iH] = storage_t(total);
     }
@@ -1112,7 +1139,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1121,7 +1148,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_f_pre_at[iH] = storage_t(total);
     }
@@ -1131,7 +1158,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1140,7 +1167,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_dot_f_pre_at[iH] = storage_t(total);
     }
@@ -1150,7 +1177,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1159,7 +1186,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_o_pre_at[iH] = storage_t(total);
     }
@@ -1169,7 +1196,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[4];
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1178,7 +1205,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_dot_o_pre_at[iH] = storage_t(total);
     }

@@ -163,13 +163,13 @@ def forward(params, x, state=None):
     p_o = np.ascontiguousarray(params["p_o"])
     b_o = np.ascontiguousarray(params["b_o"])
     W_r = np.ascontiguousarray(params["W_r"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_r_T = np.ascontiguousarray(W_r.T)
     r_rows = np.empty((T + 1, B, P), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
-    U_i_r_to_U_o_r = scratch("U_i_r_to_U_o_r", (B, 4 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
+    W_r_T = scratch("W_r_T", (H, P), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    U_ifgo_r = scratch("U_ifgo_r", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -179,16 +179,22 @@ def forward(params, x, state=None):
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_i_x_to_W_o_x, U_i_r_to_U_o_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g,
-        o, tanh_c, m,
+        "forward_step", W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, tanh_c, m,
     )
 
-    # W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    W_r_T[...] = W_r.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # U_i_r, U_f_r, U_g_r, U_o_r side by side
-        product(r_rows[t], U_i_to_U_o, U_i_r_to_U_o_r)
+        product(r_rows[t], U_ifgo, U_ifgo_r)
         forward_step(t)
         # r = W_r @ m
         product(m[t], W_r_T, r_rows[t + 1])
@@ -233,57 +239,61 @@ def backward(params, tape, dy, dstate=None):
     U_o = np.ascontiguousarray(params["U_o"])
     p_o = np.ascontiguousarray(params["p_o"])
     W_r = np.ascontiguousarray(params["W_r"])
-    U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
-    W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, P), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, P), dtype)
     d_r = scratch("d_r", (T, B, P), dtype)
     d_m = scratch("d_m", (B, H), dtype)
-    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, P), dtype)
     d_p_i = np.empty((H,), dtype)
+    d_b_ifgo = np.empty((4 * H,), dtype)
     d_p_f = np.empty((H,), dtype)
     d_p_o = np.empty((H,), dtype)
     d_W_r = np.empty((P, H), dtype)
-    d_W_i_to_d_W_o = np.empty((4 * H, I), dtype)
-    d_U_i_to_d_U_o = np.empty((4 * H, P), dtype)
-    d_b_i_to_d_b_o = np.empty((4 * H,), dtype)
     d_r_prev_rows[T % 2] = dstate["r"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
         "backward_step", dy, d_r_prev_rows, d_r,
     )
     backward_step2 = kernel(
-        "backward_step2", d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_i_pre_to_d_o_pre,
+        "backward_step2", d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_i_pre_to_d_o_pre, c_rows, d_p_i,
+        "backward_after_sum", d_ifgo_pre, c_rows, d_p_i,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_i_pre_to_d_o_pre, c_rows, d_p_f,
+        "backward_after_sum2", d_ifgo_pre, c_rows, d_p_f,
     )
     backward_after_sum3 = kernel(
-        "backward_after_sum3", d_i_pre_to_d_o_pre, c_rows, d_p_o,
+        "backward_after_sum3", d_ifgo_pre, c_rows, d_p_o,
     )
+
+    W_ifgo2[:H] = W_i
+    W_ifgo2[H:2 * H] = W_f
+    W_ifgo2[2 * H:3 * H] = W_g
+    W_ifgo2[3 * H:4 * H] = W_o
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
 
     for t in reversed(range(T)):
         backward_step(t)
         # through r = W_r @ m
         product(d_r[t], W_r, d_m)
         backward_step2(t)
-        # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_r_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo2, d_r_prev_rows[t % 2])
 
-    # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-    # d_W_i, d_W_f, d_W_g, d_W_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-    # d_U_i, d_U_f, d_U_g, d_U_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_i_to_d_U_o)
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_ifgo)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
     backward_after_sum()
-    # d_b_i, d_b_f, d_b_g, d_b_o side by side
-    np.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+    np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
     backward_after_sum2()
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
@@ -292,21 +302,21 @@ def backward(params, tape, dy, dstate=None):
     product(d_r.reshape(-1, P).T, m.reshape(-1, H), d_W_r)
 
     dparams = {
-        "W_i": d_W_i_to_d_W_o[:H],
-        "U_i": d_U_i_to_d_U_o[:H],
+        "W_i": d_W_ifgo[:H],
+        "U_i": d_U_ifgo[:H],
         "p_i": d_p_i,
-        "b_i": d_b_i_to_d_b_o[:H],
-        "W_f": d_W_i_to_d_W_o[H:2 * H],
-        "U_f": d_U_i_to_d_U_o[H:2 * H],
+        "b_i": d_b_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "U_f": d_U_ifgo[H:2 * H],
         "p_f": d_p_f,
-        "b_f": d_b_i_to_d_b_o[H:2 * H],
-        "W_g": d_W_i_to_d_W_o[2 * H:3 * H],
-        "U_g": d_U_i_to_d_U_o[2 * H:3 * H],
-        "b_g": d_b_i_to_d_b_o[2 * H:3 * H],
-        "W_o": d_W_i_to_d_W_o[3 * H:4 * H],
-        "U_o": d_U_i_to_d_U_o[3 * H:4 * H],
+        "b_f": d_b_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "b_g": d_b_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
         "p_o": d_p_o,
-        "b_o": d_b_i_to_d_b_o[3 * H:4 * H],
+        "b_o": d_b_ifgo[3 * H:4 * H],
         "W_r": d_W_r,
     }
     dstart = {"r": d_r_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
@@ -340,26 +350,33 @@ def infer(params, x, state=None):
     p_o = np.ascontiguousarray(params["p_o"])
     b_o = np.ascontiguousarray(params["b_o"])
     W_r = np.ascontiguousarray(params["W_r"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_r_T = np.ascontiguousarray(W_r.T)
     r_rows = scratch("r_rows", (T + 1, B, P), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
-    U_i_r_to_U_o_r = scratch("U_i_r_to_U_o_r", (B, 4 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
+    W_r_T = scratch("W_r_T", (H, P), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
+    U_ifgo_r = scratch("U_ifgo_r", (B, 4 * H), dtype)
     m = scratch("m", (B, H), dtype)
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     infer_step = kernel(
-        "infer_step", W_i_x_to_W_o_x, U_i_r_to_U_o_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, m,
+        "infer_step", W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, m,
     )
 
-    # W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    W_r_T[...] = W_r.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # U_i_r, U_f_r, U_g_r, U_o_r side by side
-        product(r_rows[t], U_i_to_U_o, U_i_r_to_U_o_r)
+        product(r_rows[t], U_ifgo, U_ifgo_r)
         infer_step(t)
         # r = W_r @ m
         product(m, W_r_T, r_rows[t + 1])
@@ -485,73 +502,77 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_p_o = np.ascontiguousarray(dot_params["p_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
     dot_W_r = np.ascontiguousarray(dot_params["W_r"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_g.T,
-        dot_U_g.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_r_T = np.ascontiguousarray(W_r.T)
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
     r_rows = scratch("r_rows", (T + 1, B, P), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, P), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (2 * H, P), dtype)
+    parts3 = scratch("parts3", (P, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
+    W_r_T = scratch("W_r_T", (H, P), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    U_i_r_to_dot_U_o_r_U_o = scratch("U_i_r_to_dot_U_o_r_U_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
-    m_to_dot_m = scratch("m_to_dot_m", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_U_ifgo_r_r_prev = scratch("dot_U_ifgo_r_r_prev", (B, 4 * H), dtype)
+    dot_m2 = scratch("dot_m2", (B, 2 * H), dtype)
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     dot_r_rows[0] = dot_state["r"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x,
-        dot_W_o_x,
+        "jvp_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_i_r_to_dot_U_o_r_U_o, parts, W_i_x_to_dot_W_o_x_W_o, p_i, c_rows, b_i, dot_W_i_x,
-        dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o,
-        b_o, dot_W_o_x, dot_p_o, dot_b_o, m_to_dot_m,
+        "jvp_step", parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows,
+        dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o, dot_W_o_x,
+        dot_p_o, dot_b_o, dot_m2,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_i.T
+    parts[..., H:2 * H] = dot_W_i.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_g.T
+    parts[..., 5 * H:6 * H] = dot_W_g.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = parts[..., :H]
+    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    dot_W_r2[:H] = dot_W_r.T
+    dot_W_r2[H:2 * H] = W_r.T
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    parts3[..., 4 * H:5 * H] = U_g.T
+    parts3[..., 5 * H:6 * H] = dot_U_g.T
+    parts3[..., 6 * H:7 * H] = U_o.T
+    parts3[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts3[..., :H]
+    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    W_r_T[...] = W_r.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        # U_i_r, dot_U_i_r_U_i, U_f_r, dot_U_f_r_U_f, U_g_r, dot_U_g_r_U_g, U_o_r, dot_U_o_r_U_o side by side
-        product(r_rows[t], U_i_to_dot_U_o, U_i_r_to_dot_U_o_r_U_o)
-        # dot_U_i_r_r_prev, dot_U_f_r_r_prev, dot_U_g_r_r_prev, dot_U_o_r_r_prev side by side
-        product(dot_r_rows[t], U_i_to_U_o, parts)
+        product(r_rows[t], parts3, parts4)
+        product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
         jvp_step(t)
         # r = W_r @ m
-        product(m_to_dot_m[:, :H], W_r_T, r_rows[t + 1])
-        # m, dot_m side by side
-        product(m_to_dot_m, dot_W_r_to_W_r, dot_r_rows[t + 1])
+        product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
+        # r = W_r @ m
+        product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
 
     last = {"r": r_rows[T].copy(), "c": c_rows[T % 2].copy()}
     dot_last = {"r": dot_r_rows[T].copy(), "c": dot_c_rows[T % 2].copy()}
@@ -606,42 +627,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_p_o = np.ascontiguousarray(dot_params["p_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
     dot_W_r = np.ascontiguousarray(dot_params["W_r"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_g.T,
-        dot_U_g.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_r_T = np.ascontiguousarray(W_r.T)
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
     r_rows = scratch("r_rows", (T + 1, B, P), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, P), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (P, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (P, 4 * H), dtype)
+    W_r_T = scratch("W_r_T", (H, P), dtype)
+    dot_W_r_T = scratch("dot_W_r_T", (H, P), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    U_i_r_to_dot_U_o_r_U_o = scratch("U_i_r_to_dot_U_o_r_U_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_U_ifgo_r_r_prev = scratch("dot_U_ifgo_r_r_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
@@ -656,72 +659,84 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_o = scratch("dot_o", (T, B, H), dtype)
     tanh_c = scratch("tanh_c", (T, B, H), dtype)
     dot_tanh_c = scratch("dot_tanh_c", (T, B, H), dtype)
-    m_to_dot_m = scratch("m_to_dot_m", (T, B, 2 * H), dtype)
+    m = scratch("m", (T, B, H), dtype)
+    dot_m = scratch("dot_m", (T, B, H), dtype)
+    dot_r_W_r = scratch("dot_r_W_r", (B, P), dtype)
+    dot_r_m = scratch("dot_r_m", (B, P), dtype)
     r_rows[0] = state["r"]
     c_rows[0] = state["c"]
     dot_r_rows[0] = dot_state["r"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x,
-        dot_W_g_x, dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_i_r_to_dot_U_o_r_U_o, parts, W_i_x_to_dot_W_o_x_W_o, p_i, c_rows, b_i,
-        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x,
-        dot_b_g, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre,
-        g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, m_to_dot_m,
+        "hvp_forward_step", parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
+        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o,
+        dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g,
+        dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, m, dot_m,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", dot_r_W_r, dot_r_m, dot_r_rows,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_i.T
+    parts[..., H:2 * H] = dot_W_i.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_g.T
+    parts[..., 5 * H:6 * H] = dot_W_g.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = parts[..., :H]
+    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    parts3[..., 4 * H:5 * H] = U_g.T
+    parts3[..., 5 * H:6 * H] = dot_U_g.T
+    parts3[..., 6 * H:7 * H] = U_o.T
+    parts3[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts3[..., :H]
+    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    W_r_T[...] = W_r.T
+    dot_W_r_T[...] = dot_W_r.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_i_r, dot_U_i_r_U_i, U_f_r, dot_U_f_r_U_f, U_g_r, dot_U_g_r_U_g, U_o_r, dot_U_o_r_U_o side by side
-        product(r_rows[t], U_i_to_dot_U_o, U_i_r_to_dot_U_o_r_U_o)
-        # dot_U_i_r_r_prev, dot_U_f_r_r_prev, dot_U_g_r_r_prev, dot_U_o_r_r_prev side by side
-        product(dot_r_rows[t], U_i_to_U_o, parts)
+        product(r_rows[t], parts3, parts4)
+        product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
         hvp_forward_step(t)
         # r = W_r @ m
-        product(m_to_dot_m[t][:, :H], W_r_T, r_rows[t + 1])
-        # m, dot_m side by side
-        product(m_to_dot_m[t], dot_W_r_to_W_r, dot_r_rows[t + 1])
+        product(m[t], W_r_T, r_rows[t + 1])
+        # r = W_r @ m
+        product(m[t], dot_W_r_T, dot_r_W_r)
+        # r = W_r @ m
+        product(dot_m[t], W_r_T, dot_r_m)
+        hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["r"])
-    W_r_to_dot_W_r = np.concatenate((W_r, dot_W_r), axis=1)
-    U_i_to_dot_U_o2 = np.concatenate((
-        U_i,
-        dot_U_i,
-        U_f,
-        dot_U_f,
-        U_g,
-        dot_U_g,
-        U_o,
-        dot_U_o,
-    ))
-    W_i_to_dot_W_o2 = np.concatenate((
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_g,
-        dot_W_g,
-        W_o,
-        dot_W_o,
-    ))
     d_r_prev_rows = scratch("d_r_prev_rows", (T + 1, B, P), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_r_prev_rows = scratch("d_dot_r_prev_rows", (2, B, P), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    parts5 = scratch("parts5", (8 * H, I), dtype)
+    parts32 = scratch("parts32", (8 * H, P), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (P, 2 * H), dtype)
     d_dot_r = scratch("d_dot_r", (T, B, P), dtype)
-    d_dot_m_to_d_m_dot_r_W_r = scratch("d_dot_m_to_d_m_dot_r_W_r", (B, 2 * H), dtype)
+    d_dot_m_m_dot_r_W_r = scratch("d_dot_m_m_dot_r_W_r", (B, 2 * H), dtype)
     d_m_r = scratch("d_m_r", (B, H), dtype)
-    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * P), dtype)
-    parts3 = scratch("parts3", (B, 2 * P), dtype)
-    parts4 = scratch("parts4", (B, 2 * P), dtype)
-    parts5 = scratch("parts5", (B, 2 * P), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    d_dot_r_prev_dot_U_i_r_r_prev = scratch("d_dot_r_prev_dot_U_i_r_r_prev", (B, P), dtype)
+    d_dot_r_prev_dot_U_f_r_r_prev = scratch("d_dot_r_prev_dot_U_f_r_r_prev", (B, P), dtype)
+    d_dot_r_prev_dot_U_g_r_r_prev = scratch("d_dot_r_prev_dot_U_g_r_r_prev", (B, P), dtype)
+    d_dot_r_prev_dot_U_o_r_r_prev = scratch("d_dot_r_prev_dot_U_o_r_r_prev", (B, P), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
     d_W_i_dot_W_i_x_x = scratch("d_W_i_dot_W_i_x_x", (H, I), dtype)
@@ -771,30 +786,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step", dy, d_dot_r_prev_rows, d_dot_r,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_m_r, d_dot_m_to_d_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre,
+        "hvp_backward_step2", d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre,
         dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i, c_rows,
-        dot_f_pre, f, dot_i_pre, dot_g, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_i_pre_to_d_dot_o_pre,
+        dot_f_pre, f, dot_i_pre, dot_g, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", parts2, parts3, parts4, parts5, d_dot_r_prev_rows,
+        "hvp_backward_step3", d_dot_r_prev_dot_U_i_r_r_prev, d_dot_r_prev_dot_U_f_r_r_prev,
+        d_dot_r_prev_dot_U_g_r_r_prev, d_dot_r_prev_dot_U_o_r_r_prev, d_dot_r_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_i_pre_to_d_dot_o_pre, c_rows, d_p_i_i_pre,
+        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_i_pre_to_d_dot_o_pre, dot_c_rows, d_p_i_dot_i_pre,
+        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_i_pre_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_i_pre_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_i_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+        "hvp_backward_after_sum5", d_parts_pre, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_i_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+        "hvp_backward_after_sum6", d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_g_W_g_x,
@@ -812,40 +828,52 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_W_r_r, d_W_r_dot_r_m, d_W_r,
     )
 
+    parts5[:H] = W_i
+    parts5[H:2 * H] = dot_W_i
+    parts5[2 * H:3 * H] = W_f
+    parts5[3 * H:4 * H] = dot_W_f
+    parts5[4 * H:5 * H] = W_g
+    parts5[5 * H:6 * H] = dot_W_g
+    parts5[6 * H:7 * H] = W_o
+    parts5[7 * H:8 * H] = dot_W_o
+    parts32[:H] = U_i
+    parts32[H:2 * H] = dot_U_i
+    parts32[2 * H:3 * H] = U_f
+    parts32[3 * H:4 * H] = dot_U_f
+    parts32[4 * H:5 * H] = U_g
+    parts32[5 * H:6 * H] = dot_U_g
+    parts32[6 * H:7 * H] = U_o
+    parts32[7 * H:8 * H] = dot_U_o
+    dot_W_r2[..., :H] = W_r
+    dot_W_r2[..., H:2 * H] = dot_W_r
+
     for t in reversed(range(T)):
         # through r = W_r @ m
         product(d_r_prev_rows[t + 1], W_r, d_m_r)
         hvp_backward_step(t)
-        # d_dot_m, d_m_dot_r_W_r side by side
-        product(d_dot_r[t], W_r_to_dot_W_r, d_dot_m_to_d_m_dot_r_W_r)
+        product(d_dot_r[t], dot_W_r2, d_dot_m_m_dot_r_W_r)
         hvp_backward_step2(t)
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_r_prev_rows[t])
+        product(d_parts_pre[t], parts32, d_r_prev_rows[t])
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts2[:, P:2 * P])
+        product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_r_prev_dot_U_i_r_r_prev)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts3[:, P:2 * P])
+        product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_r_prev_dot_U_f_r_r_prev)
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts4[:, P:2 * P])
+        product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_r_prev_dot_U_g_r_r_prev)
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts5[:, P:2 * P])
+        product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_r_prev_dot_U_o_r_r_prev)
         hvp_backward_step3(t)
 
-    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_i_dot_U_i_r_r_prev,
     )
@@ -854,24 +882,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
     hvp_backward_after_sum2()
     # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, r_rows[:-1].reshape(-1, P), d_U_f_U_f_r)
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        r_rows[:-1].reshape(-1, P),
-        d_U_f_U_f_r,
-    )
-    # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_f_dot_U_f_r_r_prev,
     )
@@ -880,46 +900,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
     hvp_backward_after_sum4()
     # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_g_dot_W_g_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+    # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, r_rows[:-1].reshape(-1, P), d_U_g_U_g_r)
     # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        r_rows[:-1].reshape(-1, P),
-        d_U_g_U_g_r,
-    )
-    # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_g_dot_U_g_r_r_prev,
     )
     # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, r_rows[:-1].reshape(-1, P), d_U_o_U_o_r)
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        r_rows[:-1].reshape(-1, P),
-        d_U_o_U_o_r,
-    )
-    # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_r_rows[:-1].reshape(-1, P),
         d_U_o_dot_U_o_r_r_prev,
     )
@@ -928,11 +932,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
     hvp_backward_after_sum6()
     # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     # through r = W_r @ m
-    product(d_r_prev_rows[1:].reshape(-1, P).T, m_to_dot_m.reshape(-1, 2 * H)[:, :H], d_W_r_r)
+    product(d_r_prev_rows[1:].reshape(-1, P).T, m.reshape(-1, H), d_W_r_r)
     # through r = W_r @ m
-    product(d_dot_r.reshape(-1, P).T, m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H], d_W_r_dot_r_m)
+    product(d_dot_r.reshape(-1, P).T, dot_m.reshape(-1, H), d_W_r_dot_r_m)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

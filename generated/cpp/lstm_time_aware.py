@@ -162,15 +162,15 @@ def forward(params, inputs, state=None):
     b_o = np.ascontiguousarray(params["b_o"])
     W_s = np.ascontiguousarray(params["W_s"])
     b_s = np.ascontiguousarray(params["b_s"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_s_T = np.ascontiguousarray(W_s.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    W_s_T = scratch("W_s_T", (H, H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
     a_pre = np.empty((T, B), dtype)
     a_log = np.empty((T, B), dtype)
-    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 4 * H), dtype)
+    U_ifgo_h = scratch("U_ifgo_h", (B, 4 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
@@ -185,17 +185,24 @@ def forward(params, inputs, state=None):
         "forward_before", delta, a_pre, a_log,
     )
     forward_step = kernel(
-        "forward_step", W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, i, f,
-        g, o, s, a, tanh_c, h_rows,
+        "forward_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, i, f, g, o, s, a,
+        tanh_c, h_rows,
     )
 
-    # W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    W_s_T[...] = W_s.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
     forward_before()
 
     for t in range(T):
-        # U_i_h, U_f_h, U_g_h, U_o_h side by side
-        product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+        product(h_rows[t], U_ifgo, U_ifgo_h)
         # s = tanh(W_s @ c[t-1] + b_s)
         product(c_rows[t], W_s_T, W_s_c)
         forward_step(t)
@@ -240,26 +247,26 @@ def backward(params, tape, dy, dstate=None):
     W_o = np.ascontiguousarray(params["W_o"])
     U_o = np.ascontiguousarray(params["U_o"])
     W_s = np.ascontiguousarray(params["W_s"])
-    U_i_to_U_o2 = np.concatenate((U_i, U_f, U_g, U_o))
-    W_i_to_W_o2 = np.concatenate((W_i, W_f, W_g, W_o))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_ifgo2 = scratch("W_ifgo2", (4 * H, I), dtype)
+    U_ifgo2 = scratch("U_ifgo2", (4 * H, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
     d_s_pre = scratch("d_s_pre", (T, B, H), dtype)
-    d_i_pre_to_d_o_pre = scratch("d_i_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    d_ifgo_pre = scratch("d_ifgo_pre", (T, B, 4 * H), dtype)
     d_c_prev_W_s_c = scratch("d_c_prev_W_s_c", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_delta = np.empty((T, B), dtype)
+    d_W_ifgo = np.empty((4 * H, I), dtype)
+    d_U_ifgo = np.empty((4 * H, H), dtype)
+    d_b_ifgo = np.empty((4 * H,), dtype)
     d_W_s = np.empty((H, H), dtype)
     d_b_s = np.empty((H,), dtype)
-    d_W_i_to_d_W_o = np.empty((4 * H, I), dtype)
-    d_U_i_to_d_U_o = np.empty((4 * H, H), dtype)
-    d_b_i_to_d_b_o = np.empty((4 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, f, a_log, s, i, g, a, d_a, d_s_pre,
-        d_i_pre_to_d_o_pre,
+        d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", d_c_prev_W_s_c, d_a, d_c_prev_rows,
@@ -268,22 +275,26 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_rows", d_a, s, a_log, a_pre, d_delta,
     )
 
+    W_ifgo2[:H] = W_i
+    W_ifgo2[H:2 * H] = W_f
+    W_ifgo2[2 * H:3 * H] = W_g
+    W_ifgo2[3 * H:4 * H] = W_o
+    U_ifgo2[:H] = U_i
+    U_ifgo2[H:2 * H] = U_f
+    U_ifgo2[2 * H:3 * H] = U_g
+    U_ifgo2[3 * H:4 * H] = U_o
+
     for t in reversed(range(T)):
         backward_step(t)
-        # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
+        product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
         # through s = tanh(W_s @ c[t-1] + b_s)
         product(d_s_pre[t], W_s, d_c_prev_W_s_c)
         backward_step2(t)
 
-    # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-    # d_W_i, d_W_f, d_W_g, d_W_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-    # d_U_i, d_U_f, d_U_g, d_U_o side by side
-    product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-    # d_b_i, d_b_f, d_b_g, d_b_o side by side
-    np.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+    product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+    product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
+    np.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
     # through s = tanh(W_s @ c[t-1] + b_s)
     product(d_s_pre.reshape(-1, H).T, c_rows[:-1].reshape(-1, H), d_W_s)
     # through s = tanh(W_s @ c[t-1] + b_s)
@@ -291,18 +302,18 @@ def backward(params, tape, dy, dstate=None):
     backward_after_rows()
 
     dparams = {
-        "W_i": d_W_i_to_d_W_o[:H],
-        "U_i": d_U_i_to_d_U_o[:H],
-        "b_i": d_b_i_to_d_b_o[:H],
-        "W_f": d_W_i_to_d_W_o[H:2 * H],
-        "U_f": d_U_i_to_d_U_o[H:2 * H],
-        "b_f": d_b_i_to_d_b_o[H:2 * H],
-        "W_g": d_W_i_to_d_W_o[2 * H:3 * H],
-        "U_g": d_U_i_to_d_U_o[2 * H:3 * H],
-        "b_g": d_b_i_to_d_b_o[2 * H:3 * H],
-        "W_o": d_W_i_to_d_W_o[3 * H:4 * H],
-        "U_o": d_U_i_to_d_U_o[3 * H:4 * H],
-        "b_o": d_b_i_to_d_b_o[3 * H:4 * H],
+        "W_i": d_W_ifgo[:H],
+        "U_i": d_U_ifgo[:H],
+        "b_i": d_b_ifgo[:H],
+        "W_f": d_W_ifgo[H:2 * H],
+        "U_f": d_U_ifgo[H:2 * H],
+        "b_f": d_b_ifgo[H:2 * H],
+        "W_g": d_W_ifgo[2 * H:3 * H],
+        "U_g": d_U_ifgo[2 * H:3 * H],
+        "b_g": d_b_ifgo[2 * H:3 * H],
+        "W_o": d_W_ifgo[3 * H:4 * H],
+        "U_o": d_U_ifgo[3 * H:4 * H],
+        "b_o": d_b_ifgo[3 * H:4 * H],
         "W_s": d_W_s,
         "b_s": d_b_s,
     }
@@ -335,14 +346,14 @@ def infer(params, inputs, state=None):
     b_o = np.ascontiguousarray(params["b_o"])
     W_s = np.ascontiguousarray(params["W_s"])
     b_s = np.ascontiguousarray(params["b_s"])
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_s_T = np.ascontiguousarray(W_s.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
-    W_i_x_to_W_o_x = scratch("W_i_x_to_W_o_x", (T, B, 4 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    W_s_T = scratch("W_s_T", (H, H), dtype)
+    W_ifgo_x = scratch("W_ifgo_x", (T, B, 4 * H), dtype)
     a_log = scratch("a_log", (T, B), dtype)
-    U_i_h_to_U_o_h = scratch("U_i_h_to_U_o_h", (B, 4 * H), dtype)
+    U_ifgo_h = scratch("U_ifgo_h", (B, 4 * H), dtype)
     W_s_c = scratch("W_s_c", (B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
@@ -350,16 +361,23 @@ def infer(params, inputs, state=None):
         "infer_before", delta, a_log,
     )
     infer_step = kernel(
-        "infer_step", W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, h_rows,
+        "infer_step", W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, W_s_c, b_s, c_rows, a_log, h_rows,
     )
 
-    # W_i_x, W_f_x, W_g_x, W_o_x side by side
-    product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+    W_ifgo[..., :H] = W_i.T
+    W_ifgo[..., H:2 * H] = W_f.T
+    W_ifgo[..., 2 * H:3 * H] = W_g.T
+    W_ifgo[..., 3 * H:4 * H] = W_o.T
+    U_ifgo[..., :H] = U_i.T
+    U_ifgo[..., H:2 * H] = U_f.T
+    U_ifgo[..., 2 * H:3 * H] = U_g.T
+    U_ifgo[..., 3 * H:4 * H] = U_o.T
+    W_s_T[...] = W_s.T
+    product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
     infer_before()
 
     for t in range(T):
-        # U_i_h, U_f_h, U_g_h, U_o_h side by side
-        product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+        product(h_rows[t], U_ifgo, U_ifgo_h)
         # s = tanh(W_s @ c[t-1] + b_s)
         product(c_rows[t % 2], W_s_T, W_s_c)
         infer_step(t)
@@ -485,79 +503,82 @@ def jvp(params, inputs, state=None, dot_params=None, dot_inputs=None, dot_state=
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
     dot_W_s = np.ascontiguousarray(dot_params["W_s"])
     dot_b_s = np.ascontiguousarray(dot_params["b_s"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_g.T,
-        dot_U_g.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_s_to_dot_W_s = np.ascontiguousarray(np.concatenate((W_s.T, dot_W_s.T), axis=1))
-    W_s_T = np.ascontiguousarray(W_s.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    dot_W_s2 = scratch("dot_W_s2", (H, 2 * H), dtype)
+    W_s_T2 = scratch("W_s_T2", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
     a_log = scratch("a_log", (T, B), dtype)
     dot_a_log = scratch("dot_a_log", (T, B), dtype)
-    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
-    W_s_c_to_dot_W_s_c_W_s = scratch("W_s_c_to_dot_W_s_c_W_s", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
     dot_W_s_c_c_prev = scratch("dot_W_s_c_c_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x,
-        dot_W_o_x,
+        "jvp_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", delta, dot_delta, a_log, dot_a_log,
     )
     jvp_step = kernel(
-        "jvp_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f,
-        dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, W_s_c_to_dot_W_s_c_W_s,
-        dot_W_s_c_c_prev, b_s, dot_b_s, c_rows, a_log, dot_c_rows, dot_a_log, h_rows, dot_h_rows,
+        "jvp_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
+        b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, parts5, dot_W_s_c_c_prev, b_s, dot_b_s, c_rows,
+        a_log, dot_c_rows, dot_a_log, h_rows, dot_h_rows,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_i.T
+    parts[..., H:2 * H] = dot_W_i.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_g.T
+    parts[..., 5 * H:6 * H] = dot_W_g.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = parts[..., :H]
+    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    parts3[..., 4 * H:5 * H] = U_g.T
+    parts3[..., 5 * H:6 * H] = dot_U_g.T
+    parts3[..., 6 * H:7 * H] = U_o.T
+    parts3[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts3[..., :H]
+    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    dot_W_s2[..., :H] = W_s.T
+    dot_W_s2[..., H:2 * H] = dot_W_s.T
+    W_s_T2[...] = W_s.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
-        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
-        # W_s_c, dot_W_s_c_W_s side by side
-        product(c_rows[t % 2], W_s_to_dot_W_s, W_s_c_to_dot_W_s_c_W_s)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
+        product(c_rows[t % 2], dot_W_s2, parts5)
         # s = tanh(W_s @ c[t-1] + b_s)
-        product(dot_c_rows[t % 2], W_s_T, dot_W_s_c_c_prev)
+        product(dot_c_rows[t % 2], W_s_T2, dot_W_s_c_c_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -610,36 +631,18 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
     dot_W_s = np.ascontiguousarray(dot_params["W_s"])
     dot_b_s = np.ascontiguousarray(dot_params["b_s"])
-    W_i_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_g.T,
-        dot_W_g.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_i_to_W_o = np.ascontiguousarray(np.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-    U_i_to_dot_U_o = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-        U_g.T,
-        dot_U_g.T,
-        U_o.T,
-        dot_U_o.T,
-    ), axis=1))
-    U_i_to_U_o = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-    W_s_to_dot_W_s = np.ascontiguousarray(np.concatenate((W_s.T, dot_W_s.T), axis=1))
-    W_s_T = np.ascontiguousarray(W_s.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = scratch("W_i_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = scratch("dot_W_i_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_ifgo = scratch("W_ifgo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    U_ifgo = scratch("U_ifgo", (H, 4 * H), dtype)
+    dot_W_s2 = scratch("dot_W_s2", (H, 2 * H), dtype)
+    W_s_T2 = scratch("W_s_T2", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = scratch("dot_W_ifgo_x_x", (T, B, 4 * H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
@@ -648,8 +651,8 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_a_pre = scratch("dot_a_pre", (T, B), dtype)
     a_log = scratch("a_log", (T, B), dtype)
     dot_a_log = scratch("dot_a_log", (T, B), dtype)
-    U_i_h_to_dot_U_o_h_U_o = scratch("U_i_h_to_dot_U_o_h_U_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_U_ifgo_h_h_prev = scratch("dot_U_ifgo_h_h_prev", (B, 4 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
@@ -662,7 +665,7 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_o_pre = scratch("dot_o_pre", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
-    W_s_c_to_dot_W_s_c_W_s = scratch("W_s_c_to_dot_W_s_c_W_s", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (B, 2 * H), dtype)
     dot_W_s_c_c_prev = scratch("dot_W_s_c_c_prev", (B, H), dtype)
     dot_s_pre = scratch("dot_s_pre", (T, B, H), dtype)
     s = scratch("s", (T, B, H), dtype)
@@ -676,73 +679,75 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x,
-        dot_W_g_x, dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", delta, dot_delta, a_pre, dot_a_pre, a_log, dot_a_log,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i,
-        b_f, dot_W_f_x, dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, W_s_c_to_dot_W_s_c_W_s,
-        dot_W_s_c_c_prev, b_s, dot_b_s, c_rows, a_log, dot_c_rows, dot_a_log, dot_i_pre, i, dot_i,
-        dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a,
-        tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        "hvp_forward_step", parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, parts5, dot_W_s_c_c_prev, b_s, dot_b_s,
+        c_rows, a_log, dot_c_rows, dot_a_log, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g,
+        dot_o_pre, o, dot_o, dot_s_pre, s, dot_s, a, dot_a, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
     )
 
-    # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_i.T
+    parts[..., H:2 * H] = dot_W_i.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_g.T
+    parts[..., 5 * H:6 * H] = dot_W_g.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_ifgo[..., :H] = parts[..., :H]
+    W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    parts3[..., 4 * H:5 * H] = U_g.T
+    parts3[..., 5 * H:6 * H] = dot_U_g.T
+    parts3[..., 6 * H:7 * H] = U_o.T
+    parts3[..., 7 * H:8 * H] = dot_U_o.T
+    U_ifgo[..., :H] = parts3[..., :H]
+    U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    dot_W_s2[..., :H] = W_s.T
+    dot_W_s2[..., H:2 * H] = dot_W_s.T
+    W_s_T2[...] = W_s.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
-        product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_o, parts)
-        # W_s_c, dot_W_s_c_W_s side by side
-        product(c_rows[t], W_s_to_dot_W_s, W_s_c_to_dot_W_s_c_W_s)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
+        product(c_rows[t], dot_W_s2, parts5)
         # s = tanh(W_s @ c[t-1] + b_s)
-        product(dot_c_rows[t], W_s_T, dot_W_s_c_c_prev)
+        product(dot_c_rows[t], W_s_T2, dot_W_s_c_c_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_i_to_dot_U_o2 = np.concatenate((
-        U_i,
-        dot_U_i,
-        U_f,
-        dot_U_f,
-        U_g,
-        dot_U_g,
-        U_o,
-        dot_U_o,
-    ))
-    W_s_to_dot_W_s2 = np.concatenate((W_s, dot_W_s))
-    W_i_to_dot_W_o2 = np.concatenate((
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_g,
-        dot_W_g,
-        W_o,
-        dot_W_o,
-    ))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    parts6 = scratch("parts6", (8 * H, I), dtype)
+    parts32 = scratch("parts32", (8 * H, H), dtype)
+    dot_W_s22 = scratch("dot_W_s22", (2 * H, H), dtype)
     d_dot_a = scratch("d_dot_a", (T, B, H), dtype)
     d_a = scratch("d_a", (T, B, H), dtype)
-    d_s_pre_to_d_dot_s_pre = scratch("d_s_pre_to_d_dot_s_pre", (T, B, 2 * H), dtype)
-    d_i_pre_to_d_dot_o_pre = scratch("d_i_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
-    d_c_prev_W_s_c = scratch("d_c_prev_W_s_c", (B, H), dtype)
-    parts6 = scratch("parts6", (B, 2 * H), dtype)
+    d_dot_s_pre2 = scratch("d_dot_s_pre2", (T, B, 2 * H), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    d_c_prev_parts = scratch("d_c_prev_parts", (B, H), dtype)
+    d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_g_h_h_prev = scratch("d_dot_h_prev_dot_U_g_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_o_h_h_prev = scratch("d_dot_h_prev_dot_U_o_h_h_prev", (B, H), dtype)
+    d_dot_c_prev_dot_W_s_c_c_prev = scratch("d_dot_c_prev_dot_W_s_c_c_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_delta = np.empty((T, B), dtype)
     d_W_i_W_i_x = scratch("d_W_i_W_i_x", (H, I), dtype)
@@ -784,12 +789,13 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o,
         d_dot_c_prev_rows, d_c_prev_rows, f, dot_f, a_log, dot_s_pre, s, dot_a_log, dot_o_pre, dot_tanh_c,
-        i, dot_g_pre, g, dot_i, a, dot_f_pre, dot_a, dot_i_pre, dot_g, d_dot_a, d_a, d_s_pre_to_d_dot_s_pre,
-        d_i_pre_to_d_dot_o_pre,
+        i, dot_g_pre, g, dot_i, a, dot_f_pre, dot_a, dot_i_pre, dot_g, d_dot_a, d_a, d_dot_s_pre2,
+        d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_c_prev_W_s_c, d_a, parts2, parts3, parts4, parts5, parts6, d_dot_a,
-        d_c_prev_rows, d_dot_h_prev_rows, d_dot_c_prev_rows,
+        "hvp_backward_step2", d_c_prev_parts, d_a, d_dot_h_prev_dot_U_i_h_h_prev,
+        d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev,
+        d_dot_c_prev_dot_W_s_c_c_prev, d_dot_a, d_c_prev_rows, d_dot_h_prev_rows, d_dot_c_prev_rows,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_a, s, d_a, a_log, dot_s, dot_a_log, a_pre, dot_a_pre, d_delta,
@@ -804,120 +810,108 @@ def hvp(params, inputs, state=None, dy=None, dstate=None, dot_params=None, dot_i
         d_W_s_dot_W_s_c_c_prev, d_U_i, d_U_f, d_U_g, d_U_o, d_W_s,
     )
 
+    parts6[:H] = W_i
+    parts6[H:2 * H] = dot_W_i
+    parts6[2 * H:3 * H] = W_f
+    parts6[3 * H:4 * H] = dot_W_f
+    parts6[4 * H:5 * H] = W_g
+    parts6[5 * H:6 * H] = dot_W_g
+    parts6[6 * H:7 * H] = W_o
+    parts6[7 * H:8 * H] = dot_W_o
+    parts32[:H] = U_i
+    parts32[H:2 * H] = dot_U_i
+    parts32[2 * H:3 * H] = U_f
+    parts32[3 * H:4 * H] = dot_U_f
+    parts32[4 * H:5 * H] = U_g
+    parts32[5 * H:6 * H] = dot_U_g
+    parts32[6 * H:7 * H] = U_o
+    parts32[7 * H:8 * H] = dot_U_o
+    dot_W_s22[:H] = W_s
+    dot_W_s22[H:2 * H] = dot_W_s
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_rows[t % 2])
-        # d_s_pre, d_dot_s_pre side by side
-        product(d_s_pre_to_d_dot_s_pre[t], W_s_to_dot_W_s2, d_c_prev_W_s_c)
+        product(d_parts_pre[t], parts32, d_h_prev_rows[t % 2])
+        product(d_dot_s_pre2[t], dot_W_s22, d_c_prev_parts)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+        product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+        product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+        product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+        product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
         # through s = tanh(W_s @ c[t-1] + b_s)
-        product(d_s_pre_to_d_dot_s_pre[t][:, H:2 * H], W_s, parts6[:, H:2 * H])
+        product(d_dot_s_pre2[t][:, H:2 * H], W_s, d_dot_c_prev_dot_W_s_c_c_prev)
         hvp_backward_step2(t)
 
-    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 8 * H), parts6, d_x.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_i_dot_U_i_h_h_prev,
     )
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_f_U_f_h,
-    )
-    # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_g_dot_W_g_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_g_U_g_h,
-    )
-    # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_U_g_h_h_prev,
     )
     # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
     product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_U_o_U_o_h,
-    )
-    # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    product(
-        d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_o_dot_U_o_h_h_prev,
     )
     # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-    np.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     # through s = tanh(W_s @ c[t-1] + b_s)
-    product(d_s_pre_to_d_dot_s_pre.reshape(-1, 2 * H)[:, :H].T, c_rows[:-1].reshape(-1, H), d_W_s_W_s_c)
+    product(d_dot_s_pre2.reshape(-1, 2 * H)[:, :H].T, c_rows[:-1].reshape(-1, H), d_W_s_W_s_c)
     # through s = tanh(W_s @ c[t-1] + b_s)
     product(
-        d_s_pre_to_d_dot_s_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_s_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_c_rows[:-1].reshape(-1, H),
         d_W_s_dot_W_s_c_c_prev,
     )
     # through s = tanh(W_s @ c[t-1] + b_s)
-    np.sum(d_s_pre_to_d_dot_s_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_s)
+    np.sum(d_dot_s_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_s)
     hvp_backward_after_rows()
     hvp_backward_finish()
     hvp_backward_finish2()

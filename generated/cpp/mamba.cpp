@@ -194,7 +194,7 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -208,7 +208,7 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             h_exp, Delta_x_B);
         h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
         Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
@@ -250,7 +250,7 @@ extern "C" void forward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -260,7 +260,7 @@ extern "C" void forward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -328,7 +328,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
     for (int64 t = T - 1; t >= 0; --t)
@@ -342,7 +342,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
         backward_sequence_point(
             d_h_next,
             compute_t(dy_at[(t * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
             compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
             d_h, d_h_prev);
         d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
@@ -353,10 +353,10 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_r_x_B_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -366,7 +366,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
-        d_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+        d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
     }
 }
 
@@ -393,7 +393,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[4]);
@@ -411,7 +411,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t B_ = compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
             const compute_t A = compute_t(A_at[iI * N + iN]);
             // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
             const compute_t d_h_exp = d_h * h_prev;
@@ -481,23 +481,22 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_B, const compute_t d_x_C, const compute_t d_Delta_x,
-    const compute_t Delta, const compute_t dy, const compute_t D, compute_t& d_x)
+    const compute_t d_x_W_r_x_B, const compute_t d_x_C, const compute_t d_Delta_x, const compute_t Delta,
+    const compute_t dy, const compute_t D, compute_t& d_x)
 {
-    d_x = d_x_W_r_x + d_x_B + d_x_C + d_Delta_x * Delta + dy * D;
+    d_x = d_x_W_r_x_B + d_x_C + d_Delta_x * Delta + dy * D;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_B_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_x_W_r_x_B_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -505,8 +504,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_r_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
@@ -623,7 +621,7 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ A_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ Delta_x_B_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -637,7 +635,7 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             h_exp, Delta_x_B);
         h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
         Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
@@ -679,7 +677,7 @@ extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -689,7 +687,7 @@ extern "C" void infer_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
     }
 }
@@ -947,9 +945,9 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ W_r_x_to_dot_W_r_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_r_x2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -957,10 +955,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + R + iR]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        dot_W_r_x2_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
     }
 }
 
@@ -982,7 +980,7 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_d_W_r_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_W_d_W_r_x_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
@@ -999,7 +997,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t Delta, dot_Delta, Delta_x, dot_Delta_x;
         jvp_before2_point(
-            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(b_d_at[iI]),
             compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_b_d_at[iI]),
@@ -1026,8 +1024,8 @@ inline_point void jvp_before3_point(
 extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1037,10 +1035,10 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B, dot_C;
         jvp_before3_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 3 * N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
         dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
@@ -1069,7 +1067,7 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[8]);
@@ -1089,7 +1087,7 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
             compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_B_at[(iT * B + iB) * N + iN]),
             h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
@@ -1144,7 +1142,7 @@ extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_C_at = static_cast<storage_t*>(at[4]);
@@ -1160,7 +1158,7 @@ extern "C" void jvp_after_rows(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:h_C_total, dot_h_C_h_total, dot_h_C_C_total)
         for (int64 iN = 0; iN < N; ++iN) {
             const compute_t h = compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
-            const compute_t C = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+            const compute_t C = compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
             const compute_t dot_h = compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
             const compute_t dot_C = compute_t(dot_C_at[(iT * B + iB) * N + iN]);
             // y = h @ C + D * x
@@ -1266,9 +1264,9 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ W_r_x_to_dot_W_r_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1276,21 +1274,23 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        dot_W_r_x_at[(iT * B + iB) * R + iR] = storage_t(dot_W_r_x);
     }
 }
 
 inline_point void hvp_forward_before2_point(
-    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t dot_W_d_W_r_x, const compute_t dot_b_d,
-    const compute_t x, const compute_t dot_x, compute_t& dot_Delta_pre, compute_t& Delta,
-    compute_t& dot_Delta, compute_t& Delta_x, compute_t& dot_Delta_x)
+    const compute_t dot_W_d_W_r_x_W_d, const compute_t dot_W_d_W_r_x_W_r_x, const compute_t W_d_W_r_x,
+    const compute_t b_d, const compute_t dot_b_d, const compute_t x, const compute_t dot_x,
+    compute_t& dot_Delta_pre, compute_t& Delta, compute_t& dot_Delta, compute_t& Delta_x,
+    compute_t& dot_Delta_x)
 {
     // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t dot_W_d_W_r_x = dot_W_d_W_r_x_W_d + dot_W_d_W_r_x_W_r_x;
     const compute_t Delta_pre = W_d_W_r_x + b_d;
-    dot_Delta_pre = dot_W_d_W_r_x + dot_b_d;
+    dot_Delta_pre = dot_b_d + dot_W_d_W_r_x;
     Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
     dot_Delta = -dot_Delta_pre * expm1(-Delta);
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
@@ -1301,9 +1301,9 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_W_d_W_r_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_d_W_r_x_W_r_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ b_d_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_d_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[5]);
@@ -1319,9 +1319,10 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x;
         hvp_forward_before2_point(
-            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(dot_W_d_W_r_x_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(b_d_at[iI]),
-            compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_b_d_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
@@ -1347,8 +1348,8 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_r_x_B_C_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1358,10 +1359,10 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_B, dot_C;
         hvp_forward_before3_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
         dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
@@ -1391,7 +1392,7 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_A_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Delta_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[8]);
@@ -1412,7 +1413,7 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_B_at[(iT * B + iB) * N + iN]),
             dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
@@ -1521,7 +1522,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ h_exp_at = static_cast<storage_t*>(at[5]);
@@ -1540,7 +1541,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
         hvp_backward_sequence_point(
             d_dot_h_next,
             compute_t(dy_at[(t * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(t * B + iB) * (R + 4 * N) + R + 2 * N + iN]),
+            compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
             d_h_next,
             compute_t(dot_C_at[(t * B + iB) * N + iN]),
             compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
@@ -1556,10 +1557,10 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
 // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3];
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ Delta_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
@@ -1569,7 +1570,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iI = 0; iI < I; ++iI)
             total += compute_t(d_dot_h_at[((iT * B + iB) * I + iI) * N + iN])
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
-        d_dot_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
     }
 }
 
@@ -1644,7 +1645,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_B_Delta_x_B_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_B_dot_Delta_x_B_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1655,7 +1656,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
             compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
             d_B);
-        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
+        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + iN] = storage_t(d_B);
     }
 }
 
@@ -1663,7 +1664,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2], N = sizes[3], R = sizes[4];
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_r_x_B_C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_B_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -1699,7 +1700,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t B_ = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
             const compute_t dot_B = compute_t(dot_B_at[(iT * B + iB) * N + iN]);
             const compute_t A = compute_t(A_at[iI * N + iN]);
             const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
@@ -1824,7 +1825,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_Delta_dot_h_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_dot_Delta_pre2_at = static_cast<storage_t*>(at[11]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1844,35 +1845,32 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             d_Delta_x, d_dot_Delta_pre, d_Delta_pre);
         d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
-        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
-        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
+        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
+        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_dot_B_W_B, const compute_t d_x_C,
-    const compute_t d_x_dot_C_W_C, const compute_t d_Delta_x, const compute_t Delta,
-    const compute_t d_dot_Delta_x, const compute_t dot_Delta, const compute_t dy, const compute_t dot_D,
-    compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_C, const compute_t d_x_dot_C_W_C,
+    const compute_t d_Delta_x, const compute_t Delta, const compute_t d_dot_Delta_x,
+    const compute_t dot_Delta, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_W_r_x + d_x_dot_B_W_B + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy *
-        dot_D;
+    d_x = d_x_parts + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy * dot_D;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_r_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_B_W_B_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_dot_C_W_C_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_C_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_C_W_C_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_Delta_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ Delta_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_Delta_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_Delta_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1880,8 +1878,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_B_W_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_C_W_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),

@@ -77,7 +77,7 @@ class Tape(NamedTuple):
     size: dict
     dtype: np.dtype
     h_rows: np.ndarray  # (T + 1, B, I, N)
-    W_r_x_to_C: np.ndarray  # (T, B, R + 2 * N)
+    W_r_x_B_C: np.ndarray  # (T, B, R + 2 * N)
     h_exp: np.ndarray  # (T, B, I, N)
     Delta_x: np.ndarray  # (T, B, I)
     x: np.ndarray  # (T, B, I)
@@ -124,11 +124,11 @@ def forward(params, x, state=None):
     W_C = np.ascontiguousarray(params["W_C"])
     A_log = np.ascontiguousarray(params["A_log"])
     D = np.ascontiguousarray(params["D"])
-    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
     h_rows = np.empty((T + 1, B, I, N), dtype)
     exp_A_log = np.empty((I, N), dtype)
     A = np.empty((I, N), dtype)
-    W_r_x_to_C = np.empty((T, B, R + 2 * N), dtype)
+    W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
+    W_r_x_B_C = np.empty((T, B, R + 2 * N), dtype)
     W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     Delta = np.empty((T, B, I), dtype)
     h_exp = np.empty((T, B, I, N), dtype)
@@ -144,23 +144,25 @@ def forward(params, x, state=None):
         "forward_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
     forward_before2 = kernel(
-        "forward_before2", Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
+        "forward_before2", Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
     )
     forward_sequence = kernel(
         "forward_sequence", h_exp, h_rows, Delta_x_B,
     )
     forward_after_sum = kernel(
-        "forward_after_sum", h_rows, W_r_x_to_C, h_C,
+        "forward_after_sum", h_rows, W_r_x_B_C, h_C,
     )
     forward_after = kernel(
         "forward_after", h_C, D, x, y,
     )
 
+    W_rBC[..., :R] = W_r.T
+    W_rBC[..., R:R + N] = W_B.T
+    W_rBC[..., R + N:R + 2 * N] = W_C.T
     forward_once()
-    # W_r_x, B, C side by side
-    product(x.reshape(-1, I), W_r_to_W_C, W_r_x_to_C.reshape(-1, R + 2 * N))
+    product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+    product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     forward_before()
     forward_before2()
 
@@ -170,7 +172,7 @@ def forward(params, x, state=None):
     forward_after_sum()
     forward_after()
 
-    tape = Tape(size, dtype, h_rows, W_r_x_to_C, h_exp, Delta_x, x, A, Delta, exp_A_log)
+    tape = Tape(size, dtype, h_rows, W_r_x_B_C, h_exp, Delta_x, x, A, Delta, exp_A_log)
     last = {"h": h_rows[T].copy()}
     return y, last, tape
 
@@ -187,7 +189,7 @@ def backward(params, tape, dy, dstate=None):
     dstate = filled("dstate", dstate, size, dtype)
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     h_rows = tape.h_rows
-    W_r_x_to_C = tape.W_r_x_to_C
+    W_r_x_B_C = tape.W_r_x_B_C
     h_exp = tape.h_exp
     Delta_x = tape.Delta_x
     x = tape.x
@@ -203,23 +205,21 @@ def backward(params, tape, dy, dstate=None):
     W_C = np.ascontiguousarray(params["W_C"])
     D = np.ascontiguousarray(params["D"])
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
+    W_rB = scratch("W_rB", (R + N, I), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
     d_h = scratch("d_h", (T, B, I, N), dtype)
     d_Delta_x = scratch("d_Delta_x", (T, B, I), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, I, N), dtype)
     d_A = scratch("d_A", (I, N), dtype)
-    d_B = scratch("d_B", (T, B, N), dtype)
+    d_W_r_x_B = scratch("d_W_r_x_B", (T, B, R + N), dtype)
     d_Delta_h_pre = scratch("d_Delta_h_pre", (T, B, I), dtype)
     d_Delta_pre = scratch("d_Delta_pre", (T, B, I), dtype)
-    d_W_r_x = scratch("d_W_r_x", (T, B, R), dtype)
-    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, I), dtype)
-    d_x_B = scratch("d_x_B", (T, B, I), dtype)
+    d_x_W_r_x_B = scratch("d_x_W_r_x_B", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_d = np.empty((I, R), dtype)
-    d_W_r = np.empty((R, I), dtype)
+    d_W_rB = np.empty((R + N, I), dtype)
     d_b_d = np.empty((I,), dtype)
-    d_W_B = np.empty((N, I), dtype)
     d_W_C = np.empty((N, I), dtype)
     d_D = np.empty((I,), dtype)
     d_A_log = np.empty((I, N), dtype)
@@ -228,16 +228,16 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum", dy, h_rows, d_C,
     )
     backward_sequence = kernel(
-        "backward_sequence", d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h,
+        "backward_sequence", d_h_prev_rows, dy, W_r_x_B_C, h_exp, d_h,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_h, Delta_x, d_B,
+        "backward_after_sum", d_h, Delta_x, d_W_r_x_B,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", dy, x, d_D,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_h, W_r_x_to_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
+        "backward_after_rows", d_h, W_r_x_B_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", d_h_pre, Delta, d_A,
@@ -246,12 +246,14 @@ def backward(params, tape, dy, dstate=None):
         "backward_after", d_Delta_h_pre, d_Delta_x, x, Delta, d_Delta_pre,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
+        "backward_after2", d_x_W_r_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_A, exp_A_log, d_A_log,
     )
 
+    W_rB[:R] = W_r
+    W_rB[R:R + N] = W_B
     # through y = h @ C + D * x
     backward_before_sum()
     # through C = W_C @ x
@@ -261,10 +263,6 @@ def backward(params, tape, dy, dstate=None):
 
     # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     backward_after_sum()
-    # through B = W_B @ x
-    product(d_B.reshape(-1, N), W_B, d_x_B.reshape(-1, I))
-    # through B = W_B @ x
-    product(d_B.reshape(-1, N).T, x.reshape(-1, I), d_W_B)
     # through C = W_C @ x
     product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
     # through y = h @ C + D * x
@@ -274,13 +272,11 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum3()
     backward_after()
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x.reshape(-1, R))
+    product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x_B.reshape(-1, R + N)[:, :R])
+    product(d_W_r_x_B.reshape(-1, R + N), W_rB, d_x_W_r_x_B.reshape(-1, I))
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_W_r_x.reshape(-1, R), W_r, d_x_W_r_x.reshape(-1, I))
-    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_Delta_pre.reshape(-1, I).T, W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
-    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_W_r_x.reshape(-1, R).T, x.reshape(-1, I), d_W_r)
+    product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
+    product(d_W_r_x_B.reshape(-1, R + N).T, x.reshape(-1, I), d_W_rB)
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     np.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
     backward_after2()
@@ -288,9 +284,9 @@ def backward(params, tape, dy, dstate=None):
 
     dparams = {
         "W_d": d_W_d,
-        "W_r": d_W_r,
+        "W_r": d_W_rB[:R],
         "b_d": d_b_d,
-        "W_B": d_W_B,
+        "W_B": d_W_rB[R:R + N],
         "W_C": d_W_C,
         "A_log": d_A_log,
         "D": d_D,
@@ -317,10 +313,10 @@ def infer(params, x, state=None):
     W_C = np.ascontiguousarray(params["W_C"])
     A_log = np.ascontiguousarray(params["A_log"])
     D = np.ascontiguousarray(params["D"])
-    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, I, N), dtype)
     A = scratch("A", (I, N), dtype)
-    W_r_x_to_C = scratch("W_r_x_to_C", (T, B, R + 2 * N), dtype)
+    W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
+    W_r_x_B_C = scratch("W_r_x_B_C", (T, B, R + 2 * N), dtype)
     W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     Delta = scratch("Delta", (T, B, I), dtype)
     h_exp = scratch("h_exp", (T, B, I, N), dtype)
@@ -336,23 +332,25 @@ def infer(params, x, state=None):
         "infer_before", W_d_W_r_x, b_d, x, Delta, Delta_x,
     )
     infer_before2 = kernel(
-        "infer_before2", Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
+        "infer_before2", Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
     )
     infer_sequence = kernel(
         "infer_sequence", h_exp, h_rows, Delta_x_B,
     )
     infer_after_sum = kernel(
-        "infer_after_sum", h_rows, W_r_x_to_C, h_C,
+        "infer_after_sum", h_rows, W_r_x_B_C, h_C,
     )
     infer_after = kernel(
         "infer_after", h_C, D, x, y,
     )
 
+    W_rBC[..., :R] = W_r.T
+    W_rBC[..., R:R + N] = W_B.T
+    W_rBC[..., R + N:R + 2 * N] = W_C.T
     infer_once()
-    # W_r_x, B, C side by side
-    product(x.reshape(-1, I), W_r_to_W_C, W_r_x_to_C.reshape(-1, R + 2 * N))
+    product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+    product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     infer_before()
     infer_before2()
 
@@ -466,23 +464,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_C = np.ascontiguousarray(dot_params["W_C"])
     dot_A_log = np.ascontiguousarray(dot_params["A_log"])
     dot_D = np.ascontiguousarray(dot_params["D"])
-    dot_W_r_to_dot_W_C = np.ascontiguousarray(np.concatenate((
-        dot_W_r.T,
-        W_B.T,
-        dot_W_B.T,
-        W_C.T,
-        dot_W_C.T,
-    ), axis=1))
-    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
-    dot_W_d_to_W_d = np.ascontiguousarray(np.concatenate((dot_W_d.T, W_d.T)))
     h_rows = scratch("h_rows", (T + 1, B, I, N), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, I, N), dtype)
     A = scratch("A", (I, N), dtype)
     dot_A = scratch("dot_A", (I, N), dtype)
-    W_r_x_to_dot_W_r_x = scratch("W_r_x_to_dot_W_r_x", (T, B, 2 * R), dtype)
-    W_r_x_to_dot_C_W_C = scratch("W_r_x_to_dot_C_W_C", (T, B, R + 4 * N), dtype)
-    dot_W_r_x_x_to_dot_C_x = scratch("dot_W_r_x_x_to_dot_C_x", (T, B, R + 2 * N), dtype)
-    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = scratch("W_d_W_r_x_to_dot_W_d_W_r_x_W_d", (T, B, 2 * I), dtype)
+    dot_W_d2 = scratch("dot_W_d2", (2 * R, I), dtype)
+    parts = scratch("parts", (I, 2 * R + 4 * N), dtype)
+    W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
+    parts2 = scratch("parts2", (T, B, 2 * R + 4 * N), dtype)
+    dot_W_r_x_B_C_x = scratch("dot_W_r_x_B_C_x", (T, B, R + 2 * N), dtype)
+    dot_W_r_x2 = scratch("dot_W_r_x2", (T, B, 2 * R), dtype)
+    W_d_W_r_x = scratch("W_d_W_r_x", (T, B, I), dtype)
     dot_W_d_W_r_x = scratch("dot_W_d_W_r_x", (T, B, I), dtype)
     Delta = scratch("Delta", (T, B, I), dtype)
     dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
@@ -505,45 +497,49 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", A_log, dot_A_log, A, dot_A,
     )
     jvp_before = kernel(
-        "jvp_before", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+        "jvp_before", parts2, dot_W_r_x_B_C_x, dot_W_r_x2,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, Delta,
-        dot_Delta, Delta_x, dot_Delta_x,
+        "jvp_before2", W_d_W_r_x, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, Delta, dot_Delta, Delta_x,
+        dot_Delta_x,
     )
     jvp_before3 = kernel(
-        "jvp_before3", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+        "jvp_before3", parts2, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     jvp_before4 = kernel(
-        "jvp_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, h_exp,
-        dot_h_exp, Delta_x_B, dot_Delta_x_B,
+        "jvp_before4", Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_exp, dot_h_exp,
+        Delta_x_B, dot_Delta_x_B,
     )
     jvp_sequence = kernel(
         "jvp_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
     )
     jvp_after_rows = kernel(
-        "jvp_after_rows", h_rows, W_r_x_to_dot_C_W_C, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
+        "jvp_after_rows", h_rows, parts2, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
     )
     jvp_after = kernel(
         "jvp_after", dot_h_C_h, dot_h_C_C, h_C, D, x, dot_D, dot_x, y, dot_y,
     )
 
+    dot_W_d2[:R] = dot_W_d.T
+    dot_W_d2[R:2 * R] = W_d.T
+    parts[..., :R] = W_r.T
+    parts[..., R:2 * R] = dot_W_r.T
+    parts[..., 2 * R:2 * R + N] = W_B.T
+    parts[..., 2 * R + N:2 * R + 2 * N] = dot_W_B.T
+    parts[..., 2 * R + 2 * N:2 * R + 3 * N] = W_C.T
+    parts[..., 2 * R + 3 * N:2 * R + 4 * N] = dot_W_C.T
+    W_rBC[..., :R] = parts[..., :R]
+    W_rBC[..., R:R + N] = parts[..., 2 * R:2 * R + N]
+    W_rBC[..., R + N:R + 2 * N] = parts[..., 2 * R + 2 * N:2 * R + 3 * N]
     jvp_once()
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 2 * R + 4 * N))
+    product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
     # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
-    # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
-    product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
-    # dot_W_r_x_x, dot_B_x, dot_C_x side by side
-    product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
-    # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(
-        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
-        W_d.T,
-        W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
-    )
+    product(parts2.reshape(-1, 2 * R + 4 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
     jvp_before()
-    # W_r_x, dot_W_r_x side by side
-    product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+    dot_W_r_x2[..., :R] = parts2[..., :R]
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(dot_W_r_x2.reshape(-1, 2 * R), dot_W_d2, dot_W_d_W_r_x.reshape(-1, I))
     jvp_before2()
     jvp_before3()
     jvp_before4()
@@ -586,25 +582,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_B = np.ascontiguousarray(dot_params["W_B"])
     dot_W_C = np.ascontiguousarray(dot_params["W_C"])
     dot_A_log = np.ascontiguousarray(dot_params["A_log"])
-    dot_W_r_to_dot_W_C = np.ascontiguousarray(np.concatenate((
-        dot_W_r.T,
-        W_B.T,
-        dot_W_B.T,
-        W_C.T,
-        dot_W_C.T,
-    ), axis=1))
-    W_r_to_W_C = np.ascontiguousarray(np.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
-    dot_W_d_to_W_d = np.ascontiguousarray(np.concatenate((dot_W_d.T, W_d.T)))
     h_rows = scratch("h_rows", (T + 1, B, I, N), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, I, N), dtype)
     exp_A_log = scratch("exp_A_log", (I, N), dtype)
     A = scratch("A", (I, N), dtype)
     dot_A = scratch("dot_A", (I, N), dtype)
-    W_r_x_to_dot_W_r_x = scratch("W_r_x_to_dot_W_r_x", (T, B, 2 * R), dtype)
-    W_r_x_to_dot_C_W_C = scratch("W_r_x_to_dot_C_W_C", (T, B, R + 4 * N), dtype)
-    dot_W_r_x_x_to_dot_C_x = scratch("dot_W_r_x_x_to_dot_C_x", (T, B, R + 2 * N), dtype)
-    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = scratch("W_d_W_r_x_to_dot_W_d_W_r_x_W_d", (T, B, 2 * I), dtype)
-    dot_W_d_W_r_x = scratch("dot_W_d_W_r_x", (T, B, I), dtype)
+    W_rBC = scratch("W_rBC", (I, R + 2 * N), dtype)
+    dot_W_rBC = scratch("dot_W_rBC", (I, R + 2 * N), dtype)
+    dot_W_d2 = scratch("dot_W_d2", (R, 2 * I), dtype)
+    W_r_x_B_C = scratch("W_r_x_B_C", (T, B, R + 2 * N), dtype)
+    dot_parts = scratch("dot_parts", (T, B, R + 2 * N), dtype)
+    dot_W_r_x_B_C_x = scratch("dot_W_r_x_B_C_x", (T, B, R + 2 * N), dtype)
+    dot_W_r_x = scratch("dot_W_r_x", (T, B, R), dtype)
+    parts = scratch("parts", (T, B, 2 * I), dtype)
+    dot_W_d_W_r_x_W_r_x = scratch("dot_W_d_W_r_x_W_r_x", (T, B, I), dtype)
     dot_Delta_pre = scratch("dot_Delta_pre", (T, B, I), dtype)
     Delta = scratch("Delta", (T, B, I), dtype)
     dot_Delta = scratch("dot_Delta", (T, B, I), dtype)
@@ -623,39 +614,39 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", A_log, dot_A_log, exp_A_log, A, dot_A,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+        "hvp_forward_before", dot_parts, dot_W_r_x_B_C_x, dot_W_r_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x,
-        dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x,
+        "hvp_forward_before2", parts, dot_W_d_W_r_x_W_r_x, b_d, dot_b_d, x, dot_x, dot_Delta_pre, Delta,
+        dot_Delta, Delta_x, dot_Delta_x,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+        "hvp_forward_before3", dot_parts, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     hvp_forward_before4 = kernel(
-        "hvp_forward_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B,
+        "hvp_forward_before4", Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C, dot_Delta_x, dot_B,
         dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", h_exp, h_rows, Delta_x_B, dot_h_exp, dot_h_rows, dot_Delta_x_B,
     )
 
+    W_rBC[..., :R] = W_r.T
+    W_rBC[..., R:R + N] = W_B.T
+    W_rBC[..., R + N:R + 2 * N] = W_C.T
+    dot_W_rBC[..., :R] = dot_W_r.T
+    dot_W_rBC[..., R:R + N] = dot_W_B.T
+    dot_W_rBC[..., R + N:R + 2 * N] = dot_W_C.T
+    dot_W_d2[..., :I] = W_d.T
+    dot_W_d2[..., I:2 * I] = dot_W_d.T
     hvp_forward_once()
-    # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
-    # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
-    product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
-    # dot_W_r_x_x, dot_B_x, dot_C_x side by side
-    product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
-    # Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(
-        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
-        W_d.T,
-        W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
-    )
+    product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
+    product(x.reshape(-1, I), dot_W_rBC, dot_parts.reshape(-1, R + 2 * N))
+    product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
+    product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], dot_W_d2, parts.reshape(-1, 2 * I))
     hvp_forward_before()
-    # W_r_x, dot_W_r_x side by side
-    product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+    # Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(dot_W_r_x.reshape(-1, R), W_d.T, dot_W_d_W_r_x_W_r_x.reshape(-1, I))
     hvp_forward_before2()
     hvp_forward_before3()
     hvp_forward_before4()
@@ -663,10 +654,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["y"])
     dot_D = np.ascontiguousarray(dot_params["D"])
-    W_d_to_dot_W_d = np.concatenate((W_d, dot_W_d))
-    W_r_to_W_B = np.concatenate((W_r, dot_W_r, W_B))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, I, N), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, I, N), dtype)
+    dot_W_d22 = scratch("dot_W_d22", (2 * I, R), dtype)
+    parts2 = scratch("parts2", (2 * R + 2 * N, I), dtype)
     d_dot_C = scratch("d_dot_C", (T, B, N), dtype)
     d_C = scratch("d_C", (T, B, N), dtype)
     d_x_C = scratch("d_x_C", (T, B, I), dtype)
@@ -682,16 +673,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_A = scratch("d_dot_A", (I, N), dtype)
     d_A_h_pre = scratch("d_A_h_pre", (I, N), dtype)
     d_A_dot_h_pre = scratch("d_A_dot_h_pre", (I, N), dtype)
-    d_dot_B = scratch("d_dot_B", (T, B, N), dtype)
+    d_parts = scratch("d_parts", (T, B, 2 * R + 2 * N), dtype)
     d_B_Delta_x_B = scratch("d_B_Delta_x_B", (T, B, N), dtype)
     d_B_dot_Delta_x_B = scratch("d_B_dot_Delta_x_B", (T, B, N), dtype)
-    d_W_r_x_to_d_dot_B = scratch("d_W_r_x_to_d_dot_B", (T, B, 2 * R + N), dtype)
     d_dot_Delta_dot_h_pre = scratch("d_dot_Delta_dot_h_pre", (T, B, I), dtype)
     d_Delta_h_pre = scratch("d_Delta_h_pre", (T, B, I), dtype)
     d_Delta_dot_h_pre = scratch("d_Delta_dot_h_pre", (T, B, I), dtype)
-    d_Delta_pre_to_d_dot_Delta_pre = scratch("d_Delta_pre_to_d_dot_Delta_pre", (T, B, 2 * I), dtype)
-    d_x_W_r_x = scratch("d_x_W_r_x", (T, B, I), dtype)
-    d_x_dot_B_W_B = scratch("d_x_dot_B_W_B", (T, B, I), dtype)
+    d_dot_Delta_pre2 = scratch("d_dot_Delta_pre2", (T, B, 2 * I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_d_W_d_W_r_x = scratch("d_W_d_W_d_W_r_x", (I, R), dtype)
     d_W_d_dot_W_d_W_r_x_W_r_x = scratch("d_W_d_dot_W_d_W_r_x_W_r_x", (I, R), dtype)
@@ -717,11 +706,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum2", dy, dot_h_rows, d_C,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_h_prev_rows, dy, W_r_x_to_dot_C_W_C, d_h_prev_rows, dot_C, h_exp,
-        dot_h_exp, d_dot_h, d_h,
+        "hvp_backward_sequence", d_dot_h_prev_rows, dy, W_r_x_B_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp,
+        d_dot_h, d_h,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_h, Delta_x, d_dot_B,
+        "hvp_backward_after_sum", d_dot_h, Delta_x, d_parts,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", d_h, Delta_x, d_B_Delta_x_B,
@@ -733,11 +722,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum4", dy, dot_x, d_D,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
+        "hvp_backward_after", d_B_Delta_x_B, d_B_dot_Delta_x_B, d_parts,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_h, W_r_x_to_dot_C_W_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows,
-        h_exp, A, dot_A, d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
+        "hvp_backward_after_rows", d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A,
+        dot_A, d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
         d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
     )
     hvp_backward_after_sum5 = kernel(
@@ -752,11 +741,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_Delta_dot_h_pre,
         d_dot_Delta_x, x, dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x,
-        d_Delta_pre_to_d_dot_Delta_pre,
+        d_dot_Delta_pre2,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_W_r_x, d_x_dot_B_W_B, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta,
-        d_dot_Delta_x, dot_Delta, dy, dot_D, d_x,
+        "hvp_backward_after3", d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta,
+        dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_A_h_pre, d_A_dot_h_pre, d_dot_A, dot_A_log, exp_A_log, d_A_log,
@@ -771,6 +760,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_W_B_B, d_W_B_dot_B_x, d_W_C_C, d_W_C_dot_C_x, d_W_B, d_W_C,
     )
 
+    dot_W_d22[:I] = W_d
+    dot_W_d22[I:2 * I] = dot_W_d
+    parts2[:R] = W_r
+    parts2[R:2 * R] = dot_W_r
+    parts2[2 * R:2 * R + N] = W_B
+    parts2[2 * R + N:2 * R + 2 * N] = dot_W_B
     # through y = h @ C + D * x
     hvp_backward_before_sum()
     # through y = h @ C + D * x
@@ -789,9 +784,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     hvp_backward_after_sum3()
     # through B = W_B @ x
-    product(d_dot_B.reshape(-1, N), dot_W_B, d_x_dot_B_W_B.reshape(-1, I))
-    # through B = W_B @ x
-    product(d_dot_B.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_B_dot_B_x)
+    product(
+        d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R + N:2 * R + 2 * N].T,
+        dot_x.reshape(-1, I),
+        d_W_B_dot_B_x,
+    )
     # through C = W_C @ x
     product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C_C)
     # through C = W_C @ x
@@ -800,7 +797,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after_sum4()
     hvp_backward_after()
     # through B = W_B @ x
-    product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
+    product(d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
     hvp_backward_after_rows()
     # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
     hvp_backward_after_sum5()
@@ -811,40 +808,31 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after2()
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(
-        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I],
+        d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I],
         W_d,
-        d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R],
+        d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R],
     )
-    # d_Delta_pre, d_dot_Delta_pre side by side
-    product(
-        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I),
-        W_d_to_dot_W_d,
-        d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R],
-    )
-    # d_W_r_x, d_dot_W_r_x, d_B side by side
-    product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N), W_r_to_W_B, d_x_W_r_x.reshape(-1, I))
+    # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+    product(d_dot_Delta_pre2.reshape(-1, 2 * I), dot_W_d22, d_parts.reshape(-1, 2 * R + 2 * N)[:, :R])
+    product(d_parts.reshape(-1, 2 * R + 2 * N), parts2, d_x_parts.reshape(-1, I))
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(
-        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I].T,
-        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+        d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I].T,
+        W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R],
         d_W_d_W_d_W_r_x,
     )
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
     product(
-        d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I].T,
-        W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, R:2 * R],
+        d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I].T,
+        dot_W_r_x.reshape(-1, R),
         d_W_d_dot_W_d_W_r_x_W_r_x,
     )
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
+    product(d_parts.reshape(-1, 2 * R + 2 * N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    product(
-        d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R].T,
-        dot_x.reshape(-1, I),
-        d_W_r_dot_W_r_x_x,
-    )
+    product(d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
     # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-    np.sum(d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
+    np.sum(d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

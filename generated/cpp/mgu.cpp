@@ -128,7 +128,7 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
@@ -140,7 +140,7 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t f, f_h;
         forward_step_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(U_f_h_at[iB * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -164,7 +164,7 @@ inline_point void forward_step2_point(
 extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_h_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
@@ -176,7 +176,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     {
         compute_t n_, h;
         forward_step2_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
@@ -206,7 +206,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_f_pre_to_d_n_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_fn_pre_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -219,7 +219,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(n_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_f_pre_to_d_n_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_n_pre);
+        d_fn_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_n_pre);
     }
 }
 
@@ -240,7 +240,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_f_pre_to_d_n_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_fn_pre_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -253,7 +253,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_f_pre);
-        d_f_pre_to_d_n_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
+        d_fn_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
 }
 
@@ -305,7 +305,7 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
@@ -317,7 +317,7 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t f, f_h;
         infer_step_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(U_f_h_at[iB * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -341,7 +341,7 @@ inline_point void infer_step2_point(
 extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fh_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_h_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
@@ -352,7 +352,7 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h;
         infer_step2_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(f_at[iB * H + iH]),
@@ -454,8 +454,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_fh_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -465,10 +465,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_h_x;
         jvp_before_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -495,9 +495,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_f_h_to_dot_U_f_h_U_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -505,17 +505,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ f_h_to_dot_f_h_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_f_h2_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t f, dot_f, f_h, dot_f_h;
         jvp_step_point(
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -524,8 +524,8 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             f, dot_f, f_h, dot_f_h);
         f_at[iB * H + iH] = storage_t(f);
         dot_f_at[iB * H + iH] = storage_t(dot_f);
-        f_h_to_dot_f_h_at[iB * (2 * H) + iH] = storage_t(f_h);
-        f_h_to_dot_f_h_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
+        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
+        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
@@ -548,8 +548,8 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_h_f_h_to_dot_U_h_f_h_U_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_h_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_h_f_h_at = static_cast<storage_t*>(at[4]);
@@ -564,8 +564,8 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_h_f_h_to_dot_U_h_f_h_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_h_f_h_at[iB * H + iH]),
@@ -597,8 +597,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_fh_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -608,10 +608,10 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -638,9 +638,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_f_h_to_dot_U_f_h_U_f_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[5]);
@@ -649,17 +649,18 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ f_h_to_dot_f_h_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ f_h_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_f_h_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_f_pre, f, dot_f, f_h, dot_f_h;
         hvp_forward_step_point(
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -669,20 +670,21 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        f_h_to_dot_f_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(f_h);
-        f_h_to_dot_f_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_f_h);
+        f_h_at[(t * B + iB) * H + iH] = storage_t(f_h);
+        dot_f_h_at[(t * B + iB) * H + iH] = storage_t(dot_f_h);
     }
 }
 
 inline_point void hvp_forward_step2_point(
-    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x,
-    const compute_t dot_U_h_f_h, const compute_t dot_b_h, const compute_t f, const compute_t h_prev,
-    const compute_t dot_f, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t dot_U_h_f_h_U_h, const compute_t dot_U_h_f_h_f_h, const compute_t W_h_x,
+    const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
+    const compute_t f, const compute_t h_prev, const compute_t dot_f, const compute_t dot_h_prev,
+    compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t dot_U_h_f_h = dot_U_h_f_h_U_h + dot_U_h_f_h_f_h;
     const compute_t n_pre = W_h_x + U_h_f_h + b_h;
-    dot_n_pre = dot_W_h_x + dot_U_h_f_h + dot_b_h;
+    dot_n_pre = dot_W_h_x + dot_b_h + dot_U_h_f_h;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - f) * h[t-1] + f * n
@@ -694,11 +696,11 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_h_f_h_to_dot_U_h_f_h_U_h_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_U_h_f_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_h_f_h_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -713,11 +715,12 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     {
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_h_f_h_to_dot_U_h_f_h_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts_h_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_h_f_h_f_h_at[iB * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts_h_at[iB * (2 * H) + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_h_f_h_at[iB * H + iH]),
             compute_t(dot_b_h_at[iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -758,7 +761,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_f_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -774,8 +777,8 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n_pre);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
@@ -798,7 +801,7 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_f_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
@@ -808,14 +811,14 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_f_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_dot_f_pre2_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_f_pre, d_f_pre;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_f_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
@@ -826,32 +829,32 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_f_pre);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_f_pre);
+        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_f_pre);
+        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
 }
 
 inline_point void hvp_backward_step3_point(
-    const compute_t d_h_prev_U_f_h, const compute_t d_f_h, const compute_t f, const compute_t d_dot_f_h,
+    const compute_t d_h_prev_parts, const compute_t d_f_h, const compute_t f, const compute_t d_dot_f_h,
     const compute_t dot_f, const compute_t d_h_next, const compute_t d_dot_h,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - f;
-    d_h_prev = d_h_prev_U_f_h + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
+    d_h_prev = d_h_prev_parts + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
     d_dot_h_prev = f * d_dot_f_h + d_dot_h * s1 + d_dot_h_prev_dot_U_f_h_h_prev;
 }
 
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_f_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_f_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_f_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -859,17 +862,43 @@ extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_f_h_at[iB * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_f_h_at[iB * H + iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

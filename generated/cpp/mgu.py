@@ -110,11 +110,11 @@ def forward(params, x, state=None):
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
     b_h = np.ascontiguousarray(params["b_h"])
-    W_f_to_W_h = np.ascontiguousarray(np.concatenate((W_f.T, W_h.T), axis=1))
-    U_f_T = np.ascontiguousarray(U_f.T)
-    U_h_T = np.ascontiguousarray(U_h.T)
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_h_x = scratch("W_f_x_to_W_h_x", (T, B, 2 * H), dtype)
+    W_fh = scratch("W_fh", (I, 2 * H), dtype)
+    U_f_T = scratch("U_f_T", (H, H), dtype)
+    U_h_T = scratch("U_h_T", (H, H), dtype)
+    W_fh_x = scratch("W_fh_x", (T, B, 2 * H), dtype)
     U_f_h = scratch("U_f_h", (B, H), dtype)
     f = np.empty((T, B, H), dtype)
     f_h = np.empty((T, B, H), dtype)
@@ -122,14 +122,17 @@ def forward(params, x, state=None):
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     forward_step = kernel(
-        "forward_step", W_f_x_to_W_h_x, U_f_h, b_f, h_rows, f, f_h,
+        "forward_step", W_fh_x, U_f_h, b_f, h_rows, f, f_h,
     )
     forward_step2 = kernel(
-        "forward_step2", W_f_x_to_W_h_x, U_h_f_h, b_h, f, h_rows, n,
+        "forward_step2", W_fh_x, U_h_f_h, b_h, f, h_rows, n,
     )
 
-    # W_f_x, W_h_x side by side
-    product(x.reshape(-1, I), W_f_to_W_h, W_f_x_to_W_h_x.reshape(-1, 2 * H))
+    W_fh[..., :H] = W_f.T
+    W_fh[..., H:2 * H] = W_h.T
+    U_f_T[...] = U_f.T
+    U_h_T[...] = U_h.T
+    product(x.reshape(-1, I), W_fh, W_fh_x.reshape(-1, 2 * H))
 
     for t in range(T):
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
@@ -167,55 +170,55 @@ def backward(params, tape, dy, dstate=None):
     U_f = np.ascontiguousarray(params["U_f"])
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
-    W_f_to_W_h2 = np.concatenate((W_f, W_h))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_fh2 = scratch("W_fh2", (2 * H, I), dtype)
     d_h = scratch("d_h", (B, H), dtype)
-    d_f_pre_to_d_n_pre = scratch("d_f_pre_to_d_n_pre", (T, B, 2 * H), dtype)
+    d_fn_pre = scratch("d_fn_pre", (T, B, 2 * H), dtype)
     d_f_h = scratch("d_f_h", (B, H), dtype)
     d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_fh = np.empty((2 * H, I), dtype)
     d_U_f = np.empty((H, H), dtype)
+    d_b_fh = np.empty((2 * H,), dtype)
     d_U_h = np.empty((H, H), dtype)
-    d_W_f_to_d_W_h = np.empty((2 * H, I), dtype)
-    d_b_f_to_d_b_h = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre,
+        "backward_step", dy, d_h_prev_rows, f, n, d_h, d_fn_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_f_h, h_rows, d_h, n, f, d_f_pre_to_d_n_pre,
+        "backward_step2", d_f_h, h_rows, d_h, n, f, d_fn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", d_h_prev_U_f_h, d_f_h, f, d_h, d_h_prev_rows,
     )
 
+    W_fh2[:H] = W_f
+    W_fh2[H:2 * H] = W_h
+
     for t in reversed(range(T)):
         backward_step(t)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_f_pre_to_d_n_pre[t][:, H:2 * H], U_h, d_f_h)
+        product(d_fn_pre[t][:, H:2 * H], U_h, d_f_h)
         backward_step2(t)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_f_pre_to_d_n_pre[t][:, :H], U_f, d_h_prev_U_f_h)
+        product(d_fn_pre[t][:, :H], U_f, d_h_prev_U_f_h)
         backward_step3(t)
 
-    # d_f_pre, d_n_pre side by side
-    product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), W_f_to_W_h2, d_x.reshape(-1, I))
-    # d_W_f, d_W_h side by side
-    product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_f_to_d_W_h)
+    product(d_fn_pre.reshape(-1, 2 * H), W_fh2, d_x.reshape(-1, I))
+    product(d_fn_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fh)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
-    # d_b_f, d_b_h side by side
-    np.sum(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), axis=0, out=d_b_f_to_d_b_h)
+    product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
+    np.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
+    product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
 
     dparams = {
-        "W_f": d_W_f_to_d_W_h[:H],
+        "W_f": d_W_fh[:H],
         "U_f": d_U_f,
-        "b_f": d_b_f_to_d_b_h[:H],
-        "W_h": d_W_f_to_d_W_h[H:2 * H],
+        "b_f": d_b_fh[:H],
+        "W_h": d_W_fh[H:2 * H],
         "U_h": d_U_h,
-        "b_h": d_b_f_to_d_b_h[H:2 * H],
+        "b_h": d_b_fh[H:2 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -238,25 +241,28 @@ def infer(params, x, state=None):
     W_h = np.ascontiguousarray(params["W_h"])
     U_h = np.ascontiguousarray(params["U_h"])
     b_h = np.ascontiguousarray(params["b_h"])
-    W_f_to_W_h = np.ascontiguousarray(np.concatenate((W_f.T, W_h.T), axis=1))
-    U_f_T = np.ascontiguousarray(U_f.T)
-    U_h_T = np.ascontiguousarray(U_h.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
-    W_f_x_to_W_h_x = scratch("W_f_x_to_W_h_x", (T, B, 2 * H), dtype)
+    W_fh = scratch("W_fh", (I, 2 * H), dtype)
+    U_f_T = scratch("U_f_T", (H, H), dtype)
+    U_h_T = scratch("U_h_T", (H, H), dtype)
+    W_fh_x = scratch("W_fh_x", (T, B, 2 * H), dtype)
     U_f_h = scratch("U_f_h", (B, H), dtype)
     f = scratch("f", (B, H), dtype)
     f_h = scratch("f_h", (B, H), dtype)
     U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
     h_rows[0] = state["h"]
     infer_step = kernel(
-        "infer_step", W_f_x_to_W_h_x, U_f_h, b_f, h_rows, f, f_h,
+        "infer_step", W_fh_x, U_f_h, b_f, h_rows, f, f_h,
     )
     infer_step2 = kernel(
-        "infer_step2", W_f_x_to_W_h_x, U_h_f_h, b_h, f, h_rows,
+        "infer_step2", W_fh_x, U_h_f_h, b_h, f, h_rows,
     )
 
-    # W_f_x, W_h_x side by side
-    product(x.reshape(-1, I), W_f_to_W_h, W_f_x_to_W_h_x.reshape(-1, 2 * H))
+    W_fh[..., :H] = W_f.T
+    W_fh[..., H:2 * H] = W_h.T
+    U_f_T[...] = U_f.T
+    U_h_T[...] = U_h.T
+    product(x.reshape(-1, I), W_fh, W_fh_x.reshape(-1, 2 * H))
 
     for t in range(T):
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
@@ -345,60 +351,63 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_h = np.ascontiguousarray(dot_params["W_h"])
     dot_U_h = np.ascontiguousarray(dot_params["U_h"])
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
-    W_f_to_dot_W_h = np.ascontiguousarray(np.concatenate((
-        W_f.T,
-        dot_W_f.T,
-        W_h.T,
-        dot_W_h.T,
-    ), axis=1))
-    W_f_to_W_h = np.ascontiguousarray(np.concatenate((W_f.T, W_h.T), axis=1))
-    U_f_to_dot_U_f = np.ascontiguousarray(np.concatenate((U_f.T, dot_U_f.T), axis=1))
-    U_f_T = np.ascontiguousarray(U_f.T)
-    U_h_T = np.ascontiguousarray(U_h.T)
-    dot_U_h_to_U_h = np.ascontiguousarray(np.concatenate((dot_U_h.T, U_h.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_f_x_to_dot_W_h_x_W_h = scratch("W_f_x_to_dot_W_h_x_W_h", (T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_h_x_x = scratch("dot_W_f_x_x_to_dot_W_h_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fh = scratch("W_fh", (I, 2 * H), dtype)
+    dot_U_h2 = scratch("dot_U_h2", (2 * H, H), dtype)
+    dot_U_f2 = scratch("dot_U_f2", (H, 2 * H), dtype)
+    U_f_T2 = scratch("U_f_T2", (H, H), dtype)
+    U_h_T = scratch("U_h_T", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_fh_x_x = scratch("dot_W_fh_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    U_f_h_to_dot_U_f_h_U_f = scratch("U_f_h_to_dot_U_f_h_U_f", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
     dot_U_f_h_h_prev = scratch("dot_U_f_h_h_prev", (B, H), dtype)
     f = scratch("f", (B, H), dtype)
     dot_f = scratch("dot_f", (B, H), dtype)
-    f_h_to_dot_f_h = scratch("f_h_to_dot_f_h", (B, 2 * H), dtype)
-    U_h_f_h_to_dot_U_h_f_h_U_h = scratch("U_h_f_h_to_dot_U_h_f_h_U_h", (B, 2 * H), dtype)
+    dot_f_h2 = scratch("dot_f_h2", (B, 2 * H), dtype)
+    U_h_f_h = scratch("U_h_f_h", (B, H), dtype)
     dot_U_h_f_h = scratch("dot_U_h_f_h", (B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", W_f_x_to_dot_W_h_x_W_h, dot_W_f_x_x_to_dot_W_h_x_x, dot_W_f_x, dot_W_h_x,
+        "jvp_before", parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_f_h_to_dot_U_f_h_U_f, dot_U_f_h_h_prev, W_f_x_to_dot_W_h_x_W_h, b_f, dot_W_f_x,
-        dot_b_f, h_rows, dot_h_rows, f, dot_f, f_h_to_dot_f_h,
+        "jvp_step", parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, f, dot_f,
+        dot_f_h2,
     )
     jvp_step2 = kernel(
-        "jvp_step2", W_f_x_to_dot_W_h_x_W_h, U_h_f_h_to_dot_U_h_f_h_U_h, b_h, dot_W_h_x, dot_U_h_f_h,
-        dot_b_h, f, h_rows, dot_f, dot_h_rows,
+        "jvp_step2", parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows,
     )
 
-    # W_f_x, dot_W_f_x_W_f, W_h_x, dot_W_h_x_W_h side by side
-    product(x.reshape(-1, I), W_f_to_dot_W_h, W_f_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-    # dot_W_f_x_x, dot_W_h_x_x side by side
-    product(dot_x.reshape(-1, I), W_f_to_W_h, dot_W_f_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_f.T
+    parts[..., H:2 * H] = dot_W_f.T
+    parts[..., 2 * H:3 * H] = W_h.T
+    parts[..., 3 * H:4 * H] = dot_W_h.T
+    W_fh[..., :H] = parts[..., :H]
+    W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    dot_U_h2[:H] = dot_U_h.T
+    dot_U_h2[H:2 * H] = U_h.T
+    dot_U_f2[..., :H] = U_f.T
+    dot_U_f2[..., H:2 * H] = dot_U_f.T
+    U_f_T2[...] = U_f.T
+    U_h_T[...] = U_h.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     for t in range(T):
-        # U_f_h, dot_U_f_h_U_f side by side
-        product(h_rows[t], U_f_to_dot_U_f, U_f_h_to_dot_U_f_h_U_f)
+        product(h_rows[t], dot_U_f2, parts3)
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(dot_h_rows[t], U_f_T, dot_U_f_h_h_prev)
+        product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
         jvp_step(t)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(f_h_to_dot_f_h[:, :H], U_h_T, U_h_f_h_to_dot_U_h_f_h_U_h[:, :H])
-        # f_h, dot_f_h side by side
-        product(f_h_to_dot_f_h, dot_U_h_to_U_h, dot_U_h_f_h)
+        product(dot_f_h2[:, :H], U_h_T, U_h_f_h)
+        # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
         jvp_step2(t)
 
     last = {"h": h_rows[T].copy()}
@@ -434,77 +443,85 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_h = np.ascontiguousarray(dot_params["W_h"])
     dot_U_h = np.ascontiguousarray(dot_params["U_h"])
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
-    W_f_to_dot_W_h = np.ascontiguousarray(np.concatenate((
-        W_f.T,
-        dot_W_f.T,
-        W_h.T,
-        dot_W_h.T,
-    ), axis=1))
-    W_f_to_W_h = np.ascontiguousarray(np.concatenate((W_f.T, W_h.T), axis=1))
-    U_f_to_dot_U_f = np.ascontiguousarray(np.concatenate((U_f.T, dot_U_f.T), axis=1))
-    U_f_T = np.ascontiguousarray(U_f.T)
-    U_h_T = np.ascontiguousarray(U_h.T)
-    dot_U_h_to_U_h = np.ascontiguousarray(np.concatenate((dot_U_h.T, U_h.T)))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_f_x_to_dot_W_h_x_W_h = scratch("W_f_x_to_dot_W_h_x_W_h", (T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_h_x_x = scratch("dot_W_f_x_x_to_dot_W_h_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_fh = scratch("W_fh", (I, 2 * H), dtype)
+    dot_U_f2 = scratch("dot_U_f2", (H, 2 * H), dtype)
+    dot_U_h2 = scratch("dot_U_h2", (H, 2 * H), dtype)
+    U_f_T2 = scratch("U_f_T2", (H, H), dtype)
+    U_h_T2 = scratch("U_h_T2", (H, H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_fh_x_x = scratch("dot_W_fh_x_x", (T, B, 2 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    U_f_h_to_dot_U_f_h_U_f = scratch("U_f_h_to_dot_U_f_h_U_f", (B, 2 * H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
     dot_U_f_h_h_prev = scratch("dot_U_f_h_h_prev", (B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     dot_f = scratch("dot_f", (T, B, H), dtype)
-    f_h_to_dot_f_h = scratch("f_h_to_dot_f_h", (T, B, 2 * H), dtype)
-    U_h_f_h_to_dot_U_h_f_h_U_h = scratch("U_h_f_h_to_dot_U_h_f_h_U_h", (B, 2 * H), dtype)
-    dot_U_h_f_h = scratch("dot_U_h_f_h", (B, H), dtype)
+    f_h = scratch("f_h", (T, B, H), dtype)
+    dot_f_h = scratch("dot_f_h", (T, B, H), dtype)
+    parts_h = scratch("parts_h", (B, 2 * H), dtype)
+    dot_U_h_f_h_f_h = scratch("dot_U_h_f_h_f_h", (B, H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_f_x_to_dot_W_h_x_W_h, dot_W_f_x_x_to_dot_W_h_x_x, dot_W_f_x, dot_W_h_x,
+        "hvp_forward_before", parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_f_h_to_dot_U_f_h_U_f, dot_U_f_h_h_prev, W_f_x_to_dot_W_h_x_W_h, b_f,
-        dot_W_f_x, dot_b_f, h_rows, dot_h_rows, dot_f_pre, f, dot_f, f_h_to_dot_f_h,
+        "hvp_forward_step", parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows,
+        dot_f_pre, f, dot_f, f_h, dot_f_h,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", W_f_x_to_dot_W_h_x_W_h, U_h_f_h_to_dot_U_h_f_h_U_h, b_h, dot_W_h_x,
-        dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows, dot_n_pre, n, dot_n,
+        "hvp_forward_step2", parts_h, dot_U_h_f_h_f_h, parts2, b_h, dot_W_h_x, dot_b_h, f, h_rows, dot_f,
+        dot_h_rows, dot_n_pre, n, dot_n,
     )
 
-    # W_f_x, dot_W_f_x_W_f, W_h_x, dot_W_h_x_W_h side by side
-    product(x.reshape(-1, I), W_f_to_dot_W_h, W_f_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-    # dot_W_f_x_x, dot_W_h_x_x side by side
-    product(dot_x.reshape(-1, I), W_f_to_W_h, dot_W_f_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_f.T
+    parts[..., H:2 * H] = dot_W_f.T
+    parts[..., 2 * H:3 * H] = W_h.T
+    parts[..., 3 * H:4 * H] = dot_W_h.T
+    W_fh[..., :H] = parts[..., :H]
+    W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    dot_U_f2[..., :H] = U_f.T
+    dot_U_f2[..., H:2 * H] = dot_U_f.T
+    dot_U_h2[..., :H] = U_h.T
+    dot_U_h2[..., H:2 * H] = dot_U_h.T
+    U_f_T2[...] = U_f.T
+    U_h_T2[...] = U_h.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_f_h, dot_U_f_h_U_f side by side
-        product(h_rows[t], U_f_to_dot_U_f, U_f_h_to_dot_U_f_h_U_f)
+        product(h_rows[t], dot_U_f2, parts3)
         # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(dot_h_rows[t], U_f_T, dot_U_f_h_h_prev)
+        product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
         hvp_forward_step(t)
+        product(f_h[t], dot_U_h2, parts_h)
         # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(f_h_to_dot_f_h[t][:, :H], U_h_T, U_h_f_h_to_dot_U_h_f_h_U_h[:, :H])
-        # f_h, dot_f_h side by side
-        product(f_h_to_dot_f_h[t], dot_U_h_to_U_h, dot_U_h_f_h)
+        product(dot_f_h[t], U_h_T2, dot_U_h_f_h_f_h)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_h_to_dot_U_h = np.concatenate((U_h, dot_U_h))
-    U_f_to_dot_U_f2 = np.concatenate((U_f, dot_U_f))
-    W_f_to_dot_W_h2 = np.concatenate((W_f, dot_W_f, W_h, dot_W_h))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    dot_W_h2 = scratch("dot_W_h2", (2 * H, I), dtype)
+    dot_W_f2 = scratch("dot_W_f2", (2 * H, I), dtype)
+    dot_U_h22 = scratch("dot_U_h22", (2 * H, H), dtype)
+    dot_U_f22 = scratch("dot_U_f22", (2 * H, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_f_pre_to_d_dot_n_pre = scratch("d_f_pre_to_d_dot_n_pre", (T, B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    d_dot_n_pre2 = scratch("d_dot_n_pre2", (T, B, 2 * H), dtype)
+    d_dot_f_h = scratch("d_dot_f_h", (B, H), dtype)
     d_f_h = scratch("d_f_h", (B, H), dtype)
-    d_h_prev_U_f_h = scratch("d_h_prev_U_f_h", (B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
+    d_dot_f_pre2 = scratch("d_dot_f_pre2", (T, B, 2 * H), dtype)
+    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
+    d_x_parts2 = scratch("d_x_parts2", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_f_W_f_x = scratch("d_W_f_W_f_x", (H, I), dtype)
     d_W_f_dot_W_f_x_x = scratch("d_W_f_dot_W_f_x_x", (H, I), dtype)
@@ -524,15 +541,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h,
-        d_f_pre_to_d_dot_n_pre,
+        d_dot_n_pre2,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows,
-        dot_n, d_f_pre_to_d_dot_n_pre,
+        "hvp_backward_step2", d_dot_f_h, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows,
+        dot_n, d_dot_f_pre2,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", d_h_prev_U_f_h, d_f_h, f, parts, dot_f, d_h_prev_rows, d_dot_h, parts2,
-        d_dot_h_prev_rows,
+        "hvp_backward_step3", d_h_prev_parts, d_f_h, f, d_dot_f_h, dot_f, d_h_prev_rows, d_dot_h,
+        d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", d_x_parts2, d_x_parts, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_f, d_W_h,
@@ -542,61 +562,54 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_f, d_U_h,
     )
 
+    dot_W_h2[:H] = W_h
+    dot_W_h2[H:2 * H] = dot_W_h
+    dot_W_f2[:H] = W_f
+    dot_W_f2[H:2 * H] = dot_W_f
+    dot_U_h22[:H] = U_h
+    dot_U_h22[H:2 * H] = dot_U_h
+    dot_U_f22[:H] = U_f
+    dot_U_f22[H:2 * H] = dot_U_f
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_f_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_h, parts[:, :H])
-        # d_n_pre, d_dot_n_pre side by side
-        product(d_f_pre_to_d_dot_n_pre[t][:, 2 * H:4 * H], U_h_to_dot_U_h, d_f_h)
+        product(d_dot_n_pre2[t][:, H:2 * H], U_h, d_dot_f_h)
+        # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+        product(d_dot_n_pre2[t], dot_U_h22, d_f_h)
         hvp_backward_step2(t)
-        # d_f_pre, d_dot_f_pre side by side
-        product(d_f_pre_to_d_dot_n_pre[t][:, :2 * H], U_f_to_dot_U_f2, d_h_prev_U_f_h)
+        product(d_dot_f_pre2[t], dot_U_f22, d_h_prev_parts)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_f_pre_to_d_dot_n_pre[t][:, H:2 * H], U_f, parts2[:, H:2 * H])
+        product(d_dot_f_pre2[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         hvp_backward_step3(t)
 
-    # d_f_pre, d_dot_f_pre, d_n_pre, d_dot_n_pre side by side
-    product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H), W_f_to_dot_W_h2, d_x.reshape(-1, I))
+    product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_h2, d_x_parts.reshape(-1, I))
+    product(d_dot_f_pre2.reshape(-1, 2 * H), dot_W_f2, d_x_parts2.reshape(-1, I))
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(
-        d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+    product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+    np.sum(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_f)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(
-        d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_h_dot_W_h_x_x,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(
-        d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-        f_h_to_dot_f_h.reshape(-1, 2 * H)[:, :H],
-        d_U_h_U_h_f_h,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, f_h.reshape(-1, H), d_U_h_U_h_f_h)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    product(
-        d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        f_h_to_dot_f_h.reshape(-1, 2 * H)[:, H:2 * H],
-        d_U_h_dot_U_h_f_h_f_h,
-    )
+    product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_f_h.reshape(-1, H), d_U_h_dot_U_h_f_h_f_h)
     # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-    np.sum(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+    np.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+    hvp_backward_after()
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -128,7 +128,7 @@ inline_point void forward_before_point(
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zh_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
@@ -140,9 +140,9 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t z, n_;
         forward_before_point(
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_h_at[iH]),
             z, n_);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -229,7 +229,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_z_pre_to_d_n_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_z_pre_n_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -242,8 +242,8 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             d_n, d_z_pre);
-        d_z_pre_to_d_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
-        d_z_pre_to_d_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -265,7 +265,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_h_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zh_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
@@ -277,9 +277,9 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t z, n_;
         infer_before_point(
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_h_at[iH]),
             z, n_);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -411,8 +411,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zh_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[4]);
@@ -428,14 +428,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t z, dot_z, n_, dot_n;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             z, dot_z, n_, dot_n);
@@ -511,8 +511,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zh_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[4]);
@@ -529,14 +529,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_z_pre, z, dot_z, n_, dot_n;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             dot_z_pre, z, dot_z, n_, dot_n);
@@ -659,7 +659,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_n_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -677,10 +677,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_n, d_n, d_dot_z_pre, d_z_pre);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
+        d_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
+        d_parts_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 

@@ -105,21 +105,22 @@ def forward(params, x, state=None):
     b_z = np.ascontiguousarray(params["b_z"])
     W_h = np.ascontiguousarray(params["W_h"])
     b_h = np.ascontiguousarray(params["b_h"])
-    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_h_x = scratch("W_z_x_to_W_h_x", (T, B, 2 * H), dtype)
+    W_zh = scratch("W_zh", (I, 2 * H), dtype)
+    W_zh_x = scratch("W_zh_x", (T, B, 2 * H), dtype)
     z = np.empty((T, B, H), dtype)
     n = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     forward_before = kernel(
-        "forward_before", W_z_x_to_W_h_x, b_z, b_h, z, n,
+        "forward_before", W_zh_x, b_z, b_h, z, n,
     )
     forward_sequence = kernel(
         "forward_sequence", z, h_rows, n,
     )
 
-    # W_z_x, W_h_x side by side
-    product(x.reshape(-1, I), W_z_to_W_h, W_z_x_to_W_h_x.reshape(-1, 2 * H))
+    W_zh[..., :H] = W_z.T
+    W_zh[..., H:2 * H] = W_h.T
+    product(x.reshape(-1, I), W_zh, W_zh_x.reshape(-1, 2 * H))
     forward_before()
 
     forward_sequence()
@@ -149,36 +150,36 @@ def backward(params, tape, dy, dstate=None):
     dy = np.ascontiguousarray(cotangents["h"])
     W_z = np.ascontiguousarray(params["W_z"])
     W_h = np.ascontiguousarray(params["W_h"])
-    W_z_to_W_h2 = np.concatenate((W_z, W_h))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_zh2 = scratch("W_zh2", (2 * H, I), dtype)
     d_h = scratch("d_h", (T, B, H), dtype)
-    d_z_pre_to_d_n = scratch("d_z_pre_to_d_n", (T, B, 2 * H), dtype)
+    d_z_pre_n = scratch("d_z_pre_n", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_W_z_to_d_W_h = np.empty((2 * H, I), dtype)
-    d_b_z_to_d_b_h = np.empty((2 * H,), dtype)
+    d_W_zh = np.empty((2 * H, I), dtype)
+    d_b_zh = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_sequence = kernel(
         "backward_sequence", dy, d_h_prev_rows, z, d_h,
     )
     backward_after = kernel(
-        "backward_after", d_h, z, h_rows, n, d_z_pre_to_d_n,
+        "backward_after", d_h, z, h_rows, n, d_z_pre_n,
     )
+
+    W_zh2[:H] = W_z
+    W_zh2[H:2 * H] = W_h
 
     backward_sequence()
 
     backward_after()
-    # d_z_pre, d_n side by side
-    product(d_z_pre_to_d_n.reshape(-1, 2 * H), W_z_to_W_h2, d_x.reshape(-1, I))
-    # d_W_z, d_W_h side by side
-    product(d_z_pre_to_d_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_h)
-    # d_b_z, d_b_h side by side
-    np.sum(d_z_pre_to_d_n.reshape(-1, 2 * H), axis=0, out=d_b_z_to_d_b_h)
+    product(d_z_pre_n.reshape(-1, 2 * H), W_zh2, d_x.reshape(-1, I))
+    product(d_z_pre_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zh)
+    np.sum(d_z_pre_n.reshape(-1, 2 * H), axis=0, out=d_b_zh)
 
     dparams = {
-        "W_z": d_W_z_to_d_W_h[:H],
-        "b_z": d_b_z_to_d_b_h[:H],
-        "W_h": d_W_z_to_d_W_h[H:2 * H],
-        "b_h": d_b_z_to_d_b_h[H:2 * H],
+        "W_z": d_W_zh[:H],
+        "b_z": d_b_zh[:H],
+        "W_h": d_W_zh[H:2 * H],
+        "b_h": d_b_zh[H:2 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -199,21 +200,22 @@ def infer(params, x, state=None):
     b_z = np.ascontiguousarray(params["b_z"])
     W_h = np.ascontiguousarray(params["W_h"])
     b_h = np.ascontiguousarray(params["b_h"])
-    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
-    W_z_x_to_W_h_x = scratch("W_z_x_to_W_h_x", (T, B, 2 * H), dtype)
+    W_zh = scratch("W_zh", (I, 2 * H), dtype)
+    W_zh_x = scratch("W_zh_x", (T, B, 2 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     h_rows[0] = state["h"]
     infer_before = kernel(
-        "infer_before", W_z_x_to_W_h_x, b_z, b_h, z, n,
+        "infer_before", W_zh_x, b_z, b_h, z, n,
     )
     infer_sequence = kernel(
         "infer_sequence", z, h_rows, n,
     )
 
-    # W_z_x, W_h_x side by side
-    product(x.reshape(-1, I), W_z_to_W_h, W_z_x_to_W_h_x.reshape(-1, 2 * H))
+    W_zh[..., :H] = W_z.T
+    W_zh[..., H:2 * H] = W_h.T
+    product(x.reshape(-1, I), W_zh, W_zh_x.reshape(-1, 2 * H))
     infer_before()
 
     infer_sequence()
@@ -284,17 +286,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_z = np.ascontiguousarray(dot_params["b_z"])
     dot_W_h = np.ascontiguousarray(dot_params["W_h"])
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
-    W_z_to_dot_W_h = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_h.T,
-        dot_W_h.T,
-    ), axis=1))
-    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_z_x_to_dot_W_h_x_W_h = scratch("W_z_x_to_dot_W_h_x_W_h", (T, B, 4 * H), dtype)
-    dot_W_z_x_x_to_dot_W_h_x_x = scratch("dot_W_z_x_x_to_dot_W_h_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_zh = scratch("W_zh", (I, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_zh_x_x = scratch("dot_W_zh_x_x", (T, B, 2 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
@@ -302,17 +299,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h, dot_b_h, z,
-        dot_z, n, dot_n,
+        "jvp_before", parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
     )
     jvp_sequence = kernel(
         "jvp_sequence", z, h_rows, n, dot_z, dot_h_rows, dot_n,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-    # dot_W_z_x_x, dot_W_h_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_h.T
+    parts[..., 3 * H:4 * H] = dot_W_h.T
+    W_zh[..., :H] = parts[..., :H]
+    W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     jvp_sequence()
@@ -346,17 +346,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_z = np.ascontiguousarray(dot_params["b_z"])
     dot_W_h = np.ascontiguousarray(dot_params["W_h"])
     dot_b_h = np.ascontiguousarray(dot_params["b_h"])
-    W_z_to_dot_W_h = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_h.T,
-        dot_W_h.T,
-    ), axis=1))
-    W_z_to_W_h = np.ascontiguousarray(np.concatenate((W_z.T, W_h.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_z_x_to_dot_W_h_x_W_h = scratch("W_z_x_to_dot_W_h_x_W_h", (T, B, 4 * H), dtype)
-    dot_W_z_x_x_to_dot_W_h_x_x = scratch("dot_W_z_x_x_to_dot_W_h_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_zh = scratch("W_zh", (I, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_zh_x_x = scratch("dot_W_zh_x_x", (T, B, 2 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
@@ -365,26 +360,30 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h,
-        dot_b_h, dot_z_pre, z, dot_z, n, dot_n,
+        "hvp_forward_before", parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z, n,
+        dot_n,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", z, h_rows, n, dot_z, dot_h_rows, dot_n,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-    # dot_W_z_x_x, dot_W_h_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_h.T
+    parts[..., 3 * H:4 * H] = dot_W_h.T
+    W_zh[..., :H] = parts[..., :H]
+    W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["h"])
-    W_z_to_dot_W_h2 = np.concatenate((W_z, dot_W_z, W_h, dot_W_h))
     d_h_prev_rows = scratch("d_h_prev_rows", (T + 1, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    parts3 = scratch("parts3", (4 * H, I), dtype)
     d_dot_h = scratch("d_dot_h", (T, B, H), dtype)
-    d_z_pre_to_d_dot_n = scratch("d_z_pre_to_d_dot_n", (T, B, 4 * H), dtype)
+    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -401,33 +400,33 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n,
-        d_z_pre_to_d_dot_n,
+        d_parts,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_h_W_h_x, d_W_h_dot_W_h_x_x, d_W_z, d_W_h,
     )
 
+    parts3[:H] = W_z
+    parts3[H:2 * H] = dot_W_z
+    parts3[2 * H:3 * H] = W_h
+    parts3[3 * H:4 * H] = dot_W_h
+
     hvp_backward_sequence()
 
     hvp_backward_after()
-    # d_z_pre, d_dot_z_pre, d_n, d_dot_n side by side
-    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H), W_z_to_dot_W_h2, d_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 4 * H), parts3, d_x.reshape(-1, I))
     # through z = sigmoid(W_z @ x + b_z)
-    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = sigmoid(W_z @ x + b_z)
-    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+    product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = sigmoid(W_z @ x + b_z)
-    np.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
     # through n = W_h @ x + b_h
-    product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
     # through n = W_h @ x + b_h
-    product(
-        d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_h_dot_W_h_x_x,
-    )
+    product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
     # through n = W_h @ x + b_h
-    np.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+    np.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
     hvp_backward_finish()
 
     dot_dparams = {

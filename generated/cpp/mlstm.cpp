@@ -156,7 +156,7 @@ inline_point void forward_before_point(
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[3]);
@@ -169,9 +169,9 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, k_;
         forward_before_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
             compute_t(b_q_at[iK]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             q, k_);
@@ -194,7 +194,7 @@ inline_point void forward_before2_point(
 extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[3]);
@@ -206,9 +206,9 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v, o;
         forward_before2_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
             compute_t(b_v_at[iH]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
             compute_t(b_o_at[iH]),
             v, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -844,7 +844,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -861,7 +861,7 @@ extern "C" void backward_after_rows(int64, const int64* sizes, void* const* at)
             d_v_total += d_v_k * k_;
         }
         const compute_t d_v = compute_t(d_v_total);
-        d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_v);
     }
 }
 
@@ -896,13 +896,13 @@ inline_point void backward_after2_point(
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_k_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -916,30 +916,29 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(sqrt_K_at[0]),
             d_k, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void backward_after3_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_W_v_x,
-    const compute_t d_x_W_o_x, const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x,
-    const compute_t w_f, compute_t& d_x)
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_x_W_o_x,
+    const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x, const compute_t w_f,
+    compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_W_v_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
 }
 
 extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_v_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_W_o_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_x_W_kv_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_o_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -947,9 +946,8 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after3_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_v_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_log_i_at[iT * B + iB]),
             compute_t(w_i_at[iI]),
@@ -1016,7 +1014,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_k_at = static_cast<storage_t*>(at[3]);
@@ -1029,9 +1027,9 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, k_;
         infer_before_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
             compute_t(b_q_at[iK]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             q, k_);
@@ -1054,7 +1052,7 @@ inline_point void infer_before2_point(
 extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_qkvo_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ v_at = static_cast<storage_t*>(at[3]);
@@ -1066,9 +1064,9 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v, o;
         infer_before2_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
             compute_t(b_v_at[iH]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
             compute_t(b_o_at[iH]),
             v, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -1725,8 +1723,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_q_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[4]);
@@ -1743,14 +1741,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, dot_q, k_, dot_k;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -1783,8 +1781,8 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_v_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
@@ -1800,14 +1798,14 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v, dot_v, o, dot_o;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, o, dot_o);
@@ -2256,8 +2254,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_q_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[4]);
@@ -2274,14 +2272,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t q, dot_q, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -2314,8 +2312,8 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_qkvo_x_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_b_v_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[4]);
@@ -2332,14 +2330,14 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v, dot_v, dot_o_pre, o, dot_o;
         hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, dot_o_pre, o, dot_o);
@@ -3419,7 +3417,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_v_k_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_v_k_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -3449,7 +3447,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
         const compute_t d_dot_v = compute_t(d_dot_v_total);
         const compute_t d_v_v_k = compute_t(d_v_v_k_total);
         const compute_t d_v_dot_v_k = compute_t(d_v_dot_v_k_total);
-        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
         d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
         d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
     }
@@ -3527,7 +3525,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_v_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_dot_v_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3538,7 +3536,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -3567,7 +3565,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ sqrt_K_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_k_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3585,40 +3583,38 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(sqrt_K_at[0]),
             d_k, d_dot_W_k_x, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 inline_point void hvp_backward_after4_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_W_v_x_W_v, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
-    const compute_t d_log_i, const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i,
-    const compute_t d_w_f_x, const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f,
-    compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o, const compute_t d_log_i,
+    const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i, const compute_t d_w_f_x,
+    const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_W_v_x_W_v + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i *
-        w_i + d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i * w_i + d_dot_log_i *
+        dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
 }
 
 extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_dot_W_v_x_W_v_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_x_W_o_x_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ d_dot_log_i_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ d_dot_w_f_x_at = static_cast<storage_t*>(at[12]);
-    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[14]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_W_o_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_log_i_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ w_i_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_log_i_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_w_i_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ d_w_f_x_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ w_f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_dot_w_f_x_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ dot_w_f_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3626,10 +3622,9 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after4_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_W_v_x_W_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_o_x_W_o_at[(iT * B + iB) * I + iI]),
             compute_t(d_log_i_at[iT * B + iB]),

@@ -165,12 +165,12 @@ def forward(params, x, state=None):
     b_i = np.ascontiguousarray(params["b_i"])
     w_f = np.ascontiguousarray(params["w_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = np.empty((T + 1, B, H, K), dtype)
     n_rows = np.empty((T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
     sqrt_K = np.empty((), dtype)
-    W_q_x_to_W_o_x = scratch("W_q_x_to_W_o_x", (T, B, 2 * K + 2 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = scratch("W_qkvo_x", (T, B, 2 * K + 2 * H), dtype)
     q = np.empty((T, B, K), dtype)
     k = np.empty((T, B, K), dtype)
     v = np.empty((T, B, H), dtype)
@@ -195,10 +195,10 @@ def forward(params, x, state=None):
         "forward_once", sqrt_K,
     )
     forward_before = kernel(
-        "forward_before", W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+        "forward_before", W_qkvo_x, b_q, sqrt_K, b_k, q, k,
     )
     forward_before2 = kernel(
-        "forward_before2", W_q_x_to_W_o_x, b_v, b_o, v, o,
+        "forward_before2", W_qkvo_x, b_v, b_o, v, o,
     )
     forward_before3 = kernel(
         "forward_before3", v, k, v_k,
@@ -225,9 +225,12 @@ def forward(params, x, state=None):
         "forward_after", o, C_q, max_abs_n_q, h,
     )
 
+    W_qkvo[..., :K] = W_q.T
+    W_qkvo[..., K:2 * K] = W_k.T
+    W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
     forward_once()
-    # W_q_x, W_k_x, W_v_x, W_o_x side by side
-    product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
     forward_before()
     forward_before2()
     forward_before3()
@@ -290,6 +293,7 @@ def backward(params, tape, dy, dstate=None):
     d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
+    W_kv = scratch("W_kv", (K + H, I), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
     d_n_q = scratch("d_n_q", (T, B), dtype)
     d_C_q = scratch("d_C_q", (T, B, H), dtype)
@@ -310,18 +314,15 @@ def backward(params, tape, dy, dstate=None):
     d_log_f_pre = scratch("d_log_f_pre", (T, B), dtype)
     d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
     d_log_i = scratch("d_log_i", (T, B), dtype)
-    d_v = scratch("d_v", (T, B, H), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, K + H), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_W_k_x = scratch("d_W_k_x", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_W_v_x = scratch("d_x_W_v_x", (T, B, I), dtype)
+    d_x_W_kv_x = scratch("d_x_W_kv_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((K, I), dtype)
     d_b_q = np.empty((K,), dtype)
-    d_W_k = np.empty((K, I), dtype)
+    d_W_kv = np.empty((K + H, I), dtype)
     d_b_k = np.empty((K,), dtype)
-    d_W_v = np.empty((H, I), dtype)
     d_b_v = np.empty((H,), dtype)
     d_W_o = np.empty((H, I), dtype)
     d_b_o = np.empty((H,), dtype)
@@ -372,21 +373,23 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum4", d_log_f_pre, d_b_f_log_f_pre,
     )
     backward_after_rows = kernel(
-        "backward_after_rows", d_C, i, k, d_v_k, d_v,
+        "backward_after_rows", d_C, i, k, d_v_k, d_W_k_x_v,
     )
     backward_after_sum5 = kernel(
         "backward_after_sum5", d_v_k, v, d_k_v_k,
     )
     backward_after2 = kernel(
-        "backward_after2", d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
+        "backward_after2", d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x_v,
     )
     backward_after3 = kernel(
-        "backward_after3", d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
+        "backward_after3", d_x_W_kv_x, d_x_W_q_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_b_f_log_f_pre, d_b_f,
     )
 
+    W_kv[:K] = W_k
+    W_kv[K:K + H] = W_v
     backward_before_rows()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     backward_before_sum()
@@ -425,16 +428,10 @@ def backward(params, tape, dy, dstate=None):
     # through C = f * C[t-1] + i * outer(v, k)
     backward_after_sum5()
     # through v = W_v @ x + b_v
-    product(d_v.reshape(-1, H), W_v, d_x_W_v_x.reshape(-1, I))
-    # through v = W_v @ x + b_v
-    product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
-    # through v = W_v @ x + b_v
-    np.sum(d_v.reshape(-1, H), axis=0, out=d_b_v)
+    np.sum(d_W_k_x_v.reshape(-1, K + H)[:, K:K + H], axis=0, out=d_b_v)
     backward_after2()
-    # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
-    # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
+    product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
     # through k = (W_k @ x) / sqrt(K) + b_k
     np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
     backward_after3()
@@ -443,9 +440,9 @@ def backward(params, tape, dy, dstate=None):
     dparams = {
         "W_q": d_W_q,
         "b_q": d_b_q,
-        "W_k": d_W_k,
+        "W_k": d_W_kv[:K],
         "b_k": d_b_k,
-        "W_v": d_W_v,
+        "W_v": d_W_kv[K:K + H],
         "b_v": d_b_v,
         "W_o": d_W_o,
         "b_o": d_b_o,
@@ -481,12 +478,12 @@ def infer(params, x, state=None):
     b_i = np.ascontiguousarray(params["b_i"])
     w_f = np.ascontiguousarray(params["w_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
     n_rows = scratch("n_rows", (T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    W_q_x_to_W_o_x = scratch("W_q_x_to_W_o_x", (T, B, 2 * K + 2 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = scratch("W_qkvo_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
     v = scratch("v", (T, B, H), dtype)
@@ -506,10 +503,10 @@ def infer(params, x, state=None):
         "infer_once", sqrt_K,
     )
     infer_before = kernel(
-        "infer_before", W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+        "infer_before", W_qkvo_x, b_q, sqrt_K, b_k, q, k,
     )
     infer_before2 = kernel(
-        "infer_before2", W_q_x_to_W_o_x, b_v, b_o, v, o,
+        "infer_before2", W_qkvo_x, b_v, b_o, v, o,
     )
     infer_before3 = kernel(
         "infer_before3", v, k, v_k,
@@ -536,9 +533,12 @@ def infer(params, x, state=None):
         "infer_after", o, C_q, max_abs_n_q, h,
     )
 
+    W_qkvo[..., :K] = W_q.T
+    W_qkvo[..., K:2 * K] = W_k.T
+    W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
     infer_once()
-    # W_q_x, W_k_x, W_v_x, W_o_x side by side
-    product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
     infer_before()
     infer_before2()
     infer_before3()
@@ -702,17 +702,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_b_i = np.ascontiguousarray(dot_params["b_i"])
     dot_w_f = np.ascontiguousarray(dot_params["w_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_q_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
     n_rows = scratch("n_rows", (T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
@@ -720,8 +709,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    W_q_x_to_dot_W_o_x_W_o = scratch("W_q_x_to_dot_W_o_x_W_o", (T, B, 4 * K + 4 * H), dtype)
-    dot_W_q_x_x_to_dot_W_o_x_x = scratch("dot_W_q_x_x_to_dot_W_o_x_x", (T, B, 2 * K + 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * K + 4 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + 4 * H), dtype)
+    dot_W_qkvo_x_x = scratch("dot_W_qkvo_x_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
@@ -757,12 +748,10 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", sqrt_K,
     )
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
-        dot_b_k, q, dot_q, k, dot_k,
+        "jvp_before", parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v,
-        dot_v, o, dot_o,
+        "jvp_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
     jvp_before3 = kernel(
         "jvp_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
@@ -790,11 +779,21 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_C_q_C, dot_C_q_q, o, C_q, max_abs_n_q, dot_o, dot_max_abs_n_q, h, dot_h,
     )
 
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = W_v.T
+    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+    parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+    W_qkvo[..., :K] = parts[..., :K]
+    W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
     jvp_once()
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+    product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     jvp_before()
     jvp_before2()
     jvp_before3()
@@ -853,17 +852,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_b_i = np.ascontiguousarray(dot_params["b_i"])
     dot_w_f = np.ascontiguousarray(dot_params["w_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_q_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_q_to_W_o = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
     C_rows = scratch("C_rows", (T + 1, B, H, K), dtype)
     n_rows = scratch("n_rows", (T + 1, B, K), dtype)
     m_rows = scratch("m_rows", (T + 1, B), dtype)
@@ -871,8 +859,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, K), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B), dtype)
     sqrt_K = scratch("sqrt_K", (), dtype)
-    W_q_x_to_dot_W_o_x_W_o = scratch("W_q_x_to_dot_W_o_x_W_o", (T, B, 4 * K + 4 * H), dtype)
-    dot_W_q_x_x_to_dot_W_o_x_x = scratch("dot_W_q_x_x_to_dot_W_o_x_x", (T, B, 2 * K + 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * K + 4 * H), dtype)
+    W_qkvo = scratch("W_qkvo", (I, 2 * K + 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * K + 4 * H), dtype)
+    dot_W_qkvo_x_x = scratch("dot_W_qkvo_x_x", (T, B, 2 * K + 2 * H), dtype)
     q = scratch("q", (T, B, K), dtype)
     dot_q = scratch("dot_q", (T, B, K), dtype)
     k = scratch("k", (T, B, K), dtype)
@@ -916,12 +906,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", sqrt_K,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k,
-        dot_b_k, q, dot_q, k, dot_k,
+        "hvp_forward_before", parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o,
-        dot_b_o, v, dot_v, dot_o_pre, o, dot_o,
+        "hvp_forward_before2", parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o,
+        dot_o,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", v, k, dot_v, dot_k, v_k, dot_v_k,
@@ -951,11 +940,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_after", dot_C_q_C, dot_C_q_q, dot_C_q,
     )
 
+    parts[..., :K] = W_q.T
+    parts[..., K:2 * K] = dot_W_q.T
+    parts[..., 2 * K:3 * K] = W_k.T
+    parts[..., 3 * K:4 * K] = dot_W_k.T
+    parts[..., 4 * K:4 * K + H] = W_v.T
+    parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+    parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+    parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+    W_qkvo[..., :K] = parts[..., :K]
+    W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+    W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
     hvp_forward_once()
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+    product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
     hvp_forward_before()
     hvp_forward_before2()
     hvp_forward_before3()
@@ -969,13 +968,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_after_rows2()
     hvp_forward_after()
     dy = np.ascontiguousarray(cotangents["h"])
-    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
     d_C_prev_rows = scratch("d_C_prev_rows", (2, B, H, K), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, K), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B), dtype)
     d_dot_C_prev_rows = scratch("d_dot_C_prev_rows", (2, B, H, K), dtype)
     d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, K), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B), dtype)
+    parts3 = scratch("parts3", (2 * K + 2 * H, I), dtype)
     d_dot_h_exp = scratch("d_dot_h_exp", (T, B), dtype)
     d_h_exp = scratch("d_h_exp", (T, B), dtype)
     d_dot_n_q = scratch("d_dot_n_q", (T, B), dtype)
@@ -1018,16 +1017,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_w_f_x = scratch("d_w_f_x", (T, B), dtype)
     d_dot_log_i = scratch("d_dot_log_i", (T, B), dtype)
     d_log_i = scratch("d_log_i", (T, B), dtype)
-    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_parts = scratch("d_parts", (T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = scratch("d_v_v_k", (T, B, H), dtype)
     d_v_dot_v_k = scratch("d_v_dot_v_k", (T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * K + H), dtype)
     d_dot_k_dot_v_k = scratch("d_dot_k_dot_v_k", (T, B, K), dtype)
     d_k_v_k = scratch("d_k_v_k", (T, B, K), dtype)
     d_k_dot_v_k = scratch("d_k_dot_v_k", (T, B, K), dtype)
     d_k = scratch("d_k", (T, B, K), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_dot_W_v_x_W_v = scratch("d_x_dot_W_v_x_W_v", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (K, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (K, I), dtype)
@@ -1130,7 +1127,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum6", d_log_f_pre, d_b_f_log_f_pre,
     )
     hvp_backward_after_rows = kernel(
-        "hvp_backward_after_rows", d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_dot_v, d_v_v_k,
+        "hvp_backward_after_rows", d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k,
         d_v_dot_v_k,
     )
     hvp_backward_after_sum7 = kernel(
@@ -1143,15 +1140,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_after_sum9", d_dot_v_k, dot_v, d_k_dot_v_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after2", d_v_v_k, d_v_dot_v_k, d_parts,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k,
-        d_W_k_x_to_d_dot_v,
+        d_parts,
     )
     hvp_backward_after4 = kernel(
-        "hvp_backward_after4", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x,
-        d_x_dot_W_o_x_W_o, d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
+        "hvp_backward_after4", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_o_x, d_x_dot_W_o_x_W_o,
+        d_log_i, w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -1166,6 +1163,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_b_f_log_f_pre, d_b_f,
     )
 
+    parts3[:K] = W_k
+    parts3[K:2 * K] = dot_W_k
+    parts3[2 * K:2 * K + H] = W_v
+    parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
     hvp_backward_before_rows()
     # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
     hvp_backward_before_sum()
@@ -1232,25 +1233,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through C = f * C[t-1] + i * outer(v, k)
     hvp_backward_after_sum9()
     # through v = W_v @ x + b_v
-    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_W_v_x_W_v.reshape(-1, I))
-    # through v = W_v @ x + b_v
-    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_W_v_x_x)
+    product(
+        d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_v_dot_W_v_x_x,
+    )
     hvp_backward_after2()
     # through v = W_v @ x + b_v
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
     # through v = W_v @ x + b_v
-    np.sum(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
+    np.sum(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
     hvp_backward_after3()
-    # d_W_k_x, d_dot_W_k_x, d_v side by side
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
     # through k = (W_k @ x) / sqrt(K) + b_k
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = (W_k @ x) / sqrt(K) + b_k
-    product(
-        d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
-        dot_x.reshape(-1, I),
-        d_W_k_dot_W_k_x_x,
-    )
+    product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
     # through k = (W_k @ x) / sqrt(K) + b_k
     np.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
     hvp_backward_after4()

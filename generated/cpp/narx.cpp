@@ -195,7 +195,7 @@ inline_point void backward_step2_point(
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -205,9 +205,9 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev, d_h_lag1_prev;
         backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -323,7 +323,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -333,7 +333,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -366,13 +366,13 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_1_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[9]);
@@ -388,16 +388,16 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         jvp_step_point(
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -429,7 +429,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -439,7 +439,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -472,13 +472,13 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_1_h_h_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ U_x_dot_U_x_U_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ b_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_U_x_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_b_at = static_cast<storage_t*>(at[9]);
@@ -495,16 +495,16 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         hvp_forward_step_point(
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -543,7 +543,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[5]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -556,20 +556,20 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_W_1_h, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_W_2_h_lag1,
+    const compute_t d_h_prev_parts, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_parts,
     const compute_t d_h_lag2_next, const compute_t d_dot_h_prev_dot_W_1_h_h_prev,
     const compute_t d_dot_h_lag1_next, const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev,
     const compute_t d_dot_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev,
     compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
 {
-    d_h_prev = d_h_prev_W_1_h + d_h_lag1_next;
-    d_h_lag1_prev = d_h_lag1_prev_W_2_h_lag1 + d_h_lag2_next;
+    d_h_prev = d_h_prev_parts + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_parts + d_h_lag2_next;
     d_dot_h_prev = d_dot_h_prev_dot_W_1_h_h_prev + d_dot_h_lag1_next;
     d_dot_h_lag1_prev = d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev + d_dot_h_lag2_next;
 }
@@ -577,27 +577,28 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_lag1_prev_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_h_lag1_prev_rows_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ d_dot_h_lag2_prev_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_h_lag1_prev_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_parts_prev_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_dot_h_lag1_prev_rows_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_lag2_prev_rows_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev;
         hvp_backward_step2_point(
-            compute_t(parts3_at[iB * (3 * H) + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + H + iH]),
+            compute_t(d_h_lag1_prev_parts_at[iB * H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts4_at[iB * (5 * H) + 3 * H + iH]),
+            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + iH]),
             compute_t(d_dot_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts4_at[iB * (5 * H) + 4 * H + iH]),
+            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + H + iH]),
             compute_t(d_dot_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);

@@ -110,12 +110,12 @@ def forward(params, x, state=None):
     W_2 = np.ascontiguousarray(params["W_2"])
     W_3 = np.ascontiguousarray(params["W_3"])
     b = np.ascontiguousarray(params["b"])
-    W_1_T = np.ascontiguousarray(W_1.T)
-    W_2_T = np.ascontiguousarray(W_2.T)
-    W_3_T = np.ascontiguousarray(W_3.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     h_lag1_rows = np.empty((T + 1, B, H), dtype)
     h_lag2_rows = np.empty((T + 1, B, H), dtype)
+    W_1_T = scratch("W_1_T", (H, H), dtype)
+    W_2_T = scratch("W_2_T", (H, H), dtype)
+    W_3_T = scratch("W_3_T", (H, H), dtype)
     U_x = scratch("U_x", (T, B, H), dtype)
     W_1_h = scratch("W_1_h", (B, H), dtype)
     W_2_h_lag1 = scratch("W_2_h_lag1", (B, H), dtype)
@@ -127,6 +127,9 @@ def forward(params, x, state=None):
         "forward_step", U_x, W_1_h, W_2_h_lag1, W_3_h_lag2, b, h_rows, h_lag1_rows, h_lag2_rows,
     )
 
+    W_1_T[...] = W_1.T
+    W_2_T[...] = W_2.T
+    W_3_T[...] = W_3.T
     # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -166,12 +169,12 @@ def backward(params, tape, dy, dstate=None):
     W_1 = np.ascontiguousarray(params["W_1"])
     W_2 = np.ascontiguousarray(params["W_2"])
     W_3 = np.ascontiguousarray(params["W_3"])
-    W_1_to_W_2 = np.concatenate((W_1, W_2), axis=1)
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_h_lag1_prev_rows = scratch("d_h_lag1_prev_rows", (2, B, H), dtype)
     d_h_lag2_prev_rows = scratch("d_h_lag2_prev_rows", (2, B, H), dtype)
+    W_12 = scratch("W_12", (H, 2 * H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    d_h_parts = scratch("d_h_parts", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U = np.empty((H, I), dtype)
     d_W_1 = np.empty((H, H), dtype)
@@ -185,13 +188,15 @@ def backward(params, tape, dy, dstate=None):
         "backward_step", dy, d_h_prev_rows, h_rows, d_h_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
+        "backward_step2", d_h_parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
     )
+
+    W_12[..., :H] = W_1
+    W_12[..., H:2 * H] = W_2
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_h_prev_W_1_h, d_h_lag1_prev_W_2_h_lag1 side by side
-        product(d_h_pre[t], W_1_to_W_2, parts)
+        product(d_h_pre[t], W_12, d_h_parts)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
         backward_step2(t)
@@ -240,12 +245,12 @@ def infer(params, x, state=None):
     W_2 = np.ascontiguousarray(params["W_2"])
     W_3 = np.ascontiguousarray(params["W_3"])
     b = np.ascontiguousarray(params["b"])
-    W_1_T = np.ascontiguousarray(W_1.T)
-    W_2_T = np.ascontiguousarray(W_2.T)
-    W_3_T = np.ascontiguousarray(W_3.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     h_lag1_rows = scratch("h_lag1_rows", (2, B, H), dtype)
     h_lag2_rows = scratch("h_lag2_rows", (2, B, H), dtype)
+    W_1_T = scratch("W_1_T", (H, H), dtype)
+    W_2_T = scratch("W_2_T", (H, H), dtype)
+    W_3_T = scratch("W_3_T", (H, H), dtype)
     U_x = scratch("U_x", (T, B, H), dtype)
     W_1_h = scratch("W_1_h", (B, H), dtype)
     W_2_h_lag1 = scratch("W_2_h_lag1", (B, H), dtype)
@@ -257,6 +262,9 @@ def infer(params, x, state=None):
         "infer_step", U_x, W_1_h, W_2_h_lag1, W_3_h_lag2, b, h_rows, h_lag1_rows, h_lag2_rows,
     )
 
+    W_1_T[...] = W_1.T
+    W_2_T[...] = W_2.T
+    W_3_T[...] = W_3.T
     # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -343,27 +351,27 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_2 = np.ascontiguousarray(dot_params["W_2"])
     dot_W_3 = np.ascontiguousarray(dot_params["W_3"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
-    W_1_to_dot_W_1 = np.ascontiguousarray(np.concatenate((W_1.T, dot_W_1.T), axis=1))
-    W_1_T = np.ascontiguousarray(W_1.T)
-    W_2_to_dot_W_2 = np.ascontiguousarray(np.concatenate((W_2.T, dot_W_2.T), axis=1))
-    W_2_T = np.ascontiguousarray(W_2.T)
-    W_3_to_dot_W_3 = np.ascontiguousarray(np.concatenate((W_3.T, dot_W_3.T), axis=1))
-    W_3_T = np.ascontiguousarray(W_3.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     h_lag1_rows = scratch("h_lag1_rows", (2, B, H), dtype)
     h_lag2_rows = scratch("h_lag2_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_h_lag1_rows = scratch("dot_h_lag1_rows", (2, B, H), dtype)
     dot_h_lag2_rows = scratch("dot_h_lag2_rows", (2, B, H), dtype)
-    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
+    dot_W_12 = scratch("dot_W_12", (H, 2 * H), dtype)
+    dot_W_22 = scratch("dot_W_22", (H, 2 * H), dtype)
+    dot_W_32 = scratch("dot_W_32", (H, 2 * H), dtype)
+    W_1_T2 = scratch("W_1_T2", (H, H), dtype)
+    W_2_T2 = scratch("W_2_T2", (H, H), dtype)
+    W_3_T2 = scratch("W_3_T2", (H, H), dtype)
+    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_1_h_to_dot_W_1_h_W_1 = scratch("W_1_h_to_dot_W_1_h_W_1", (B, 2 * H), dtype)
-    dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
     parts = scratch("parts", (B, 2 * H), dtype)
-    dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
+    dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
     parts2 = scratch("parts2", (B, 2 * H), dtype)
+    dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = scratch("dot_W_3_h_lag2_h_lag2_prev", (B, H), dtype)
     h_rows[0] = state["h"]
     h_lag1_rows[0] = state["h_lag1"]
@@ -372,33 +380,40 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_lag1_rows[0] = dot_state["h_lag1"]
     dot_h_lag2_rows[0] = dot_state["h_lag2"]
     jvp_before = kernel(
-        "jvp_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "jvp_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
-        "jvp_step", W_1_h_to_dot_W_1_h_W_1, dot_W_1_h_h_prev, parts, dot_W_2_h_lag1_h_lag1_prev, parts2,
-        dot_W_3_h_lag2_h_lag2_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
+        "jvp_step", parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3,
+        dot_W_3_h_lag2_h_lag2_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
         dot_h_lag1_rows, h_lag2_rows, dot_h_lag2_rows,
     )
 
-    # U_x, dot_U_x_U side by side
-    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    dot_U2[..., :H] = U.T
+    dot_U2[..., H:2 * H] = dot_U.T
+    dot_W_12[..., :H] = W_1.T
+    dot_W_12[..., H:2 * H] = dot_W_1.T
+    dot_W_22[..., :H] = W_2.T
+    dot_W_22[..., H:2 * H] = dot_W_2.T
+    dot_W_32[..., :H] = W_3.T
+    dot_W_32[..., H:2 * H] = dot_W_3.T
+    W_1_T2[...] = W_1.T
+    W_2_T2[...] = W_2.T
+    W_3_T2[...] = W_3.T
+    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
     # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        # W_1_h, dot_W_1_h_W_1 side by side
-        product(h_rows[t], W_1_to_dot_W_1, W_1_h_to_dot_W_1_h_W_1)
+        product(h_rows[t], dot_W_12, parts)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_rows[t], W_1_T, dot_W_1_h_h_prev)
-        # W_2_h_lag1, dot_W_2_h_lag1_W_2 side by side
-        product(h_lag1_rows[t % 2], W_2_to_dot_W_2, parts)
+        product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
+        product(h_lag1_rows[t % 2], dot_W_22, parts2)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag1_rows[t % 2], W_2_T, dot_W_2_h_lag1_h_lag1_prev)
-        # W_3_h_lag2, dot_W_3_h_lag2_W_3 side by side
-        product(h_lag2_rows[t % 2], W_3_to_dot_W_3, parts2)
+        product(dot_h_lag1_rows[t % 2], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
+        product(h_lag2_rows[t % 2], dot_W_32, parts3)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag2_rows[t % 2], W_3_T, dot_W_3_h_lag2_h_lag2_prev)
+        product(dot_h_lag2_rows[t % 2], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy(), "h_lag1": h_lag1_rows[T % 2].copy(), "h_lag2": h_lag2_rows[T % 2].copy()}
@@ -436,27 +451,27 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_2 = np.ascontiguousarray(dot_params["W_2"])
     dot_W_3 = np.ascontiguousarray(dot_params["W_3"])
     dot_b = np.ascontiguousarray(dot_params["b"])
-    U_to_dot_U = np.ascontiguousarray(np.concatenate((U.T, dot_U.T), axis=1))
-    W_1_to_dot_W_1 = np.ascontiguousarray(np.concatenate((W_1.T, dot_W_1.T), axis=1))
-    W_1_T = np.ascontiguousarray(W_1.T)
-    W_2_to_dot_W_2 = np.ascontiguousarray(np.concatenate((W_2.T, dot_W_2.T), axis=1))
-    W_2_T = np.ascontiguousarray(W_2.T)
-    W_3_to_dot_W_3 = np.ascontiguousarray(np.concatenate((W_3.T, dot_W_3.T), axis=1))
-    W_3_T = np.ascontiguousarray(W_3.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     h_lag1_rows = scratch("h_lag1_rows", (T + 1, B, H), dtype)
     h_lag2_rows = scratch("h_lag2_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_h_lag1_rows = scratch("dot_h_lag1_rows", (T + 1, B, H), dtype)
     dot_h_lag2_rows = scratch("dot_h_lag2_rows", (T + 1, B, H), dtype)
-    U_x_to_dot_U_x_U = scratch("U_x_to_dot_U_x_U", (T, B, 2 * H), dtype)
+    dot_U2 = scratch("dot_U2", (I, 2 * H), dtype)
+    dot_W_12 = scratch("dot_W_12", (H, 2 * H), dtype)
+    dot_W_22 = scratch("dot_W_22", (H, 2 * H), dtype)
+    dot_W_32 = scratch("dot_W_32", (H, 2 * H), dtype)
+    W_1_T2 = scratch("W_1_T2", (H, H), dtype)
+    W_2_T2 = scratch("W_2_T2", (H, H), dtype)
+    W_3_T2 = scratch("W_3_T2", (H, H), dtype)
+    U_x_dot_U_x_U = scratch("U_x_dot_U_x_U", (T, B, 2 * H), dtype)
     dot_U_x_x = scratch("dot_U_x_x", (T, B, H), dtype)
     dot_U_x = scratch("dot_U_x", (T, B, H), dtype)
-    W_1_h_to_dot_W_1_h_W_1 = scratch("W_1_h_to_dot_W_1_h_W_1", (B, 2 * H), dtype)
-    dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
     parts = scratch("parts", (B, 2 * H), dtype)
-    dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
+    dot_W_1_h_h_prev = scratch("dot_W_1_h_h_prev", (B, H), dtype)
     parts2 = scratch("parts2", (B, 2 * H), dtype)
+    dot_W_2_h_lag1_h_lag1_prev = scratch("dot_W_2_h_lag1_h_lag1_prev", (B, H), dtype)
+    parts3 = scratch("parts3", (B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = scratch("dot_W_3_h_lag2_h_lag2_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -466,49 +481,57 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_lag1_rows[0] = dot_state["h_lag1"]
     dot_h_lag2_rows[0] = dot_state["h_lag2"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        "hvp_forward_before", U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", W_1_h_to_dot_W_1_h_W_1, dot_W_1_h_h_prev, parts, dot_W_2_h_lag1_h_lag1_prev,
-        parts2, dot_W_3_h_lag2_h_lag2_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
-        h_lag1_rows, dot_h_lag1_rows, dot_h_pre, h_lag2_rows, dot_h_lag2_rows,
+        "hvp_forward_step", parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3,
+        dot_W_3_h_lag2_h_lag2_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
+        dot_h_lag1_rows, dot_h_pre, h_lag2_rows, dot_h_lag2_rows,
     )
 
-    # U_x, dot_U_x_U side by side
-    product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+    dot_U2[..., :H] = U.T
+    dot_U2[..., H:2 * H] = dot_U.T
+    dot_W_12[..., :H] = W_1.T
+    dot_W_12[..., H:2 * H] = dot_W_1.T
+    dot_W_22[..., :H] = W_2.T
+    dot_W_22[..., H:2 * H] = dot_W_2.T
+    dot_W_32[..., :H] = W_3.T
+    dot_W_32[..., H:2 * H] = dot_W_3.T
+    W_1_T2[...] = W_1.T
+    W_2_T2[...] = W_2.T
+    W_3_T2[...] = W_3.T
+    product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
     # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        # W_1_h, dot_W_1_h_W_1 side by side
-        product(h_rows[t], W_1_to_dot_W_1, W_1_h_to_dot_W_1_h_W_1)
+        product(h_rows[t], dot_W_12, parts)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_rows[t], W_1_T, dot_W_1_h_h_prev)
-        # W_2_h_lag1, dot_W_2_h_lag1_W_2 side by side
-        product(h_lag1_rows[t], W_2_to_dot_W_2, parts)
+        product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
+        product(h_lag1_rows[t], dot_W_22, parts2)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag1_rows[t], W_2_T, dot_W_2_h_lag1_h_lag1_prev)
-        # W_3_h_lag2, dot_W_3_h_lag2_W_3 side by side
-        product(h_lag2_rows[t], W_3_to_dot_W_3, parts2)
+        product(dot_h_lag1_rows[t], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
+        product(h_lag2_rows[t], dot_W_32, parts3)
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(dot_h_lag2_rows[t], W_3_T, dot_W_3_h_lag2_h_lag2_prev)
+        product(dot_h_lag2_rows[t], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    W_1_to_dot_W_12 = np.concatenate((W_1, dot_W_1))
-    W_2_to_dot_W_22 = np.concatenate((W_2, dot_W_2))
-    W_3_to_dot_W_32 = np.concatenate((W_3, dot_W_3))
-    W_1_to_W_2 = np.concatenate((W_1, W_2), axis=1)
-    U_to_dot_U2 = np.concatenate((U, dot_U))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_h_lag1_prev_rows = scratch("d_h_lag1_prev_rows", (2, B, H), dtype)
     d_h_lag2_prev_rows = scratch("d_h_lag2_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_h_lag1_prev_rows = scratch("d_dot_h_lag1_prev_rows", (2, B, H), dtype)
     d_dot_h_lag2_prev_rows = scratch("d_dot_h_lag2_prev_rows", (2, B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 3 * H), dtype)
-    parts4 = scratch("parts4", (B, 5 * H), dtype)
+    dot_U22 = scratch("dot_U22", (2 * H, I), dtype)
+    dot_W_122 = scratch("dot_W_122", (2 * H, H), dtype)
+    dot_W_222 = scratch("dot_W_222", (2 * H, H), dtype)
+    dot_W_322 = scratch("dot_W_322", (2 * H, H), dtype)
+    W_12 = scratch("W_12", (H, 2 * H), dtype)
+    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_h_lag1_prev_parts = scratch("d_h_lag1_prev_parts", (B, H), dtype)
+    d_dot_h_parts_prev = scratch("d_dot_h_parts_prev", (B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_U_U_x = scratch("d_U_U_x", (H, I), dtype)
     d_U_dot_U_x_x = scratch("d_U_dot_U_x_x", (H, I), dtype)
@@ -530,11 +553,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]
     d_dot_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_to_d_dot_h_pre,
+        "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts3, d_h_lag1_prev_rows, d_h_lag2_prev_rows, parts4,
-        d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_h_prev_parts, d_h_lag1_prev_rows, d_h_lag1_prev_parts, d_h_lag2_prev_rows,
+        d_dot_h_parts_prev, d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_U_U_x, d_U_dot_U_x_x, d_U,
@@ -545,60 +568,58 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_W_3,
     )
 
+    dot_U22[:H] = U
+    dot_U22[H:2 * H] = dot_U
+    dot_W_122[:H] = W_1
+    dot_W_122[H:2 * H] = dot_W_1
+    dot_W_222[:H] = W_2
+    dot_W_222[H:2 * H] = dot_W_2
+    dot_W_322[:H] = W_3
+    dot_W_322[H:2 * H] = dot_W_3
+    W_12[..., :H] = W_1
+    W_12[..., H:2 * H] = W_2
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], W_1_to_dot_W_12, parts3[:, :H])
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], W_2_to_dot_W_22, parts3[:, H:2 * H])
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], W_3_to_dot_W_32, d_h_lag2_prev_rows[t % 2])
-        # d_dot_h_prev_dot_W_1_h_h_prev, d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev side by side
-        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W_1_to_W_2, parts4[:, 3 * H:5 * H])
+        product(d_dot_h_pre2[t], dot_W_122, d_h_prev_parts)
+        product(d_dot_h_pre2[t], dot_W_222, d_h_lag1_prev_parts)
+        product(d_dot_h_pre2[t], dot_W_322, d_h_lag2_prev_rows[t % 2])
+        product(d_dot_h_pre2[t][:, H:2 * H], W_12, d_dot_h_parts_prev)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
+        product(d_dot_h_pre2[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
         hvp_backward_step2(t)
 
-    # d_h_pre, d_dot_h_pre side by side
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_W_1_dot_W_1_h_h_prev,
     )
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T,
-        h_lag1_rows[:-1].reshape(-1, H),
-        d_W_2_W_2_h_lag1,
-    )
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag1_rows[:-1].reshape(-1, H), d_W_2_W_2_h_lag1)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_lag1_rows[:-1].reshape(-1, H),
         d_W_2_dot_W_2_h_lag1_h_lag1_prev,
     )
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T,
-        h_lag2_rows[:-1].reshape(-1, H),
-        d_W_3_W_3_h_lag2,
-    )
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag2_rows[:-1].reshape(-1, H), d_W_3_W_3_h_lag2)
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
     product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_lag2_rows[:-1].reshape(-1, H),
         d_W_3_dot_W_3_h_lag2_h_lag2_prev,
     )
     # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
     hvp_backward_finish()
     hvp_backward_finish2()
 

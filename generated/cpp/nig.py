@@ -138,13 +138,13 @@ def forward(params, x, state=None):
     R_o = np.ascontiguousarray(params["R_o"])
     p_o = np.ascontiguousarray(params["p_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
     y_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     i = np.empty((), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 3 * H), dtype)
-    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 3 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    R_zfo = scratch("R_zfo", (H, 3 * H), dtype)
+    W_zfo_x = scratch("W_zfo_x", (T, B, 3 * H), dtype)
+    R_zfo_y = scratch("R_zfo_y", (B, 3 * H), dtype)
     z = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
@@ -155,17 +155,20 @@ def forward(params, x, state=None):
         "forward_once", i,
     )
     forward_step = kernel(
-        "forward_step", W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, z, f, o, tanh_c,
-        y_rows,
+        "forward_step", W_zfo_x, R_zfo_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, z, f, o, tanh_c, y_rows,
     )
 
+    W_zfo[..., :H] = W_z.T
+    W_zfo[..., H:2 * H] = W_f.T
+    W_zfo[..., 2 * H:3 * H] = W_o.T
+    R_zfo[..., :H] = R_z.T
+    R_zfo[..., H:2 * H] = R_f.T
+    R_zfo[..., 2 * H:3 * H] = R_o.T
     forward_once()
-    # W_z_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+    product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
 
     for t in range(T):
-        # R_z_y, R_f_y, R_o_y side by side
-        product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+        product(y_rows[t], R_zfo, R_zfo_y)
         forward_step(t)
 
     tape = Tape(size, dtype, o, tanh_c, c_rows, f, i, z, x, y_rows)
@@ -203,60 +206,61 @@ def backward(params, tape, dy, dstate=None):
     W_o = np.ascontiguousarray(params["W_o"])
     R_o = np.ascontiguousarray(params["R_o"])
     p_o = np.ascontiguousarray(params["p_o"])
-    R_z_to_R_o2 = np.concatenate((R_z, R_f, R_o))
-    W_z_to_W_o2 = np.concatenate((W_z, W_f, W_o))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    d_z_pre_to_d_o_pre = scratch("d_z_pre_to_d_o_pre", (T, B, 3 * H), dtype)
+    W_zfo2 = scratch("W_zfo2", (3 * H, I), dtype)
+    R_zfo2 = scratch("R_zfo2", (3 * H, H), dtype)
+    d_zfo_pre = scratch("d_zfo_pre", (T, B, 3 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_zfo = np.empty((3 * H, I), dtype)
+    d_R_zfo = np.empty((3 * H, H), dtype)
+    d_b_zfo = np.empty((3 * H,), dtype)
     d_p_f = np.empty((H,), dtype)
     d_p_o = np.empty((H,), dtype)
-    d_W_z_to_d_W_o = np.empty((3 * H, I), dtype)
-    d_R_z_to_d_R_o = np.empty((3 * H, H), dtype)
-    d_b_z_to_d_b_o = np.empty((3 * H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f,
-        d_z_pre_to_d_o_pre,
+        "backward_step", dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, i, z, p_f, d_zfo_pre,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_z_pre_to_d_o_pre, c_rows, d_p_f,
+        "backward_after_sum", d_zfo_pre, c_rows, d_p_f,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_z_pre_to_d_o_pre, c_rows, d_p_o,
+        "backward_after_sum2", d_zfo_pre, c_rows, d_p_o,
     )
+
+    W_zfo2[:H] = W_z
+    W_zfo2[H:2 * H] = W_f
+    W_zfo2[2 * H:3 * H] = W_o
+    R_zfo2[:H] = R_z
+    R_zfo2[H:2 * H] = R_f
+    R_zfo2[2 * H:3 * H] = R_o
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_z_pre, d_f_pre, d_o_pre side by side
-        product(d_z_pre_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
+        product(d_zfo_pre[t], R_zfo2, d_y_prev_rows[t % 2])
 
-    # d_z_pre, d_f_pre, d_o_pre side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H), W_z_to_W_o2, d_x.reshape(-1, I))
-    # d_W_z, d_W_f, d_W_o side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
-    # d_R_z, d_R_f, d_R_o side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
-    # d_b_z, d_b_f, d_b_o side by side
-    np.sum(d_z_pre_to_d_o_pre.reshape(-1, 3 * H), axis=0, out=d_b_z_to_d_b_o)
+    product(d_zfo_pre.reshape(-1, 3 * H), W_zfo2, d_x.reshape(-1, I))
+    product(d_zfo_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_zfo)
+    product(d_zfo_pre.reshape(-1, 3 * H).T, y_rows[:-1].reshape(-1, H), d_R_zfo)
+    np.sum(d_zfo_pre.reshape(-1, 3 * H), axis=0, out=d_b_zfo)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     backward_after_sum()
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     backward_after_sum2()
 
     dparams = {
-        "W_z": d_W_z_to_d_W_o[:H],
-        "R_z": d_R_z_to_d_R_o[:H],
-        "b_z": d_b_z_to_d_b_o[:H],
-        "W_f": d_W_z_to_d_W_o[H:2 * H],
-        "R_f": d_R_z_to_d_R_o[H:2 * H],
+        "W_z": d_W_zfo[:H],
+        "R_z": d_R_zfo[:H],
+        "b_z": d_b_zfo[:H],
+        "W_f": d_W_zfo[H:2 * H],
+        "R_f": d_R_zfo[H:2 * H],
         "p_f": d_p_f,
-        "b_f": d_b_z_to_d_b_o[H:2 * H],
-        "W_o": d_W_z_to_d_W_o[2 * H:3 * H],
-        "R_o": d_R_z_to_d_R_o[2 * H:3 * H],
+        "b_f": d_b_zfo[H:2 * H],
+        "W_o": d_W_zfo[2 * H:3 * H],
+        "R_o": d_R_zfo[2 * H:3 * H],
         "p_o": d_p_o,
-        "b_o": d_b_z_to_d_b_o[2 * H:3 * H],
+        "b_o": d_b_zfo[2 * H:3 * H],
     }
     dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -284,29 +288,33 @@ def infer(params, x, state=None):
     R_o = np.ascontiguousarray(params["R_o"])
     p_o = np.ascontiguousarray(params["p_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     i = scratch("i", (), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 3 * H), dtype)
-    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 3 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    R_zfo = scratch("R_zfo", (H, 3 * H), dtype)
+    W_zfo_x = scratch("W_zfo_x", (T, B, 3 * H), dtype)
+    R_zfo_y = scratch("R_zfo_y", (B, 3 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     infer_once = kernel(
         "infer_once", i,
     )
     infer_step = kernel(
-        "infer_step", W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, y_rows,
+        "infer_step", W_zfo_x, R_zfo_y, b_z, p_f, c_rows, b_f, i, p_o, b_o, y_rows,
     )
 
+    W_zfo[..., :H] = W_z.T
+    W_zfo[..., H:2 * H] = W_f.T
+    W_zfo[..., 2 * H:3 * H] = W_o.T
+    R_zfo[..., :H] = R_z.T
+    R_zfo[..., H:2 * H] = R_f.T
+    R_zfo[..., 2 * H:3 * H] = R_o.T
     infer_once()
-    # W_z_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+    product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
 
     for t in range(T):
-        # R_z_y, R_f_y, R_o_y side by side
-        product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+        product(y_rows[t], R_zfo, R_zfo_y)
         infer_step(t)
 
     last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -410,36 +418,22 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_R_o = np.ascontiguousarray(dot_params["R_o"])
     dot_p_o = np.ascontiguousarray(dot_params["p_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_f.T,
-        dot_R_f.T,
-        R_o.T,
-        dot_R_o.T,
-    ), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
     i = scratch("i", (), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    R_zfo = scratch("R_zfo", (H, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 6 * H), dtype)
-    parts = scratch("parts", (B, 3 * H), dtype)
+    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    dot_R_zfo_y_y_prev = scratch("dot_R_zfo_y_y_prev", (B, 3 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     dot_y_rows[0] = dot_state["y"]
@@ -448,26 +442,40 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", i,
     )
     jvp_before = kernel(
-        "jvp_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        "jvp_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z, p_f,
-        c_rows, b_f, dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        y_rows, dot_y_rows,
+        "jvp_step", parts4, dot_R_zfo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f,
+        dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, y_rows,
+        dot_y_rows,
     )
 
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_o.T
+    parts[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = parts[..., :H]
+    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_f.T
+    parts3[..., 3 * H:4 * H] = dot_R_f.T
+    parts3[..., 4 * H:5 * H] = R_o.T
+    parts3[..., 5 * H:6 * H] = dot_R_o.T
+    R_zfo[..., :H] = parts3[..., :H]
+    R_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
     jvp_once()
-    # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
-    # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     for t in range(T):
-        # R_z_y, dot_R_z_y_R_z, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-        # dot_R_z_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-        product(dot_y_rows[t], R_z_to_R_o, parts)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], R_zfo, dot_R_zfo_y_y_prev)
         jvp_step(t)
 
     last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -513,36 +521,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_o = np.ascontiguousarray(dot_params["R_o"])
     dot_p_o = np.ascontiguousarray(dot_params["p_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_f.T,
-        dot_R_f.T,
-        R_o.T,
-        dot_R_o.T,
-    ), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_f.T, R_o.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     i = scratch("i", (), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    parts3 = scratch("parts3", (H, 6 * H), dtype)
+    R_zfo = scratch("R_zfo", (H, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 6 * H), dtype)
-    parts = scratch("parts", (B, 3 * H), dtype)
+    parts4 = scratch("parts4", (B, 6 * H), dtype)
+    dot_R_zfo_y_y_prev = scratch("dot_R_zfo_y_y_prev", (B, 3 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
@@ -561,53 +555,52 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", i,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x,
-        dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z,
-        p_f, c_rows, b_f, dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
-        dot_z_pre, z, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
+        "hvp_forward_step", parts4, dot_R_zfo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_f, c_rows, b_f,
+        dot_W_f_x, dot_p_f, dot_c_rows, dot_b_f, i, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z,
+        dot_f_pre, f, dot_f, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows, dot_y_rows,
     )
 
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_o.T
+    parts[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = parts[..., :H]
+    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_f.T
+    parts3[..., 3 * H:4 * H] = dot_R_f.T
+    parts3[..., 4 * H:5 * H] = R_o.T
+    parts3[..., 5 * H:6 * H] = dot_R_o.T
+    R_zfo[..., :H] = parts3[..., :H]
+    R_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
     hvp_forward_once()
-    # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
-    # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # R_z_y, dot_R_z_y_R_z, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-        # dot_R_z_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-        product(dot_y_rows[t], R_z_to_R_o, parts)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], R_zfo, dot_R_zfo_y_y_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    R_z_to_dot_R_o2 = np.concatenate((
-        R_z,
-        dot_R_z,
-        R_f,
-        dot_R_f,
-        R_o,
-        dot_R_o,
-    ))
-    W_z_to_dot_W_o2 = np.concatenate((
-        W_z,
-        dot_W_z,
-        W_f,
-        dot_W_f,
-        W_o,
-        dot_W_o,
-    ))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    d_z_pre_to_d_dot_o_pre = scratch("d_z_pre_to_d_dot_o_pre", (T, B, 6 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (6 * H, I), dtype)
+    parts32 = scratch("parts32", (6 * H, H), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 6 * H), dtype)
+    d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
+    d_dot_y_prev_dot_R_f_y_y_prev = scratch("d_dot_y_prev_dot_R_f_y_y_prev", (B, H), dtype)
+    d_dot_y_prev_dot_R_o_y_y_prev = scratch("d_dot_y_prev_dot_R_o_y_y_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -643,22 +636,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre,
         dot_tanh_c, d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, i, dot_z_pre, z,
-        p_f, dot_p_f, dot_f, d_z_pre_to_d_dot_o_pre,
+        p_f, dot_p_f, dot_f, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts2, parts3, parts4, d_dot_y_prev_rows,
+        "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_f_y_y_prev,
+        d_dot_y_prev_dot_R_o_y_y_prev, d_dot_y_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_z_pre_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_z_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_f_W_f_x, d_W_f_dot_W_f_x_x, d_W_o_W_o_x,
@@ -672,55 +666,54 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_p_f_f_pre, d_p_f_dot_f_pre, d_p_o_o_pre, d_p_o_dot_o_pre, d_p_f, d_p_o,
     )
 
+    parts5[:H] = W_z
+    parts5[H:2 * H] = dot_W_z
+    parts5[2 * H:3 * H] = W_f
+    parts5[3 * H:4 * H] = dot_W_f
+    parts5[4 * H:5 * H] = W_o
+    parts5[5 * H:6 * H] = dot_W_o
+    parts32[:H] = R_z
+    parts32[H:2 * H] = dot_R_z
+    parts32[2 * H:3 * H] = R_f
+    parts32[3 * H:4 * H] = dot_R_f
+    parts32[4 * H:5 * H] = R_o
+    parts32[5 * H:6 * H] = dot_R_o
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_z_pre_to_d_dot_o_pre[t], R_z_to_dot_R_o2, d_y_prev_rows[t % 2])
+        product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_z_pre_to_d_dot_o_pre[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
+        product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_z_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], R_f, parts3[:, H:2 * H])
+        product(d_parts_pre[t][:, 3 * H:4 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_z_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], R_o, parts4[:, H:2 * H])
+        product(d_parts_pre[t][:, 5 * H:6 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
         hvp_backward_step2(t)
 
-    # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H), W_z_to_dot_W_o2, d_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 6 * H), parts5, d_x.reshape(-1, I))
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_z_dot_W_z_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+        d_parts_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_y_y_prev,
     )
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_z)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_f_R_f_y,
-    )
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_y_y_prev,
     )
@@ -729,24 +722,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     hvp_backward_after_sum2()
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    product(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_o_R_o_y,
-    )
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_o_dot_R_o_y_y_prev,
     )
@@ -755,7 +740,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     hvp_backward_after_sum4()
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_o)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

@@ -145,8 +145,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_o_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
@@ -166,20 +166,20 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, i, f, c, o, y;
         forward_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             z, i, f, c, o, y);
@@ -231,7 +231,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -251,10 +251,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_f_pre, d_i_pre, d_z_pre, d_c_prev);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -263,7 +263,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -272,7 +272,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_at[iH] = storage_t(total);
     }
@@ -282,7 +282,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -291,7 +291,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_at[iH] = storage_t(total);
     }
@@ -301,7 +301,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -310,7 +310,7 @@ extern "C" void backward_after_sum3(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_at[iH] = storage_t(total);
     }
@@ -348,8 +348,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_o_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
@@ -365,20 +365,20 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, y;
         infer_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             c, y);
@@ -487,8 +487,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -500,14 +500,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -564,9 +564,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -595,17 +595,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -613,19 +613,19 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -662,8 +662,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -675,14 +675,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -741,9 +741,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -785,17 +785,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y,
             dot_y;
         hvp_forward_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -803,19 +803,19 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -919,7 +919,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[22]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[23]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[25]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -956,14 +956,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -981,10 +981,10 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_i_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_f_y_y_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_o_y_y_prev_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -992,10 +992,10 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_y_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_i_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_f_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_o_y_y_prev_at[iB * H + iH]),
             d_dot_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
     }
@@ -1005,7 +1005,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1014,7 +1014,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_i_pre_at[iH] = storage_t(total);
     }
@@ -1024,7 +1024,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1033,7 +1033,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_dot_i_pre_at[iH] = storage_t(total);
     }
@@ -1043,7 +1043,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1052,7 +1052,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_f_pre_at[iH] = storage_t(total);
     }
@@ -1062,7 +1062,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1071,7 +1071,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_dot_f_pre_at[iH] = storage_t(total);
     }
@@ -1081,7 +1081,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1090,7 +1090,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_o_pre_at[iH] = storage_t(total);
     }
@@ -1100,7 +1100,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_o_dot_o_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1109,7 +1109,7 @@ extern "C" void hvp_backward_after_sum6(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         d_p_o_dot_o_pre_at[iH] = storage_t(total);
     }

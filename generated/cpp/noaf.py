@@ -153,12 +153,12 @@ def forward(params, x, state=None):
     R_o = np.ascontiguousarray(params["R_o"])
     p_o = np.ascontiguousarray(params["p_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
     y_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 4 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    W_zifo_x = scratch("W_zifo_x", (T, B, 4 * H), dtype)
+    R_zifo_y = scratch("R_zifo_y", (B, 4 * H), dtype)
     z = np.empty((T, B, H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
@@ -166,16 +166,21 @@ def forward(params, x, state=None):
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z, i, f,
-        o, y_rows,
+        "forward_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z, i, f, o, y_rows,
     )
 
-    # W_z_x, W_i_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 4 * H))
+    W_zifo[..., :H] = W_z.T
+    W_zifo[..., H:2 * H] = W_i.T
+    W_zifo[..., 2 * H:3 * H] = W_f.T
+    W_zifo[..., 3 * H:4 * H] = W_o.T
+    R_zifo[..., :H] = R_z.T
+    R_zifo[..., H:2 * H] = R_i.T
+    R_zifo[..., 2 * H:3 * H] = R_f.T
+    R_zifo[..., 3 * H:4 * H] = R_o.T
+    product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # R_z_y, R_i_y, R_f_y, R_o_y side by side
-        product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+        product(y_rows[t], R_zifo, R_zifo_y)
         forward_step(t)
 
     tape = Tape(size, dtype, c_rows, o, f, z, i, x, y_rows)
@@ -215,47 +220,50 @@ def backward(params, tape, dy, dstate=None):
     W_o = np.ascontiguousarray(params["W_o"])
     R_o = np.ascontiguousarray(params["R_o"])
     p_o = np.ascontiguousarray(params["p_o"])
-    R_z_to_R_o2 = np.concatenate((R_z, R_i, R_f, R_o))
-    W_z_to_W_o2 = np.concatenate((W_z, W_i, W_f, W_o))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
-    d_z_pre_to_d_o_pre = scratch("d_z_pre_to_d_o_pre", (T, B, 4 * H), dtype)
+    W_zifo2 = scratch("W_zifo2", (4 * H, I), dtype)
+    R_zifo2 = scratch("R_zifo2", (4 * H, H), dtype)
+    d_zifo_pre = scratch("d_zifo_pre", (T, B, 4 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_W_zifo = np.empty((4 * H, I), dtype)
+    d_R_zifo = np.empty((4 * H, H), dtype)
+    d_b_zifo = np.empty((4 * H,), dtype)
     d_p_i = np.empty((H,), dtype)
     d_p_f = np.empty((H,), dtype)
     d_p_o = np.empty((H,), dtype)
-    d_W_z_to_d_W_o = np.empty((4 * H, I), dtype)
-    d_R_z_to_d_R_o = np.empty((4 * H, H), dtype)
-    d_b_z_to_d_b_o = np.empty((4 * H,), dtype)
     d_y_prev_rows[T % 2] = dstate["y"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
-        "backward_step", dy, d_y_prev_rows, c_rows, o, d_c_prev_rows, p_o, f, z, i, p_i, p_f,
-        d_z_pre_to_d_o_pre,
+        "backward_step", dy, d_y_prev_rows, c_rows, o, d_c_prev_rows, p_o, f, z, i, p_i, p_f, d_zifo_pre,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_z_pre_to_d_o_pre, c_rows, d_p_i,
+        "backward_after_sum", d_zifo_pre, c_rows, d_p_i,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_z_pre_to_d_o_pre, c_rows, d_p_f,
+        "backward_after_sum2", d_zifo_pre, c_rows, d_p_f,
     )
     backward_after_sum3 = kernel(
-        "backward_after_sum3", d_z_pre_to_d_o_pre, c_rows, d_p_o,
+        "backward_after_sum3", d_zifo_pre, c_rows, d_p_o,
     )
+
+    W_zifo2[:H] = W_z
+    W_zifo2[H:2 * H] = W_i
+    W_zifo2[2 * H:3 * H] = W_f
+    W_zifo2[3 * H:4 * H] = W_o
+    R_zifo2[:H] = R_z
+    R_zifo2[H:2 * H] = R_i
+    R_zifo2[2 * H:3 * H] = R_f
+    R_zifo2[3 * H:4 * H] = R_o
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_z_pre, d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_z_pre_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
+        product(d_zifo_pre[t], R_zifo2, d_y_prev_rows[t % 2])
 
-    # d_z_pre, d_i_pre, d_f_pre, d_o_pre side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), W_z_to_W_o2, d_x.reshape(-1, I))
-    # d_W_z, d_W_i, d_W_f, d_W_o side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
-    # d_R_z, d_R_i, d_R_f, d_R_o side by side
-    product(d_z_pre_to_d_o_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
-    # d_b_z, d_b_i, d_b_f, d_b_o side by side
-    np.sum(d_z_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_z_to_d_b_o)
+    product(d_zifo_pre.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
+    product(d_zifo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
+    product(d_zifo_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
+    np.sum(d_zifo_pre.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     backward_after_sum()
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
@@ -264,21 +272,21 @@ def backward(params, tape, dy, dstate=None):
     backward_after_sum3()
 
     dparams = {
-        "W_z": d_W_z_to_d_W_o[:H],
-        "R_z": d_R_z_to_d_R_o[:H],
-        "b_z": d_b_z_to_d_b_o[:H],
-        "W_i": d_W_z_to_d_W_o[H:2 * H],
-        "R_i": d_R_z_to_d_R_o[H:2 * H],
+        "W_z": d_W_zifo[:H],
+        "R_z": d_R_zifo[:H],
+        "b_z": d_b_zifo[:H],
+        "W_i": d_W_zifo[H:2 * H],
+        "R_i": d_R_zifo[H:2 * H],
         "p_i": d_p_i,
-        "b_i": d_b_z_to_d_b_o[H:2 * H],
-        "W_f": d_W_z_to_d_W_o[2 * H:3 * H],
-        "R_f": d_R_z_to_d_R_o[2 * H:3 * H],
+        "b_i": d_b_zifo[H:2 * H],
+        "W_f": d_W_zifo[2 * H:3 * H],
+        "R_f": d_R_zifo[2 * H:3 * H],
         "p_f": d_p_f,
-        "b_f": d_b_z_to_d_b_o[2 * H:3 * H],
-        "W_o": d_W_z_to_d_W_o[3 * H:4 * H],
-        "R_o": d_R_z_to_d_R_o[3 * H:4 * H],
+        "b_f": d_b_zifo[2 * H:3 * H],
+        "W_o": d_W_zifo[3 * H:4 * H],
+        "R_o": d_R_zifo[3 * H:4 * H],
         "p_o": d_p_o,
-        "b_o": d_b_z_to_d_b_o[3 * H:4 * H],
+        "b_o": d_b_zifo[3 * H:4 * H],
     }
     dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -310,24 +318,30 @@ def infer(params, x, state=None):
     R_o = np.ascontiguousarray(params["R_o"])
     p_o = np.ascontiguousarray(params["p_o"])
     b_o = np.ascontiguousarray(params["b_o"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = scratch("R_z_y_to_R_o_y", (B, 4 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    W_zifo_x = scratch("W_zifo_x", (T, B, 4 * H), dtype)
+    R_zifo_y = scratch("R_zifo_y", (B, 4 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     infer_step = kernel(
-        "infer_step", W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, y_rows,
+        "infer_step", W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, y_rows,
     )
 
-    # W_z_x, W_i_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 4 * H))
+    W_zifo[..., :H] = W_z.T
+    W_zifo[..., H:2 * H] = W_i.T
+    W_zifo[..., 2 * H:3 * H] = W_f.T
+    W_zifo[..., 3 * H:4 * H] = W_o.T
+    R_zifo[..., :H] = R_z.T
+    R_zifo[..., H:2 * H] = R_i.T
+    R_zifo[..., 2 * H:3 * H] = R_f.T
+    R_zifo[..., 3 * H:4 * H] = R_o.T
+    product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # R_z_y, R_i_y, R_f_y, R_o_y side by side
-        product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+        product(y_rows[t], R_zifo, R_zifo_y)
         infer_step(t)
 
     last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -445,65 +459,66 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_R_o = np.ascontiguousarray(dot_params["R_o"])
     dot_p_o = np.ascontiguousarray(dot_params["p_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_i.T,
-        dot_R_i.T,
-        R_f.T,
-        dot_R_f.T,
-        R_o.T,
-        dot_R_o.T,
-    ), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_zifo_x_x = scratch("dot_W_zifo_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
     y_rows[0] = state["y"]
     c_rows[0] = state["c"]
     dot_y_rows[0] = dot_state["y"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x,
-        dot_W_o_x,
+        "jvp_before", parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
-        "jvp_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z, p_i,
-        c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o,
-        b_o, dot_W_o_x, dot_p_o, dot_b_o, y_rows, dot_y_rows,
+        "jvp_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
+        dot_p_o, dot_b_o, y_rows, dot_y_rows,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_i.T
+    parts[..., 3 * H:4 * H] = dot_W_i.T
+    parts[..., 4 * H:5 * H] = W_f.T
+    parts[..., 5 * H:6 * H] = dot_W_f.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_zifo[..., :H] = parts[..., :H]
+    W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_i.T
+    parts3[..., 3 * H:4 * H] = dot_R_i.T
+    parts3[..., 4 * H:5 * H] = R_f.T
+    parts3[..., 5 * H:6 * H] = dot_R_f.T
+    parts3[..., 6 * H:7 * H] = R_o.T
+    parts3[..., 7 * H:8 * H] = dot_R_o.T
+    R_zifo[..., :H] = parts3[..., :H]
+    R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-        # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-        product(dot_y_rows[t], R_z_to_R_o, parts)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
         jvp_step(t)
 
     last = {"y": y_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -557,40 +572,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_R_o = np.ascontiguousarray(dot_params["R_o"])
     dot_p_o = np.ascontiguousarray(dot_params["p_o"])
     dot_b_o = np.ascontiguousarray(dot_params["b_o"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-    R_z_to_dot_R_o = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_i.T,
-        dot_R_i.T,
-        R_f.T,
-        dot_R_f.T,
-        R_o.T,
-        dot_R_o.T,
-    ), axis=1))
-    R_z_to_R_o = np.ascontiguousarray(np.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
     y_rows = scratch("y_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_y_rows = scratch("dot_y_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zifo = scratch("W_zifo", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zifo = scratch("R_zifo", (H, 4 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_zifo_x_x = scratch("dot_W_zifo_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = scratch("R_z_y_to_dot_R_o_y_R_o", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_R_zifo_y_y_prev = scratch("dot_R_zifo_y_y_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
@@ -608,58 +605,59 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_y_rows[0] = dot_state["y"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x,
-        dot_W_f_x, dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z,
-        p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f,
-        p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f,
-        dot_f, dot_o_pre, o, dot_o, y_rows, dot_y_rows,
+        "hvp_forward_step", parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
+        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
+        dot_p_o, dot_b_o, dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o,
+        dot_o, y_rows, dot_y_rows,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-    # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_i.T
+    parts[..., 3 * H:4 * H] = dot_W_i.T
+    parts[..., 4 * H:5 * H] = W_f.T
+    parts[..., 5 * H:6 * H] = dot_W_f.T
+    parts[..., 6 * H:7 * H] = W_o.T
+    parts[..., 7 * H:8 * H] = dot_W_o.T
+    W_zifo[..., :H] = parts[..., :H]
+    W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_i.T
+    parts3[..., 3 * H:4 * H] = dot_R_i.T
+    parts3[..., 4 * H:5 * H] = R_f.T
+    parts3[..., 5 * H:6 * H] = dot_R_f.T
+    parts3[..., 6 * H:7 * H] = R_o.T
+    parts3[..., 7 * H:8 * H] = dot_R_o.T
+    R_zifo[..., :H] = parts3[..., :H]
+    R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-        product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-        # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-        product(dot_y_rows[t], R_z_to_R_o, parts)
+        product(y_rows[t], parts3, parts4)
+        product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    R_z_to_dot_R_o2 = np.concatenate((
-        R_z,
-        dot_R_z,
-        R_i,
-        dot_R_i,
-        R_f,
-        dot_R_f,
-        R_o,
-        dot_R_o,
-    ))
-    W_z_to_dot_W_o2 = np.concatenate((
-        W_z,
-        dot_W_z,
-        W_i,
-        dot_W_i,
-        W_f,
-        dot_W_f,
-        W_o,
-        dot_W_o,
-    ))
     d_y_prev_rows = scratch("d_y_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_y_prev_rows = scratch("d_dot_y_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
-    d_z_pre_to_d_dot_o_pre = scratch("d_z_pre_to_d_dot_o_pre", (T, B, 8 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
+    parts5 = scratch("parts5", (8 * H, I), dtype)
+    parts32 = scratch("parts32", (8 * H, H), dtype)
+    d_parts_pre = scratch("d_parts_pre", (T, B, 8 * H), dtype)
+    d_dot_y_prev_dot_R_z_y_y_prev = scratch("d_dot_y_prev_dot_R_z_y_y_prev", (B, H), dtype)
+    d_dot_y_prev_dot_R_i_y_y_prev = scratch("d_dot_y_prev_dot_R_i_y_y_prev", (B, H), dtype)
+    d_dot_y_prev_dot_R_f_y_y_prev = scratch("d_dot_y_prev_dot_R_f_y_y_prev", (B, H), dtype)
+    d_dot_y_prev_dot_R_o_y_y_prev = scratch("d_dot_y_prev_dot_R_o_y_y_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -705,28 +703,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_y_prev_rows, c_rows, dot_o_pre, o, d_y_prev_rows, dot_c_rows,
         d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, dot_o, dot_f_pre, f, z, dot_i_pre, i, dot_z,
-        dot_z_pre, dot_i, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_z_pre_to_d_dot_o_pre,
+        dot_z_pre, dot_i, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts2, parts3, parts4, parts5, d_dot_y_prev_rows,
+        "hvp_backward_step2", d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_i_y_y_prev,
+        d_dot_y_prev_dot_R_f_y_y_prev, d_dot_y_prev_dot_R_o_y_y_prev, d_dot_y_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_z_pre_to_d_dot_o_pre, c_rows, d_p_i_i_pre,
+        "hvp_backward_after_sum", d_parts_pre, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_i_dot_i_pre,
+        "hvp_backward_after_sum2", d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
-        "hvp_backward_after_sum3", d_z_pre_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+        "hvp_backward_after_sum3", d_parts_pre, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+        "hvp_backward_after_sum4", d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_z_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+        "hvp_backward_after_sum5", d_parts_pre, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
-        "hvp_backward_after_sum6", d_z_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+        "hvp_backward_after_sum6", d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
@@ -741,57 +740,60 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_p_o_dot_o_pre, d_p_i, d_p_f, d_p_o,
     )
 
+    parts5[:H] = W_z
+    parts5[H:2 * H] = dot_W_z
+    parts5[2 * H:3 * H] = W_i
+    parts5[3 * H:4 * H] = dot_W_i
+    parts5[4 * H:5 * H] = W_f
+    parts5[5 * H:6 * H] = dot_W_f
+    parts5[6 * H:7 * H] = W_o
+    parts5[7 * H:8 * H] = dot_W_o
+    parts32[:H] = R_z
+    parts32[H:2 * H] = dot_R_z
+    parts32[2 * H:3 * H] = R_i
+    parts32[3 * H:4 * H] = dot_R_i
+    parts32[4 * H:5 * H] = R_f
+    parts32[5 * H:6 * H] = dot_R_f
+    parts32[6 * H:7 * H] = R_o
+    parts32[7 * H:8 * H] = dot_R_o
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_z_pre_to_d_dot_o_pre[t], R_z_to_dot_R_o2, d_y_prev_rows[t % 2])
+        product(d_parts_pre[t], parts32, d_y_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-        product(d_z_pre_to_d_dot_o_pre[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
+        product(d_parts_pre[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_z_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], R_i, parts3[:, H:2 * H])
+        product(d_parts_pre[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_z_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], R_f, parts4[:, H:2 * H])
+        product(d_parts_pre[t][:, 5 * H:6 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_z_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], R_o, parts5[:, H:2 * H])
+        product(d_parts_pre[t][:, 7 * H:8 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
         hvp_backward_step2(t)
 
-    # d_z_pre, d_dot_z_pre, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_z_to_dot_W_o2, d_x.reshape(-1, I))
+    product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_z_dot_W_z_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_y_y_prev,
     )
     # through z = tanh(W_z @ x + R_z @ y[t-1] + b_z)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_i_R_i_y,
-    )
-    # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_i_dot_R_i_y_y_prev,
     )
@@ -800,24 +802,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
     hvp_backward_after_sum2()
     # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_f_R_f_y,
-    )
-    # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_y_y_prev,
     )
@@ -826,24 +820,16 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
     hvp_backward_after_sum4()
     # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+    product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        y_rows[:-1].reshape(-1, H),
-        d_R_o_R_o_y,
-    )
-    # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    product(
-        d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_y_rows[:-1].reshape(-1, H),
         d_R_o_dot_R_o_y_y_prev,
     )
@@ -852,7 +838,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
     hvp_backward_after_sum6()
     # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-    np.sum(d_z_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+    np.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
     hvp_backward_finish()
     hvp_backward_finish2()
     hvp_backward_finish3()

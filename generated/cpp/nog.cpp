@@ -161,8 +161,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_f_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zif_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zif_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
@@ -181,16 +181,16 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, i, f, c, tanh_c, y;
         forward_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(o_at[0]),
@@ -241,7 +241,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_z_pre_to_d_f_pre_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_zif_pre_at = static_cast<storage_t*>(at[11]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -260,9 +260,9 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_f_pre, d_i_pre, d_z_pre, d_c_prev);
-        d_z_pre_to_d_f_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_f_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_f_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_z_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -271,7 +271,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zif_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -280,7 +280,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_f_pre_at[(iT * B + iB) * (3 * H) + H + iH])
+            total += compute_t(d_zif_pre_at[(iT * B + iB) * (3 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_at[iH] = storage_t(total);
     }
@@ -290,7 +290,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_zif_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -299,7 +299,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_f_pre_at[(iT * B + iB) * (3 * H) + 2 * H + iH])
+            total += compute_t(d_zif_pre_at[(iT * B + iB) * (3 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_at[iH] = storage_t(total);
     }
@@ -352,8 +352,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_f_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zif_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zif_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ p_i_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
@@ -368,16 +368,16 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, y;
         infer_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(o_at[0]),
@@ -511,8 +511,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zif_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -523,12 +523,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -578,9 +578,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_f_y_R_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zif_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -605,17 +605,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -623,10 +623,10 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
@@ -679,8 +679,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zif_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -691,12 +691,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -748,9 +748,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_f_y_R_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zif_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -785,17 +785,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, tanh_c, y, dot_y;
         hvp_forward_step_point(
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -803,10 +803,10 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
@@ -899,7 +899,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ p_f_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_p_f_at = static_cast<storage_t*>(at[20]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[22]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -930,12 +930,12 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -951,9 +951,9 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_i_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_f_y_y_prev_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -961,9 +961,9 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_y_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_i_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_f_y_y_prev_at[iB * H + iH]),
             d_dot_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
     }
@@ -973,7 +973,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -982,7 +982,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_i_pre_at[iH] = storage_t(total);
     }
@@ -992,7 +992,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_i_dot_i_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1001,7 +1001,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_i_dot_i_pre_at[iH] = storage_t(total);
     }
@@ -1011,7 +1011,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1020,7 +1020,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_f_pre_at[iH] = storage_t(total);
     }
@@ -1030,7 +1030,7 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
 extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_p_f_dot_f_pre_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
@@ -1039,7 +1039,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         for (int64 iT = 0; iT < T; ++iT)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         d_p_f_dot_f_pre_at[iH] = storage_t(total);
     }

@@ -146,8 +146,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_o_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
@@ -165,18 +165,18 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, i, f, c, o, tanh_c, y;
         forward_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             z, i, f, c, o, tanh_c, y);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
@@ -227,7 +227,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_z_pre_to_d_o_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_zifo_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -244,10 +244,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             d_o_pre, d_f_pre, d_i_pre, d_z_pre, d_c_prev);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -284,8 +284,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_y_to_R_o_y_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zifo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zifo_y_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[4]);
@@ -298,18 +298,18 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, y;
         infer_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             c, y);
         c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
@@ -411,8 +411,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -424,14 +424,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -489,9 +489,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -514,33 +514,33 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -575,8 +575,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zifo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -588,14 +588,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -655,9 +655,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zifo_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -695,33 +695,33 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o,
             tanh_c, dot_tanh_c, y, dot_y;
         hvp_forward_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -822,7 +822,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[19]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_parts_pre_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -854,14 +854,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -879,10 +879,10 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_i_y_y_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_f_y_y_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_o_y_y_prev_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_y_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -890,10 +890,10 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_y_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_i_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_f_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_o_y_y_prev_at[iB * H + iH]),
             d_dot_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
     }

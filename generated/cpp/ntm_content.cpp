@@ -176,22 +176,35 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
 extern "C" void forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
-    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
+    storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double l_w_sum2_total = 0;
         double l_r_sum2_total = 0;
         #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_e_h = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_w_part = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]);
+            const compute_t a_part = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t k_r_part = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // k_w = W_w @ h
+            const compute_t k_w = k_w_part;
             // e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
+            // a = W_a @ h
+            const compute_t a = a_part;
+            // k_r = W_r @ h
+            const compute_t k_r = k_r_part;
+            k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
             e_at[(t * B + iB) * D + iD] = storage_t(e);
+            a_at[(t * B + iB) * D + iD] = storage_t(a);
+            k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum2_total += k_w * k_w;
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -216,7 +229,7 @@ extern "C" void forward_step_rows3(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -227,7 +240,7 @@ extern "C" void forward_step_rows3(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:l_w_sum_total, M_k_w_total)
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_at[(t * B + iB) * D + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -310,11 +323,12 @@ extern "C" void forward_step_rows5(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -324,9 +338,9 @@ extern "C" void forward_step_rows5(const int64 t, const int64* sizes, void* cons
         #pragma omp simd reduction(+:l_r_sum_total, M_k_r_total)
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
@@ -566,14 +580,15 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
     const storage_t* __restrict__ d_l_r_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_M_k_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -586,11 +601,11 @@ extern "C" void backward_step_rows2(const int64 t, const int64* sizes, void* con
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
             const compute_t d_a_w_e = -M_prev * d_M;
@@ -612,7 +627,7 @@ extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* cons
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
@@ -621,7 +636,7 @@ extern "C" void backward_step_sum3(const int64 t, const int64* sizes, void* cons
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
-        d_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD] = storage_t(total);
     }
 }
 
@@ -751,13 +766,14 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_k_r_M_k_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_e_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_k_w_to_d_k_r_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -765,50 +781,48 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
         compute_t d_k_r, d_W_e_h, d_k_w;
         backward_step2_point(
             compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             compute_t(d_e_at[iB * D + iD]),
             compute_t(e_at[(t * B + iB) * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             d_k_r, d_W_e_h, d_k_w);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + iD] = storage_t(d_k_w);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD] = storage_t(d_k_r);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + D + iD] = storage_t(d_W_e_h);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 inline_point void backward_step3_point(
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
+    const compute_t d_h_k_w_W_e_h_a_k_r, const compute_t d_beta_w_pre, const compute_t v_w,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t d_h = d_h_k_w + d_beta_w_pre * v_w + d_h_a + d_beta_r_pre * v_r;
+    const compute_t d_h = d_h_k_w_W_e_h_a_k_r + d_beta_w_pre * v_w + d_beta_r_pre * v_r;
     d_h_pre = (1 - square(h)) * d_h;
 }
 
 extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ d_h_k_w_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_h_a_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_h_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_h_pre;
         backward_step3_point(
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(d_h_k_w_W_e_h_a_k_r_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(d_h_a_at[iB * H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
@@ -830,7 +844,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_l_w_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[6]);
@@ -844,7 +858,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
             compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
             d_M_prev);
@@ -978,7 +992,7 @@ extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* 
 extern "C" void infer_step_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ e_at = static_cast<storage_t*>(at[3]);
@@ -988,9 +1002,9 @@ extern "C" void infer_step_rows2(int64, const int64* sizes, void* const* at)
         double l_r_sum2_total = 0;
         #pragma omp simd reduction(+:l_w_sum2_total, l_r_sum2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_e_h = compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             // e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
             e_at[iB * D + iD] = storage_t(e);
@@ -1018,7 +1032,7 @@ extern "C" void infer_step_rows3(const int64 t, const int64* sizes, void* const*
 {
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_k_w_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
@@ -1029,7 +1043,7 @@ extern "C" void infer_step_rows3(const int64 t, const int64* sizes, void* const*
         #pragma omp simd reduction(+:l_w_sum_total, M_k_w_total)
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -1108,7 +1122,7 @@ extern "C" void infer_step_rows5(const int64 t, const int64* sizes, void* const*
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_w_to_k_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[5]);
@@ -1121,9 +1135,9 @@ extern "C" void infer_step_rows5(const int64 t, const int64* sizes, void* const*
         #pragma omp simd reduction(+:l_r_sum_total, M_k_r_total)
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t e = compute_t(e_at[iB * D + iD]);
-            const compute_t a = compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
@@ -1537,7 +1551,7 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1547,7 +1561,7 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_h_x;
         jvp_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -1557,9 +1571,9 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
@@ -1571,7 +1585,7 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ dot_b_w_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_h2_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[16]);
     storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[17]);
@@ -1587,10 +1601,10 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         #pragma omp simd reduction(+:v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, \
             dot_v_r_h_v_r_total, dot_v_r_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -1604,8 +1618,8 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
             const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
             const compute_t h = tanh(h_pre);
             const compute_t dot_h = dot_h_pre * (1 - square(h));
-            h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
-            h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+            dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
+            dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -1648,7 +1662,7 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
 extern "C" void jvp_step_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[3]);
@@ -1669,11 +1683,11 @@ extern "C" void jvp_step_rows2(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:l_w_sum2_total, dot_l_w_sum2_k_w_total, dot_l_w_sum2_k_w2_total, \
             l_r_sum2_total, dot_l_r_sum2_k_r_total, dot_l_r_sum2_k_r2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]);
             const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[iB * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
             const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
             // e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
@@ -1719,7 +1733,7 @@ extern "C" void jvp_step_rows3(const int64 t, const int64* sizes, void* const* a
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[5]);
@@ -1741,7 +1755,7 @@ extern "C" void jvp_step_rows3(const int64 t, const int64* sizes, void* const* a
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
             const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
@@ -1873,7 +1887,7 @@ extern "C" void jvp_step_rows5(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
@@ -1900,11 +1914,11 @@ extern "C" void jvp_step_rows5(const int64 t, const int64* sizes, void* const* a
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t e = compute_t(e_at[iB * D + iD]);
             const compute_t dot_e = compute_t(dot_e_at[iB * D + iD]);
-            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[iB * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
@@ -2136,7 +2150,7 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_W_h_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2146,7 +2160,7 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -2156,9 +2170,9 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_U_h_r_r_prev_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_h_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_h_at = static_cast<storage_t*>(at[5]);
@@ -2171,13 +2185,14 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ h_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_beta_w_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ beta_w_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ dot_beta_w_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_beta_r_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ beta_r_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ dot_beta_r_at = static_cast<storage_t*>(at[22]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double v_w_h_total = 0;
@@ -2189,10 +2204,10 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         #pragma omp simd reduction(+:v_w_h_total, dot_v_w_h_v_w_total, dot_v_w_h_h_total, v_r_h_total, \
             dot_v_r_h_v_r_total, dot_v_r_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -2207,8 +2222,8 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
             const compute_t h = tanh(h_pre);
             const compute_t dot_h = dot_h_pre * (1 - square(h));
             dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-            h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
-            h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+            h_at[(t * B + iB) * H + iH] = storage_t(h);
+            dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -2253,18 +2268,23 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
 extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], D = sizes[3];
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_k_w_W_e_h_a_k_r_h_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ dot_W_e_h_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ e_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ a_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_l_w_pre2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ l_w_sqrt2_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_l_w_sqrt2_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_l_r_pre2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ l_r_sqrt2_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_l_r_sqrt2_at = static_cast<storage_t*>(at[16]);
     for (int64 iB = 0; iB < B; ++iB)
     {
         double l_w_sum2_total = 0;
@@ -2276,17 +2296,40 @@ extern "C" void hvp_forward_step_rows2(const int64 t, const int64* sizes, void* 
         #pragma omp simd reduction(+:l_w_sum2_total, dot_l_w_sum2_k_w_total, dot_l_w_sum2_k_w2_total, \
             l_r_sum2_total, dot_l_r_sum2_k_r_total, dot_l_r_sum2_k_r2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]);
-            const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-            const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            const compute_t k_w_part = compute_t(parts4_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w_W_w = compute_t(parts4_at[iB * (8 * D) + D + iD]);
+            const compute_t dot_k_w_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + iD]);
+            const compute_t dot_W_e_h_W_e = compute_t(parts4_at[iB * (8 * D) + 3 * D + iD]);
+            const compute_t dot_W_e_h_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + D + iD]);
+            const compute_t W_e_h = compute_t(parts4_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t a_part = compute_t(parts4_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a_W_a = compute_t(parts4_at[iB * (8 * D) + 5 * D + iD]);
+            const compute_t dot_a_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t k_r_part = compute_t(parts4_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r_W_r = compute_t(parts4_at[iB * (8 * D) + 7 * D + iD]);
+            const compute_t dot_k_r_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 3 * D + iD]);
+            // k_w = W_w @ h
+            const compute_t k_w = k_w_part;
+            const compute_t dot_k_w = dot_k_w_W_w + dot_k_w_h;
             // e = sigmoid(W_e @ h)
+            const compute_t dot_W_e_h = dot_W_e_h_W_e + dot_W_e_h_h;
             const compute_t e = sigmoid(W_e_h);
             const compute_t dot_e = dot_W_e_h * e * (1 - e);
+            // a = W_a @ h
+            const compute_t a = a_part;
+            const compute_t dot_a = dot_a_W_a + dot_a_h;
+            // k_r = W_r @ h
+            const compute_t k_r = k_r_part;
+            const compute_t dot_k_r = dot_k_r_W_r + dot_k_r_h;
+            k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
+            dot_k_w_at[(t * B + iB) * D + iD] = storage_t(dot_k_w);
+            dot_W_e_h_at[(t * B + iB) * D + iD] = storage_t(dot_W_e_h);
             e_at[(t * B + iB) * D + iD] = storage_t(e);
             dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+            a_at[(t * B + iB) * D + iD] = storage_t(a);
+            dot_a_at[(t * B + iB) * D + iD] = storage_t(dot_a);
+            k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
+            dot_k_r_at[(t * B + iB) * D + iD] = storage_t(dot_k_r);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum2_total += k_w * k_w;
             dot_l_w_sum2_k_w_total += dot_k_w * k_w;
@@ -2330,7 +2373,7 @@ extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* 
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ l_w_sum_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ dot_l_w_sum_M_prev_at = static_cast<storage_t*>(at[5]);
@@ -2352,7 +2395,7 @@ extern "C" void hvp_forward_step_rows3(const int64 t, const int64* sizes, void* 
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_at[(t * B + iB) * D + iD]);
             const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
@@ -2499,19 +2542,20 @@ extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* 
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_a_w_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ a_w_e_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_a_w_e_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ l_r_sum_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_l_r_sum_M_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_l_r_sum_M2_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ M_k_r_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_M_k_r_M_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_M_k_r_k_r_at = static_cast<storage_t*>(at[17]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -2528,11 +2572,11 @@ extern "C" void hvp_forward_step_rows5(const int64 t, const int64* sizes, void* 
         for (int64 iD = 0; iD < D; ++iD) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
             const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
@@ -3059,7 +3103,7 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
     const storage_t* __restrict__ d_dot_l_r_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ M_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_M_k_r_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_dot_r_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ a_r_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_M_prev_rows_at = static_cast<storage_t*>(at[7]);
@@ -3070,18 +3114,19 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
     const storage_t* __restrict__ d_r_prev_rows_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_a_r_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ e_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[20]);
-    storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[21]);
-    storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[22]);
-    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[23]);
-    storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[24]);
-    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[25]);
-    storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[26]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ dot_e_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_a_w_e_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_a_w_e_at = static_cast<storage_t*>(at[21]);
+    storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[22]);
+    storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[23]);
+    storage_t* __restrict__ d_a_w_a_w_e_at = static_cast<storage_t*>(at[24]);
+    storage_t* __restrict__ d_a_w_dot_a_w_e_at = static_cast<storage_t*>(at[25]);
+    storage_t* __restrict__ d_a_w_a_w_a_at = static_cast<storage_t*>(at[26]);
+    storage_t* __restrict__ d_a_w_dot_a_w_a_at = static_cast<storage_t*>(at[27]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iN = 0; iN < N; ++iN)
     {
@@ -3103,7 +3148,7 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
             const compute_t d_dot_M_next = compute_t(d_dot_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D +
                 iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
             const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
@@ -3112,7 +3157,7 @@ extern "C" void hvp_backward_step_rows3(const int64 t, const int64* sizes, void*
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -3154,7 +3199,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
     const int64 B = sizes[1], D = sizes[3], N = sizes[4];
     const storage_t* __restrict__ d_dot_M_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ a_w_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_dot_a_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iD = 0; iD < D; ++iD)
     {
@@ -3163,7 +3208,7 @@ extern "C" void hvp_backward_step_sum4(const int64 t, const int64* sizes, void* 
         for (int64 iN = 0; iN < N; ++iN)
             total += compute_t(d_dot_M_at[(iB * N + iN) * D + iD])
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
-        d_dot_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        d_parts_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
     }
 }
 
@@ -3527,7 +3572,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
 {
     const int64 B = sizes[1], D = sizes[3];
     const storage_t* __restrict__ d_dot_l_r_pre2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ k_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_l_r_pre2_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_k_r_at = static_cast<storage_t*>(at[4]);
@@ -3541,12 +3586,13 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_e_a_w_e_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_e_dot_a_w_e_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ d_dot_l_w_pre2_at = static_cast<storage_t*>(at[14]);
-    const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[16]);
-    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[17]);
-    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[18]);
-    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_k_w_to_d_dot_k_r_at = static_cast<storage_t*>(at[20]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[15]);
+    const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ d_l_w_pre2_at = static_cast<storage_t*>(at[17]);
+    const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[18]);
+    const storage_t* __restrict__ d_k_w_M_k_w_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iD = 0; iD < D; ++iD)
@@ -3554,7 +3600,7 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
         compute_t d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w;
         hvp_backward_step2_point(
             compute_t(d_dot_l_r_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
             compute_t(d_l_r_pre2_at[iB]),
             compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
@@ -3568,36 +3614,35 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
             compute_t(d_e_a_w_e_at[iB * D + iD]),
             compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
             compute_t(d_dot_l_w_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_w_dot_M_k_w_k_w_at[iB * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
             d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + D + iD] = storage_t(d_dot_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + iD] = storage_t(d_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
+        d_parts_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 inline_point void hvp_backward_step3_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
-    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t dot_h_pre, const compute_t h,
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t dot_v_w,
-    const compute_t d_h_dot_a_W_a, const compute_t d_beta_r_pre, const compute_t dot_v_r,
-    compute_t& d_dot_h_pre, compute_t& d_h_pre)
+    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_parts,
+    const compute_t dot_h_pre, const compute_t h, const compute_t d_beta_w_pre, const compute_t dot_v_w,
+    const compute_t d_beta_r_pre, const compute_t dot_v_r, compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     const compute_t d_dot_h = d_dot_h_dot_k_w_h + d_dot_beta_w_pre * v_w + d_dot_h_dot_W_e_h_h + d_dot_h_dot_a_h +
         d_dot_h_dot_k_r_h + d_dot_beta_r_pre * v_r;
     const compute_t d_h = d_dot_beta_w_pre * dot_v_w + v_w * d_beta_w_pre + d_dot_beta_r_pre * dot_v_r + v_r *
-        d_beta_r_pre - 2 * dot_h_pre * h * d_dot_h + d_h_k_w + d_h_dot_a_W_a;
+        d_beta_r_pre + d_h_parts - 2 * dot_h_pre * h * d_dot_h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -3606,47 +3651,46 @@ inline_point void hvp_backward_step3_point(
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[5];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_dot_k_w_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ v_w_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_dot_W_e_h_h_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_dot_a_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_dot_h_dot_k_r_h_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ d_h_k_w_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_h_parts_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_h_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ dot_v_w_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_v_r_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_dot_h_pre2_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_h_pre, d_h_pre;
         hvp_backward_step3_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_k_w_h_at[iB * H + iH]),
             compute_t(d_dot_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts4_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_W_e_h_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_a_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_k_r_h_at[iB * H + iH]),
             compute_t(d_dot_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
+            compute_t(d_h_parts_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(h_at[(t * B + iB) * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(dot_v_w_at[iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(dot_v_r_at[iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -3671,7 +3715,7 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ d_dot_l_w_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_M_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_M_k_w_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ k_w_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_dot_M_k_w_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_w_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_M_at = static_cast<storage_t*>(at[8]);
@@ -3692,7 +3736,7 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(d_dot_l_w_pre_at[iB * N + iN]),
             compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
@@ -3710,7 +3754,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_beta_w_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_w_v_w_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3719,7 +3763,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         d_v_w_v_w_h_at[iH] = storage_t(total);
     }
 }
@@ -3729,7 +3773,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_w_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3738,7 +3782,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
     }
 }
@@ -3764,7 +3808,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_beta_r_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_r_v_r_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3773,7 +3817,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         d_v_r_v_r_h_at[iH] = storage_t(total);
     }
 }
@@ -3783,7 +3827,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[5];
     const storage_t* __restrict__ d_dot_beta_r_pre_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ h_to_dot_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_h_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at = static_cast<storage_t*>(at[2]);
     for (int64 iH = 0; iH < H; ++iH)
     {
@@ -3792,7 +3836,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);
     }
 }

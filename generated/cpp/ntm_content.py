@@ -104,14 +104,16 @@ class Tape(NamedTuple):
     M_k_r: np.ndarray  # (T, B, N)
     l_r_sqrt2: np.ndarray  # (T, B)
     l_r_sqrt: np.ndarray  # (T, B, N)
-    k_w_to_k_r: np.ndarray  # (T, B, 4 * D)
+    k_r: np.ndarray  # (T, B, D)
     e: np.ndarray  # (T, B, D)
+    a: np.ndarray  # (T, B, D)
     a_w: np.ndarray  # (T, B, N)
     beta_w: np.ndarray  # (T, B)
     l_w: np.ndarray  # (T, B, N)
     M_k_w: np.ndarray  # (T, B, N)
     l_w_sqrt2: np.ndarray  # (T, B)
     l_w_sqrt: np.ndarray  # (T, B, N)
+    k_w: np.ndarray  # (T, B, D)
     h: np.ndarray  # (T, B, H)
     a_w_e: np.ndarray  # (T, B, N, D)
     x: np.ndarray  # (T, B, I)
@@ -168,14 +170,15 @@ def forward(params, x, state=None):
     v_r = np.ascontiguousarray(params["v_r"])
     b_r = np.ascontiguousarray(params["b_r"])
     s_r = np.ascontiguousarray(params["s_r"])
-    U_h_T = np.ascontiguousarray(U_h.T)
-    W_w_to_W_r = np.ascontiguousarray(np.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
     r_rows = np.empty((T + 1, B, D), dtype)
     M_rows = np.empty((T + 1, B, N, D), dtype)
+    W_wear = scratch("W_wear", (H, 4 * D), dtype)
+    U_h_T = scratch("U_h_T", (D, H), dtype)
     W_h_x = scratch("W_h_x", (T, B, H), dtype)
     U_h_r = scratch("U_h_r", (B, H), dtype)
     h = np.empty((T, B, H), dtype)
-    k_w_to_k_r = np.empty((T, B, 4 * D), dtype)
+    k_w_W_e_h_a_k_r = scratch("k_w_W_e_h_a_k_r", (B, 4 * D), dtype)
+    k_w = np.empty((T, B, D), dtype)
     beta_w = np.empty((T, B), dtype)
     l_w_sum = scratch("l_w_sum", (B, N), dtype)
     l_w_sqrt = np.empty((T, B, N), dtype)
@@ -186,7 +189,9 @@ def forward(params, x, state=None):
     exp_a_w_arg = scratch("exp_a_w_arg", (B, N), dtype)
     a_w = np.empty((T, B, N), dtype)
     e = np.empty((T, B, D), dtype)
+    a = np.empty((T, B, D), dtype)
     a_w_e = np.empty((T, B, N, D), dtype)
+    k_r = np.empty((T, B, D), dtype)
     beta_r = np.empty((T, B), dtype)
     l_r_sum = scratch("l_r_sum", (B, N), dtype)
     l_r_sqrt = np.empty((T, B, N), dtype)
@@ -202,17 +207,17 @@ def forward(params, x, state=None):
         "forward_step_rows", W_h_x, U_h_r, b_h, v_w, v_r, b_w, b_r, h, beta_w, beta_r,
     )
     forward_step_rows2 = kernel(
-        "forward_step_rows2", k_w_to_k_r, l_w_sqrt2, l_r_sqrt2, e,
+        "forward_step_rows2", k_w_W_e_h_a_k_r, k_w, e, a, k_r, l_w_sqrt2, l_r_sqrt2,
     )
     forward_step_rows3 = kernel(
-        "forward_step_rows3", M_rows, k_w_to_k_r, l_w_sum, M_k_w,
+        "forward_step_rows3", M_rows, k_w, l_w_sum, M_k_w,
     )
     forward_step_rows4 = kernel(
         "forward_step_rows4", l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, l_w_sqrt, l_w, a_w_arg, exp_a_w_arg,
         a_w,
     )
     forward_step_rows5 = kernel(
-        "forward_step_rows5", a_w, e, k_w_to_k_r, M_rows, a_w_e, l_r_sum, M_k_r,
+        "forward_step_rows5", a_w, e, a, M_rows, k_r, a_w_e, l_r_sum, M_k_r,
     )
     forward_step_rows6 = kernel(
         "forward_step_rows6", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, l_r_sqrt, l_r, a_r_arg, exp_a_r_arg,
@@ -222,6 +227,11 @@ def forward(params, x, state=None):
         "forward_step_sum", a_r, M_rows, r_rows,
     )
 
+    W_wear[..., :D] = W_w.T
+    W_wear[..., D:2 * D] = W_e.T
+    W_wear[..., 2 * D:3 * D] = W_a.T
+    W_wear[..., 3 * D:4 * D] = W_r.T
+    U_h_T[...] = U_h.T
     # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
 
@@ -229,8 +239,7 @@ def forward(params, x, state=None):
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(r_rows[t], U_h_T, U_h_r)
         forward_step_rows(t)
-        # k_w, W_e_h, a, k_r side by side
-        product(h[t], W_w_to_W_r, k_w_to_k_r[t])
+        product(h[t], W_wear, k_w_W_e_h_a_k_r)
         forward_step_rows2(t)
         forward_step_rows3(t)
         forward_step_rows4(t)
@@ -239,8 +248,8 @@ def forward(params, x, state=None):
         # r = a_r @ M
         forward_step_sum(t)
 
-    tape = Tape(size, dtype, M_rows, a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, k_w_to_k_r, e, a_w,
-                beta_w, l_w, M_k_w, l_w_sqrt2, l_w_sqrt, h, a_w_e, x, r_rows)
+    tape = Tape(size, dtype, M_rows, a_r, beta_r, l_r, M_k_r, l_r_sqrt2, l_r_sqrt, k_r, e, a, a_w, beta_w,
+                l_w, M_k_w, l_w_sqrt2, l_w_sqrt, k_w, h, a_w_e, x, r_rows)
     last = {"r": r_rows[T].copy(), "M": M_rows[T].copy()}
     return r_rows[1:].copy(), last, tape
 
@@ -263,14 +272,16 @@ def backward(params, tape, dy, dstate=None):
     M_k_r = tape.M_k_r
     l_r_sqrt2 = tape.l_r_sqrt2
     l_r_sqrt = tape.l_r_sqrt
-    k_w_to_k_r = tape.k_w_to_k_r
+    k_r = tape.k_r
     e = tape.e
+    a = tape.a
     a_w = tape.a_w
     beta_w = tape.beta_w
     l_w = tape.l_w
     M_k_w = tape.M_k_w
     l_w_sqrt2 = tape.l_w_sqrt2
     l_w_sqrt = tape.l_w_sqrt
+    k_w = tape.k_w
     h = tape.h
     a_w_e = tape.a_w_e
     x = tape.x
@@ -286,9 +297,9 @@ def backward(params, tape, dy, dstate=None):
     W_a = np.ascontiguousarray(params["W_a"])
     W_r = np.ascontiguousarray(params["W_r"])
     v_r = np.ascontiguousarray(params["v_r"])
-    W_w_to_W_r2 = np.concatenate((W_w, W_e, W_r))
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
+    W_wear2 = scratch("W_wear2", (4 * D, H), dtype)
     d_r = scratch("d_r", (B, D), dtype)
     d_a_r = scratch("d_a_r", (B, N), dtype)
     d_a_r_arg = scratch("d_a_r_arg", (T, B, N), dtype)
@@ -297,10 +308,9 @@ def backward(params, tape, dy, dstate=None):
     d_l_r_pre = scratch("d_l_r_pre", (B, N), dtype)
     d_beta_r_pre = scratch("d_beta_r_pre", (T, B), dtype)
     d_k_r_M_k_r = scratch("d_k_r_M_k_r", (B, D), dtype)
-    d_k_w_to_d_k_r = scratch("d_k_w_to_d_k_r", (T, B, 3 * D), dtype)
+    d_k_w_W_e_h_a_k_r = scratch("d_k_w_W_e_h_a_k_r", (T, B, 4 * D), dtype)
     d_M = scratch("d_M", (B, N, D), dtype)
     d_a_w_e = scratch("d_a_w_e", (B, N, D), dtype)
-    d_a = scratch("d_a", (T, B, D), dtype)
     d_e = scratch("d_e", (B, D), dtype)
     d_a_w_a_w_e = scratch("d_a_w_a_w_e", (B, N), dtype)
     d_a_w_a_w_a = scratch("d_a_w_a_w_a", (B, N), dtype)
@@ -311,21 +321,19 @@ def backward(params, tape, dy, dstate=None):
     d_l_w_pre = scratch("d_l_w_pre", (B, N), dtype)
     d_beta_w_pre = scratch("d_beta_w_pre", (T, B), dtype)
     d_k_w_M_k_w = scratch("d_k_w_M_k_w", (B, D), dtype)
-    d_h_k_w = scratch("d_h_k_w", (B, H), dtype)
-    d_h_a = scratch("d_h_a", (B, H), dtype)
+    d_h_k_w_W_e_h_a_k_r = scratch("d_h_k_w_W_e_h_a_k_r", (B, H), dtype)
     d_h_pre = scratch("d_h_pre", (T, B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_h = np.empty((H, I), dtype)
     d_U_h = np.empty((H, D), dtype)
     d_b_h = np.empty((H,), dtype)
+    d_W_wear = np.empty((4 * D, H), dtype)
     d_v_w = np.empty((H,), dtype)
     d_b_w = np.empty((), dtype)
     d_s_w = np.empty((N,), dtype)
-    d_W_a = np.empty((D, H), dtype)
     d_v_r = np.empty((H,), dtype)
     d_b_r = np.empty((), dtype)
     d_s_r = np.empty((N,), dtype)
-    d_W_w_to_d_W_r = np.empty((3 * D, H), dtype)
     d_r_prev_rows[T % 2] = dstate["r"]
     d_M_prev_rows[T % 2] = dstate["M"]
     backward_step = kernel(
@@ -342,11 +350,11 @@ def backward(params, tape, dy, dstate=None):
         "backward_step_sum2", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
     backward_step_rows2 = kernel(
-        "backward_step_rows2", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, e, d_M,
-        d_a_w_e, d_a_w_a_w_e, d_a_w_a_w_a,
+        "backward_step_rows2", d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_r, d_r, a_r, e, a, d_M, d_a_w_e,
+        d_a_w_a_w_e, d_a_w_a_w_a,
     )
     backward_step_sum3 = kernel(
-        "backward_step_sum3", d_M, a_w, d_a,
+        "backward_step_sum3", d_M, a_w, d_k_w_W_e_h_a_k_r,
     )
     backward_step_sum4 = kernel(
         "backward_step_sum4", d_a_w_e, a_w, d_e,
@@ -359,14 +367,14 @@ def backward(params, tape, dy, dstate=None):
         "backward_step_sum5", d_M_k_w, M_rows, d_k_w_M_k_w,
     )
     backward_step2 = kernel(
-        "backward_step2", d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_e, e, d_l_w_pre2, d_k_w_M_k_w,
-        d_k_w_to_d_k_r,
+        "backward_step2", d_l_r_pre2, k_r, d_k_r_M_k_r, d_e, e, d_l_w_pre2, k_w, d_k_w_M_k_w,
+        d_k_w_W_e_h_a_k_r,
     )
     backward_step3 = kernel(
-        "backward_step3", d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
+        "backward_step3", d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h, d_h_pre,
     )
     backward_step4 = kernel(
-        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
+        "backward_step4", d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_beta_w_pre, h, d_v_w,
@@ -381,6 +389,11 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum4", d_beta_r_pre, d_b_r,
     )
 
+    W_wear2[:D] = W_w
+    W_wear2[D:2 * D] = W_e
+    W_wear2[2 * D:3 * D] = W_a
+    W_wear2[3 * D:4 * D] = W_r
+
     for t in reversed(range(T)):
         backward_step(t)
         # through r = a_r @ M
@@ -393,14 +406,12 @@ def backward(params, tape, dy, dstate=None):
         backward_step_sum3(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         backward_step_sum4(t)
-        # through a = W_a @ h
-        product(d_a[t], W_a, d_h_a)
         backward_step_rows3(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         backward_step_sum5(t)
         backward_step2(t)
-        # d_k_w, d_W_e_h, d_k_r side by side
-        product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
         backward_step3(t)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
@@ -414,16 +425,13 @@ def backward(params, tape, dy, dstate=None):
     product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     np.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
-    # d_W_w, d_W_e, d_W_r side by side
-    product(d_k_w_to_d_k_r.reshape(-1, 3 * D).T, h.reshape(-1, H), d_W_w_to_d_W_r)
+    product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h.reshape(-1, H), d_W_wear)
     # through beta_w = softplus(dot(v_w, h) + b_w)
     backward_after_sum()
     # through beta_w = softplus(dot(v_w, h) + b_w)
     backward_after_sum2()
     # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     np.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
-    # through a = W_a @ h
-    product(d_a.reshape(-1, D).T, h.reshape(-1, H), d_W_a)
     # through beta_r = softplus(dot(v_r, h) + b_r)
     backward_after_sum3()
     # through beta_r = softplus(dot(v_r, h) + b_r)
@@ -435,13 +443,13 @@ def backward(params, tape, dy, dstate=None):
         "W_h": d_W_h,
         "U_h": d_U_h,
         "b_h": d_b_h,
-        "W_w": d_W_w_to_d_W_r[:D],
+        "W_w": d_W_wear[:D],
         "v_w": d_v_w,
         "b_w": d_b_w,
         "s_w": d_s_w,
-        "W_e": d_W_w_to_d_W_r[D:2 * D],
-        "W_a": d_W_a,
-        "W_r": d_W_w_to_d_W_r[2 * D:3 * D],
+        "W_e": d_W_wear[D:2 * D],
+        "W_a": d_W_wear[2 * D:3 * D],
+        "W_r": d_W_wear[3 * D:4 * D],
         "v_r": d_v_r,
         "b_r": d_b_r,
         "s_r": d_s_r,
@@ -474,14 +482,14 @@ def infer(params, x, state=None):
     v_r = np.ascontiguousarray(params["v_r"])
     b_r = np.ascontiguousarray(params["b_r"])
     s_r = np.ascontiguousarray(params["s_r"])
-    U_h_T = np.ascontiguousarray(U_h.T)
-    W_w_to_W_r = np.ascontiguousarray(np.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
     r_rows = scratch("r_rows", (T + 1, B, D), dtype)
     M_rows = scratch("M_rows", (2, B, N, D), dtype)
+    W_wear = scratch("W_wear", (H, 4 * D), dtype)
+    U_h_T = scratch("U_h_T", (D, H), dtype)
     W_h_x = scratch("W_h_x", (T, B, H), dtype)
     U_h_r = scratch("U_h_r", (B, H), dtype)
     h = scratch("h", (B, H), dtype)
-    k_w_to_k_r = scratch("k_w_to_k_r", (B, 4 * D), dtype)
+    k_w_W_e_h_a_k_r = scratch("k_w_W_e_h_a_k_r", (B, 4 * D), dtype)
     beta_w = scratch("beta_w", (B,), dtype)
     l_w_sum = scratch("l_w_sum", (B, N), dtype)
     l_w_sqrt2 = scratch("l_w_sqrt2", (B,), dtype)
@@ -503,16 +511,16 @@ def infer(params, x, state=None):
         "infer_step_rows", W_h_x, U_h_r, b_h, v_w, v_r, b_w, b_r, h, beta_w, beta_r,
     )
     infer_step_rows2 = kernel(
-        "infer_step_rows2", k_w_to_k_r, l_w_sqrt2, l_r_sqrt2, e,
+        "infer_step_rows2", k_w_W_e_h_a_k_r, l_w_sqrt2, l_r_sqrt2, e,
     )
     infer_step_rows3 = kernel(
-        "infer_step_rows3", M_rows, k_w_to_k_r, l_w_sum, M_k_w,
+        "infer_step_rows3", M_rows, k_w_W_e_h_a_k_r, l_w_sum, M_k_w,
     )
     infer_step_rows4 = kernel(
         "infer_step_rows4", l_w_sum, l_w_sqrt2, beta_w, M_k_w, s_w, a_w_arg, exp_a_w_arg, a_w,
     )
     infer_step_rows5 = kernel(
-        "infer_step_rows5", a_w, e, k_w_to_k_r, M_rows, l_r_sum, M_k_r,
+        "infer_step_rows5", a_w, e, k_w_W_e_h_a_k_r, M_rows, l_r_sum, M_k_r,
     )
     infer_step_rows6 = kernel(
         "infer_step_rows6", l_r_sum, l_r_sqrt2, beta_r, M_k_r, s_r, a_r_arg, exp_a_r_arg, a_r,
@@ -521,6 +529,11 @@ def infer(params, x, state=None):
         "infer_step_sum", a_r, M_rows, r_rows,
     )
 
+    W_wear[..., :D] = W_w.T
+    W_wear[..., D:2 * D] = W_e.T
+    W_wear[..., 2 * D:3 * D] = W_a.T
+    W_wear[..., 3 * D:4 * D] = W_r.T
+    U_h_T[...] = U_h.T
     # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
 
@@ -528,8 +541,7 @@ def infer(params, x, state=None):
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(r_rows[t], U_h_T, U_h_r)
         infer_step_rows(t)
-        # k_w, W_e_h, a, k_r side by side
-        product(h, W_w_to_W_r, k_w_to_k_r)
+        product(h, W_wear, k_w_W_e_h_a_k_r)
         infer_step_rows2(t)
         infer_step_rows3(t)
         infer_step_rows4(t)
@@ -681,28 +693,25 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_v_r = np.ascontiguousarray(dot_params["v_r"])
     dot_b_r = np.ascontiguousarray(dot_params["b_r"])
     dot_s_r = np.ascontiguousarray(dot_params["s_r"])
-    W_h_to_dot_W_h = np.ascontiguousarray(np.concatenate((W_h.T, dot_W_h.T), axis=1))
-    U_h_to_dot_U_h = np.ascontiguousarray(np.concatenate((U_h.T, dot_U_h.T), axis=1))
-    U_h_T = np.ascontiguousarray(U_h.T)
-    W_w_T = np.ascontiguousarray(W_w.T)
-    dot_W_w_to_W_w = np.ascontiguousarray(np.concatenate((dot_W_w.T, W_w.T)))
-    W_e_T = np.ascontiguousarray(W_e.T)
-    dot_W_e_to_W_e = np.ascontiguousarray(np.concatenate((dot_W_e.T, W_e.T)))
-    W_a_T = np.ascontiguousarray(W_a.T)
-    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
-    W_r_T = np.ascontiguousarray(W_r.T)
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
     r_rows = scratch("r_rows", (T + 1, B, D), dtype)
     M_rows = scratch("M_rows", (2, B, N, D), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, D), dtype)
     dot_M_rows = scratch("dot_M_rows", (2, B, N, D), dtype)
-    W_h_x_to_dot_W_h_x_W_h = scratch("W_h_x_to_dot_W_h_x_W_h", (T, B, 2 * H), dtype)
+    dot_W_h2 = scratch("dot_W_h2", (I, 2 * H), dtype)
+    dot_W_w2 = scratch("dot_W_w2", (2 * H, D), dtype)
+    dot_W_e2 = scratch("dot_W_e2", (2 * H, D), dtype)
+    dot_W_a2 = scratch("dot_W_a2", (2 * H, D), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (2 * H, D), dtype)
+    dot_U_h2 = scratch("dot_U_h2", (D, 2 * H), dtype)
+    W_wear = scratch("W_wear", (H, 4 * D), dtype)
+    U_h_T2 = scratch("U_h_T2", (D, H), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
     dot_W_h_x_x = scratch("dot_W_h_x_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    U_h_r_to_dot_U_h_r_U_h = scratch("U_h_r_to_dot_U_h_r_U_h", (B, 2 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
     dot_U_h_r_r_prev = scratch("dot_U_h_r_r_prev", (B, H), dtype)
-    h_to_dot_h = scratch("h_to_dot_h", (B, 2 * H), dtype)
-    k_w_to_dot_k_r_W_r = scratch("k_w_to_dot_k_r_W_r", (B, 8 * D), dtype)
+    dot_h2 = scratch("dot_h2", (B, 2 * H), dtype)
+    k_w_W_e_h_a_k_r = scratch("k_w_W_e_h_a_k_r", (B, 4 * D), dtype)
     dot_k_w = scratch("dot_k_w", (B, D), dtype)
     beta_w = scratch("beta_w", (B,), dtype)
     dot_beta_w = scratch("dot_beta_w", (B,), dtype)
@@ -746,19 +755,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_r_rows[0] = dot_state["r"]
     dot_M_rows[0] = dot_state["M"]
     jvp_before = kernel(
-        "jvp_before", W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+        "jvp_before", parts, dot_W_h_x_x, dot_W_h_x,
     )
     jvp_step_rows = kernel(
-        "jvp_step_rows", U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x,
-        dot_b_h, v_w, dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, h_to_dot_h, beta_w, dot_beta_w,
-        beta_r, dot_beta_r,
+        "jvp_step_rows", parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r,
+        dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h2, beta_w, dot_beta_w, beta_r, dot_beta_r,
     )
     jvp_step_rows2 = kernel(
-        "jvp_step_rows2", k_w_to_dot_k_r_W_r, dot_k_w, dot_k_r, dot_W_e_h, l_w_sqrt2, dot_l_w_sqrt2,
-        l_r_sqrt2, dot_l_r_sqrt2, e, dot_e,
+        "jvp_step_rows2", k_w_W_e_h_a_k_r, dot_k_w, dot_k_r, dot_W_e_h, l_w_sqrt2, dot_l_w_sqrt2, l_r_sqrt2,
+        dot_l_r_sqrt2, e, dot_e,
     )
     jvp_step_rows3 = kernel(
-        "jvp_step_rows3", M_rows, dot_M_rows, k_w_to_dot_k_r_W_r, dot_k_w, l_w_sum, dot_l_w_sum_M_prev,
+        "jvp_step_rows3", M_rows, dot_M_rows, k_w_W_e_h_a_k_r, dot_k_w, l_w_sum, dot_l_w_sum_M_prev,
         dot_l_w_sum_M_prev2, M_k_w, dot_M_k_w_M_prev, dot_M_k_w_k_w,
     )
     jvp_step_rows4 = kernel(
@@ -767,7 +775,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         exp_a_w_arg, a_w, dot_a_w,
     )
     jvp_step_rows5 = kernel(
-        "jvp_step_rows5", a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, dot_k_r,
+        "jvp_step_rows5", a_w, e, dot_a_w, dot_e, k_w_W_e_h_a_k_r, dot_a, M_rows, dot_M_rows, dot_k_r,
         l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     jvp_step_rows6 = kernel(
@@ -788,34 +796,42 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_step", dot_r_a_r, dot_r_M, dot_r_rows,
     )
 
-    # W_h_x, dot_W_h_x_W_h side by side
-    product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+    dot_W_h2[..., :H] = W_h.T
+    dot_W_h2[..., H:2 * H] = dot_W_h.T
+    dot_W_w2[:H] = dot_W_w.T
+    dot_W_w2[H:2 * H] = W_w.T
+    dot_W_e2[:H] = dot_W_e.T
+    dot_W_e2[H:2 * H] = W_e.T
+    dot_W_a2[:H] = dot_W_a.T
+    dot_W_a2[H:2 * H] = W_a.T
+    dot_W_r2[:H] = dot_W_r.T
+    dot_W_r2[H:2 * H] = W_r.T
+    dot_U_h2[..., :H] = U_h.T
+    dot_U_h2[..., H:2 * H] = dot_U_h.T
+    W_wear[..., :D] = W_w.T
+    W_wear[..., D:2 * D] = W_e.T
+    W_wear[..., 2 * D:3 * D] = W_a.T
+    W_wear[..., 3 * D:4 * D] = W_r.T
+    U_h_T2[...] = U_h.T
+    product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
     # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
     jvp_before()
 
     for t in range(T):
-        # U_h_r, dot_U_h_r_U_h side by side
-        product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+        product(r_rows[t], dot_U_h2, parts2)
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+        product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
         jvp_step_rows(t)
+        product(dot_h2[:, :H], W_wear, k_w_W_e_h_a_k_r)
         # k_w = W_w @ h
-        product(h_to_dot_h[:, :H], W_w_T, k_w_to_dot_k_r_W_r[:, :D])
-        # h, dot_h side by side
-        product(h_to_dot_h, dot_W_w_to_W_w, dot_k_w)
+        product(dot_h2, dot_W_w2, dot_k_w)
         # e = sigmoid(W_e @ h)
-        product(h_to_dot_h[:, :H], W_e_T, k_w_to_dot_k_r_W_r[:, 2 * D:3 * D])
-        # h, dot_h side by side
-        product(h_to_dot_h, dot_W_e_to_W_e, dot_W_e_h)
+        product(dot_h2, dot_W_e2, dot_W_e_h)
         # a = W_a @ h
-        product(h_to_dot_h[:, :H], W_a_T, k_w_to_dot_k_r_W_r[:, 4 * D:5 * D])
-        # h, dot_h side by side
-        product(h_to_dot_h, dot_W_a_to_W_a, dot_a)
+        product(dot_h2, dot_W_a2, dot_a)
         # k_r = W_r @ h
-        product(h_to_dot_h[:, :H], W_r_T, k_w_to_dot_k_r_W_r[:, 6 * D:7 * D])
-        # h, dot_h side by side
-        product(h_to_dot_h, dot_W_r_to_W_r, dot_k_r)
+        product(dot_h2, dot_W_r2, dot_k_r)
         jvp_step_rows2(t)
         jvp_step_rows3(t)
         jvp_step_rows4(t)
@@ -876,29 +892,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_v_r = np.ascontiguousarray(dot_params["v_r"])
     dot_b_r = np.ascontiguousarray(dot_params["b_r"])
     dot_s_r = np.ascontiguousarray(dot_params["s_r"])
-    W_h_to_dot_W_h = np.ascontiguousarray(np.concatenate((W_h.T, dot_W_h.T), axis=1))
-    U_h_to_dot_U_h = np.ascontiguousarray(np.concatenate((U_h.T, dot_U_h.T), axis=1))
-    U_h_T = np.ascontiguousarray(U_h.T)
-    W_w_T = np.ascontiguousarray(W_w.T)
-    dot_W_w_to_W_w = np.ascontiguousarray(np.concatenate((dot_W_w.T, W_w.T)))
-    W_e_T = np.ascontiguousarray(W_e.T)
-    dot_W_e_to_W_e = np.ascontiguousarray(np.concatenate((dot_W_e.T, W_e.T)))
-    W_a_T = np.ascontiguousarray(W_a.T)
-    dot_W_a_to_W_a = np.ascontiguousarray(np.concatenate((dot_W_a.T, W_a.T)))
-    W_r_T = np.ascontiguousarray(W_r.T)
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
     r_rows = scratch("r_rows", (T + 1, B, D), dtype)
     M_rows = scratch("M_rows", (T + 1, B, N, D), dtype)
     dot_r_rows = scratch("dot_r_rows", (T + 1, B, D), dtype)
     dot_M_rows = scratch("dot_M_rows", (T + 1, B, N, D), dtype)
-    W_h_x_to_dot_W_h_x_W_h = scratch("W_h_x_to_dot_W_h_x_W_h", (T, B, 2 * H), dtype)
+    dot_W_h2 = scratch("dot_W_h2", (I, 2 * H), dtype)
+    dot_U_h2 = scratch("dot_U_h2", (D, 2 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * D), dtype)
+    W_wear = scratch("W_wear", (H, 4 * D), dtype)
+    U_h_T2 = scratch("U_h_T2", (D, H), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
     dot_W_h_x_x = scratch("dot_W_h_x_x", (T, B, H), dtype)
     dot_W_h_x = scratch("dot_W_h_x", (T, B, H), dtype)
-    U_h_r_to_dot_U_h_r_U_h = scratch("U_h_r_to_dot_U_h_r_U_h", (B, 2 * H), dtype)
+    parts2 = scratch("parts2", (B, 2 * H), dtype)
     dot_U_h_r_r_prev = scratch("dot_U_h_r_r_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
-    h_to_dot_h = scratch("h_to_dot_h", (T, B, 2 * H), dtype)
-    k_w_to_dot_k_r_W_r = scratch("k_w_to_dot_k_r_W_r", (T, B, 8 * D), dtype)
+    h = scratch("h", (T, B, H), dtype)
+    dot_h = scratch("dot_h", (T, B, H), dtype)
+    parts4 = scratch("parts4", (B, 8 * D), dtype)
+    k_w = scratch("k_w", (T, B, D), dtype)
+    dot_k_w_W_e_h_a_k_r_h = scratch("dot_k_w_W_e_h_a_k_r_h", (B, 4 * D), dtype)
     dot_k_w = scratch("dot_k_w", (T, B, D), dtype)
     dot_beta_w_pre = scratch("dot_beta_w_pre", (T, B), dtype)
     beta_w = scratch("beta_w", (T, B), dtype)
@@ -927,9 +940,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_e_h = scratch("dot_W_e_h", (T, B, D), dtype)
     e = scratch("e", (T, B, D), dtype)
     dot_e = scratch("dot_e", (T, B, D), dtype)
+    a = scratch("a", (T, B, D), dtype)
     dot_a = scratch("dot_a", (T, B, D), dtype)
     a_w_e = scratch("a_w_e", (T, B, N, D), dtype)
     dot_a_w_e = scratch("dot_a_w_e", (T, B, N, D), dtype)
+    k_r = scratch("k_r", (T, B, D), dtype)
     dot_k_r = scratch("dot_k_r", (T, B, D), dtype)
     dot_beta_r_pre = scratch("dot_beta_r_pre", (T, B), dtype)
     beta_r = scratch("beta_r", (T, B), dtype)
@@ -962,20 +977,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_r_rows[0] = dot_state["r"]
     dot_M_rows[0] = dot_state["M"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+        "hvp_forward_before", parts, dot_W_h_x_x, dot_W_h_x,
     )
     hvp_forward_step_rows = kernel(
-        "hvp_forward_step_rows", U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h,
-        dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h_pre, h_to_dot_h,
-        dot_beta_w_pre, beta_w, dot_beta_w, dot_beta_r_pre, beta_r, dot_beta_r,
+        "hvp_forward_step_rows", parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w,
+        v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h_pre, h, dot_h, dot_beta_w_pre, beta_w, dot_beta_w,
+        dot_beta_r_pre, beta_r, dot_beta_r,
     )
     hvp_forward_step_rows2 = kernel(
-        "hvp_forward_step_rows2", k_w_to_dot_k_r_W_r, dot_k_w, dot_k_r, dot_W_e_h, dot_l_w_pre2, l_w_sqrt2,
-        dot_l_w_sqrt2, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2, e, dot_e,
+        "hvp_forward_step_rows2", parts4, dot_k_w_W_e_h_a_k_r_h, k_w, dot_k_w, dot_W_e_h, e, dot_e, a,
+        dot_a, k_r, dot_k_r, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
     )
     hvp_forward_step_rows3 = kernel(
-        "hvp_forward_step_rows3", M_rows, dot_M_rows, k_w_to_dot_k_r_W_r, dot_k_w, l_w_sum,
-        dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, M_k_w, dot_M_k_w_M_prev, dot_M_k_w_k_w,
+        "hvp_forward_step_rows3", M_rows, dot_M_rows, k_w, dot_k_w, l_w_sum, dot_l_w_sum_M_prev,
+        dot_l_w_sum_M_prev2, M_k_w, dot_M_k_w_M_prev, dot_M_k_w_k_w,
     )
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, l_w_sum, l_w_sqrt2,
@@ -984,8 +999,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         a_w, dot_a_w_arg_dot, dot_a_w,
     )
     hvp_forward_step_rows5 = kernel(
-        "hvp_forward_step_rows5", a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows,
-        dot_k_r, a_w_e, dot_a_w_e, l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
+        "hvp_forward_step_rows5", a_w, e, dot_a_w, dot_e, a, dot_a, M_rows, dot_M_rows, k_r, dot_k_r, a_w_e,
+        dot_a_w_e, l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     hvp_forward_step_rows6 = kernel(
         "hvp_forward_step_rows6", dot_l_r_sum_M, dot_l_r_sum_M2, l_r_sum, l_r_sqrt2, dot_l_r_sqrt2,
@@ -1006,34 +1021,35 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_step", dot_r_a_r, dot_r_M, dot_r_rows,
     )
 
-    # W_h_x, dot_W_h_x_W_h side by side
-    product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+    dot_W_h2[..., :H] = W_h.T
+    dot_W_h2[..., H:2 * H] = dot_W_h.T
+    dot_U_h2[..., :H] = U_h.T
+    dot_U_h2[..., H:2 * H] = dot_U_h.T
+    parts3[..., :D] = W_w.T
+    parts3[..., D:2 * D] = dot_W_w.T
+    parts3[..., 2 * D:3 * D] = W_e.T
+    parts3[..., 3 * D:4 * D] = dot_W_e.T
+    parts3[..., 4 * D:5 * D] = W_a.T
+    parts3[..., 5 * D:6 * D] = dot_W_a.T
+    parts3[..., 6 * D:7 * D] = W_r.T
+    parts3[..., 7 * D:8 * D] = dot_W_r.T
+    W_wear[..., :D] = parts3[..., :D]
+    W_wear[..., D:2 * D] = parts3[..., 2 * D:3 * D]
+    W_wear[..., 2 * D:3 * D] = parts3[..., 4 * D:5 * D]
+    W_wear[..., 3 * D:4 * D] = parts3[..., 6 * D:7 * D]
+    U_h_T2[...] = U_h.T
+    product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
     # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_h_r, dot_U_h_r_U_h side by side
-        product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+        product(r_rows[t], dot_U_h2, parts2)
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+        product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
         hvp_forward_step_rows(t)
-        # k_w = W_w @ h
-        product(h_to_dot_h[t][:, :H], W_w_T, k_w_to_dot_k_r_W_r[t][:, :D])
-        # h, dot_h side by side
-        product(h_to_dot_h[t], dot_W_w_to_W_w, dot_k_w[t])
-        # e = sigmoid(W_e @ h)
-        product(h_to_dot_h[t][:, :H], W_e_T, k_w_to_dot_k_r_W_r[t][:, 2 * D:3 * D])
-        # h, dot_h side by side
-        product(h_to_dot_h[t], dot_W_e_to_W_e, dot_W_e_h[t])
-        # a = W_a @ h
-        product(h_to_dot_h[t][:, :H], W_a_T, k_w_to_dot_k_r_W_r[t][:, 4 * D:5 * D])
-        # h, dot_h side by side
-        product(h_to_dot_h[t], dot_W_a_to_W_a, dot_a[t])
-        # k_r = W_r @ h
-        product(h_to_dot_h[t][:, :H], W_r_T, k_w_to_dot_k_r_W_r[t][:, 6 * D:7 * D])
-        # h, dot_h side by side
-        product(h_to_dot_h[t], dot_W_r_to_W_r, dot_k_r[t])
+        product(h[t], parts3, parts4)
+        product(dot_h[t], W_wear, dot_k_w_W_e_h_a_k_r_h)
         hvp_forward_step_rows2(t)
         hvp_forward_step_rows3(t)
         hvp_forward_step_rows4(t)
@@ -1047,22 +1063,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_forward_step_sum3(t)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["r"])
-    W_a_to_dot_W_a = np.concatenate((W_a, dot_W_a), axis=1)
-    W_w_to_dot_W_r = np.concatenate((
-        W_w,
-        dot_W_w,
-        W_e,
-        dot_W_e,
-        W_a,
-        W_r,
-        dot_W_r,
-    ))
-    U_h_to_dot_U_h2 = np.concatenate((U_h, dot_U_h))
-    W_h_to_dot_W_h2 = np.concatenate((W_h, dot_W_h))
     d_r_prev_rows = scratch("d_r_prev_rows", (2, B, D), dtype)
     d_M_prev_rows = scratch("d_M_prev_rows", (2, B, N, D), dtype)
     d_dot_r_prev_rows = scratch("d_dot_r_prev_rows", (2, B, D), dtype)
     d_dot_M_prev_rows = scratch("d_dot_M_prev_rows", (2, B, N, D), dtype)
+    dot_W_h22 = scratch("dot_W_h22", (2 * H, I), dtype)
+    parts32 = scratch("parts32", (8 * D, H), dtype)
+    dot_U_h22 = scratch("dot_U_h22", (2 * H, D), dtype)
     d_dot_r = scratch("d_dot_r", (B, D), dtype)
     d_dot_a_r = scratch("d_dot_a_r", (B, N), dtype)
     d_a_r_r = scratch("d_a_r_r", (B, N), dtype)
@@ -1081,14 +1088,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_beta_r_pre = scratch("d_dot_beta_r_pre", (T, B), dtype)
     d_beta_r_pre = scratch("d_beta_r_pre", (T, B), dtype)
     d_dot_k_r_dot_M_k_r_k_r = scratch("d_dot_k_r_dot_M_k_r_k_r", (B, D), dtype)
-    d_k_w_to_d_dot_k_r = scratch("d_k_w_to_d_dot_k_r", (T, B, 7 * D), dtype)
+    d_parts = scratch("d_parts", (T, B, 8 * D), dtype)
     d_k_r_M_k_r = scratch("d_k_r_M_k_r", (B, D), dtype)
     d_k_r_dot_M_k_r_M = scratch("d_k_r_dot_M_k_r_M", (B, D), dtype)
     d_dot_M = scratch("d_dot_M", (B, N, D), dtype)
     d_M = scratch("d_M", (B, N, D), dtype)
     d_dot_a_w_e = scratch("d_dot_a_w_e", (B, N, D), dtype)
     d_a_w_e = scratch("d_a_w_e", (B, N, D), dtype)
-    d_dot_a = scratch("d_dot_a", (T, B, D), dtype)
     d_a_a_w_a = scratch("d_a_a_w_a", (B, D), dtype)
     d_a_dot_a_w_a = scratch("d_a_dot_a_w_a", (B, D), dtype)
     d_dot_e = scratch("d_dot_e", (B, D), dtype)
@@ -1117,12 +1123,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_k_w_dot_M_k_w_k_w = scratch("d_dot_k_w_dot_M_k_w_k_w", (B, D), dtype)
     d_k_w_M_k_w = scratch("d_k_w_M_k_w", (B, D), dtype)
     d_k_w_dot_M_k_w_M_prev = scratch("d_k_w_dot_M_k_w_M_prev", (B, D), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    d_h_k_w = scratch("d_h_k_w", (B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
+    d_dot_h_dot_k_w_h = scratch("d_dot_h_dot_k_w_h", (B, H), dtype)
+    d_dot_h_dot_W_e_h_h = scratch("d_dot_h_dot_W_e_h_h", (B, H), dtype)
+    d_dot_h_dot_a_h = scratch("d_dot_h_dot_a_h", (B, H), dtype)
+    d_dot_h_dot_k_r_h = scratch("d_dot_h_dot_k_r_h", (B, H), dtype)
+    d_h_parts = scratch("d_h_parts", (B, H), dtype)
+    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_h_W_h_x = scratch("d_W_h_W_h_x", (H, I), dtype)
     d_W_h_dot_W_h_x_x = scratch("d_W_h_dot_W_h_x_x", (H, I), dtype)
@@ -1181,13 +1187,13 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum3", d_M_k_r, M_rows, d_k_r_M_k_r,
     )
     hvp_backward_step_rows3 = kernel(
-        "hvp_backward_step_rows3", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r,
-        k_w_to_dot_k_r_W_r, d_dot_r, a_r, d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r,
-        d_r_prev_rows, dot_a_r, e, dot_e, dot_a, d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e,
-        d_dot_a_w_dot_a_w_a, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
+        "hvp_backward_step_rows3", d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r,
+        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, e, a, dot_e, dot_a,
+        d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e,
+        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum4 = kernel(
-        "hvp_backward_step_sum4", d_dot_M, a_w, d_dot_a,
+        "hvp_backward_step_sum4", d_dot_M, a_w, d_parts,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", d_M, a_w, d_a_a_w_a,
@@ -1222,33 +1228,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step_sum12", d_M_k_w, M_rows, d_k_w_M_k_w,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_l_r_pre2, k_w_to_dot_k_r_W_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2,
-        dot_k_r, d_k_r_M_k_r, d_k_r_dot_M_k_r_M, d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e,
-        d_e_dot_a_w_e, d_dot_l_w_pre2, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w,
-        d_k_w_dot_M_k_w_M_prev, d_k_w_to_d_dot_k_r,
+        "hvp_backward_step2", d_dot_l_r_pre2, k_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r,
+        d_k_r_M_k_r, d_k_r_dot_M_k_r_M, d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e,
+        d_e_dot_a_w_e, d_dot_l_w_pre2, k_w, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w,
+        d_k_w_dot_M_k_w_M_prev, d_parts,
     )
     hvp_backward_step3 = kernel(
-        "hvp_backward_step3", parts, d_dot_beta_w_pre, v_w, parts2, parts3, parts4, d_dot_beta_r_pre, v_r,
-        dot_h_pre, h_to_dot_h, d_h_k_w, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r, d_h_pre_to_d_dot_h_pre,
+        "hvp_backward_step3", d_dot_h_dot_k_w_h, d_dot_beta_w_pre, v_w, d_dot_h_dot_W_e_h_h,
+        d_dot_h_dot_a_h, d_dot_h_dot_k_r_h, d_dot_beta_r_pre, v_r, d_h_parts, dot_h_pre, h, d_beta_w_pre,
+        dot_v_w, d_beta_r_pre, dot_v_r, d_dot_h_pre2,
     )
     hvp_backward_step4 = kernel(
-        "hvp_backward_step4", d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r,
-        d_dot_M_k_w, dot_k_w, d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+        "hvp_backward_step4", d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w,
+        dot_k_w, d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_beta_w_pre, h_to_dot_h, d_v_w_v_w_h,
+        "hvp_backward_after_sum", d_beta_w_pre, h, d_v_w_v_w_h,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_dot_beta_w_pre, h_to_dot_h, d_v_w_dot_v_w_h_h,
+        "hvp_backward_after_sum2", d_dot_beta_w_pre, dot_h, d_v_w_dot_v_w_h_h,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_beta_w_pre, d_b_w,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_beta_r_pre, h_to_dot_h, d_v_r_v_r_h,
+        "hvp_backward_after_sum4", d_beta_r_pre, h, d_v_r_v_r_h,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_dot_beta_r_pre, h_to_dot_h, d_v_r_dot_v_r_h_h,
+        "hvp_backward_after_sum5", d_dot_beta_r_pre, dot_h, d_v_r_dot_v_r_h_h,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", d_beta_r_pre, d_b_r,
@@ -1266,6 +1273,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_finish4 = kernel(
         "hvp_backward_finish4", d_v_w_v_w_h, d_v_w_dot_v_w_h_h, d_v_r_v_r_h, d_v_r_dot_v_r_h_h, d_v_w, d_v_r,
     )
+
+    dot_W_h22[:H] = W_h
+    dot_W_h22[H:2 * H] = dot_W_h
+    parts32[:D] = W_w
+    parts32[D:2 * D] = dot_W_w
+    parts32[2 * D:3 * D] = W_e
+    parts32[3 * D:4 * D] = dot_W_e
+    parts32[4 * D:5 * D] = W_a
+    parts32[5 * D:6 * D] = dot_W_a
+    parts32[6 * D:7 * D] = W_r
+    parts32[7 * D:8 * D] = dot_W_r
+    dot_U_h22[:H] = U_h
+    dot_U_h22[H:2 * H] = dot_U_h
 
     for t in reversed(range(T)):
         hvp_backward_step(t)
@@ -1290,8 +1310,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_backward_step_sum8(t)
         # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
         hvp_backward_step_sum9(t)
-        # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
-        product(d_dot_a[t], W_a_to_dot_W_a, parts3)
+        # through a = W_a @ h
+        product(d_parts[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
         hvp_backward_step_rows4(t)
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         hvp_backward_step_sum10(t)
@@ -1301,48 +1321,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         hvp_backward_step_sum12(t)
         hvp_backward_step2(t)
         # through k_r = W_r @ h
-        product(d_k_w_to_d_dot_k_r[t][:, 6 * D:7 * D], W_r, parts4[:, :H])
+        product(d_parts[t][:, 7 * D:8 * D], W_r, d_dot_h_dot_k_r_h)
         # through e = sigmoid(W_e @ h)
-        product(d_k_w_to_d_dot_k_r[t][:, 3 * D:4 * D], W_e, parts2[:, :H])
+        product(d_parts[t][:, 3 * D:4 * D], W_e, d_dot_h_dot_W_e_h_h)
         # through k_w = W_w @ h
-        product(d_k_w_to_d_dot_k_r[t][:, D:2 * D], W_w, parts[:, :H])
-        # d_k_w, d_dot_k_w, d_W_e_h, d_dot_W_e_h, d_a, d_k_r, d_dot_k_r side by side
-        product(d_k_w_to_d_dot_k_r[t], W_w_to_dot_W_r, d_h_k_w)
-        hvp_backward_step3(t)
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], U_h_to_dot_U_h2, d_r_prev_rows[t % 2])
+        product(d_parts[t][:, D:2 * D], W_w, d_dot_h_dot_k_w_h)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
+        product(d_parts[t], parts32, d_h_parts)
+        hvp_backward_step3(t)
+        product(d_dot_h_pre2[t], dot_U_h22, d_r_prev_rows[t % 2])
+        # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+        product(d_dot_h_pre2[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
         hvp_backward_step4(t)
 
-    # d_h_pre, d_dot_h_pre side by side
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_h_to_dot_W_h2, d_x.reshape(-1, I))
+    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W_h22, d_x.reshape(-1, I))
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_h_dot_W_h_x_x,
-    )
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_r_rows[:-1].reshape(-1, D),
         d_U_h_dot_U_h_r_r_prev,
     )
     # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    np.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+    np.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
     # through k_w = W_w @ h
-    product(d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, :D].T, h_to_dot_h.reshape(-1, 2 * H)[:, :H], d_W_w_k_w)
+    product(d_parts.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
     # through k_w = W_w @ h
-    product(
-        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, D:2 * D].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-        d_W_w_dot_k_w_h,
-    )
+    product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h.reshape(-1, H), d_W_w_dot_k_w_h)
     # through beta_w = softplus(dot(v_w, h) + b_w)
     hvp_backward_after_sum()
     # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -1352,37 +1362,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
     np.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
     # through e = sigmoid(W_e @ h)
-    product(
-        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 2 * D:3 * D].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-        d_W_e_W_e_h,
-    )
+    product(d_parts.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
     # through e = sigmoid(W_e @ h)
-    product(
-        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 3 * D:4 * D].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-        d_W_e_dot_W_e_h_h,
-    )
+    product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h.reshape(-1, H), d_W_e_dot_W_e_h_h)
     # through a = W_a @ h
-    product(
-        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 4 * D:5 * D].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-        d_W_a_a,
-    )
+    product(d_parts.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
     # through a = W_a @ h
-    product(d_dot_a.reshape(-1, D).T, h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H], d_W_a_dot_a_h)
+    product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h.reshape(-1, H), d_W_a_dot_a_h)
     # through k_r = W_r @ h
-    product(
-        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 5 * D:6 * D].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-        d_W_r_k_r,
-    )
+    product(d_parts.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
     # through k_r = W_r @ h
-    product(
-        d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 6 * D:7 * D].T,
-        h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-        d_W_r_dot_k_r_h,
-    )
+    product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h.reshape(-1, H), d_W_r_dot_k_r_h)
     # through beta_r = softplus(dot(v_r, h) + b_r)
     hvp_backward_after_sum4()
     # through beta_r = softplus(dot(v_r, h) + b_r)

@@ -122,8 +122,8 @@ static inline compute_t tanh(compute_t a)
 
 extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const storage_t* __restrict__ W_qk_x_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[3]);
@@ -136,8 +136,8 @@ extern "C" void forward_before_rows(int64, const int64* sizes, void* const* at)
         double k_k_total = 0;
         #pragma omp simd reduction(+:q_q_total, k_k_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_q_x = compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + iD]);
+            const compute_t W_k_x = compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
             const compute_t q = W_q_x * s1;
@@ -222,8 +222,8 @@ inline_point void forward_before_point(
 
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -234,7 +234,7 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t v_phi_k;
         forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -560,9 +560,9 @@ extern "C" void backward_sequence2(int64, const int64* sizes, void* const* at)
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -572,7 +572,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -619,11 +619,11 @@ inline_point void backward_after_point(
 
 extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_W_k_x_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -636,17 +636,17 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
     }
 }
 
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_k_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     for (int64 iH = 0; iH < H; ++iH)
@@ -656,23 +656,22 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         for (int64 iM = 0; iM < M; ++iM)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
                 * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
-        d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
     }
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_v_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -680,9 +679,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -720,7 +718,7 @@ extern "C" void backward_finish(int64, const int64* sizes, void* const* at)
 extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ q_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[3]);
@@ -733,8 +731,8 @@ extern "C" void infer_before_rows(int64, const int64* sizes, void* const* at)
         double k_k_total = 0;
         #pragma omp simd reduction(+:q_q_total, k_k_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
             const compute_t q = W_q_x * s1;
@@ -820,7 +818,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -831,7 +829,7 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t v_phi_k;
         infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -1220,8 +1218,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1230,8 +1228,8 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1240,10 +1238,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ dot_q2_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_k2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[6]);
@@ -1261,13 +1259,12 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, \
             dot_k_k_k2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
-                + iD]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -1277,10 +1274,10 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
             const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
             const compute_t k_ = W_k_x * s1;
             const compute_t dot_k = dot_W_k_x * s1;
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            dot_q2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            dot_q2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            dot_k2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            dot_k2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             dot_q_q_q_total += dot_q * q;
@@ -1311,11 +1308,11 @@ extern "C" void jvp_before_rows(int64, const int64* sizes, void* const* at)
 extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ a_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ Omega_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[7]);
@@ -1331,7 +1328,7 @@ extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
         const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
             const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
             // phi_k = exp(Omega @ k - dot(k, k) / 2)
             const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
@@ -1344,7 +1341,7 @@ extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
@@ -1357,7 +1354,7 @@ extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
         double dot_max_a_total = 0;
         #pragma omp simd reduction(+:max_a_total, dot_max_a_total)
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
             const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -1371,7 +1368,7 @@ extern "C" void jvp_before_rows2(int64, const int64* sizes, void* const* at)
         const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
@@ -1396,7 +1393,7 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
@@ -1410,7 +1407,7 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v_phi_k, dot_v_phi_k;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -1618,8 +1615,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1628,8 +1625,8 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1638,14 +1635,16 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1659,13 +1658,12 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:q_q_total, dot_q_q_q_total, dot_q_q_q2_total, k_k_total, dot_k_k_k_total, \
             dot_k_k_k2_total)
         for (int64 iD = 0; iD < D; ++iD) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
-                + iD]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -1675,10 +1673,10 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
             const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
             const compute_t k_ = W_k_x * s1;
             const compute_t dot_k = dot_W_k_x * s1;
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            dot_q_at[(iT * B + iB) * D + iD] = storage_t(dot_q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            dot_k_at[(iT * B + iB) * D + iD] = storage_t(dot_k);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             dot_q_q_q_total += dot_q * q;
@@ -1709,21 +1707,22 @@ extern "C" void hvp_forward_before_rows(int64, const int64* sizes, void* const* 
 extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], M = sizes[4];
-    const storage_t* __restrict__ a_to_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ a_dot_a_Omega_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_a_q_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ q_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_Omega_k_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ k_k_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ dot_Omega_k_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_q_q_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_k_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ a_argmax_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_a_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ phi_q_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_phi_k_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_phi_q_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_phi_q_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_phi_k_pre_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[15]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -1731,21 +1730,28 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
-            const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_a_Omega = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_Omega_k_Omega = compute_t(parts3_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_Omega_k_k = compute_t(dot_Omega_k_k_at[(iT * B + iB) * M + iM]);
+            const compute_t Omega_k = compute_t(parts3_at[(iT * B + iB) * (2 * M) + iM]);
+            // a = Omega @ q
+            const compute_t dot_a = dot_a_Omega + dot_a_q;
             // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t dot_Omega_k = dot_Omega_k_Omega + dot_Omega_k_k;
             const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
             const compute_t phi_k = exp(phi_k_pre);
-            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
-            dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
+            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+            const compute_t dot_phi_k = phi_k * dot_phi_k_pre;
+            dot_a_at[(iT * B + iB) * M + iM] = storage_t(dot_a);
             phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
             dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
         }
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
@@ -1758,7 +1764,7 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         double dot_max_a_total = 0;
         #pragma omp simd reduction(+:max_a_total, dot_max_a_total)
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -1772,15 +1778,15 @@ extern "C" void hvp_forward_before_rows2(int64, const int64* sizes, void* const*
         const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
         #pragma GCC ivdep
         for (int64 iM = 0; iM < M; ++iM) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
             const compute_t phi_q = exp(phi_q_pre);
-            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
-            dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
+            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+            const compute_t dot_phi_q = phi_q * dot_phi_q_pre;
             phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
             dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
         }
     }
@@ -1797,8 +1803,8 @@ inline_point void hvp_forward_before2_point(
 
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
@@ -1812,7 +1818,7 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t v_phi_k, dot_v_phi_k;
         hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -2116,7 +2122,7 @@ extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const
     storage_t* __restrict__ d_phi_q_pre_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ d_a_to_d_dot_a_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ d_dot_a2_at = static_cast<storage_t*>(at[14]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     {
@@ -2170,21 +2176,21 @@ extern "C" void hvp_backward_before_rows2(int64, const int64* sizes, void* const
             // through a = Omega @ q
             const compute_t d_dot_a = a_argmax * d_dot_max_a + d_dot_phi_q_pre;
             const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
-            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+            d_dot_a2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+            d_dot_a2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
         }
     }
 }
 
 inline_point void hvp_backward_before_point(
-    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q, const compute_t d_q_a,
-    const compute_t d_q_q, const compute_t dot_q, const compute_t D_, compute_t& d_dot_W_q_x,
-    compute_t& d_W_q_x)
+    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q,
+    const compute_t d_q_a_dot_a_Omega, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
+    compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_q_q;
     const compute_t d_dot_q = d_dot_q_dot_a_q + q * s1;
-    const compute_t d_q = 2 * q * d_q_q + d_q_a + dot_q * s1;
+    const compute_t d_q = 2 * q * d_q_q + d_q_a_dot_a_Omega + dot_q * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_q_x = d_dot_q * s2;
     d_W_q_x = d_q * s2;
@@ -2193,13 +2199,14 @@ inline_point void hvp_backward_before_point(
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], D = sizes[5];
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_q_dot_a_q_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_q_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ q_to_dot_q_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_q_a_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ q_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_q_a_dot_a_Omega_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_q_q_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_q_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_dot_W_q_x_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_W_q_x_at = static_cast<storage_t*>(at[7]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2207,12 +2214,12 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t d_dot_W_q_x, d_W_q_x;
         hvp_backward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_q_dot_a_q_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_a_dot_a_Omega_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_q_x, d_W_q_x);
         d_dot_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_dot_W_q_x);
@@ -2316,9 +2323,9 @@ extern "C" void hvp_backward_sequence2(int64, const int64* sizes, void* const* a
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2328,7 +2335,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -2336,9 +2343,9 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_phi_k_v_phi_k_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2348,7 +2355,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
     }
 }
@@ -2383,7 +2390,7 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
     const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_z_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ d_dot_phi_k_pre2_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_dot_k_k_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[9]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2405,8 +2412,8 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
             const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
             const compute_t d_dot_phi_k_pre = phi_k * d_dot_phi_k;
             const compute_t d_phi_k_pre = phi_k * d_phi_k;
-            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
             d_dot_k_k_dot_phi_k_pre_total += d_dot_phi_k_pre;
             d_k_k_phi_k_pre_total += d_phi_k_pre;
         }
@@ -2423,13 +2430,13 @@ extern "C" void hvp_backward_after_rows(int64, const int64* sizes, void* const* 
 
 inline_point void hvp_backward_after_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
-    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
+    const compute_t d_k_parts, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_k_k;
     const compute_t d_dot_k = d_dot_k_dot_Omega_k_k + k_ * s1;
-    const compute_t d_k = 2 * k_ * d_k_k + d_k_Omega_k + dot_k * s1;
+    const compute_t d_k = 2 * k_ * d_k_k + d_k_parts + dot_k * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_k_x = d_dot_k * s2;
     d_W_k_x = d_k * s2;
@@ -2438,12 +2445,13 @@ inline_point void hvp_backward_after_point(
 extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_k_dot_Omega_k_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_dot_k_k_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_to_dot_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_k_Omega_k_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_k_parts_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_k_k_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2451,27 +2459,27 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t d_dot_W_k_x, d_W_k_x;
         hvp_backward_after_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_k_dot_Omega_k_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_parts_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_k_x, d_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + D + iD] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + iD] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
     }
 }
 
 extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4];
+    const int64 T = sizes[0], B = sizes[1], H = sizes[3], M = sizes[4], D = sizes[5];
     const storage_t* __restrict__ d_dot_S_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ phi_k_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_S_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_phi_k_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_dot_v_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -2495,7 +2503,7 @@ extern "C" void hvp_backward_after_rows2(int64, const int64* sizes, void* const*
         const compute_t d_dot_v = compute_t(d_dot_v_total);
         const compute_t d_v_v_phi_k = compute_t(d_v_v_phi_k_total);
         const compute_t d_v_dot_v_phi_k = compute_t(d_v_dot_v_phi_k_total);
-        d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(d_dot_v);
         d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_phi_k);
         d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_phi_k);
     }
@@ -2513,7 +2521,7 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], D = sizes[5];
     const storage_t* __restrict__ d_v_v_phi_k_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_dot_v_phi_k_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2524,25 +2532,23 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
     }
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_k_x_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_dot_v_W_v_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_q_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2550,10 +2556,9 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

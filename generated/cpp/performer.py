@@ -83,7 +83,7 @@ class Tape(NamedTuple):
     phi_q: np.ndarray  # (T, B, M)
     a_argmax: np.ndarray  # (T, B, M)
     q: np.ndarray  # (T, B, D)
-    W_q_x_to_v: np.ndarray  # (T, B, 2 * D + H)
+    v: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
     phi_k: np.ndarray  # (T, B, M)
     k: np.ndarray  # (T, B, D)
@@ -121,12 +121,13 @@ def forward(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     Omega = np.ascontiguousarray(params["Omega"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = np.empty((T + 1, B, H, M), dtype)
     z_rows = np.empty((T + 1, B, M), dtype)
-    W_q_x_to_v = np.empty((T, B, 2 * D + H), dtype)
+    W_qk = scratch("W_qk", (I, 2 * D), dtype)
+    W_qk_x = scratch("W_qk_x", (T, B, 2 * D), dtype)
     q = np.empty((T, B, D), dtype)
     k = np.empty((T, B, D), dtype)
+    v = np.empty((T, B, H), dtype)
     a = scratch("a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     a_argmax = np.empty((T, B, M), dtype)
@@ -141,13 +142,13 @@ def forward(params, x, state=None):
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     forward_before_rows = kernel(
-        "forward_before_rows", W_q_x_to_v, q, k, q_q, k_k,
+        "forward_before_rows", W_qk_x, q, k, q_q, k_k,
     )
     forward_before_rows2 = kernel(
         "forward_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
     forward_before = kernel(
-        "forward_before", W_q_x_to_v, phi_k, v_phi_k,
+        "forward_before", v, phi_k, v_phi_k,
     )
     forward_sequence = kernel(
         "forward_sequence", S_rows, v_phi_k,
@@ -165,8 +166,11 @@ def forward(params, x, state=None):
         "forward_after", S_phi_q, z_phi_q, y,
     )
 
-    # W_q_x, W_k_x, v side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+    W_qk[..., :D] = W_q.T
+    W_qk[..., D:2 * D] = W_k.T
+    product(x.reshape(-1, I), W_qk, W_qk_x.reshape(-1, 2 * D))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     forward_before_rows()
     # a = Omega @ q
     product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -184,7 +188,7 @@ def forward(params, x, state=None):
     forward_after_sum2()
     forward_after()
 
-    tape = Tape(size, dtype, S_phi_q, z_phi_q, S_rows, z_rows, phi_q, a_argmax, q, W_q_x_to_v, x, phi_k, k)
+    tape = Tape(size, dtype, S_phi_q, z_phi_q, S_rows, z_rows, phi_q, a_argmax, q, v, x, phi_k, k)
     last = {"S": S_rows[T].copy(), "z": z_rows[T].copy()}
     return y, last, tape
 
@@ -207,7 +211,7 @@ def backward(params, tape, dy, dstate=None):
     phi_q = tape.phi_q
     a_argmax = tape.a_argmax
     q = tape.q
-    W_q_x_to_v = tape.W_q_x_to_v
+    v = tape.v
     x = tape.x
     phi_k = tape.phi_k
     k = tape.k
@@ -220,6 +224,7 @@ def backward(params, tape, dy, dstate=None):
     Omega = np.ascontiguousarray(params["Omega"])
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
+    W_kv = scratch("W_kv", (D + H, I), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_S_phi_q = scratch("d_S_phi_q", (T, B, H), dtype)
     d_phi_q_S_phi_q = scratch("d_phi_q_S_phi_q", (T, B, M), dtype)
@@ -234,15 +239,12 @@ def backward(params, tape, dy, dstate=None):
     d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
     d_phi_k_pre = scratch("d_phi_k_pre", (T, B, M), dtype)
     d_k_k = scratch("d_k_k", (T, B), dtype)
-    d_v = scratch("d_v", (T, B, H), dtype)
+    d_W_k_x_v = scratch("d_W_k_x_v", (T, B, D + H), dtype)
     d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
-    d_W_k_x = scratch("d_W_k_x", (T, B, D), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_v = scratch("d_x_v", (T, B, I), dtype)
+    d_x_W_k_x_v = scratch("d_x_W_k_x_v", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q = np.empty((D, I), dtype)
-    d_W_k = np.empty((D, I), dtype)
-    d_W_v = np.empty((H, I), dtype)
+    d_W_kv = np.empty((D + H, I), dtype)
     d_Omega_a = scratch("d_Omega_a", (M, D), dtype)
     d_Omega_Omega_k = scratch("d_Omega_Omega_k", (M, D), dtype)
     d_Omega = np.empty((M, D), dtype)
@@ -268,24 +270,26 @@ def backward(params, tape, dy, dstate=None):
         "backward_sequence2", d_S_prev_rows, d_S_phi_q, phi_q, d_S,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S, W_q_x_to_v, d_phi_k_v_phi_k,
+        "backward_after_sum", d_S, v, d_phi_k_v_phi_k,
     )
     backward_after_rows = kernel(
         "backward_after_rows", d_phi_k_v_phi_k, d_z, phi_k, d_phi_k_pre, d_k_k,
     )
     backward_after = kernel(
-        "backward_after", d_k_Omega_k, d_k_k, k, d_W_k_x,
+        "backward_after", d_k_Omega_k, d_k_k, k, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_S, phi_k, d_v,
+        "backward_after_sum2", d_S, phi_k, d_W_k_x_v,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+        "backward_after2", d_x_W_k_x_v, d_x_W_q_x, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_Omega_a, d_Omega_Omega_k, d_Omega,
     )
 
+    W_kv[:D] = W_k
+    W_kv[D:D + H] = W_v
     backward_before_rows()
     # through y = (S @ phi_q) / dot(z, phi_q)
     backward_before_sum()
@@ -311,23 +315,17 @@ def backward(params, tape, dy, dstate=None):
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
     product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
     backward_after()
-    # through k = (W_k @ x) / D ** 0.25
-    product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
-    # through k = (W_k @ x) / D ** 0.25
-    product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
     # through S = S[t-1] + outer(v, phi_k)
     backward_after_sum2()
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
-    # through v = W_v @ x
-    product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
+    product(d_W_k_x_v.reshape(-1, D + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+    product(d_W_k_x_v.reshape(-1, D + H).T, x.reshape(-1, I), d_W_kv)
     backward_after2()
     backward_finish()
 
     dparams = {
         "W_q": d_W_q,
-        "W_k": d_W_k,
-        "W_v": d_W_v,
+        "W_k": d_W_kv[:D],
+        "W_v": d_W_kv[D:D + H],
         "Omega": d_Omega,
     }
     dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
@@ -349,10 +347,10 @@ def infer(params, x, state=None):
     W_k = np.ascontiguousarray(params["W_k"])
     W_v = np.ascontiguousarray(params["W_v"])
     Omega = np.ascontiguousarray(params["Omega"])
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
     S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
-    W_q_x_to_v = scratch("W_q_x_to_v", (T, B, 2 * D + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
+    W_q_x_W_k_x_v = scratch("W_q_x_W_k_x_v", (T, B, 2 * D + H), dtype)
     q = scratch("q", (T, B, D), dtype)
     k = scratch("k", (T, B, D), dtype)
     a = scratch("a", (T, B, M), dtype)
@@ -369,13 +367,13 @@ def infer(params, x, state=None):
     S_rows[0] = state["S"]
     z_rows[0] = state["z"]
     infer_before_rows = kernel(
-        "infer_before_rows", W_q_x_to_v, q, k, q_q, k_k,
+        "infer_before_rows", W_q_x_W_k_x_v, q, k, q_q, k_k,
     )
     infer_before_rows2 = kernel(
         "infer_before_rows2", a, q_q, Omega_k, k_k, a_argmax, phi_q, phi_k,
     )
     infer_before = kernel(
-        "infer_before", W_q_x_to_v, phi_k, v_phi_k,
+        "infer_before", W_q_x_W_k_x_v, phi_k, v_phi_k,
     )
     infer_sequence = kernel(
         "infer_sequence", S_rows, v_phi_k,
@@ -393,8 +391,10 @@ def infer(params, x, state=None):
         "infer_after", S_phi_q, z_phi_q, y,
     )
 
-    # W_q_x, W_k_x, v side by side
-    product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+    W_qkv[..., :D] = W_q.T
+    W_qkv[..., D:2 * D] = W_k.T
+    W_qkv[..., 2 * D:2 * D + H] = W_v.T
+    product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
     infer_before_rows()
     # a = Omega @ q
     product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -525,33 +525,26 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_Omega = np.ascontiguousarray(dot_params["Omega"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-    dot_Omega_to_Omega = np.ascontiguousarray(np.concatenate((dot_Omega.T, Omega.T)))
     S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * D + H), dtype)
-    q_to_dot_q = scratch("q_to_dot_q", (T, B, 2 * D), dtype)
-    k_to_dot_k = scratch("k_to_dot_k", (T, B, 2 * D), dtype)
+    dot_Omega2 = scratch("dot_Omega2", (2 * D, M), dtype)
+    parts = scratch("parts", (I, 4 * D + 2 * H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * D + H), dtype)
+    dot_q2 = scratch("dot_q2", (T, B, 2 * D), dtype)
+    dot_k2 = scratch("dot_k2", (T, B, 2 * D), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
+    a = scratch("a", (T, B, M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     dot_q_q = scratch("dot_q_q", (T, B), dtype)
     a_argmax = scratch("a_argmax", (T, B, M), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
+    Omega_k = scratch("Omega_k", (T, B, M), dtype)
     dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     dot_k_k = scratch("dot_k_k", (T, B), dtype)
@@ -571,18 +564,17 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     jvp_before = kernel(
-        "jvp_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        "jvp_before", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before_rows = kernel(
-        "jvp_before_rows", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q, k_k,
-        dot_q_q, dot_k_k,
+        "jvp_before_rows", parts2, dot_W_q_x_W_k_x_v_x, dot_q2, dot_k2, q_q, k_k, dot_q_q, dot_k_k,
     )
     jvp_before_rows2 = kernel(
-        "jvp_before_rows2", a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k,
-        dot_Omega_k, dot_k_k, a_argmax, phi_q, dot_phi_q, phi_k, dot_phi_k,
+        "jvp_before_rows2", a, dot_a, q_q, dot_q_q, Omega_k, k_k, dot_Omega_k, dot_k_k, a_argmax, phi_q,
+        dot_phi_q, phi_k, dot_phi_k,
     )
     jvp_before2 = kernel(
-        "jvp_before2", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        "jvp_before2", parts2, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     jvp_sequence = kernel(
         "jvp_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
@@ -600,24 +592,29 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, S_phi_q, z_phi_q, dot_z_phi_q, y, dot_y,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+    dot_Omega2[:D] = dot_Omega.T
+    dot_Omega2[D:2 * D] = Omega.T
+    parts[..., :D] = W_q.T
+    parts[..., D:2 * D] = dot_W_q.T
+    parts[..., 2 * D:3 * D] = W_k.T
+    parts[..., 3 * D:4 * D] = dot_W_k.T
+    parts[..., 4 * D:4 * D + H] = W_v.T
+    parts[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
+    W_qkv[..., :D] = parts[..., :D]
+    W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+    W_qkv[..., 2 * D:2 * D + H] = parts[..., 4 * D:4 * D + H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + 2 * H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
     jvp_before()
     jvp_before_rows()
     # a = Omega @ q
-    product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-    # q, dot_q side by side
-    product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+    product(dot_q2.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
+    # a = Omega @ q
+    product(dot_q2.reshape(-1, 2 * D), dot_Omega2, dot_a.reshape(-1, M))
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-        Omega.T,
-        Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-    )
-    # k, dot_k side by side
-    product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+    product(dot_k2.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
+    # phi_k = exp(Omega @ k - dot(k, k) / 2)
+    product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
     jvp_before_rows2()
     jvp_before2()
 
@@ -657,26 +654,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_k = np.ascontiguousarray(dot_params["W_k"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_Omega = np.ascontiguousarray(dot_params["Omega"])
-    W_q_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_q.T,
-        dot_W_q.T,
-        W_k.T,
-        dot_W_k.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_q_to_W_v = np.ascontiguousarray(np.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-    dot_Omega_to_Omega = np.ascontiguousarray(np.concatenate((dot_Omega.T, Omega.T)))
     S_rows = scratch("S_rows", (T + 1, B, H, M), dtype)
     z_rows = scratch("z_rows", (T + 1, B, M), dtype)
     dot_S_rows = scratch("dot_S_rows", (T + 1, B, H, M), dtype)
     dot_z_rows = scratch("dot_z_rows", (T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = scratch("W_q_x_to_dot_v_W_v", (T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = scratch("dot_W_q_x_x_to_dot_v_x", (T, B, 2 * D + H), dtype)
-    q_to_dot_q = scratch("q_to_dot_q", (T, B, 2 * D), dtype)
-    k_to_dot_k = scratch("k_to_dot_k", (T, B, 2 * D), dtype)
+    parts = scratch("parts", (I, 4 * D + H), dtype)
+    W_qkv = scratch("W_qkv", (I, 2 * D + H), dtype)
+    dot_Omega2 = scratch("dot_Omega2", (D, 2 * M), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * D + H), dtype)
+    dot_W_q_x_W_k_x_v_x = scratch("dot_W_q_x_W_k_x_v_x", (T, B, 2 * D + H), dtype)
+    q = scratch("q", (T, B, D), dtype)
+    dot_q = scratch("dot_q", (T, B, D), dtype)
+    k = scratch("k", (T, B, D), dtype)
+    dot_k = scratch("dot_k", (T, B, D), dtype)
+    v = scratch("v", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
-    a_to_dot_a_Omega = scratch("a_to_dot_a_Omega", (T, B, 2 * M), dtype)
+    a_dot_a_Omega = scratch("a_dot_a_Omega", (T, B, 2 * M), dtype)
+    dot_a_q = scratch("dot_a_q", (T, B, M), dtype)
     dot_a = scratch("dot_a", (T, B, M), dtype)
     q_q = scratch("q_q", (T, B), dtype)
     dot_q_q = scratch("dot_q_q", (T, B), dtype)
@@ -684,8 +678,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_phi_q_pre = scratch("dot_phi_q_pre", (T, B, M), dtype)
     phi_q = scratch("phi_q", (T, B, M), dtype)
     dot_phi_q = scratch("dot_phi_q", (T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = scratch("Omega_k_to_dot_Omega_k_Omega", (T, B, 2 * M), dtype)
-    dot_Omega_k = scratch("dot_Omega_k", (T, B, M), dtype)
+    parts3 = scratch("parts3", (T, B, 2 * M), dtype)
+    dot_Omega_k_k = scratch("dot_Omega_k_k", (T, B, M), dtype)
     k_k = scratch("k_k", (T, B), dtype)
     dot_k_k = scratch("dot_k_k", (T, B), dtype)
     dot_phi_k_pre = scratch("dot_phi_k_pre", (T, B, M), dtype)
@@ -704,19 +698,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_S_rows[0] = dot_state["S"]
     dot_z_rows[0] = dot_state["z"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        "hvp_forward_before", parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before_rows = kernel(
-        "hvp_forward_before_rows", W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q,
-        k_k, dot_q_q, dot_k_k,
+        "hvp_forward_before_rows", parts2, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k, q_q, k_k, dot_q_q,
+        dot_k_k,
     )
     hvp_forward_before_rows2 = kernel(
-        "hvp_forward_before_rows2", a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega,
-        k_k, dot_Omega_k, dot_k_k, a_argmax, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k,
-        dot_phi_k,
+        "hvp_forward_before_rows2", a_dot_a_Omega, dot_a_q, q_q, parts3, dot_Omega_k_k, k_k, dot_q_q,
+        dot_k_k, a_argmax, dot_a, phi_q, phi_k, dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        "hvp_forward_before2", v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", S_rows, v_phi_k, dot_S_rows, dot_v_phi_k,
@@ -735,24 +728,28 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_after", dot_S_phi_q_S, dot_S_phi_q_phi_q, dot_S_phi_q,
     )
 
-    # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-    # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+    parts[..., :D] = W_q.T
+    parts[..., D:2 * D] = dot_W_q.T
+    parts[..., 2 * D:3 * D] = W_k.T
+    parts[..., 3 * D:4 * D] = dot_W_k.T
+    parts[..., 4 * D:4 * D + H] = dot_W_v.T
+    W_qkv[..., 2 * D:2 * D + H] = W_v.T
+    W_qkv[..., :D] = parts[..., :D]
+    W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+    dot_Omega2[..., :M] = Omega.T
+    dot_Omega2[..., M:2 * M] = dot_Omega.T
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + H))
+    product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
+    # v = W_v @ x
+    product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
     hvp_forward_before()
     hvp_forward_before_rows()
+    product(q.reshape(-1, D), dot_Omega2, a_dot_a_Omega.reshape(-1, 2 * M))
     # a = Omega @ q
-    product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-    # q, dot_q side by side
-    product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+    product(dot_q.reshape(-1, D), Omega.T, dot_a_q.reshape(-1, M))
+    product(k.reshape(-1, D), dot_Omega2, parts3.reshape(-1, 2 * M))
     # phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-        Omega.T,
-        Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-    )
-    # k, dot_k side by side
-    product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+    product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
     hvp_forward_before_rows2()
     hvp_forward_before2()
 
@@ -763,12 +760,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_forward_after_rows2()
     hvp_forward_after()
     dy = np.ascontiguousarray(cotangents["y"])
-    Omega_to_dot_Omega = np.concatenate((Omega, dot_Omega))
-    W_k_to_W_v = np.concatenate((W_k, dot_W_k, W_v))
     d_S_prev_rows = scratch("d_S_prev_rows", (2, B, H, M), dtype)
     d_z_prev_rows = scratch("d_z_prev_rows", (2, B, M), dtype)
     d_dot_S_prev_rows = scratch("d_dot_S_prev_rows", (2, B, H, M), dtype)
     d_dot_z_prev_rows = scratch("d_dot_z_prev_rows", (2, B, M), dtype)
+    dot_Omega22 = scratch("dot_Omega22", (2 * M, D), dtype)
+    parts4 = scratch("parts4", (2 * D + 2 * H, I), dtype)
     d_dot_z_phi_q = scratch("d_dot_z_phi_q", (T, B), dtype)
     d_z_phi_q = scratch("d_z_phi_q", (T, B), dtype)
     d_dot_S_phi_q = scratch("d_dot_S_phi_q", (T, B, H), dtype)
@@ -780,9 +777,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_phi_q_pre = scratch("d_phi_q_pre", (T, B, M), dtype)
     d_dot_q_q = scratch("d_dot_q_q", (T, B), dtype)
     d_q_q = scratch("d_q_q", (T, B), dtype)
-    d_a_to_d_dot_a = scratch("d_a_to_d_dot_a", (T, B, 2 * M), dtype)
-    parts = scratch("parts", (T, B, 2 * D), dtype)
-    d_q_a = scratch("d_q_a", (T, B, D), dtype)
+    d_dot_a2 = scratch("d_dot_a2", (T, B, 2 * M), dtype)
+    d_dot_q_dot_a_q = scratch("d_dot_q_dot_a_q", (T, B, D), dtype)
+    d_q_a_dot_a_Omega = scratch("d_q_a_dot_a_Omega", (T, B, D), dtype)
     d_dot_W_q_x = scratch("d_dot_W_q_x", (T, B, D), dtype)
     d_W_q_x = scratch("d_W_q_x", (T, B, D), dtype)
     d_x_W_q_x = scratch("d_x_W_q_x", (T, B, I), dtype)
@@ -794,17 +791,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_phi_k_dot_v_phi_k = scratch("d_dot_phi_k_dot_v_phi_k", (T, B, M), dtype)
     d_phi_k_v_phi_k = scratch("d_phi_k_v_phi_k", (T, B, M), dtype)
     d_phi_k_dot_v_phi_k = scratch("d_phi_k_dot_v_phi_k", (T, B, M), dtype)
-    d_phi_k_pre_to_d_dot_phi_k_pre = scratch("d_phi_k_pre_to_d_dot_phi_k_pre", (T, B, 2 * M), dtype)
+    d_dot_phi_k_pre2 = scratch("d_dot_phi_k_pre2", (T, B, 2 * M), dtype)
     d_dot_k_k = scratch("d_dot_k_k", (T, B), dtype)
     d_k_k = scratch("d_k_k", (T, B), dtype)
-    d_dot_v = scratch("d_dot_v", (T, B, H), dtype)
+    d_parts = scratch("d_parts", (T, B, 2 * D + 2 * H), dtype)
     d_v_v_phi_k = scratch("d_v_v_phi_k", (T, B, H), dtype)
     d_v_dot_v_phi_k = scratch("d_v_dot_v_phi_k", (T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = scratch("d_W_k_x_to_d_dot_v", (T, B, 2 * D + H), dtype)
-    parts2 = scratch("parts2", (T, B, 2 * D), dtype)
-    d_k_Omega_k = scratch("d_k_Omega_k", (T, B, D), dtype)
-    d_x_W_k_x = scratch("d_x_W_k_x", (T, B, I), dtype)
-    d_x_dot_v_W_v = scratch("d_x_dot_v_W_v", (T, B, I), dtype)
+    d_dot_k_dot_Omega_k_k = scratch("d_dot_k_dot_Omega_k_k", (T, B, D), dtype)
+    d_k_parts = scratch("d_k_parts", (T, B, D), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_q_W_q_x = scratch("d_W_q_W_q_x", (D, I), dtype)
     d_W_q_dot_W_q_x_x = scratch("d_W_q_dot_W_q_x_x", (D, I), dtype)
@@ -840,10 +835,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_rows2 = kernel(
         "hvp_backward_before_rows2", d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre,
         d_phi_q_S_phi_q, d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, a_argmax, d_dot_phi_q_pre,
-        d_phi_q_pre, d_dot_q_q, d_q_q, d_a_to_d_dot_a,
+        d_phi_q_pre, d_dot_q_q, d_q_q, d_dot_a2,
     )
     hvp_backward_before = kernel(
-        "hvp_backward_before", parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
+        "hvp_backward_before", d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_dot_a_Omega, d_q_q, dot_q, d_dot_W_q_x,
+        d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", d_dot_z_prev_rows, d_dot_z_phi_q, phi_q, d_z_prev_rows, d_z_phi_q,
@@ -854,29 +850,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_phi_q, d_dot_S, d_S,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S, W_q_x_to_dot_v_W_v, d_dot_phi_k_dot_v_phi_k,
+        "hvp_backward_after_sum", d_dot_S, v, d_dot_phi_k_dot_v_phi_k,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S, W_q_x_to_dot_v_W_v, d_phi_k_v_phi_k,
+        "hvp_backward_after_sum2", d_S, v, d_phi_k_v_phi_k,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_dot_S, dot_v, d_phi_k_dot_v_phi_k,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k,
-        d_phi_k_dot_v_phi_k, d_z, phi_k, d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k, d_k_k,
+        d_phi_k_dot_v_phi_k, d_z, phi_k, d_dot_phi_k_pre2, d_dot_k_k, d_k_k,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after", d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_parts, d_k_k, dot_k, d_parts,
     )
     hvp_backward_after_rows2 = kernel(
-        "hvp_backward_after_rows2", d_dot_S, phi_k, d_S, dot_phi_k, d_dot_v, d_v_v_phi_k, d_v_dot_v_phi_k,
+        "hvp_backward_after_rows2", d_dot_S, phi_k, d_S, dot_phi_k, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
+        "hvp_backward_after2", d_v_v_phi_k, d_v_dot_v_phi_k, d_parts,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+        "hvp_backward_after3", d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_q_W_q_x, d_W_q_dot_W_q_x_x, d_W_k_W_k_x, d_W_k_dot_W_k_x_x, d_W_q, d_W_k,
@@ -888,6 +884,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_Omega_a, d_Omega_dot_a_q, d_Omega_Omega_k, d_Omega_dot_Omega_k_k, d_Omega,
     )
 
+    dot_Omega22[:M] = Omega
+    dot_Omega22[M:2 * M] = dot_Omega
+    parts4[:D] = W_k
+    parts4[D:2 * D] = dot_W_k
+    parts4[2 * D:2 * D + H] = W_v
+    parts4[2 * D + H:2 * D + 2 * H] = dot_W_v
     hvp_backward_before_rows()
     # through y = (S @ phi_q) / dot(z, phi_q)
     hvp_backward_before_sum()
@@ -897,9 +899,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_before_sum3()
     hvp_backward_before_rows2()
     # through a = Omega @ q
-    product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
-    # d_a, d_dot_a side by side
-    product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
+    product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
+    # through q = (W_q @ x) / D ** 0.25
+    product(d_dot_a2.reshape(-1, 2 * M), dot_Omega22, d_q_a_dot_a_Omega.reshape(-1, D))
     hvp_backward_before()
     # through q = (W_q @ x) / D ** 0.25
     product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
@@ -920,57 +922,34 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through q = (W_q @ x) / D ** 0.25
     product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
     # through a = Omega @ q
-    product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
+    product(d_dot_a2.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
     # through a = Omega @ q
-    product(
-        d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M].T,
-        q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
-        d_Omega_dot_a_q,
-    )
+    product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
     hvp_backward_after_rows()
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
-        Omega,
-        parts2.reshape(-1, 2 * D)[:, :D],
-    )
-    # d_phi_k_pre, d_dot_phi_k_pre side by side
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M),
-        Omega_to_dot_Omega,
-        d_k_Omega_k.reshape(-1, D),
-    )
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
+    # through k = (W_k @ x) / D ** 0.25
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M), dot_Omega22, d_k_parts.reshape(-1, D))
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, :M].T,
-        k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-        d_Omega_Omega_k,
-    )
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
     # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-    product(
-        d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M].T,
-        k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
-        d_Omega_dot_Omega_k_k,
-    )
+    product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_k.reshape(-1, D), d_Omega_dot_Omega_k_k)
     hvp_backward_after()
     # through k = (W_k @ x) / D ** 0.25
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
     # through k = (W_k @ x) / D ** 0.25
-    product(
-        d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, D:2 * D].T,
-        dot_x.reshape(-1, I),
-        d_W_k_dot_W_k_x_x,
-    )
+    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
     hvp_backward_after_rows2()
     # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
-    # through v = W_v @ x
-    product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+    product(
+        d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
+        dot_x.reshape(-1, I),
+        d_W_v_dot_v_x,
+    )
     hvp_backward_after2()
     # through v = W_v @ x
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
-    # d_W_k_x, d_dot_W_k_x, d_v side by side
-    product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+    product(d_parts.reshape(-1, 2 * D + 2 * H), parts4, d_x_parts.reshape(-1, I))
     hvp_backward_after3()
     hvp_backward_finish()
     hvp_backward_finish2()

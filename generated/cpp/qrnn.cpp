@@ -158,8 +158,8 @@ inline_point void forward_before2_point(
 extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_z_x_to_V_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_zfo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
@@ -170,12 +170,12 @@ extern "C" void forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t z, f, o;
         forward_before2_point(
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             z, f, o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
         f_at[(iT * B + iB) * H + iH] = storage_t(f);
@@ -324,7 +324,7 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ d_z_pre_to_d_f_pre_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ d_zf_pre_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -337,22 +337,22 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
             compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             d_f_pre, d_z_pre);
-        d_z_pre_to_d_f_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_f_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_prev_V_z_x, const compute_t d_x_prev_V_o_x, compute_t& d_x_prev)
+    const compute_t d_x_prev_V_zf_x, const compute_t d_x_prev_V_o_x, compute_t& d_x_prev)
 {
-    d_x_prev = d_x_prev_V_z_x + d_x_prev_V_o_x;
+    d_x_prev = d_x_prev_V_zf_x + d_x_prev_V_o_x;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_prev_V_zf_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -361,24 +361,24 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x_prev;
         backward_after2_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(d_x_prev_V_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
             d_x_prev);
         d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
     }
 }
 
 inline_point void backward_after3_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_o_x, const compute_t d_x_next, compute_t& d_x)
+    const compute_t d_x_W_zf_x, const compute_t d_x_W_o_x, const compute_t d_x_next, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_o_x + d_x_next;
+    d_x = d_x_W_zf_x + d_x_W_o_x + d_x_next;
 }
 
 extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_zf_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -388,8 +388,8 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after3_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_x_W_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
@@ -442,8 +442,8 @@ inline_point void infer_before2_point(
 extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_z_x_to_V_o_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ V_zfo_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_zfo_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ f_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ o_at = static_cast<storage_t*>(at[4]);
@@ -454,12 +454,12 @@ extern "C" void infer_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t z, f, o;
         infer_before2_point(
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             z, f, o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
         f_at[(iT * B + iB) * H + iH] = storage_t(f);
@@ -674,8 +674,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zfo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[4]);
@@ -686,12 +686,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -762,9 +762,9 @@ inline_point void jvp_before3_point(
 extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_z_x_to_dot_V_o_x_V_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_V_zfo_x_x_prev_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[5]);
@@ -781,20 +781,20 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t z, f, o, dot_z, dot_f, dot_o;
         jvp_before3_point(
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z, dot_f, dot_o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -901,8 +901,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zfo_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[4]);
@@ -913,12 +913,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -990,9 +990,9 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ V_z_x_to_dot_V_o_x_V_o_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ dot_V_zfo_x_x_prev_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[5]);
@@ -1012,20 +1012,20 @@ extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o;
         hvp_forward_before3_point(
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -1204,7 +1204,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_z_dot_z_f_dot_f_pre_at = static_cast<storage_t*>(at[10]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1223,30 +1223,30 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_prev_V_z_x, const compute_t d_x_prev_V_o_x, const compute_t d_x_prev_dot_V_o_x_V_o,
+    const compute_t d_x_prev_parts, const compute_t d_x_prev_V_o_x, const compute_t d_x_prev_dot_V_o_x_V_o,
     const compute_t d_dot_x_prev_dot_V_z_x_x_prev, const compute_t d_dot_x_prev_dot_V_f_x_x_prev,
     const compute_t d_dot_x_prev_dot_V_o_x_x_prev, compute_t& d_x_prev, compute_t& d_dot_x_prev)
 {
-    d_x_prev = d_x_prev_V_z_x + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
+    d_x_prev = d_x_prev_parts + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
     d_dot_x_prev = d_dot_x_prev_dot_V_z_x_x_prev + d_dot_x_prev_dot_V_f_x_x_prev + d_dot_x_prev_dot_V_o_x_x_prev;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_prev_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_x_prev_dot_V_z_x_x_prev_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_x_prev_dot_V_f_x_x_prev_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_dot_x_prev_rows_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1256,12 +1256,12 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x_prev, d_dot_x_prev;
         hvp_backward_after2_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (3 * I) + I + iI]),
-            compute_t(parts3_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
-            compute_t(parts4_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
+            compute_t(d_x_prev_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + I + iI]),
+            compute_t(d_dot_x_prev_dot_V_z_x_x_prev_at[(iT * B + iB) * I + iI]),
+            compute_t(d_dot_x_prev_dot_V_f_x_x_prev_at[(iT * B + iB) * I + iI]),
+            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
             d_x_prev, d_dot_x_prev);
         d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
         d_dot_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_dot_x_prev);
@@ -1269,18 +1269,18 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after3_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
+    const compute_t d_x_parts, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
     const compute_t d_x_next, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
+    d_x = d_x_parts + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
 }
 
 extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_prev_V_o_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[4]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -1290,9 +1290,9 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (3 * I) + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);

@@ -117,12 +117,12 @@ def forward(params, x, state=None):
     W_f = np.ascontiguousarray(params["W_f"])
     V_o = np.ascontiguousarray(params["V_o"])
     W_o = np.ascontiguousarray(params["W_o"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
     c_rows = np.empty((T + 1, B, H), dtype)
     x_now_rows = np.empty((T + 1, B, I), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 3 * H), dtype)
-    V_z_x_to_V_o_x = scratch("V_z_x_to_V_o_x", (T, B, 3 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
+    W_zfo_x = scratch("W_zfo_x", (T, B, 3 * H), dtype)
+    V_zfo_x = scratch("V_zfo_x", (T, B, 3 * H), dtype)
     z = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
@@ -133,7 +133,7 @@ def forward(params, x, state=None):
         "forward_before", x, x_now_rows,
     )
     forward_before2 = kernel(
-        "forward_before2", V_z_x_to_V_o_x, W_z_x_to_W_o_x, z, f, o,
+        "forward_before2", V_zfo_x, W_zfo_x, z, f, o,
     )
     forward_sequence = kernel(
         "forward_sequence", f, c_rows, z,
@@ -142,11 +142,15 @@ def forward(params, x, state=None):
         "forward_after", o, c_rows, h,
     )
 
-    # W_z_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+    W_zfo[..., :H] = W_z.T
+    W_zfo[..., H:2 * H] = W_f.T
+    W_zfo[..., 2 * H:3 * H] = W_o.T
+    V_zfo[..., :H] = V_z.T
+    V_zfo[..., H:2 * H] = V_f.T
+    V_zfo[..., 2 * H:3 * H] = V_o.T
+    product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
     forward_before()
-    # V_z_x, V_f_x, V_o_x side by side
-    product(x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, V_z_x_to_V_o_x.reshape(-1, 3 * H))
+    product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
     forward_before2()
 
     forward_sequence()
@@ -184,21 +188,22 @@ def backward(params, tape, dy, dstate=None):
     W_f = np.ascontiguousarray(params["W_f"])
     V_o = np.ascontiguousarray(params["V_o"])
     W_o = np.ascontiguousarray(params["W_o"])
-    W_o_to_V_o = np.concatenate((W_o, V_o), axis=1)
-    W_z_to_W_f = np.concatenate((W_z, W_f))
-    V_z_to_V_f = np.concatenate((V_z, V_f))
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
+    WV_o = scratch("WV_o", (H, 2 * I), dtype)
+    V_zf = scratch("V_zf", (2 * H, I), dtype)
+    W_zf = scratch("W_zf", (2 * H, I), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
-    d_x_W_o_x_to_d_x_prev_V_o_x = scratch("d_x_W_o_x_to_d_x_prev_V_o_x", (T, B, 2 * I), dtype)
+    d_x_W_prev_V_o_x = scratch("d_x_W_prev_V_o_x", (T, B, 2 * I), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
-    d_z_pre_to_d_f_pre = scratch("d_z_pre_to_d_f_pre", (T, B, 2 * H), dtype)
-    d_x_W_z_x_to_d_x_prev_V_z_x = scratch("d_x_W_z_x_to_d_x_prev_V_z_x", (T, B, 2 * I), dtype)
+    d_zf_pre = scratch("d_zf_pre", (T, B, 2 * H), dtype)
+    d_V_zf = np.empty((2 * H, I), dtype)
+    d_W_zf = np.empty((2 * H, I), dtype)
     d_V_o = np.empty((H, I), dtype)
     d_W_o = np.empty((H, I), dtype)
+    d_x_prev_V_zf_x = scratch("d_x_prev_V_zf_x", (T, B, I), dtype)
+    d_x_W_zf_x = scratch("d_x_W_zf_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_V_z_to_d_V_f = np.empty((2 * H, I), dtype)
-    d_W_z_to_d_W_f = np.empty((2 * H, I), dtype)
     d_c_prev_rows[T % 2] = dstate["c"]
     d_x_prev_rows[T] = dstate["x"]
     backward_before = kernel(
@@ -208,18 +213,23 @@ def backward(params, tape, dy, dstate=None):
         "backward_sequence", d_c_prev_rows, dy, o, f, d_c,
     )
     backward_after = kernel(
-        "backward_after", d_c, c_rows, z, f, d_z_pre_to_d_f_pre,
+        "backward_after", d_c, c_rows, z, f, d_zf_pre,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows,
+        "backward_after2", d_x_prev_V_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows,
     )
     backward_after3 = kernel(
-        "backward_after3", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows, d_x,
+        "backward_after3", d_x_W_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows, d_x,
     )
 
+    WV_o[..., :I] = W_o
+    WV_o[..., I:2 * I] = V_o
+    V_zf[:H] = V_z
+    V_zf[H:2 * H] = V_f
+    W_zf[:H] = W_z
+    W_zf[H:2 * H] = W_f
     backward_before()
-    # d_x_W_o_x, d_x_prev_V_o_x side by side
-    product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
+    product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
 
     backward_sequence()
 
@@ -228,30 +238,18 @@ def backward(params, tape, dy, dstate=None):
     # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
     product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
     backward_after()
-    # d_z_pre, d_f_pre side by side
-    product(
-        d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
-        W_z_to_W_f,
-        d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
-    )
-    # d_V_z, d_V_f side by side
-    product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_z_to_d_V_f)
-    # d_W_z, d_W_f side by side
-    product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_f)
-    # d_z_pre, d_f_pre side by side
-    product(
-        d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
-        V_z_to_V_f,
-        d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
-    )
+    product(d_zf_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_zf)
+    product(d_zf_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zf)
+    product(d_zf_pre.reshape(-1, 2 * H), V_zf, d_x_prev_V_zf_x.reshape(-1, I))
+    product(d_zf_pre.reshape(-1, 2 * H), W_zf, d_x_W_zf_x.reshape(-1, I))
     backward_after2()
     backward_after3()
 
     dparams = {
-        "V_z": d_V_z_to_d_V_f[:H],
-        "W_z": d_W_z_to_d_W_f[:H],
-        "V_f": d_V_z_to_d_V_f[H:2 * H],
-        "W_f": d_W_z_to_d_W_f[H:2 * H],
+        "V_z": d_V_zf[:H],
+        "W_z": d_W_zf[:H],
+        "V_f": d_V_zf[H:2 * H],
+        "W_f": d_W_zf[H:2 * H],
         "V_o": d_V_o,
         "W_o": d_W_o,
     }
@@ -276,12 +274,12 @@ def infer(params, x, state=None):
     W_f = np.ascontiguousarray(params["W_f"])
     V_o = np.ascontiguousarray(params["V_o"])
     W_o = np.ascontiguousarray(params["W_o"])
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
-    W_z_x_to_W_o_x = scratch("W_z_x_to_W_o_x", (T, B, 3 * H), dtype)
-    V_z_x_to_V_o_x = scratch("V_z_x_to_V_o_x", (T, B, 3 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
+    W_zfo_x = scratch("W_zfo_x", (T, B, 3 * H), dtype)
+    V_zfo_x = scratch("V_zfo_x", (T, B, 3 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
@@ -292,7 +290,7 @@ def infer(params, x, state=None):
         "infer_before", x, x_now_rows,
     )
     infer_before2 = kernel(
-        "infer_before2", V_z_x_to_V_o_x, W_z_x_to_W_o_x, z, f, o,
+        "infer_before2", V_zfo_x, W_zfo_x, z, f, o,
     )
     infer_sequence = kernel(
         "infer_sequence", f, c_rows, z,
@@ -301,11 +299,15 @@ def infer(params, x, state=None):
         "infer_after", o, c_rows, h,
     )
 
-    # W_z_x, W_f_x, W_o_x side by side
-    product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+    W_zfo[..., :H] = W_z.T
+    W_zfo[..., H:2 * H] = W_f.T
+    W_zfo[..., 2 * H:3 * H] = W_o.T
+    V_zfo[..., :H] = V_z.T
+    V_zfo[..., H:2 * H] = V_f.T
+    V_zfo[..., 2 * H:3 * H] = V_o.T
+    product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
     infer_before()
-    # V_z_x, V_f_x, V_o_x side by side
-    product(x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, V_z_x_to_V_o_x.reshape(-1, 3 * H))
+    product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
     infer_before2()
 
     infer_sequence()
@@ -409,38 +411,24 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_f = np.ascontiguousarray(dot_params["W_f"])
     dot_V_o = np.ascontiguousarray(dot_params["V_o"])
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    V_z_to_dot_V_o = np.ascontiguousarray(np.concatenate((
-        V_z.T,
-        dot_V_z.T,
-        V_f.T,
-        dot_V_f.T,
-        V_o.T,
-        dot_V_o.T,
-    ), axis=1))
-    V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    parts3 = scratch("parts3", (I, 6 * H), dtype)
+    V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    V_z_x_to_dot_V_o_x_V_o = scratch("V_z_x_to_dot_V_o_x_V_o", (T, B, 6 * H), dtype)
+    parts4 = scratch("parts4", (T, B, 6 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    parts = scratch("parts", (T, B, 3 * H), dtype)
+    dot_V_zfo_x_x_prev = scratch("dot_V_zfo_x_x_prev", (T, B, 3 * H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_f = scratch("dot_f", (T, B, H), dtype)
     dot_o = scratch("dot_o", (T, B, H), dtype)
@@ -451,14 +439,14 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_c_rows[0] = dot_state["c"]
     dot_x_now_rows[0] = dot_state["x"]
     jvp_before = kernel(
-        "jvp_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        "jvp_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", x, dot_x, x_now_rows, dot_x_now_rows,
     )
     jvp_before3 = kernel(
-        "jvp_before3", V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x,
-        dot_W_o_x, z, f, o, dot_z, dot_f, dot_o,
+        "jvp_before3", parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o, dot_z,
+        dot_f, dot_o,
     )
     jvp_sequence = kernel(
         "jvp_sequence", f, c_rows, z, dot_f, dot_c_rows, dot_z,
@@ -467,16 +455,30 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_after", o, c_rows, dot_o, dot_c_rows, h, dot_h,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
-    # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_o.T
+    parts[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = parts[..., :H]
+    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    parts3[..., :H] = V_z.T
+    parts3[..., H:2 * H] = dot_V_z.T
+    parts3[..., 2 * H:3 * H] = V_f.T
+    parts3[..., 3 * H:4 * H] = dot_V_f.T
+    parts3[..., 4 * H:5 * H] = V_o.T
+    parts3[..., 5 * H:6 * H] = dot_V_o.T
+    V_zfo[..., :H] = parts3[..., :H]
+    V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     jvp_before()
     jvp_before2()
-    # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
-    product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
-    # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
-    product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+    product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+    product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
     jvp_before3()
 
     jvp_sequence()
@@ -516,38 +518,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_f = np.ascontiguousarray(dot_params["W_f"])
     dot_V_o = np.ascontiguousarray(dot_params["V_o"])
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
-    W_z_to_dot_W_o = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_f.T,
-        dot_W_f.T,
-        W_o.T,
-        dot_W_o.T,
-    ), axis=1))
-    W_z_to_W_o = np.ascontiguousarray(np.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-    V_z_to_dot_V_o = np.ascontiguousarray(np.concatenate((
-        V_z.T,
-        dot_V_z.T,
-        V_f.T,
-        dot_V_f.T,
-        V_o.T,
-        dot_V_o.T,
-    ), axis=1))
-    V_z_to_V_o = np.ascontiguousarray(np.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     x_now_rows = scratch("x_now_rows", (T + 1, B, I), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
-    W_z_x_to_dot_W_o_x_W_o = scratch("W_z_x_to_dot_W_o_x_W_o", (T, B, 6 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = scratch("dot_W_z_x_x_to_dot_W_o_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 6 * H), dtype)
+    W_zfo = scratch("W_zfo", (I, 3 * H), dtype)
+    parts3 = scratch("parts3", (I, 6 * H), dtype)
+    V_zfo = scratch("V_zfo", (I, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_W_zfo_x_x = scratch("dot_W_zfo_x_x", (T, B, 3 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
-    V_z_x_to_dot_V_o_x_V_o = scratch("V_z_x_to_dot_V_o_x_V_o", (T, B, 6 * H), dtype)
+    parts4 = scratch("parts4", (T, B, 6 * H), dtype)
     z = scratch("z", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
     o = scratch("o", (T, B, H), dtype)
-    parts = scratch("parts", (T, B, 3 * H), dtype)
+    dot_V_zfo_x_x_prev = scratch("dot_V_zfo_x_x_prev", (T, B, 3 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
@@ -559,52 +547,62 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows[0] = dot_state["c"]
     dot_x_now_rows[0] = dot_state["x"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x,
-        dot_W_o_x,
+        "hvp_forward_before", parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", x, dot_x, x_now_rows, dot_x_now_rows,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x,
-        dot_W_o_x, z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
+        "hvp_forward_before3", parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
+        dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", f, c_rows, z, dot_f, dot_c_rows, dot_z,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
-    # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_f.T
+    parts[..., 3 * H:4 * H] = dot_W_f.T
+    parts[..., 4 * H:5 * H] = W_o.T
+    parts[..., 5 * H:6 * H] = dot_W_o.T
+    W_zfo[..., :H] = parts[..., :H]
+    W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    parts3[..., :H] = V_z.T
+    parts3[..., H:2 * H] = dot_V_z.T
+    parts3[..., 2 * H:3 * H] = V_f.T
+    parts3[..., 3 * H:4 * H] = dot_V_f.T
+    parts3[..., 4 * H:5 * H] = V_o.T
+    parts3[..., 5 * H:6 * H] = dot_V_o.T
+    V_zfo[..., :H] = parts3[..., :H]
+    V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
     hvp_forward_before2()
-    # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
-    product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
-    # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
-    product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+    product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+    product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
     hvp_forward_before3()
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["h"])
-    W_o_to_V_o = np.concatenate((W_o, V_o), axis=1)
-    dot_W_o_to_V_o = np.concatenate((dot_W_o, dot_V_o, V_o), axis=1)
-    W_z_to_dot_W_f = np.concatenate((W_z, dot_W_z, W_f, dot_W_f))
-    V_z_to_dot_V_f = np.concatenate((V_z, dot_V_z, V_f, dot_V_f))
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_x_prev_rows = scratch("d_x_prev_rows", (T + 1, B, I), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     d_dot_x_prev_rows = scratch("d_dot_x_prev_rows", (T + 1, B, I), dtype)
+    WV_o = scratch("WV_o", (H, 2 * I), dtype)
+    dot_W_dot_V_V_o = scratch("dot_W_dot_V_V_o", (H, 3 * I), dtype)
+    parts5 = scratch("parts5", (4 * H, I), dtype)
+    parts6 = scratch("parts6", (4 * H, I), dtype)
     d_dot_o_pre = scratch("d_dot_o_pre", (T, B, H), dtype)
     d_o_pre = scratch("d_o_pre", (T, B, H), dtype)
-    d_x_W_o_x_to_d_x_prev_V_o_x = scratch("d_x_W_o_x_to_d_x_prev_V_o_x", (T, B, 2 * I), dtype)
-    parts2 = scratch("parts2", (T, B, 3 * I), dtype)
+    d_x_W_prev_V_o_x = scratch("d_x_W_prev_V_o_x", (T, B, 2 * I), dtype)
+    d_parts = scratch("d_parts", (T, B, 3 * I), dtype)
     d_dot_c = scratch("d_dot_c", (T, B, H), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
-    d_z_pre_to_d_dot_f_pre = scratch("d_z_pre_to_d_dot_f_pre", (T, B, 4 * H), dtype)
-    d_x_W_z_x_to_d_x_prev_V_z_x = scratch("d_x_W_z_x_to_d_x_prev_V_z_x", (T, B, 2 * I), dtype)
-    parts3 = scratch("parts3", (T, B, 3 * I), dtype)
-    parts4 = scratch("parts4", (T, B, 3 * I), dtype)
+    d_z_dot_z_f_dot_f_pre = scratch("d_z_dot_z_f_dot_f_pre", (T, B, 4 * H), dtype)
     d_V_z_V_z_x = scratch("d_V_z_V_z_x", (H, I), dtype)
     d_V_z_dot_V_z_x_x_prev = scratch("d_V_z_dot_V_z_x_x_prev", (H, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
@@ -617,7 +615,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_V_o_dot_V_o_x_x_prev = scratch("d_V_o_dot_V_o_x_x_prev", (H, I), dtype)
     d_W_o_W_o_x = scratch("d_W_o_W_o_x", (H, I), dtype)
     d_W_o_dot_W_o_x_x = scratch("d_W_o_dot_W_o_x_x", (H, I), dtype)
+    d_x_prev_parts = scratch("d_x_prev_parts", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
+    d_dot_x_prev_dot_V_z_x_x_prev = scratch("d_dot_x_prev_dot_V_z_x_x_prev", (T, B, I), dtype)
+    d_dot_x_prev_dot_V_f_x_x_prev = scratch("d_dot_x_prev_dot_V_f_x_x_prev", (T, B, I), dtype)
     d_V_z = np.empty((H, I), dtype)
     d_W_z = np.empty((H, I), dtype)
     d_V_f = np.empty((H, I), dtype)
@@ -636,15 +638,14 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z, dot_z_pre, dot_f,
-        d_z_pre_to_d_dot_f_pre,
+        d_z_dot_z_f_dot_f_pre,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2, parts3,
-        parts4, d_x_prev_rows, d_dot_x_prev_rows,
+        "hvp_backward_after2", d_x_prev_parts, d_x_W_prev_V_o_x, d_parts, d_dot_x_prev_dot_V_z_x_x_prev,
+        d_dot_x_prev_dot_V_f_x_x_prev, d_x_prev_rows, d_dot_x_prev_rows,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2,
-        d_x_prev_rows, d_x,
+        "hvp_backward_after3", d_x_parts, d_x_W_prev_V_o_x, d_parts, d_x_prev_rows, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_V_z_V_z_x, d_V_z_dot_V_z_x_x_prev, d_W_z_W_z_x, d_W_z_dot_W_z_x_x,
@@ -652,11 +653,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_V_o_dot_V_o_x_x_prev, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_V_z, d_W_z, d_V_f, d_W_f, d_V_o, d_W_o,
     )
 
+    WV_o[..., :I] = W_o
+    WV_o[..., I:2 * I] = V_o
+    dot_W_dot_V_V_o[..., :I] = dot_W_o
+    dot_W_dot_V_V_o[..., I:2 * I] = dot_V_o
+    dot_W_dot_V_V_o[..., 2 * I:3 * I] = V_o
+    parts5[:H] = V_z
+    parts5[H:2 * H] = dot_V_z
+    parts5[2 * H:3 * H] = V_f
+    parts5[3 * H:4 * H] = dot_V_f
+    parts6[:H] = W_z
+    parts6[H:2 * H] = dot_W_z
+    parts6[2 * H:3 * H] = W_f
+    parts6[3 * H:4 * H] = dot_W_f
     hvp_backward_before()
-    # d_x_W_o_x, d_x_prev_V_o_x side by side
-    product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
-    # d_x_dot_W_o_x_W_o, d_x_prev_dot_V_o_x_V_o, d_dot_x_prev_dot_V_o_x_x_prev side by side
-    product(d_dot_o_pre.reshape(-1, H), dot_W_o_to_V_o, parts2.reshape(-1, 3 * I))
+    product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
+    product(d_dot_o_pre.reshape(-1, H), dot_W_dot_V_V_o, d_parts.reshape(-1, 3 * I))
 
     hvp_backward_sequence()
 
@@ -669,65 +681,51 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
     product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
     hvp_backward_after()
-    # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
-    product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
-        W_z_to_dot_W_f,
-        d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
-    )
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
-    product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
+    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
     product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_x_now_rows[:-1].reshape(-1, I),
         d_V_z_dot_V_z_x_x_prev,
     )
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
-    product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
-    product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_z_dot_W_z_x_x,
-    )
+    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
     product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
         x_now_rows[:-1].reshape(-1, I),
         d_V_f_V_f_x,
     )
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
     product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_x_now_rows[:-1].reshape(-1, I),
         d_V_f_dot_V_f_x_x_prev,
     )
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
-    product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
     product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_x.reshape(-1, I),
         d_W_f_dot_W_f_x_x,
     )
-    # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
-    product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
-        V_z_to_dot_V_f,
-        d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
-    )
+    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts5, d_x_prev_parts.reshape(-1, I))
+    product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
     # through z = tanh(V_z @ x[t-1] + W_z @ x)
     product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
+        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
         V_z,
-        parts3.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+        d_dot_x_prev_dot_V_z_x_x_prev.reshape(-1, I),
     )
     # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
     product(
-        d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+        d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
         V_f,
-        parts4.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+        d_dot_x_prev_dot_V_f_x_x_prev.reshape(-1, I),
     )
     hvp_backward_after2()
     hvp_backward_after3()

@@ -136,27 +136,28 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ g_to_W_f_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_h_to_U_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_if_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_if_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[7]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[8]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t i, f, c, h;
         forward_step_point(
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + iH]),
+            compute_t(W_if_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_if_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             i, f, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
@@ -193,10 +194,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ g_to_W_f_x_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ d_i_pre_to_d_f_pre_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ d_if_pre_at = static_cast<storage_t*>(at[9]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -209,12 +210,12 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             d_c, d_f_pre, d_i_pre, d_c_prev);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
-        d_i_pre_to_d_f_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_f_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_i_pre);
+        d_if_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
+        d_if_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -247,16 +248,16 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_g, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_W_if_x, const compute_t d_x_g, compute_t& d_x)
 {
-    d_x = d_x_g + d_x_W_i_x;
+    d_x = d_x_W_if_x + d_x_g;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_W_i_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_W_if_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_g_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -265,8 +266,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_if_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -296,8 +297,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ g_to_W_f_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_i_h_to_U_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ g_W_i_x_W_f_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_if_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[4]);
@@ -308,13 +309,13 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, h;
         infer_step_point(
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + H + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             c, h);
         c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
@@ -395,8 +396,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -407,12 +408,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -451,9 +452,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_i_h_to_dot_U_f_h_U_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_if_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
@@ -471,21 +472,21 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -517,8 +518,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_g_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[4]);
@@ -529,12 +530,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -574,47 +575,48 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_i_h_to_dot_U_f_h_U_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_if_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_i_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[13]);
-    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[19]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ i_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_i_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[20]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (5 * H) + H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
@@ -678,14 +680,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_i_pre_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ i_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_dot_c_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ d_c_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ d_i_pre_to_d_dot_f_pre_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ d_i_dot_i_f_dot_f_pre_at = static_cast<storage_t*>(at[17]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -703,7 +705,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
@@ -711,10 +713,10 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_c_prev, d_dot_c_prev);
         d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -730,8 +732,8 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[2]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -739,8 +741,8 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -782,17 +784,17 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_g, const compute_t d_x_dot_g_W_c, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_g, const compute_t d_x_dot_g_W_c, compute_t& d_x)
 {
-    d_x = d_x_g + d_x_dot_g_W_c + d_x_W_i_x;
+    d_x = d_x_parts + d_x_g + d_x_dot_g_W_c;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_g_W_c_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_i_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_g_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_g_W_c_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -801,9 +803,9 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_g_W_c_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

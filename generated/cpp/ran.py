@@ -79,7 +79,7 @@ class Tape(NamedTuple):
     h_rows: np.ndarray  # (T + 1, B, H)
     c_rows: np.ndarray  # (T + 1, B, H)
     f: np.ndarray  # (T, B, H)
-    g_to_W_f_x: np.ndarray  # (T, B, 3 * H)
+    g: np.ndarray  # (T, B, H)
     i: np.ndarray  # (T, B, H)
     x: np.ndarray  # (T, B, I)
 
@@ -122,29 +122,34 @@ def forward(params, x, state=None):
     W_f = np.ascontiguousarray(params["W_f"])
     U_f = np.ascontiguousarray(params["U_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_c_to_W_f = np.ascontiguousarray(np.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-    U_i_to_U_f = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
-    g_to_W_f_x = np.empty((T, B, 3 * H), dtype)
-    U_i_h_to_U_f_h = scratch("U_i_h_to_U_f_h", (B, 2 * H), dtype)
+    W_if = scratch("W_if", (I, 2 * H), dtype)
+    U_if = scratch("U_if", (H, 2 * H), dtype)
+    g = np.empty((T, B, H), dtype)
+    W_if_x = scratch("W_if_x", (T, B, 2 * H), dtype)
+    U_if_h = scratch("U_if_h", (B, 2 * H), dtype)
     i = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     forward_step = kernel(
-        "forward_step", g_to_W_f_x, U_i_h_to_U_f_h, b_i, b_f, c_rows, i, f, h_rows,
+        "forward_step", W_if_x, U_if_h, b_i, b_f, g, c_rows, i, f, h_rows,
     )
 
-    # g, W_i_x, W_f_x side by side
-    product(x.reshape(-1, I), W_c_to_W_f, g_to_W_f_x.reshape(-1, 3 * H))
+    W_if[..., :H] = W_i.T
+    W_if[..., H:2 * H] = W_f.T
+    U_if[..., :H] = U_i.T
+    U_if[..., H:2 * H] = U_f.T
+    # g = W_c @ x
+    product(x.reshape(-1, I), W_c.T, g.reshape(-1, H))
+    product(x.reshape(-1, I), W_if, W_if_x.reshape(-1, 2 * H))
 
     for t in range(T):
-        # U_i_h, U_f_h side by side
-        product(h_rows[t], U_i_to_U_f, U_i_h_to_U_f_h)
+        product(h_rows[t], U_if, U_if_h)
         forward_step(t)
 
-    tape = Tape(size, dtype, h_rows, c_rows, f, g_to_W_f_x, i, x)
+    tape = Tape(size, dtype, h_rows, c_rows, f, g, i, x)
     last = {"h": h_rows[T].copy(), "c": c_rows[T].copy()}
     return h_rows[1:].copy(), last, tape
 
@@ -163,7 +168,7 @@ def backward(params, tape, dy, dstate=None):
     h_rows = tape.h_rows
     c_rows = tape.c_rows
     f = tape.f
-    g_to_W_f_x = tape.g_to_W_f_x
+    g = tape.g
     i = tape.i
     x = tape.x
     T, B, I, H = sizes = [size[axis] for axis in ("T", "B", "I", "H")]
@@ -174,46 +179,45 @@ def backward(params, tape, dy, dstate=None):
     U_i = np.ascontiguousarray(params["U_i"])
     W_f = np.ascontiguousarray(params["W_f"])
     U_f = np.ascontiguousarray(params["U_f"])
-    U_i_to_U_f2 = np.concatenate((U_i, U_f))
-    W_i_to_W_f = np.concatenate((W_i, W_f))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
+    W_if2 = scratch("W_if2", (2 * H, I), dtype)
+    U_if2 = scratch("U_if2", (2 * H, H), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
-    d_i_pre_to_d_f_pre = scratch("d_i_pre_to_d_f_pre", (T, B, 2 * H), dtype)
+    d_if_pre = scratch("d_if_pre", (T, B, 2 * H), dtype)
     d_g = scratch("d_g", (T, B, H), dtype)
     d_x_g = scratch("d_x_g", (T, B, I), dtype)
-    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x_W_if_x = scratch("d_x_W_if_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_c = np.empty((H, I), dtype)
-    d_W_i_to_d_W_f = np.empty((2 * H, I), dtype)
-    d_U_i_to_d_U_f = np.empty((2 * H, H), dtype)
-    d_b_i_to_d_b_f = np.empty((2 * H,), dtype)
+    d_W_if = np.empty((2 * H, I), dtype)
+    d_U_if = np.empty((2 * H, H), dtype)
+    d_b_if = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_to_W_f_x, i, d_c,
-        d_i_pre_to_d_f_pre,
+        "backward_step", dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g, i, d_c, d_if_pre,
     )
     backward_after = kernel(
         "backward_after", d_c, i, d_g,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_g, d_x_W_i_x, d_x,
+        "backward_after2", d_x_W_if_x, d_x_g, d_x,
     )
+
+    W_if2[:H] = W_i
+    W_if2[H:2 * H] = W_f
+    U_if2[:H] = U_i
+    U_if2[H:2 * H] = U_f
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_i_pre, d_f_pre side by side
-        product(d_i_pre_to_d_f_pre[t], U_i_to_U_f2, d_h_prev_rows[t % 2])
+        product(d_if_pre[t], U_if2, d_h_prev_rows[t % 2])
 
-    # d_i_pre, d_f_pre side by side
-    product(d_i_pre_to_d_f_pre.reshape(-1, 2 * H), W_i_to_W_f, d_x_W_i_x.reshape(-1, I))
-    # d_W_i, d_W_f side by side
-    product(d_i_pre_to_d_f_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_i_to_d_W_f)
-    # d_U_i, d_U_f side by side
-    product(d_i_pre_to_d_f_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_f)
-    # d_b_i, d_b_f side by side
-    np.sum(d_i_pre_to_d_f_pre.reshape(-1, 2 * H), axis=0, out=d_b_i_to_d_b_f)
+    product(d_if_pre.reshape(-1, 2 * H), W_if2, d_x_W_if_x.reshape(-1, I))
+    product(d_if_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_if)
+    product(d_if_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_if)
+    np.sum(d_if_pre.reshape(-1, 2 * H), axis=0, out=d_b_if)
     backward_after()
     # through g = W_c @ x
     product(d_g.reshape(-1, H), W_c, d_x_g.reshape(-1, I))
@@ -223,12 +227,12 @@ def backward(params, tape, dy, dstate=None):
 
     dparams = {
         "W_c": d_W_c,
-        "W_i": d_W_i_to_d_W_f[:H],
-        "U_i": d_U_i_to_d_U_f[:H],
-        "b_i": d_b_i_to_d_b_f[:H],
-        "W_f": d_W_i_to_d_W_f[H:2 * H],
-        "U_f": d_U_i_to_d_U_f[H:2 * H],
-        "b_f": d_b_i_to_d_b_f[H:2 * H],
+        "W_i": d_W_if[:H],
+        "U_i": d_U_if[:H],
+        "b_i": d_b_if[:H],
+        "W_f": d_W_if[H:2 * H],
+        "U_f": d_U_if[H:2 * H],
+        "b_f": d_b_if[H:2 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -252,24 +256,27 @@ def infer(params, x, state=None):
     W_f = np.ascontiguousarray(params["W_f"])
     U_f = np.ascontiguousarray(params["U_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_c_to_W_f = np.ascontiguousarray(np.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-    U_i_to_U_f = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
-    g_to_W_f_x = scratch("g_to_W_f_x", (T, B, 3 * H), dtype)
-    U_i_h_to_U_f_h = scratch("U_i_h_to_U_f_h", (B, 2 * H), dtype)
+    W_cif = scratch("W_cif", (I, 3 * H), dtype)
+    U_if = scratch("U_if", (H, 2 * H), dtype)
+    g_W_i_x_W_f_x = scratch("g_W_i_x_W_f_x", (T, B, 3 * H), dtype)
+    U_if_h = scratch("U_if_h", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     infer_step = kernel(
-        "infer_step", g_to_W_f_x, U_i_h_to_U_f_h, b_i, b_f, c_rows, h_rows,
+        "infer_step", g_W_i_x_W_f_x, U_if_h, b_i, b_f, c_rows, h_rows,
     )
 
-    # g, W_i_x, W_f_x side by side
-    product(x.reshape(-1, I), W_c_to_W_f, g_to_W_f_x.reshape(-1, 3 * H))
+    W_cif[..., :H] = W_c.T
+    W_cif[..., H:2 * H] = W_i.T
+    W_cif[..., 2 * H:3 * H] = W_f.T
+    U_if[..., :H] = U_i.T
+    U_if[..., H:2 * H] = U_f.T
+    product(x.reshape(-1, I), W_cif, g_W_i_x_W_f_x.reshape(-1, 3 * H))
 
     for t in range(T):
-        # U_i_h, U_f_h side by side
-        product(h_rows[t], U_i_to_U_f, U_i_h_to_U_f_h)
+        product(h_rows[t], U_if, U_if_h)
         infer_step(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -353,56 +360,55 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_f = np.ascontiguousarray(dot_params["W_f"])
     dot_U_f = np.ascontiguousarray(dot_params["U_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_c_to_dot_W_f = np.ascontiguousarray(np.concatenate((
-        W_c.T,
-        dot_W_c.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-    ), axis=1))
-    W_c_to_W_f = np.ascontiguousarray(np.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-    U_i_to_dot_U_f = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-    ), axis=1))
-    U_i_to_U_f = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
-    g_to_dot_W_f_x_W_f = scratch("g_to_dot_W_f_x_W_f", (T, B, 6 * H), dtype)
-    dot_g_x_to_dot_W_f_x_x = scratch("dot_g_x_to_dot_W_f_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 6 * H), dtype)
+    W_cif = scratch("W_cif", (I, 3 * H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_if = scratch("U_if", (H, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_g_W_i_x_W_f_x_x = scratch("dot_g_W_i_x_W_f_x_x", (T, B, 3 * H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    U_i_h_to_dot_U_f_h_U_f = scratch("U_i_h_to_dot_U_f_h_U_f", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_if_h_h_prev = scratch("dot_U_if_h_h_prev", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", g_to_dot_W_f_x_W_f, dot_g_x_to_dot_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+        "jvp_before", parts2, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_i_h_to_dot_U_f_h_U_f, parts, g_to_dot_W_f_x_W_f, b_i, dot_W_i_x, dot_b_i, b_f,
-        dot_W_f_x, dot_b_f, c_rows, dot_g, dot_c_rows, h_rows, dot_h_rows,
+        "jvp_step", parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
+        c_rows, dot_g, dot_c_rows, h_rows, dot_h_rows,
     )
 
-    # g, dot_g_W_c, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-    product(x.reshape(-1, I), W_c_to_dot_W_f, g_to_dot_W_f_x_W_f.reshape(-1, 6 * H))
-    # dot_g_x, dot_W_i_x_x, dot_W_f_x_x side by side
-    product(dot_x.reshape(-1, I), W_c_to_W_f, dot_g_x_to_dot_W_f_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = W_c.T
+    parts[..., H:2 * H] = dot_W_c.T
+    parts[..., 2 * H:3 * H] = W_i.T
+    parts[..., 3 * H:4 * H] = dot_W_i.T
+    parts[..., 4 * H:5 * H] = W_f.T
+    parts[..., 5 * H:6 * H] = dot_W_f.T
+    W_cif[..., :H] = parts[..., :H]
+    W_cif[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_cif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    U_if[..., :H] = parts3[..., :H]
+    U_if[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, I), W_cif, dot_g_W_i_x_W_f_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f side by side
-        product(h_rows[t], U_i_to_dot_U_f, U_i_h_to_dot_U_f_h_U_f)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_f, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_if, dot_U_if_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy(), "c": c_rows[T % 2].copy()}
@@ -440,33 +446,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_f = np.ascontiguousarray(dot_params["W_f"])
     dot_U_f = np.ascontiguousarray(dot_params["U_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_c_to_dot_W_f = np.ascontiguousarray(np.concatenate((
-        W_c.T,
-        dot_W_c.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-    ), axis=1))
-    W_c_to_W_f = np.ascontiguousarray(np.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-    U_i_to_dot_U_f = np.ascontiguousarray(np.concatenate((
-        U_i.T,
-        dot_U_i.T,
-        U_f.T,
-        dot_U_f.T,
-    ), axis=1))
-    U_i_to_U_f = np.ascontiguousarray(np.concatenate((U_i.T, U_f.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    g_to_dot_W_f_x_W_f = scratch("g_to_dot_W_f_x_W_f", (T, B, 6 * H), dtype)
-    dot_g_x_to_dot_W_f_x_x = scratch("dot_g_x_to_dot_W_f_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (I, 5 * H), dtype)
+    W_cif = scratch("W_cif", (I, 3 * H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_if = scratch("U_if", (H, 2 * H), dtype)
+    g = scratch("g", (T, B, H), dtype)
+    parts2 = scratch("parts2", (T, B, 5 * H), dtype)
+    dot_g_W_i_x_W_f_x_x = scratch("dot_g_W_i_x_W_f_x_x", (T, B, 3 * H), dtype)
     dot_g = scratch("dot_g", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    U_i_h_to_dot_U_f_h_U_f = scratch("U_i_h_to_dot_U_f_h_U_f", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_if_h_h_prev = scratch("dot_U_if_h_h_prev", (B, 2 * H), dtype)
     dot_i_pre = scratch("dot_i_pre", (T, B, H), dtype)
     i = scratch("i", (T, B, H), dtype)
     dot_i = scratch("dot_i", (T, B, H), dtype)
@@ -478,43 +473,54 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", g_to_dot_W_f_x_W_f, dot_g_x_to_dot_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+        "hvp_forward_before", parts2, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_i_h_to_dot_U_f_h_U_f, parts, g_to_dot_W_f_x_W_f, b_i, dot_W_i_x, dot_b_i, b_f,
-        dot_W_f_x, dot_b_f, c_rows, dot_g, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows,
-        dot_h_rows,
+        "hvp_forward_step", parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
+        dot_b_f, g, c_rows, dot_g, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
     )
 
-    # g, dot_g_W_c, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-    product(x.reshape(-1, I), W_c_to_dot_W_f, g_to_dot_W_f_x_W_f.reshape(-1, 6 * H))
-    # dot_g_x, dot_W_i_x_x, dot_W_f_x_x side by side
-    product(dot_x.reshape(-1, I), W_c_to_W_f, dot_g_x_to_dot_W_f_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = dot_W_c.T
+    parts[..., H:2 * H] = W_i.T
+    parts[..., 2 * H:3 * H] = dot_W_i.T
+    parts[..., 3 * H:4 * H] = W_f.T
+    parts[..., 4 * H:5 * H] = dot_W_f.T
+    W_cif[..., :H] = W_c.T
+    W_cif[..., H:2 * H] = parts[..., H:2 * H]
+    W_cif[..., 2 * H:3 * H] = parts[..., 3 * H:4 * H]
+    parts3[..., :H] = U_i.T
+    parts3[..., H:2 * H] = dot_U_i.T
+    parts3[..., 2 * H:3 * H] = U_f.T
+    parts3[..., 3 * H:4 * H] = dot_U_f.T
+    U_if[..., :H] = parts3[..., :H]
+    U_if[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    # g = W_c @ x
+    product(x.reshape(-1, I), W_c.T, g.reshape(-1, H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 5 * H))
+    product(dot_x.reshape(-1, I), W_cif, dot_g_W_i_x_W_f_x_x.reshape(-1, 3 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f side by side
-        product(h_rows[t], U_i_to_dot_U_f, U_i_h_to_dot_U_f_h_U_f)
-        # dot_U_i_h_h_prev, dot_U_f_h_h_prev side by side
-        product(dot_h_rows[t], U_i_to_U_f, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_if, dot_U_if_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_i_to_dot_U_f2 = np.concatenate((U_i, dot_U_i, U_f, dot_U_f))
-    W_i_to_dot_W_f = np.concatenate((W_i, dot_W_i, W_f, dot_W_f))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
+    parts5 = scratch("parts5", (4 * H, I), dtype)
+    parts32 = scratch("parts32", (4 * H, H), dtype)
     d_dot_c = scratch("d_dot_c", (T, B, H), dtype)
     d_c = scratch("d_c", (T, B, H), dtype)
-    d_i_pre_to_d_dot_f_pre = scratch("d_i_pre_to_d_dot_f_pre", (T, B, 4 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_i_dot_i_f_dot_f_pre = scratch("d_i_dot_i_f_dot_f_pre", (T, B, 4 * H), dtype)
+    d_dot_h_prev_dot_U_i_h_h_prev = scratch("d_dot_h_prev_dot_U_i_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = scratch("d_dot_h_prev_dot_U_f_h_h_prev", (B, H), dtype)
     d_dot_g = scratch("d_dot_g", (T, B, H), dtype)
     d_g = scratch("d_g", (T, B, H), dtype)
     d_x_g = scratch("d_x_g", (T, B, I), dtype)
     d_x_dot_g_W_c = scratch("d_x_dot_g_W_c", (T, B, I), dtype)
-    d_x_W_i_x = scratch("d_x_W_i_x", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_c_g = scratch("d_W_c_g", (H, I), dtype)
     d_W_c_dot_g_x = scratch("d_W_c_dot_g_x", (H, I), dtype)
@@ -539,17 +545,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows[T % 2] = dstate["c"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, d_h_prev_rows, dot_c_rows, h_rows, d_dot_c_prev_rows,
-        d_c_prev_rows, c_rows, dot_f_pre, f, g_to_dot_W_f_x_W_f, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c,
-        d_i_pre_to_d_dot_f_pre,
+        d_c_prev_rows, c_rows, dot_f_pre, f, g, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c,
+        d_i_dot_i_f_dot_f_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts2, parts3, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev,
+        d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_c, i, d_c, dot_i, d_dot_g, d_g,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_g, d_x_dot_g_W_c, d_x_W_i_x, d_x,
+        "hvp_backward_after2", d_x_parts, d_x_g, d_x_dot_g_W_c, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_c_g, d_W_c_dot_g_x, d_W_i_W_i_x, d_W_i_dot_W_i_x_x, d_W_f_W_f_x,
@@ -560,58 +567,61 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_i, d_U_f,
     )
 
+    parts5[:H] = W_i
+    parts5[H:2 * H] = dot_W_i
+    parts5[2 * H:3 * H] = W_f
+    parts5[3 * H:4 * H] = dot_W_f
+    parts32[:H] = U_i
+    parts32[H:2 * H] = dot_U_i
+    parts32[2 * H:3 * H] = U_f
+    parts32[3 * H:4 * H] = dot_U_f
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre side by side
-        product(d_i_pre_to_d_dot_f_pre[t], U_i_to_dot_U_f2, d_h_prev_rows[t % 2])
+        product(d_i_dot_i_f_dot_f_pre[t], parts32, d_h_prev_rows[t % 2])
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_f_pre[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+        product(d_i_dot_i_f_dot_f_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_pre_to_d_dot_f_pre[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+        product(d_i_dot_i_f_dot_f_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
         hvp_backward_step2(t)
 
-    # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre side by side
-    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H), W_i_to_dot_W_f, d_x_W_i_x.reshape(-1, I))
+    product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(
-        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+    product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
     product(
-        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_i_dot_U_i_h_h_prev,
     )
     # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-    np.sum(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_i)
+    np.sum(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_i)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_x.reshape(-1, I),
         d_W_f_dot_W_f_x_x,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
         h_rows[:-1].reshape(-1, H),
         d_U_f_U_f_h,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
     product(
-        d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_f_dot_U_f_h_h_prev,
     )
     # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-    np.sum(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+    np.sum(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
     hvp_backward_after()
     # through g = W_c @ x
     product(d_g.reshape(-1, H), W_c, d_x_g.reshape(-1, I))

@@ -153,8 +153,8 @@ inline_point void forward_before_point(
 
 extern "C" void forward_before(int64, const int64* sizes, void* const* at)
 {
-    const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const int64 T = sizes[0], B = sizes[1], K = sizes[4];
+    const storage_t* __restrict__ W_ka_kb_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[3]);
@@ -165,9 +165,9 @@ extern "C" void forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t k_a, k_b;
         forward_before_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_ka_kb_x_at[(iT * B + iB) * (2 * K) + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_ka_kb_x_at[(iT * B + iB) * (2 * K) + K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -226,7 +226,7 @@ extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[7]);
@@ -242,8 +242,8 @@ extern "C" void forward_before3(int64, const int64* sizes, void* const* at)
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -265,7 +265,7 @@ inline_point void forward_before4_point(
 extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
@@ -278,7 +278,7 @@ extern "C" void forward_before4(int64, const int64* sizes, void* const* at)
     {
         compute_t v_S_a_arg1, v_S_b_arg1;
         forward_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
             v_S_a_arg1, v_S_b_arg1);
@@ -429,7 +429,7 @@ extern "C" void backward_before_sum3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -438,7 +438,7 @@ extern "C" void backward_before_sum3(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         d_D_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -448,7 +448,7 @@ extern "C" void backward_before_sum4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -457,7 +457,7 @@ extern "C" void backward_before_sum4(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         d_D_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -467,7 +467,7 @@ extern "C" void backward_before_sum5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -476,7 +476,7 @@ extern "C" void backward_before_sum5(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         d_C_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -486,7 +486,7 @@ extern "C" void backward_before_sum6(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -495,7 +495,7 @@ extern "C" void backward_before_sum6(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         d_C_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -588,7 +588,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -598,7 +598,7 @@ extern "C" void backward_after_sum(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -608,7 +608,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -618,7 +618,7 @@ extern "C" void backward_after_sum2(int64, const int64* sizes, void* const* at)
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -782,7 +782,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[4]);
-    storage_t* __restrict__ d_W_ka_x_to_d_v_at = static_cast<storage_t*>(at[5]);
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -796,8 +796,8 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(C_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
@@ -846,7 +846,7 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_v_v_S_a_arg1_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_W_ka_x_to_d_v_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -857,22 +857,22 @@ extern "C" void backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
 inline_point void backward_after4_point(
-    const compute_t d_x_q_a, const compute_t d_x_q_b, const compute_t d_x_W_ka_x, compute_t& d_x)
+    const compute_t d_x_W_ka_x_W_kb_x_v, const compute_t d_x_q_a, const compute_t d_x_q_b, compute_t& d_x)
 {
-    d_x = d_x_q_a + d_x_q_b + d_x_W_ka_x;
+    d_x = d_x_W_ka_x_W_kb_x_v + d_x_q_a + d_x_q_b;
 }
 
 extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_q_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_q_b_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_W_ka_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_q_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_q_b_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -881,9 +881,9 @@ extern "C" void backward_after4(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after4_point(
+            compute_t(d_x_W_ka_x_W_kb_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_ka_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -926,7 +926,7 @@ inline_point void infer_before_point(
 extern "C" void infer_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ k_a_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[3]);
@@ -937,9 +937,9 @@ extern "C" void infer_before(int64, const int64* sizes, void* const* at)
     {
         compute_t k_a, k_b;
         infer_before_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -996,7 +996,7 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ C_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_b_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ D_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ y_arg_at = static_cast<storage_t*>(at[7]);
@@ -1012,8 +1012,8 @@ extern "C" void infer_before3(int64, const int64* sizes, void* const* at)
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -1035,7 +1035,7 @@ inline_point void infer_before4_point(
 extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ S_b_arg1_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
@@ -1048,7 +1048,7 @@ extern "C" void infer_before4(int64, const int64* sizes, void* const* at)
     {
         compute_t v_S_a_arg1, v_S_b_arg1;
         infer_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
             v_S_a_arg1, v_S_b_arg1);
@@ -1470,8 +1470,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[4]);
@@ -1486,17 +1486,17 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         jvp_before_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -1517,8 +1517,8 @@ inline_point void jvp_before2_point(
 extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1527,8 +1527,8 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1607,7 +1607,7 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[11]);
@@ -1633,8 +1633,8 @@ extern "C" void jvp_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -1665,7 +1665,7 @@ inline_point void jvp_before5_point(
 extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
@@ -1683,7 +1683,7 @@ extern "C" void jvp_before5(int64, const int64* sizes, void* const* at)
     {
         compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
         jvp_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
@@ -1903,8 +1903,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[4]);
@@ -1919,17 +1919,17 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         hvp_forward_before_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 3 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 5 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 4 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -1950,8 +1950,8 @@ inline_point void hvp_forward_before2_point(
 extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_parts_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -1960,8 +1960,8 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 6 * K + iH]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -2044,7 +2044,7 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_C_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_k_b_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_D_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_q_a_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_q_b_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[11]);
@@ -2070,8 +2070,8 @@ extern "C" void hvp_forward_before4(int64, const int64* sizes, void* const* at)
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -2102,7 +2102,7 @@ inline_point void hvp_forward_before5_point(
 extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ S_a_arg1_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_S_a_arg1_at = static_cast<storage_t*>(at[3]);
@@ -2120,7 +2120,7 @@ extern "C" void hvp_forward_before5(int64, const int64* sizes, void* const* at)
     {
         compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
         hvp_forward_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
@@ -2273,7 +2273,7 @@ extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const*
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_D_dot_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2282,7 +2282,7 @@ extern "C" void hvp_backward_before_sum5(int64, const int64* sizes, void* const*
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         d_dot_D_dot_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2292,7 +2292,7 @@ extern "C" void hvp_backward_before_sum6(int64, const int64* sizes, void* const*
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_D_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2301,7 +2301,7 @@ extern "C" void hvp_backward_before_sum6(int64, const int64* sizes, void* const*
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         d_dot_D_dot_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2311,7 +2311,7 @@ extern "C" void hvp_backward_before_sum7(int64, const int64* sizes, void* const*
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2320,7 +2320,7 @@ extern "C" void hvp_backward_before_sum7(int64, const int64* sizes, void* const*
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         d_D_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2349,7 +2349,7 @@ extern "C" void hvp_backward_before_sum9(int64, const int64* sizes, void* const*
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_D_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2358,7 +2358,7 @@ extern "C" void hvp_backward_before_sum9(int64, const int64* sizes, void* const*
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         d_D_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2387,7 +2387,7 @@ extern "C" void hvp_backward_before_sum11(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_C_dot_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2396,7 +2396,7 @@ extern "C" void hvp_backward_before_sum11(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         d_dot_C_dot_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2406,7 +2406,7 @@ extern "C" void hvp_backward_before_sum12(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_C_dot_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2415,7 +2415,7 @@ extern "C" void hvp_backward_before_sum12(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         d_dot_C_dot_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2425,7 +2425,7 @@ extern "C" void hvp_backward_before_sum13(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_y_arg_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2434,7 +2434,7 @@ extern "C" void hvp_backward_before_sum13(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         d_C_y_arg_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2463,7 +2463,7 @@ extern "C" void hvp_backward_before_sum15(int64, const int64* sizes, void* const
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_y_arg2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_C_y_arg2_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iK = 0; iK < K; ++iK)
@@ -2472,7 +2472,7 @@ extern "C" void hvp_backward_before_sum15(int64, const int64* sizes, void* const
         #pragma omp simd reduction(+:total)
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         d_C_y_arg2_at[iT * K + iK] = storage_t(total);
     }
 }
@@ -2623,7 +2623,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_S_b_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2633,7 +2633,7 @@ extern "C" void hvp_backward_after_sum(int64, const int64* sizes, void* const* a
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         d_dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2643,7 +2643,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_b_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2653,7 +2653,7 @@ extern "C" void hvp_backward_after_sum2(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         d_S_b_arg1_v_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2683,7 +2683,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_dot_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2693,7 +2693,7 @@ extern "C" void hvp_backward_after_sum4(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         d_dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2703,7 +2703,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3], K = sizes[4];
     const storage_t* __restrict__ d_S_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ q_a_q_b_v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -2713,7 +2713,7 @@ extern "C" void hvp_backward_after_sum5(int64, const int64* sizes, void* const* 
         #pragma omp simd reduction(+:total)
         for (int64 iH = 0; iH < H; ++iH)
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
     }
 }
@@ -2931,7 +2931,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ k_a_sqrt_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_S_b_arg1_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ d_S_a_arg1_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[13]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2953,10 +2953,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
         d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_a_arg1);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
@@ -3227,7 +3227,7 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_v_dot_v_S_a_arg1_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_v_v_S_b_arg1_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_v_dot_v_S_b_arg1_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[6]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -3242,26 +3242,26 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
     }
 }
 
 inline_point void hvp_backward_after4_point(
-    const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa, const compute_t d_x_q_b,
-    const compute_t d_x_dot_q_b_W_qb, const compute_t d_x_W_ka_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa,
+    const compute_t d_x_q_b, const compute_t d_x_dot_q_b_W_qb, compute_t& d_x)
 {
-    d_x = d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb + d_x_W_ka_x;
+    d_x = d_x_parts + d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb;
 }
 
 extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_q_a_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ d_x_dot_q_a_W_qa_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ d_x_q_b_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ d_x_dot_q_b_W_qb_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ d_x_W_ka_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_q_a_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_x_dot_q_a_W_qa_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_q_b_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_x_dot_q_b_W_qb_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[5]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
@@ -3270,11 +3270,11 @@ extern "C" void hvp_backward_after4(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after4_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_a_W_qa_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_b_W_qb_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_ka_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

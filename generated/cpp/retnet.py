@@ -82,7 +82,7 @@ class Tape(NamedTuple):
     dtype: np.dtype
     S_b_rows: np.ndarray  # (T + 1, B, H, K)
     S_a_rows: np.ndarray  # (T + 1, B, H, K)
-    q_a_to_v: np.ndarray  # (T, B, 4 * K + H)
+    q_a_q_b_v: np.ndarray  # (T, B, 2 * K + H)
     D: np.ndarray  # (T, K)
     C: np.ndarray  # (T, K)
     y_arg2: np.ndarray  # (T, B, K)
@@ -132,17 +132,13 @@ def forward(params, x, state=None):
     W_kb = np.ascontiguousarray(params["W_kb"])
     W_v = np.ascontiguousarray(params["W_v"])
     theta = np.ascontiguousarray(params["theta"])
-    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
-        W_qa.T,
-        W_qb.T,
-        W_ka.T,
-        W_kb.T,
-        W_v.T,
-    ), axis=1))
     S_a_rows = np.empty((T + 1, B, H, K), dtype)
     S_b_rows = np.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = np.empty((), dtype)
-    q_a_to_v = np.empty((T, B, 4 * K + H), dtype)
+    W_qa_qb_v = scratch("W_qa_qb_v", (I, 2 * K + H), dtype)
+    W_ka_kb = scratch("W_ka_kb", (I, 2 * K), dtype)
+    q_a_q_b_v = np.empty((T, B, 2 * K + H), dtype)
+    W_ka_kb_x = scratch("W_ka_kb_x", (T, B, 2 * K), dtype)
     k_a = np.empty((T, B, K), dtype)
     k_b = np.empty((T, B, K), dtype)
     C_pre = np.empty((T, K), dtype)
@@ -163,16 +159,16 @@ def forward(params, x, state=None):
         "forward_once", k_a_sqrt,
     )
     forward_before = kernel(
-        "forward_before", q_a_to_v, k_a_sqrt, k_a, k_b,
+        "forward_before", W_ka_kb_x, k_a_sqrt, k_a, k_b,
     )
     forward_before2 = kernel(
         "forward_before2", theta, C_pre, C, D,
     )
     forward_before3 = kernel(
-        "forward_before3", k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        "forward_before3", k_a, C, k_b, D, q_a_q_b_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     forward_before4 = kernel(
-        "forward_before4", q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+        "forward_before4", q_a_q_b_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
     )
     forward_sequence = kernel(
         "forward_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
@@ -184,9 +180,14 @@ def forward(params, x, state=None):
         "forward_after", S_a_y_arg, S_b_y_arg2, y,
     )
 
+    W_qa_qb_v[..., :K] = W_qa.T
+    W_qa_qb_v[..., K:2 * K] = W_qb.T
+    W_qa_qb_v[..., 2 * K:2 * K + H] = W_v.T
+    W_ka_kb[..., :K] = W_ka.T
+    W_ka_kb[..., K:2 * K] = W_kb.T
     forward_once()
-    # q_a, q_b, W_ka_x, W_kb_x, v side by side
-    product(x.reshape(-1, I), W_qa_to_W_v, q_a_to_v.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), W_qa_qb_v, q_a_q_b_v.reshape(-1, 2 * K + H))
+    product(x.reshape(-1, I), W_ka_kb, W_ka_kb_x.reshape(-1, 2 * K))
     forward_before()
     forward_before2()
     forward_before3()
@@ -197,7 +198,7 @@ def forward(params, x, state=None):
     forward_after_rows()
     forward_after()
 
-    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_to_v, D, C, y_arg2, y_arg, k_b, k_a, x, C_pre,
+    tape = Tape(size, dtype, S_b_rows, S_a_rows, q_a_q_b_v, D, C, y_arg2, y_arg, k_b, k_a, x, C_pre,
                 k_a_sqrt, S_a_arg1, S_b_arg1)
     last = {"S_a": S_a_rows[T].copy(), "S_b": S_b_rows[T].copy()}
     return y, last, tape
@@ -216,7 +217,7 @@ def backward(params, tape, dy, dstate=None):
     cotangents = {"y": cotangent("dy", dy, OUTPUTS["y"], size, dtype)}
     S_b_rows = tape.S_b_rows
     S_a_rows = tape.S_a_rows
-    q_a_to_v = tape.q_a_to_v
+    q_a_q_b_v = tape.q_a_q_b_v
     D = tape.D
     C = tape.C
     y_arg2 = tape.y_arg2
@@ -236,9 +237,9 @@ def backward(params, tape, dy, dstate=None):
     W_ka = np.ascontiguousarray(params["W_ka"])
     W_kb = np.ascontiguousarray(params["W_kb"])
     W_v = np.ascontiguousarray(params["W_v"])
-    W_ka_to_W_v = np.concatenate((W_ka, W_kb, W_v))
     d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
     d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
+    W_ka_kb_v = scratch("W_ka_kb_v", (2 * K + H, I), dtype)
     d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
     d_y_arg = scratch("d_y_arg", (T, B, K), dtype)
     d_D_y_arg = scratch("d_D_y_arg", (T, K), dtype)
@@ -260,13 +261,13 @@ def backward(params, tape, dy, dstate=None):
     d_C_pre = scratch("d_C_pre", (T, K), dtype)
     d_v_v_S_a_arg1 = scratch("d_v_v_S_a_arg1", (T, B, H), dtype)
     d_v_v_S_b_arg1 = scratch("d_v_v_S_b_arg1", (T, B, H), dtype)
-    d_W_ka_x_to_d_v = scratch("d_W_ka_x_to_d_v", (T, B, 2 * K + H), dtype)
-    d_x_W_ka_x = scratch("d_x_W_ka_x", (T, B, I), dtype)
+    d_W_ka_x_W_kb_x_v = scratch("d_W_ka_x_W_kb_x_v", (T, B, 2 * K + H), dtype)
+    d_x_W_ka_x_W_kb_x_v = scratch("d_x_W_ka_x_W_kb_x_v", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_qa = np.empty((K, I), dtype)
     d_W_qb = np.empty((K, I), dtype)
+    d_W_ka_kb_v = np.empty((2 * K + H, I), dtype)
     d_theta = np.empty((K,), dtype)
-    d_W_ka_to_d_W_v = np.empty((2 * K + H, I), dtype)
     d_S_a_prev_rows[T % 2] = dstate["S_a"]
     d_S_b_prev_rows[T % 2] = dstate["S_b"]
     backward_before_sum = kernel(
@@ -276,16 +277,16 @@ def backward(params, tape, dy, dstate=None):
         "backward_before_sum2", dy, S_a_rows, d_y_arg,
     )
     backward_before_sum3 = kernel(
-        "backward_before_sum3", d_y_arg, q_a_to_v, d_D_y_arg,
+        "backward_before_sum3", d_y_arg, q_a_q_b_v, d_D_y_arg,
     )
     backward_before_sum4 = kernel(
-        "backward_before_sum4", d_y_arg2, q_a_to_v, d_D_y_arg2,
+        "backward_before_sum4", d_y_arg2, q_a_q_b_v, d_D_y_arg2,
     )
     backward_before_sum5 = kernel(
-        "backward_before_sum5", d_y_arg, q_a_to_v, d_C_y_arg,
+        "backward_before_sum5", d_y_arg, q_a_q_b_v, d_C_y_arg,
     )
     backward_before_sum6 = kernel(
-        "backward_before_sum6", d_y_arg2, q_a_to_v, d_C_y_arg2,
+        "backward_before_sum6", d_y_arg2, q_a_q_b_v, d_C_y_arg2,
     )
     backward_before = kernel(
         "backward_before", d_y_arg, D, d_y_arg2, C, d_q_b, d_q_a,
@@ -294,10 +295,10 @@ def backward(params, tape, dy, dstate=None):
         "backward_sequence", d_S_b_prev_rows, dy, y_arg2, d_S_a_prev_rows, y_arg, d_S_b, d_S_a,
     )
     backward_after_sum = kernel(
-        "backward_after_sum", d_S_b, q_a_to_v, d_S_b_arg1,
+        "backward_after_sum", d_S_b, q_a_q_b_v, d_S_b_arg1,
     )
     backward_after_sum2 = kernel(
-        "backward_after_sum2", d_S_a, q_a_to_v, d_S_a_arg1,
+        "backward_after_sum2", d_S_a, q_a_q_b_v, d_S_a_arg1,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", d_S_a_arg1, k_b, d_D_S_a_arg1,
@@ -319,18 +320,21 @@ def backward(params, tape, dy, dstate=None):
         "backward_after_sum7", d_C_pre, d_theta,
     )
     backward_after2 = kernel(
-        "backward_after2", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
+        "backward_after2", d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     backward_after_rows = kernel(
         "backward_after_rows", d_S_a, S_a_arg1, d_S_b, S_b_arg1, d_v_v_S_a_arg1, d_v_v_S_b_arg1,
     )
     backward_after3 = kernel(
-        "backward_after3", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
+        "backward_after3", d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_W_kb_x_v,
     )
     backward_after4 = kernel(
-        "backward_after4", d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x,
+        "backward_after4", d_x_W_ka_x_W_kb_x_v, d_x_q_a, d_x_q_b, d_x,
     )
 
+    W_ka_kb_v[:K] = W_ka
+    W_ka_kb_v[K:2 * K] = W_kb
+    W_ka_kb_v[2 * K:2 * K + H] = W_v
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
     backward_before_sum()
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -373,18 +377,16 @@ def backward(params, tape, dy, dstate=None):
     backward_after2()
     backward_after_rows()
     backward_after3()
-    # d_W_ka_x, d_W_kb_x, d_v side by side
-    product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H), W_ka_to_W_v, d_x_W_ka_x.reshape(-1, I))
-    # d_W_ka, d_W_kb, d_W_v side by side
-    product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_to_d_W_v)
+    product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H), W_ka_kb_v, d_x_W_ka_x_W_kb_x_v.reshape(-1, I))
+    product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_kb_v)
     backward_after4()
 
     dparams = {
         "W_qa": d_W_qa,
         "W_qb": d_W_qb,
-        "W_ka": d_W_ka_to_d_W_v[:K],
-        "W_kb": d_W_ka_to_d_W_v[K:2 * K],
-        "W_v": d_W_ka_to_d_W_v[2 * K:2 * K + H],
+        "W_ka": d_W_ka_kb_v[:K],
+        "W_kb": d_W_ka_kb_v[K:2 * K],
+        "W_v": d_W_ka_kb_v[2 * K:2 * K + H],
         "theta": d_theta,
     }
     dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
@@ -408,17 +410,11 @@ def infer(params, x, state=None, t=0):
     W_kb = np.ascontiguousarray(params["W_kb"])
     W_v = np.ascontiguousarray(params["W_v"])
     theta = np.ascontiguousarray(params["theta"])
-    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
-        W_qa.T,
-        W_qb.T,
-        W_ka.T,
-        W_kb.T,
-        W_v.T,
-    ), axis=1))
     S_a_rows = scratch("S_a_rows", (T + 1, B, H, K), dtype)
     S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
     k_a_sqrt = scratch("k_a_sqrt", (), dtype)
-    q_a_to_v = scratch("q_a_to_v", (T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
+    parts = scratch("parts", (T, B, 4 * K + H), dtype)
     k_a = scratch("k_a", (T, B, K), dtype)
     k_b = scratch("k_b", (T, B, K), dtype)
     C = scratch("C", (T, K), dtype)
@@ -438,16 +434,16 @@ def infer(params, x, state=None, t=0):
         "infer_once", k_a_sqrt,
     )
     infer_before = kernel(
-        "infer_before", q_a_to_v, k_a_sqrt, k_a, k_b,
+        "infer_before", parts, k_a_sqrt, k_a, k_b,
     )
     infer_before2 = kernel(
         "infer_before2", theta, C, D,
     )
     infer_before3 = kernel(
-        "infer_before3", k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        "infer_before3", k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     infer_before4 = kernel(
-        "infer_before4", q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+        "infer_before4", parts, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
     )
     infer_sequence = kernel(
         "infer_sequence", S_a_rows, v_S_a_arg1, S_b_rows, v_S_b_arg1,
@@ -459,9 +455,13 @@ def infer(params, x, state=None, t=0):
         "infer_after", S_a_y_arg, S_b_y_arg2, y,
     )
 
+    W_qa_qb_ka_kb_v[..., :K] = W_qa.T
+    W_qa_qb_ka_kb_v[..., K:2 * K] = W_qb.T
+    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_ka.T
+    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
+    W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
     infer_once()
-    # q_a, q_b, W_ka_x, W_kb_x, v side by side
-    product(x.reshape(-1, I), W_qa_to_W_v, q_a_to_v.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
     infer_before()
     infer_before2()
     infer_before3()
@@ -592,32 +592,15 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_kb = np.ascontiguousarray(dot_params["W_kb"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_theta = np.ascontiguousarray(dot_params["theta"])
-    W_qa_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_qa.T,
-        dot_W_qa.T,
-        W_qb.T,
-        dot_W_qb.T,
-        W_ka.T,
-        dot_W_ka.T,
-        W_kb.T,
-        dot_W_kb.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
-        W_qa.T,
-        W_qb.T,
-        W_ka.T,
-        W_kb.T,
-        W_v.T,
-    ), axis=1))
     S_a_rows = scratch("S_a_rows", (T + 1, B, H, K), dtype)
     S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
     dot_S_a_rows = scratch("dot_S_a_rows", (T + 1, B, H, K), dtype)
     dot_S_b_rows = scratch("dot_S_b_rows", (T + 1, B, H, K), dtype)
     k_a_sqrt = scratch("k_a_sqrt", (), dtype)
-    q_a_to_dot_v_W_v = scratch("q_a_to_dot_v_W_v", (T, B, 8 * K + 2 * H), dtype)
-    dot_q_a_x_to_dot_v_x = scratch("dot_q_a_x_to_dot_v_x", (T, B, 4 * K + H), dtype)
+    parts = scratch("parts", (I, 8 * K + 2 * H), dtype)
+    W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * K + 2 * H), dtype)
+    dot_parts_x = scratch("dot_parts_x", (T, B, 4 * K + H), dtype)
     dot_q_a = scratch("dot_q_a", (T, B, K), dtype)
     dot_q_b = scratch("dot_q_b", (T, B, K), dtype)
     k_a = scratch("k_a", (T, B, K), dtype)
@@ -657,21 +640,20 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "jvp_once", k_a_sqrt,
     )
     jvp_before = kernel(
-        "jvp_before", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b,
-        dot_k_b,
+        "jvp_before", parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
     )
     jvp_before2 = kernel(
-        "jvp_before2", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+        "jvp_before2", parts2, dot_parts_x, dot_v,
     )
     jvp_before3 = kernel(
         "jvp_before3", theta, dot_theta, C, dot_C, D, dot_D,
     )
     jvp_before4 = kernel(
-        "jvp_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b,
-        S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+        "jvp_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, parts2, dot_q_a, dot_q_b, S_a_arg1,
+        dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
     jvp_before5 = kernel(
-        "jvp_before5", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1,
+        "jvp_before5", parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1,
         dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
     )
     jvp_sequence = kernel(
@@ -688,11 +670,24 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         S_a_y_arg, S_b_y_arg2, y, dot_y,
     )
 
+    parts[..., :K] = W_qa.T
+    parts[..., K:2 * K] = dot_W_qa.T
+    parts[..., 2 * K:3 * K] = W_qb.T
+    parts[..., 3 * K:4 * K] = dot_W_qb.T
+    parts[..., 4 * K:5 * K] = W_ka.T
+    parts[..., 5 * K:6 * K] = dot_W_ka.T
+    parts[..., 6 * K:7 * K] = W_kb.T
+    parts[..., 7 * K:8 * K] = dot_W_kb.T
+    parts[..., 8 * K:8 * K + H] = W_v.T
+    parts[..., 8 * K + H:8 * K + 2 * H] = dot_W_v.T
+    W_qa_qb_ka_kb_v[..., :K] = parts[..., :K]
+    W_qa_qb_ka_kb_v[..., K:2 * K] = parts[..., 2 * K:3 * K]
+    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 4 * K:5 * K]
+    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 6 * K:7 * K]
+    W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = parts[..., 8 * K:8 * K + H]
     jvp_once()
-    # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
-    # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * K + 2 * H))
+    product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
     jvp_before()
     jvp_before2()
     jvp_before3()
@@ -737,32 +732,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_kb = np.ascontiguousarray(dot_params["W_kb"])
     dot_W_v = np.ascontiguousarray(dot_params["W_v"])
     dot_theta = np.ascontiguousarray(dot_params["theta"])
-    W_qa_to_dot_W_v = np.ascontiguousarray(np.concatenate((
-        W_qa.T,
-        dot_W_qa.T,
-        W_qb.T,
-        dot_W_qb.T,
-        W_ka.T,
-        dot_W_ka.T,
-        W_kb.T,
-        dot_W_kb.T,
-        W_v.T,
-        dot_W_v.T,
-    ), axis=1))
-    W_qa_to_W_v = np.ascontiguousarray(np.concatenate((
-        W_qa.T,
-        W_qb.T,
-        W_ka.T,
-        W_kb.T,
-        W_v.T,
-    ), axis=1))
     S_a_rows = scratch("S_a_rows", (T + 1, B, H, K), dtype)
     S_b_rows = scratch("S_b_rows", (T + 1, B, H, K), dtype)
     dot_S_a_rows = scratch("dot_S_a_rows", (T + 1, B, H, K), dtype)
     dot_S_b_rows = scratch("dot_S_b_rows", (T + 1, B, H, K), dtype)
     k_a_sqrt = scratch("k_a_sqrt", (), dtype)
-    q_a_to_dot_v_W_v = scratch("q_a_to_dot_v_W_v", (T, B, 8 * K + 2 * H), dtype)
-    dot_q_a_x_to_dot_v_x = scratch("dot_q_a_x_to_dot_v_x", (T, B, 4 * K + H), dtype)
+    W_qa_qb_v = scratch("W_qa_qb_v", (I, 2 * K + H), dtype)
+    parts = scratch("parts", (I, 6 * K + H), dtype)
+    W_qa_qb_ka_kb_v = scratch("W_qa_qb_ka_kb_v", (I, 4 * K + H), dtype)
+    q_a_q_b_v = scratch("q_a_q_b_v", (T, B, 2 * K + H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * K + H), dtype)
+    dot_parts_x = scratch("dot_parts_x", (T, B, 4 * K + H), dtype)
     dot_q_a = scratch("dot_q_a", (T, B, K), dtype)
     dot_q_b = scratch("dot_q_b", (T, B, K), dtype)
     k_a = scratch("k_a", (T, B, K), dtype)
@@ -796,33 +776,46 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_forward_once", k_a_sqrt,
     )
     hvp_forward_before = kernel(
-        "hvp_forward_before", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a,
-        dot_k_a, k_b, dot_k_b,
+        "hvp_forward_before", parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+        "hvp_forward_before2", parts2, dot_parts_x, dot_v,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", theta, dot_theta, C_pre, dot_C_pre, C, dot_C, D, dot_D,
     )
     hvp_forward_before4 = kernel(
-        "hvp_forward_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a,
-        dot_q_b, S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+        "hvp_forward_before4", k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_q_b_v, dot_q_a, dot_q_b,
+        S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
     hvp_forward_before5 = kernel(
-        "hvp_forward_before5", q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1,
-        v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
+        "hvp_forward_before5", q_a_q_b_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1,
+        dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", S_a_rows, v_S_a_arg1, dot_S_a_rows, dot_v_S_a_arg1, S_b_rows, v_S_b_arg1,
         dot_S_b_rows, dot_v_S_b_arg1,
     )
 
+    W_qa_qb_v[..., :K] = W_qa.T
+    W_qa_qb_v[..., K:2 * K] = W_qb.T
+    W_qa_qb_v[..., 2 * K:2 * K + H] = W_v.T
+    parts[..., :K] = dot_W_qa.T
+    parts[..., K:2 * K] = dot_W_qb.T
+    parts[..., 2 * K:3 * K] = W_ka.T
+    parts[..., 3 * K:4 * K] = dot_W_ka.T
+    parts[..., 4 * K:5 * K] = W_kb.T
+    parts[..., 5 * K:6 * K] = dot_W_kb.T
+    parts[..., 6 * K:6 * K + H] = dot_W_v.T
+    W_qa_qb_ka_kb_v[..., :K] = W_qa_qb_v[..., :K]
+    W_qa_qb_ka_kb_v[..., K:2 * K] = W_qa_qb_v[..., K:2 * K]
+    W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 2 * K:3 * K]
+    W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 4 * K:5 * K]
+    W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_qa_qb_v[..., 2 * K:2 * K + H]
     hvp_forward_once()
-    # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by side
-    product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
-    # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
-    product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+    product(x.reshape(-1, I), W_qa_qb_v, q_a_q_b_v.reshape(-1, 2 * K + H))
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * K + H))
+    product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
     hvp_forward_before()
     hvp_forward_before2()
     hvp_forward_before3()
@@ -831,18 +824,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
 
     hvp_forward_sequence()
     dy = np.ascontiguousarray(cotangents["y"])
-    W_ka_to_dot_W_v = np.concatenate((
-        W_ka,
-        dot_W_ka,
-        W_kb,
-        dot_W_kb,
-        W_v,
-        dot_W_v,
-    ))
     d_S_a_prev_rows = scratch("d_S_a_prev_rows", (2, B, H, K), dtype)
     d_S_b_prev_rows = scratch("d_S_b_prev_rows", (2, B, H, K), dtype)
     d_dot_S_a_prev_rows = scratch("d_dot_S_a_prev_rows", (2, B, H, K), dtype)
     d_dot_S_b_prev_rows = scratch("d_dot_S_b_prev_rows", (2, B, H, K), dtype)
+    parts3 = scratch("parts3", (4 * K + 2 * H, I), dtype)
     d_dot_y_arg2 = scratch("d_dot_y_arg2", (T, B, K), dtype)
     d_y_arg2 = scratch("d_y_arg2", (T, B, K), dtype)
     d_dot_y_arg = scratch("d_dot_y_arg", (T, B, K), dtype)
@@ -894,12 +880,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_C_pre = scratch("d_C_pre", (T, K), dtype)
     d_dot_v_dot_v_S_a_arg1 = scratch("d_dot_v_dot_v_S_a_arg1", (T, B, H), dtype)
     d_dot_v_dot_v_S_b_arg1 = scratch("d_dot_v_dot_v_S_b_arg1", (T, B, H), dtype)
-    d_W_ka_x_to_d_dot_v = scratch("d_W_ka_x_to_d_dot_v", (T, B, 4 * K + 2 * H), dtype)
+    d_parts = scratch("d_parts", (T, B, 4 * K + 2 * H), dtype)
     d_v_v_S_a_arg1 = scratch("d_v_v_S_a_arg1", (T, B, H), dtype)
     d_v_dot_v_S_a_arg1 = scratch("d_v_dot_v_S_a_arg1", (T, B, H), dtype)
     d_v_v_S_b_arg1 = scratch("d_v_v_S_b_arg1", (T, B, H), dtype)
     d_v_dot_v_S_b_arg1 = scratch("d_v_dot_v_S_b_arg1", (T, B, H), dtype)
-    d_x_W_ka_x = scratch("d_x_W_ka_x", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_qa_q_a = scratch("d_W_qa_q_a", (K, I), dtype)
     d_W_qa_dot_q_a_x = scratch("d_W_qa_dot_q_a_x", (K, I), dtype)
@@ -934,37 +920,37 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before_sum4", dy, dot_S_a_rows, d_y_arg,
     )
     hvp_backward_before_sum5 = kernel(
-        "hvp_backward_before_sum5", d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg,
+        "hvp_backward_before_sum5", d_dot_y_arg, q_a_q_b_v, d_dot_D_dot_y_arg,
     )
     hvp_backward_before_sum6 = kernel(
-        "hvp_backward_before_sum6", d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg2,
+        "hvp_backward_before_sum6", d_dot_y_arg2, q_a_q_b_v, d_dot_D_dot_y_arg2,
     )
     hvp_backward_before_sum7 = kernel(
-        "hvp_backward_before_sum7", d_y_arg, q_a_to_dot_v_W_v, d_D_y_arg,
+        "hvp_backward_before_sum7", d_y_arg, q_a_q_b_v, d_D_y_arg,
     )
     hvp_backward_before_sum8 = kernel(
         "hvp_backward_before_sum8", d_dot_y_arg, dot_q_b, d_D_dot_y_arg,
     )
     hvp_backward_before_sum9 = kernel(
-        "hvp_backward_before_sum9", d_y_arg2, q_a_to_dot_v_W_v, d_D_y_arg2,
+        "hvp_backward_before_sum9", d_y_arg2, q_a_q_b_v, d_D_y_arg2,
     )
     hvp_backward_before_sum10 = kernel(
         "hvp_backward_before_sum10", d_dot_y_arg2, dot_q_a, d_D_dot_y_arg2,
     )
     hvp_backward_before_sum11 = kernel(
-        "hvp_backward_before_sum11", d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg,
+        "hvp_backward_before_sum11", d_dot_y_arg, q_a_q_b_v, d_dot_C_dot_y_arg,
     )
     hvp_backward_before_sum12 = kernel(
-        "hvp_backward_before_sum12", d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg2,
+        "hvp_backward_before_sum12", d_dot_y_arg2, q_a_q_b_v, d_dot_C_dot_y_arg2,
     )
     hvp_backward_before_sum13 = kernel(
-        "hvp_backward_before_sum13", d_y_arg, q_a_to_dot_v_W_v, d_C_y_arg,
+        "hvp_backward_before_sum13", d_y_arg, q_a_q_b_v, d_C_y_arg,
     )
     hvp_backward_before_sum14 = kernel(
         "hvp_backward_before_sum14", d_dot_y_arg, dot_q_a, d_C_dot_y_arg,
     )
     hvp_backward_before_sum15 = kernel(
-        "hvp_backward_before_sum15", d_y_arg2, q_a_to_dot_v_W_v, d_C_y_arg2,
+        "hvp_backward_before_sum15", d_y_arg2, q_a_q_b_v, d_C_y_arg2,
     )
     hvp_backward_before_sum16 = kernel(
         "hvp_backward_before_sum16", d_dot_y_arg2, dot_q_b, d_C_dot_y_arg2,
@@ -978,19 +964,19 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_dot_S_a_prev_rows, y_arg, d_S_a_prev_rows, dot_y_arg, d_dot_S_b, d_S_b, d_dot_S_a, d_S_a,
     )
     hvp_backward_after_sum = kernel(
-        "hvp_backward_after_sum", d_dot_S_b, q_a_to_dot_v_W_v, d_dot_S_b_arg1,
+        "hvp_backward_after_sum", d_dot_S_b, q_a_q_b_v, d_dot_S_b_arg1,
     )
     hvp_backward_after_sum2 = kernel(
-        "hvp_backward_after_sum2", d_S_b, q_a_to_dot_v_W_v, d_S_b_arg1_v_S_b_arg1,
+        "hvp_backward_after_sum2", d_S_b, q_a_q_b_v, d_S_b_arg1_v_S_b_arg1,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", d_dot_S_b, dot_v, d_S_b_arg1_dot_v_S_b_arg1,
     )
     hvp_backward_after_sum4 = kernel(
-        "hvp_backward_after_sum4", d_dot_S_a, q_a_to_dot_v_W_v, d_dot_S_a_arg1,
+        "hvp_backward_after_sum4", d_dot_S_a, q_a_q_b_v, d_dot_S_a_arg1,
     )
     hvp_backward_after_sum5 = kernel(
-        "hvp_backward_after_sum5", d_S_a, q_a_to_dot_v_W_v, d_S_a_arg1_v_S_a_arg1,
+        "hvp_backward_after_sum5", d_S_a, q_a_q_b_v, d_S_a_arg1_v_S_a_arg1,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", d_dot_S_a, dot_v, d_S_a_arg1_dot_v_S_a_arg1,
@@ -1022,7 +1008,7 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     hvp_backward_after = kernel(
         "hvp_backward_after", d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1,
         d_S_a_arg1_dot_v_S_a_arg1, d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1,
-        d_S_a_arg1, d_W_ka_x_to_d_dot_v,
+        d_S_a_arg1, d_parts,
     )
     hvp_backward_after_sum15 = kernel(
         "hvp_backward_after_sum15", d_S_a_arg1, k_b, d_D_S_a_arg1,
@@ -1053,10 +1039,10 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1,
-        d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1, d_W_ka_x_to_d_dot_v,
+        d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1, d_v_dot_v_S_b_arg1, d_parts,
     )
     hvp_backward_after4 = kernel(
-        "hvp_backward_after4", d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x_W_ka_x, d_x,
+        "hvp_backward_after4", d_x_parts, d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_qa_q_a, d_W_qa_dot_q_a_x, d_W_qb_q_b, d_W_qb_dot_q_b_x, d_W_ka_W_ka_x,
@@ -1066,6 +1052,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish2", d_W_v_v, d_W_v_dot_v_x, d_W_v,
     )
 
+    parts3[:K] = W_ka
+    parts3[K:2 * K] = dot_W_ka
+    parts3[2 * K:3 * K] = W_kb
+    parts3[3 * K:4 * K] = dot_W_kb
+    parts3[4 * K:4 * K + H] = W_v
+    parts3[4 * K + H:4 * K + 2 * H] = dot_W_v
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
     hvp_backward_before_sum()
     # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -1156,37 +1148,24 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
     hvp_backward_after_sum18()
     # through k_a = (W_ka @ x) / sqrt(2 * K)
-    product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
+    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
     # through k_a = (W_ka @ x) / sqrt(2 * K)
-    product(
-        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T,
-        dot_x.reshape(-1, I),
-        d_W_ka_dot_W_ka_x_x,
-    )
+    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_ka_dot_W_ka_x_x)
     # through k_b = (W_kb @ x) / sqrt(2 * K)
-    product(
-        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T,
-        x.reshape(-1, I),
-        d_W_kb_W_kb_x,
-    )
+    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T, x.reshape(-1, I), d_W_kb_W_kb_x)
     # through k_b = (W_kb @ x) / sqrt(2 * K)
-    product(
-        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T,
-        dot_x.reshape(-1, I),
-        d_W_kb_dot_W_kb_x_x,
-    )
+    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T, dot_x.reshape(-1, I), d_W_kb_dot_W_kb_x_x)
     hvp_backward_after2()
     # through C = cos(t * theta)
     hvp_backward_after_sum19()
     hvp_backward_after_rows()
     hvp_backward_after3()
-    # d_W_ka_x, d_dot_W_ka_x, d_W_kb_x, d_dot_W_kb_x, d_v, d_dot_v side by side
-    product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H), W_ka_to_dot_W_v, d_x_W_ka_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 4 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
     # through v = W_v @ x
-    product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
+    product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
     # through v = W_v @ x
     product(
-        d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
+        d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
         dot_x.reshape(-1, I),
         d_W_v_dot_v_x,
     )

@@ -1269,9 +1269,9 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ r_arg_to_dot_r_arg_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ k_arg_to_dot_k_arg_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ v_arg_to_dot_v_arg_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_r_arg2_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_k_arg2_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_v_arg2_at = static_cast<storage_t*>(at[12]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1290,12 +1290,12 @@ extern "C" void jvp_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_mu_k_at[iI]),
             compute_t(dot_mu_v_at[iI]),
             r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+        dot_r_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
+        dot_k_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
+        dot_v_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
+        dot_r_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
+        dot_k_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
+        dot_v_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
     }
 }
 
@@ -1317,9 +1317,9 @@ inline_point void jvp_before3_point(
 extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_r_arg_to_dot_W_r_r_arg_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_r_r_arg_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
@@ -1334,9 +1334,9 @@ extern "C" void jvp_before3(int64, const int64* sizes, void* const* at)
     {
         compute_t r, q_pre, dot_r, dot_q_pre;
         jvp_before3_point(
-            compute_t(W_r_r_arg_to_dot_W_r_r_arg_W_r_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_r_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
             compute_t(dot_k_at[(iT * B + iB) * H + iH]),
@@ -1382,10 +1382,10 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[10]);
@@ -1409,10 +1409,10 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             w,
             dot_m_prev,
             dot_w,
-            compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(t * B + iB) * H + iH]),
             compute_t(dot_k_at[(t * B + iB) * H + iH]),
             a_prev,
-            compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(t * B + iB) * H + iH]),
             dot_a_prev,
             compute_t(dot_v_at[(t * B + iB) * H + iH]),
             b_prev,
@@ -1468,18 +1468,18 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_b_rows_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[15]);
-    storage_t* __restrict__ o_arg_to_dot_o_arg_at = static_cast<storage_t*>(at[16]);
+    storage_t* __restrict__ dot_o_arg2_at = static_cast<storage_t*>(at[16]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1492,11 +1492,11 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
             compute_t(dot_k_at[(iT * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
@@ -1504,8 +1504,8 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             o_arg, dot_o_arg);
-        o_arg_to_dot_o_arg_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
-        o_arg_to_dot_o_arg_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
+        dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
+        dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
     }
 }
 
@@ -1607,9 +1607,12 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ r_arg_to_dot_r_arg_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ k_arg_to_dot_k_arg_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ v_arg_to_dot_v_arg_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ r_arg_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ k_arg_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ v_arg_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_r_arg_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_k_arg_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_v_arg_at = static_cast<storage_t*>(at[15]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1628,18 +1631,20 @@ extern "C" void hvp_forward_before2(int64, const int64* sizes, void* const* at)
             compute_t(dot_mu_k_at[iI]),
             compute_t(dot_mu_v_at[iI]),
             r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+        r_arg_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+        dot_r_arg_at[(iT * B + iB) * I + iI] = storage_t(dot_r_arg);
+        dot_k_arg_at[(iT * B + iB) * I + iI] = storage_t(dot_k_arg);
+        dot_v_arg_at[(iT * B + iB) * I + iI] = storage_t(dot_v_arg);
     }
 }
 
 inline_point void hvp_forward_before3_point(
-    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, const compute_t dot_W_r_r_arg,
-    const compute_t dot_u, const compute_t dot_k, compute_t& r, compute_t& q_pre, compute_t& dot_r,
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, const compute_t dot_W_r_r_arg_W_r,
+    const compute_t dot_W_r_r_arg_r_arg, const compute_t dot_k_W_k, const compute_t dot_k_k_arg,
+    const compute_t dot_v_W_v, const compute_t dot_v_v_arg, const compute_t dot_u, compute_t& r,
+    compute_t& q_pre, compute_t& dot_W_r_r_arg, compute_t& dot_r, compute_t& dot_k, compute_t& dot_v,
     compute_t& dot_q_pre)
 {
     // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
@@ -1647,7 +1652,12 @@ inline_point void hvp_forward_before3_point(
     // q = max(m[t-1], u + k)
     q_pre = u + k_;
     // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    dot_r = dot_W_r_r_arg * r * (1 - r);
+    dot_W_r_r_arg = dot_W_r_r_arg_W_r + dot_W_r_r_arg_r_arg;
+    dot_r = r * (1 - r) * dot_W_r_r_arg;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    dot_k = dot_k_W_k + dot_k_k_arg;
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    dot_v = dot_v_W_v + dot_v_v_arg;
     // q = max(m[t-1], u + k)
     dot_q_pre = dot_u + dot_k;
 }
@@ -1655,33 +1665,46 @@ inline_point void hvp_forward_before3_point(
 extern "C" void hvp_forward_before3(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_r_arg_to_dot_W_r_r_arg_W_r_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[6]);
-    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[7]);
-    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ dot_W_r_r_arg_r_arg_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_k_W_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ dot_k_k_arg_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ dot_v_W_v_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ dot_v_v_arg_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[8]);
+    storage_t* __restrict__ r_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ q_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ dot_W_r_r_arg_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[14]);
+    storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[15]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
-        compute_t r, q_pre, dot_r, dot_q_pre;
+        compute_t r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre;
         hvp_forward_before3_point(
-            compute_t(W_r_r_arg_to_dot_W_r_r_arg_W_r_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_r_r_arg_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_W_k_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_k_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_W_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_v_arg_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
-            compute_t(dot_k_at[(iT * B + iB) * H + iH]),
-            r, q_pre, dot_r, dot_q_pre);
+            r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        dot_W_r_r_arg_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_r_arg);
         dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_k_at[(iT * B + iB) * H + iH] = storage_t(dot_k);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
         dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_q_pre);
     }
 }
@@ -1722,10 +1745,10 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ w_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_w_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
     storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[10]);
@@ -1756,10 +1779,10 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
             w,
             dot_m_prev,
             dot_w,
-            compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(t * B + iB) * H + iH]),
             compute_t(dot_k_at[(t * B + iB) * H + iH]),
             a_prev,
-            compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(t * B + iB) * H + iH]),
             dot_a_prev,
             compute_t(dot_v_at[(t * B + iB) * H + iH]),
             b_prev,
@@ -1822,11 +1845,11 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_m_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_q_pre_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_u_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_k_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ a_rows_at = static_cast<storage_t*>(at[8]);
-    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[9]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_a_rows_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ b_rows_at = static_cast<storage_t*>(at[12]);
@@ -1856,11 +1879,11 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
             compute_t(dot_m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
             compute_t(dot_k_at[(iT * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
@@ -1934,14 +1957,14 @@ inline_point void hvp_backward_before_point(
 extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_dot_o_arg_to_d_o_arg_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_o_arg2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_n_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ dot_d_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ dot_n_pre2_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_v_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ n_exp2_at = static_cast<storage_t*>(at[10]);
@@ -1966,7 +1989,7 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
     storage_t* __restrict__ d_q_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[30]);
     storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[31]);
-    storage_t* __restrict__ d_W_r_r_arg_to_d_dot_W_r_r_arg_at = static_cast<storage_t*>(at[32]);
+    storage_t* __restrict__ d_dot_W_r_r_arg2_at = static_cast<storage_t*>(at[32]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1975,15 +1998,15 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
         compute_t d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
             d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg;
         hvp_backward_before_point(
-            compute_t(d_dot_o_arg_to_d_o_arg_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             compute_t(d_at[(iT * B + iB) * H + iH]),
-            compute_t(d_dot_o_arg_to_d_o_arg_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             compute_t(dot_d_at[(iT * B + iB) * H + iH]),
-            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
@@ -2010,8 +2033,8 @@ extern "C" void hvp_backward_before(int64, const int64* sizes, void* const* at)
         d_q_at[(iT * B + iB) * H + iH] = storage_t(d_q);
         d_dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_q_pre);
         d_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_q_pre);
-        d_W_r_r_arg_to_d_dot_W_r_r_arg_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
-        d_W_r_r_arg_to_d_dot_W_r_r_arg_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
+        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
+        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
     }
 }
 
@@ -2031,7 +2054,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_r_arg_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ d_r_arg_by_mu_r_at = static_cast<storage_t*>(at[6]);
@@ -2046,7 +2069,7 @@ extern "C" void hvp_backward_before2(int64, const int64* sizes, void* const* at)
             compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
             d_r_arg_by_mu_r, d_dot_r_arg_by_mu_r);
@@ -2098,7 +2121,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     storage_t* __restrict__ d_dot_a_prev_rows_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ v_to_dot_v_W_v_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ v_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_dot_b_prev_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_a_pre2_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_a_prev_rows_at = static_cast<storage_t*>(at[4]);
@@ -2113,7 +2136,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     const storage_t* __restrict__ a_exp_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_dot_m_prev_rows_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_m_prev_rows_at = static_cast<storage_t*>(at[15]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[16]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[17]);
     const storage_t* __restrict__ d_n_at = static_cast<storage_t*>(at[18]);
     const storage_t* __restrict__ n_exp_at = static_cast<storage_t*>(at[19]);
@@ -2151,7 +2174,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
         const compute_t d_m_next = compute_t(d_m_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]);
         hvp_backward_sequence_point(
             d_dot_a_next,
-            compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(t * B + iB) * H + iH]),
             d_dot_b_next,
             compute_t(dot_a_pre2_at[(t * B + iB) * H + iH]),
             d_a_next,
@@ -2166,7 +2189,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             compute_t(a_exp_at[(t * B + iB) * H + iH]),
             d_dot_m_next,
             d_m_next,
-            compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(t * B + iB) * H + iH]),
             compute_t(m_pre_at[(t * B + iB) * H + iH]),
             compute_t(d_n_at[(t * B + iB) * H + iH]),
             compute_t(n_exp_at[(t * B + iB) * H + iH]),
@@ -2231,15 +2254,15 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_dot_q_pre_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ d_dot_m_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ k_to_dot_k_W_k_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ k_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_dot_a_pre2_at = static_cast<storage_t*>(at[13]);
     const storage_t* __restrict__ d_q_pre_at = static_cast<storage_t*>(at[14]);
     const storage_t* __restrict__ d_n_pre2_at = static_cast<storage_t*>(at[15]);
     const storage_t* __restrict__ d_m_at = static_cast<storage_t*>(at[16]);
     const storage_t* __restrict__ d_a_pre2_at = static_cast<storage_t*>(at[17]);
-    storage_t* __restrict__ d_v_to_d_dot_v_at = static_cast<storage_t*>(at[18]);
-    storage_t* __restrict__ d_k_to_d_dot_k_at = static_cast<storage_t*>(at[19]);
+    storage_t* __restrict__ d_dot_v2_at = static_cast<storage_t*>(at[18]);
+    storage_t* __restrict__ d_dot_k2_at = static_cast<storage_t*>(at[19]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -2258,7 +2281,7 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_a_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
@@ -2266,10 +2289,10 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v, d_dot_k, d_k);
-        d_v_to_d_dot_v_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
-        d_v_to_d_dot_v_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
-        d_k_to_d_dot_k_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
-        d_k_to_d_dot_k_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
+        d_dot_v2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
+        d_dot_v2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
+        d_dot_k2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
+        d_dot_k2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
     }
 }
 
@@ -2303,14 +2326,14 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ d_k_arg_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ x_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ x_now_rows_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_k_arg_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_x_now_rows_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ d_v_arg_at = static_cast<storage_t*>(at[6]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[7]);
+    const storage_t* __restrict__ d_dot_v_arg_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_dot_r_arg_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_mu_r_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[13]);
@@ -2333,14 +2356,14 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
             compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
-            compute_t(parts3_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
             compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_v_arg_at[(iT * B + iB) * I + iI]),
             compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_r_at[iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_r_at[iI]),
             compute_t(mu_k_at[iI]),
             compute_t(dot_mu_k_at[iI]),
@@ -2372,15 +2395,15 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
     const storage_t* __restrict__ d_r_arg_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ mu_r_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_r_arg_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_mu_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_k_arg_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ mu_k_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_k_arg_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_mu_k_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ d_v_arg_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ mu_v_at = static_cast<storage_t*>(at[9]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[10]);
+    const storage_t* __restrict__ d_dot_v_arg_at = static_cast<storage_t*>(at[10]);
     const storage_t* __restrict__ dot_mu_v_at = static_cast<storage_t*>(at[11]);
     const storage_t* __restrict__ d_x_prev_rows_at = static_cast<storage_t*>(at[12]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[13]);
@@ -2393,15 +2416,15 @@ extern "C" void hvp_backward_after3(int64, const int64* sizes, void* const* at)
         hvp_backward_after3_point(
             compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_r_at[iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_r_at[iI]),
             compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_k_at[iI]),
-            compute_t(parts3_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_k_at[iI]),
             compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_v_at[iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_v_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_v_at[iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);

@@ -599,10 +599,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_u = np.ascontiguousarray(dot_params["u"])
     dot_omega = np.ascontiguousarray(dot_params["omega"])
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
-    dot_W_k_to_W_k = np.ascontiguousarray(np.concatenate((dot_W_k.T, W_k.T)))
-    dot_W_v_to_W_v = np.ascontiguousarray(np.concatenate((dot_W_v.T, W_v.T)))
-    dot_W_o_to_W_o = np.ascontiguousarray(np.concatenate((dot_W_o.T, W_o.T)))
     a_rows = scratch("a_rows", (T + 1, B, H), dtype)
     b_rows = scratch("b_rows", (T + 1, B, H), dtype)
     m_rows = scratch("m_rows", (T + 1, B, H), dtype)
@@ -613,21 +609,25 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
     w = scratch("w", (H,), dtype)
     dot_w = scratch("dot_w", (H,), dtype)
-    r_arg_to_dot_r_arg = scratch("r_arg_to_dot_r_arg", (T, B, 2 * I), dtype)
-    W_r_r_arg_to_dot_W_r_r_arg_W_r = scratch("W_r_r_arg_to_dot_W_r_r_arg_W_r", (T, B, 2 * H), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (2 * I, H), dtype)
+    dot_W_k2 = scratch("dot_W_k2", (2 * I, H), dtype)
+    dot_W_v2 = scratch("dot_W_v2", (2 * I, H), dtype)
+    dot_W_o2 = scratch("dot_W_o2", (2 * H, I), dtype)
+    dot_r_arg2 = scratch("dot_r_arg2", (T, B, 2 * I), dtype)
+    W_r_r_arg = scratch("W_r_r_arg", (T, B, H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    k_arg_to_dot_k_arg = scratch("k_arg_to_dot_k_arg", (T, B, 2 * I), dtype)
-    k_to_dot_k_W_k = scratch("k_to_dot_k_W_k", (T, B, 2 * H), dtype)
-    v_arg_to_dot_v_arg = scratch("v_arg_to_dot_v_arg", (T, B, 2 * I), dtype)
-    v_to_dot_v_W_v = scratch("v_to_dot_v_W_v", (T, B, 2 * H), dtype)
+    dot_k_arg2 = scratch("dot_k_arg2", (T, B, 2 * I), dtype)
+    k = scratch("k", (T, B, H), dtype)
+    dot_v_arg2 = scratch("dot_v_arg2", (T, B, 2 * I), dtype)
+    v = scratch("v", (T, B, H), dtype)
     q_pre = scratch("q_pre", (T, B, H), dtype)
     dot_W_r_r_arg = scratch("dot_W_r_r_arg", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
     dot_k = scratch("dot_k", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
     dot_q_pre = scratch("dot_q_pre", (T, B, H), dtype)
-    o_arg_to_dot_o_arg = scratch("o_arg_to_dot_o_arg", (T, B, 2 * H), dtype)
-    o_to_dot_o_W_o = scratch("o_to_dot_o_W_o", (T, B, 2 * I), dtype)
+    dot_o_arg2 = scratch("dot_o_arg2", (T, B, 2 * H), dtype)
+    o = np.empty((T, B, I), dtype)
     dot_o = np.empty((T, B, I), dtype)
     a_rows[0] = state["a"]
     b_rows[0] = state["b"]
@@ -645,49 +645,52 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     )
     jvp_before2 = kernel(
         "jvp_before2", mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v,
-        r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+        dot_r_arg2, dot_k_arg2, dot_v_arg2,
     )
     jvp_before3 = kernel(
-        "jvp_before3", W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u, dot_k, r,
-        q_pre, dot_r, dot_q_pre,
+        "jvp_before3", W_r_r_arg, u, k, dot_W_r_r_arg, dot_u, dot_k, r, q_pre, dot_r, dot_q_pre,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v,
-        dot_a_rows, dot_v, b_rows, dot_b_rows,
+        "jvp_sequence", m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows,
+        dot_b_rows,
     )
     jvp_after = kernel(
-        "jvp_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows,
-        v_to_dot_v_W_v, dot_a_rows, dot_v, b_rows, dot_b_rows, r, dot_r, o_arg_to_dot_o_arg,
+        "jvp_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k, dot_u, dot_k, a_rows, v, dot_a_rows, dot_v,
+        b_rows, dot_b_rows, r, dot_r, dot_o_arg2,
     )
 
+    dot_W_r2[:I] = dot_W_r.T
+    dot_W_r2[I:2 * I] = W_r.T
+    dot_W_k2[:I] = dot_W_k.T
+    dot_W_k2[I:2 * I] = W_k.T
+    dot_W_v2[:I] = dot_W_v.T
+    dot_W_v2[I:2 * I] = W_v.T
+    dot_W_o2[:H] = dot_W_o.T
+    dot_W_o2[H:2 * H] = W_o.T
     jvp_once()
     jvp_before()
     jvp_before2()
     # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(
-        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
-        W_r.T,
-        W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
-    )
+    product(dot_r_arg2.reshape(-1, 2 * I)[:, :I], W_r.T, W_r_r_arg.reshape(-1, H))
     # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+    product(dot_k_arg2.reshape(-1, 2 * I)[:, :I], W_k.T, k.reshape(-1, H))
     # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
-    # r_arg, dot_r_arg side by side
-    product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
-    # k_arg, dot_k_arg side by side
-    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
-    # v_arg, dot_v_arg side by side
-    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+    product(dot_v_arg2.reshape(-1, 2 * I)[:, :I], W_v.T, v.reshape(-1, H))
+    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(dot_r_arg2.reshape(-1, 2 * I), dot_W_r2, dot_W_r_r_arg.reshape(-1, H))
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(dot_k_arg2.reshape(-1, 2 * I), dot_W_k2, dot_k.reshape(-1, H))
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(dot_v_arg2.reshape(-1, 2 * I), dot_W_v2, dot_v.reshape(-1, H))
     jvp_before3()
 
     jvp_sequence()
 
     jvp_after()
     # o = W_o @ (r * n / d)
-    product(o_arg_to_dot_o_arg.reshape(-1, 2 * H)[:, :H], W_o.T, o_to_dot_o_W_o.reshape(-1, 2 * I)[:, :I])
-    # o_arg, dot_o_arg side by side
-    product(o_arg_to_dot_o_arg.reshape(-1, 2 * H), dot_W_o_to_W_o, dot_o.reshape(-1, I))
+    product(dot_o_arg2.reshape(-1, 2 * H)[:, :H], W_o.T, o.reshape(-1, I))
+    # o = W_o @ (r * n / d)
+    product(dot_o_arg2.reshape(-1, 2 * H), dot_W_o2, dot_o.reshape(-1, I))
 
     last = {
         "a": a_rows[T].copy(),
@@ -701,7 +704,7 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
         "m": dot_m_rows[T].copy(),
         "x": dot_x_now_rows[T].copy(),
     }
-    return o_to_dot_o_W_o[..., :I].copy(), last, dot_o, dot_last
+    return o, last, dot_o, dot_last
 
 
 def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None, dot_state=None):
@@ -736,9 +739,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_mu_v = np.ascontiguousarray(dot_params["mu_v"])
     dot_u = np.ascontiguousarray(dot_params["u"])
     dot_omega = np.ascontiguousarray(dot_params["omega"])
-    dot_W_r_to_W_r = np.ascontiguousarray(np.concatenate((dot_W_r.T, W_r.T)))
-    dot_W_k_to_W_k = np.ascontiguousarray(np.concatenate((dot_W_k.T, W_k.T)))
-    dot_W_v_to_W_v = np.ascontiguousarray(np.concatenate((dot_W_v.T, W_v.T)))
     a_rows = scratch("a_rows", (T + 1, B, H), dtype)
     b_rows = scratch("b_rows", (T + 1, B, H), dtype)
     m_rows = scratch("m_rows", (T + 1, B, H), dtype)
@@ -749,17 +749,26 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_x_now_rows = scratch("dot_x_now_rows", (T + 1, B, I), dtype)
     w = scratch("w", (H,), dtype)
     dot_w = scratch("dot_w", (H,), dtype)
-    r_arg_to_dot_r_arg = scratch("r_arg_to_dot_r_arg", (T, B, 2 * I), dtype)
-    W_r_r_arg_to_dot_W_r_r_arg_W_r = scratch("W_r_r_arg_to_dot_W_r_r_arg_W_r", (T, B, 2 * H), dtype)
+    dot_W_r2 = scratch("dot_W_r2", (I, 2 * H), dtype)
+    r_arg = scratch("r_arg", (T, B, I), dtype)
+    parts = scratch("parts", (T, B, 2 * H), dtype)
     r = scratch("r", (T, B, H), dtype)
-    k_arg_to_dot_k_arg = scratch("k_arg_to_dot_k_arg", (T, B, 2 * I), dtype)
-    k_to_dot_k_W_k = scratch("k_to_dot_k_W_k", (T, B, 2 * H), dtype)
-    v_arg_to_dot_v_arg = scratch("v_arg_to_dot_v_arg", (T, B, 2 * I), dtype)
-    v_to_dot_v_W_v = scratch("v_to_dot_v_W_v", (T, B, 2 * H), dtype)
+    k_arg = scratch("k_arg", (T, B, I), dtype)
+    k = scratch("k", (T, B, H), dtype)
+    dot_k_W_k = scratch("dot_k_W_k", (T, B, H), dtype)
+    v_arg = scratch("v_arg", (T, B, I), dtype)
+    v = scratch("v", (T, B, H), dtype)
+    dot_v_W_v = scratch("dot_v_W_v", (T, B, H), dtype)
     q_pre = scratch("q_pre", (T, B, H), dtype)
+    dot_r_arg = scratch("dot_r_arg", (T, B, I), dtype)
+    dot_W_r_r_arg_r_arg = scratch("dot_W_r_r_arg_r_arg", (T, B, H), dtype)
     dot_W_r_r_arg = scratch("dot_W_r_r_arg", (T, B, H), dtype)
     dot_r = scratch("dot_r", (T, B, H), dtype)
+    dot_k_arg = scratch("dot_k_arg", (T, B, I), dtype)
+    dot_k_k_arg = scratch("dot_k_k_arg", (T, B, H), dtype)
     dot_k = scratch("dot_k", (T, B, H), dtype)
+    dot_v_arg = scratch("dot_v_arg", (T, B, I), dtype)
+    dot_v_v_arg = scratch("dot_v_v_arg", (T, B, H), dtype)
     dot_v = scratch("dot_v", (T, B, H), dtype)
     dot_q_pre = scratch("dot_q_pre", (T, B, H), dtype)
     m_pre = scratch("m_pre", (T, B, H), dtype)
@@ -796,42 +805,42 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k,
-        dot_mu_v, r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+        dot_mu_v, r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg,
     )
     hvp_forward_before3 = kernel(
-        "hvp_forward_before3", W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u,
-        dot_k, r, q_pre, dot_r, dot_q_pre,
+        "hvp_forward_before3", parts, u, k, dot_W_r_r_arg_r_arg, dot_k_W_k, dot_k_k_arg, dot_v_W_v,
+        dot_v_v_arg, dot_u, r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre,
     )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v,
-        dot_a_rows, dot_v, b_rows, dot_b_rows, m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2,
-        dot_a_exp2,
+        "hvp_forward_sequence", m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v,
+        b_rows, dot_b_rows, m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2,
     )
     hvp_forward_after = kernel(
-        "hvp_forward_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows,
-        v_to_dot_v_W_v, dot_a_rows, dot_v, b_rows, dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp,
-        dot_n_pre2, n_exp2, dot_n_exp2, n, dot_n, d, dot_d, dot_o_arg,
+        "hvp_forward_after", m_rows, q_pre, dot_m_rows, dot_q_pre, u, k, dot_u, dot_k, a_rows, v,
+        dot_a_rows, dot_v, b_rows, dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2,
+        dot_n_exp2, n, dot_n, d, dot_d, dot_o_arg,
     )
 
+    dot_W_r2[..., :H] = W_r.T
+    dot_W_r2[..., H:2 * H] = dot_W_r.T
     hvp_forward_once()
     hvp_forward_before()
     hvp_forward_before2()
-    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(
-        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
-        W_r.T,
-        W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
-    )
+    product(r_arg.reshape(-1, I), dot_W_r2, parts.reshape(-1, 2 * H))
     # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+    product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(k_arg.reshape(-1, I), dot_W_k.T, dot_k_W_k.reshape(-1, H))
     # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
-    # r_arg, dot_r_arg side by side
-    product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
-    # k_arg, dot_k_arg side by side
-    product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
-    # v_arg, dot_v_arg side by side
-    product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+    product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(v_arg.reshape(-1, I), dot_W_v.T, dot_v_W_v.reshape(-1, H))
+    # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(dot_r_arg.reshape(-1, I), W_r.T, dot_W_r_r_arg_r_arg.reshape(-1, H))
+    # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(dot_k_arg.reshape(-1, I), W_k.T, dot_k_k_arg.reshape(-1, H))
+    # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(dot_v_arg.reshape(-1, I), W_v.T, dot_v_v_arg.reshape(-1, H))
     hvp_forward_before3()
 
     hvp_forward_sequence()
@@ -840,10 +849,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dy = np.ascontiguousarray(cotangents["o"])
     W_o = np.ascontiguousarray(params["W_o"])
     dot_W_o = np.ascontiguousarray(dot_params["W_o"])
-    W_o_to_dot_W_o = np.concatenate((W_o, dot_W_o), axis=1)
-    W_r_to_dot_W_r = np.concatenate((W_r, dot_W_r))
-    W_v_to_dot_W_v = np.concatenate((W_v, dot_W_v))
-    W_k_to_dot_W_k = np.concatenate((W_k, dot_W_k))
     d_a_prev_rows = scratch("d_a_prev_rows", (T + 1, B, H), dtype)
     d_b_prev_rows = scratch("d_b_prev_rows", (2, B, H), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
@@ -852,7 +857,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_b_prev_rows = scratch("d_dot_b_prev_rows", (2, B, H), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B, H), dtype)
     d_dot_x_prev_rows = scratch("d_dot_x_prev_rows", (T + 1, B, I), dtype)
-    d_dot_o_arg_to_d_o_arg = scratch("d_dot_o_arg_to_d_o_arg", (T, B, 2 * H), dtype)
+    dot_W_r22 = scratch("dot_W_r22", (2 * H, I), dtype)
+    dot_W_o2 = scratch("dot_W_o2", (I, 2 * H), dtype)
+    dot_W_v2 = scratch("dot_W_v2", (2 * H, I), dtype)
+    dot_W_k2 = scratch("dot_W_k2", (2 * H, I), dtype)
+    d_dot_o_arg2 = scratch("d_dot_o_arg2", (T, B, 2 * H), dtype)
     d_dot_d = scratch("d_dot_d", (T, B, H), dtype)
     d_d = scratch("d_d", (T, B, H), dtype)
     d_dot_n = scratch("d_dot_n", (T, B, H), dtype)
@@ -865,8 +874,8 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_q = scratch("d_q", (T, B, H), dtype)
     d_dot_q_pre = scratch("d_dot_q_pre", (T, B, H), dtype)
     d_q_pre = scratch("d_q_pre", (T, B, H), dtype)
-    d_W_r_r_arg_to_d_dot_W_r_r_arg = scratch("d_W_r_r_arg_to_d_dot_W_r_r_arg", (T, B, 2 * H), dtype)
-    parts = scratch("parts", (T, B, 2 * I), dtype)
+    d_dot_W_r_r_arg2 = scratch("d_dot_W_r_r_arg2", (T, B, 2 * H), dtype)
+    d_dot_r_arg = scratch("d_dot_r_arg", (T, B, I), dtype)
     d_r_arg = scratch("d_r_arg", (T, B, I), dtype)
     d_r_arg_by_mu_r = scratch("d_r_arg_by_mu_r", (T, B, I), dtype)
     d_dot_r_arg_by_mu_r = scratch("d_dot_r_arg_by_mu_r", (T, B, I), dtype)
@@ -882,11 +891,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_w_dot_a_pre = scratch("d_dot_w_dot_a_pre", (H,), dtype)
     d_w_m_pre = scratch("d_w_m_pre", (H,), dtype)
     d_w_a_pre = scratch("d_w_a_pre", (H,), dtype)
-    d_v_to_d_dot_v = scratch("d_v_to_d_dot_v", (T, B, 2 * H), dtype)
-    parts2 = scratch("parts2", (T, B, 2 * I), dtype)
+    d_dot_v2 = scratch("d_dot_v2", (T, B, 2 * H), dtype)
+    d_dot_v_arg = scratch("d_dot_v_arg", (T, B, I), dtype)
     d_v_arg = scratch("d_v_arg", (T, B, I), dtype)
-    d_k_to_d_dot_k = scratch("d_k_to_d_dot_k", (T, B, 2 * H), dtype)
-    parts3 = scratch("parts3", (T, B, 2 * I), dtype)
+    d_dot_k2 = scratch("d_dot_k2", (T, B, 2 * H), dtype)
+    d_dot_k_arg = scratch("d_dot_k_arg", (T, B, I), dtype)
     d_k_arg = scratch("d_k_arg", (T, B, I), dtype)
     d_W_r_W_r_r_arg = scratch("d_W_r_W_r_r_arg", (H, I), dtype)
     d_W_r_dot_W_r_r_arg_r_arg = scratch("d_W_r_dot_W_r_r_arg_r_arg", (H, I), dtype)
@@ -925,35 +934,35 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_m_prev_rows[T % 2] = dstate["m"]
     d_dot_x_prev_rows[T] = dstate["x"]
     hvp_backward_before = kernel(
-        "hvp_backward_before", d_dot_o_arg_to_d_o_arg, r, n, d, dot_r, dot_n, dot_d, v_to_dot_v_W_v,
-        dot_n_pre2, dot_v, n_exp2, a_rows, b_rows, dot_n_pre, dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre,
-        dot_W_r_r_arg, d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q,
-        d_q, d_dot_q_pre, d_q_pre, d_W_r_r_arg_to_d_dot_W_r_r_arg,
+        "hvp_backward_before", d_dot_o_arg2, r, n, d, dot_r, dot_n, dot_d, v, dot_n_pre2, dot_v, n_exp2,
+        a_rows, b_rows, dot_n_pre, dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre, dot_W_r_r_arg, d_dot_d,
+        d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
+        d_dot_W_r_r_arg2,
     )
     hvp_backward_before2 = kernel(
-        "hvp_backward_before2", d_r_arg, x, x_now_rows, parts, dot_x, dot_x_now_rows, d_r_arg_by_mu_r,
+        "hvp_backward_before2", d_r_arg, x, x_now_rows, d_dot_r_arg, dot_x, dot_x_now_rows, d_r_arg_by_mu_r,
         d_dot_r_arg_by_mu_r,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_a_prev_rows, v_to_dot_v_W_v, d_dot_b_prev_rows, dot_a_pre2,
-        d_a_prev_rows, dot_v, d_b_prev_rows, a_exp2, a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows,
-        a_exp, d_dot_m_prev_rows, d_m_prev_rows, k_to_dot_k_W_k, m_pre, d_n, n_exp, d_dot_n, dot_n_exp,
-        dot_a_exp, d_d, d_dot_d, d_q, m_rows, q_pre, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2,
-        d_dot_a_pre, d_a_pre, d_dot_m, d_m, d_dot_m_pre, d_m_pre,
+        "hvp_backward_sequence", d_dot_a_prev_rows, v, d_dot_b_prev_rows, dot_a_pre2, d_a_prev_rows, dot_v,
+        d_b_prev_rows, a_exp2, a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows, a_exp, d_dot_m_prev_rows,
+        d_m_prev_rows, k, m_pre, d_n, n_exp, d_dot_n, dot_n_exp, dot_a_exp, d_d, d_dot_d, d_q, m_rows,
+        q_pre, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m,
+        d_dot_m_pre, d_m_pre,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp2, d_a_prev_rows,
-        dot_a_exp2, d_dot_q_pre, d_dot_n_pre2, d_dot_m, k_to_dot_k_W_k, m_pre, d_dot_a_pre2, d_q_pre,
-        d_n_pre2, d_m, d_a_pre2, d_v_to_d_dot_v, d_k_to_d_dot_k,
+        dot_a_exp2, d_dot_q_pre, d_dot_n_pre2, d_dot_m, k, m_pre, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m,
+        d_a_pre2, d_dot_v2, d_dot_k2,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_k_arg, x, x_now_rows, parts3, dot_x, dot_x_now_rows, d_v_arg, parts2,
-        d_r_arg, mu_r, parts, dot_mu_r, mu_k, dot_mu_k, mu_v, dot_mu_v, d_k_arg_by_mu_k,
+        "hvp_backward_after2", d_k_arg, x, x_now_rows, d_dot_k_arg, dot_x, dot_x_now_rows, d_v_arg,
+        d_dot_v_arg, d_r_arg, mu_r, d_dot_r_arg, dot_mu_r, mu_k, dot_mu_k, mu_v, dot_mu_v, d_k_arg_by_mu_k,
         d_dot_k_arg_by_mu_k, d_v_arg_by_mu_v, d_dot_v_arg_by_mu_v, d_x_prev_rows, d_dot_x_prev_rows,
     )
     hvp_backward_after3 = kernel(
-        "hvp_backward_after3", d_r_arg, mu_r, parts, dot_mu_r, d_k_arg, mu_k, parts3, dot_mu_k, d_v_arg,
-        mu_v, parts2, dot_mu_v, d_x_prev_rows, d_x,
+        "hvp_backward_after3", d_r_arg, mu_r, d_dot_r_arg, dot_mu_r, d_k_arg, mu_k, d_dot_k_arg, dot_mu_k,
+        d_v_arg, mu_v, d_dot_v_arg, dot_mu_v, d_x_prev_rows, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_dot_w_dot_m_pre, d_dot_w_dot_a_pre, dot_omega, d_w_m_pre, d_w_a_pre,
@@ -968,17 +977,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_mu_v_v_arg, d_mu_v_dot_v_arg, d_mu_r, d_mu_k, d_mu_v,
     )
 
-    # d_dot_o_arg, d_o_arg side by side
-    product(dy.reshape(-1, I), W_o_to_dot_W_o, d_dot_o_arg_to_d_o_arg.reshape(-1, 2 * H))
+    dot_W_r22[:H] = W_r
+    dot_W_r22[H:2 * H] = dot_W_r
+    dot_W_o2[..., :H] = W_o
+    dot_W_o2[..., H:2 * H] = dot_W_o
+    dot_W_v2[:H] = W_v
+    dot_W_v2[H:2 * H] = dot_W_v
+    dot_W_k2[:H] = W_k
+    dot_W_k2[H:2 * H] = dot_W_k
+    product(dy.reshape(-1, I), dot_W_o2, d_dot_o_arg2.reshape(-1, 2 * H))
     hvp_backward_before()
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(
-        d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H],
-        W_r,
-        parts.reshape(-1, 2 * I)[:, :I],
-    )
-    # d_W_r_r_arg, d_dot_W_r_r_arg side by side
-    product(d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H), W_r_to_dot_W_r, d_r_arg.reshape(-1, I))
+    product(d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, H:2 * H], W_r, d_dot_r_arg.reshape(-1, I))
+    # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+    product(d_dot_W_r_r_arg2.reshape(-1, 2 * H), dot_W_r22, d_r_arg.reshape(-1, I))
     hvp_backward_before2()
 
     hvp_backward_sequence()
@@ -992,15 +1004,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
     np.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    product(
-        d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, :H].T,
-        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
-        d_W_r_W_r_r_arg,
-    )
+    product(d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, :H].T, r_arg.reshape(-1, I), d_W_r_W_r_r_arg)
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
     product(
-        d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H].T,
-        r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, I:2 * I],
+        d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, H:2 * H].T,
+        dot_r_arg.reshape(-1, I),
         d_W_r_dot_W_r_r_arg_r_arg,
     )
     # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
@@ -1015,37 +1023,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     product(dy.reshape(-1, I).T, dot_o_arg.reshape(-1, H), d_W_o)
     hvp_backward_after()
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H], W_v, parts2.reshape(-1, 2 * I)[:, :I])
-    # d_v, d_dot_v side by side
-    product(d_v_to_d_dot_v.reshape(-1, 2 * H), W_v_to_dot_W_v, d_v_arg.reshape(-1, I))
-    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H], W_k, parts3.reshape(-1, 2 * I)[:, :I])
-    # d_k, d_dot_k side by side
-    product(d_k_to_d_dot_k.reshape(-1, 2 * H), W_k_to_dot_W_k, d_k_arg.reshape(-1, I))
-    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(
-        d_k_to_d_dot_k.reshape(-1, 2 * H)[:, :H].T,
-        k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I],
-        d_W_k_k,
-    )
-    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-    product(
-        d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H].T,
-        k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, I:2 * I],
-        d_W_k_dot_k_k_arg,
-    )
+    product(d_dot_v2.reshape(-1, 2 * H)[:, H:2 * H], W_v, d_dot_v_arg.reshape(-1, I))
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(
-        d_v_to_d_dot_v.reshape(-1, 2 * H)[:, :H].T,
-        v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I],
-        d_W_v_v,
-    )
+    product(d_dot_v2.reshape(-1, 2 * H), dot_W_v2, d_v_arg.reshape(-1, I))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(d_dot_k2.reshape(-1, 2 * H)[:, H:2 * H], W_k, d_dot_k_arg.reshape(-1, I))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(d_dot_k2.reshape(-1, 2 * H), dot_W_k2, d_k_arg.reshape(-1, I))
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(d_dot_k2.reshape(-1, 2 * H)[:, :H].T, k_arg.reshape(-1, I), d_W_k_k)
+    # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    product(d_dot_k2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_k_arg.reshape(-1, I), d_W_k_dot_k_k_arg)
     # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-    product(
-        d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H].T,
-        v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, I:2 * I],
-        d_W_v_dot_v_v_arg,
-    )
+    product(d_dot_v2.reshape(-1, 2 * H)[:, :H].T, v_arg.reshape(-1, I), d_W_v_v)
+    # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    product(d_dot_v2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_v_arg.reshape(-1, I), d_W_v_dot_v_v_arg)
     hvp_backward_after2()
     # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
     np.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k_k_arg)

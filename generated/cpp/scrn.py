@@ -104,26 +104,29 @@ def forward(params, x, state=None):
     P = np.ascontiguousarray(params["P"])
     A = np.ascontiguousarray(params["A"])
     R = np.ascontiguousarray(params["R"])
-    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
-    R_T = np.ascontiguousarray(R.T)
-    P_T = np.ascontiguousarray(P.T)
     h_rows = np.empty((T + 1, B, H), dtype)
     s_rows = np.empty((T + 1, B, S), dtype)
-    B_x_to_A_x = scratch("B_x_to_A_x", (T, B, S + H), dtype)
+    BA = scratch("BA", (I, S + H), dtype)
+    P_T = scratch("P_T", (S, H), dtype)
+    R_T = scratch("R_T", (H, H), dtype)
+    BA_x = scratch("BA_x", (T, B, S + H), dtype)
     P_s = scratch("P_s", (B, H), dtype)
     R_h = scratch("R_h", (B, H), dtype)
     y = np.empty((T, B, H + S), dtype)
     h_rows[0] = state["h"]
     s_rows[0] = state["s"]
     forward_step = kernel(
-        "forward_step", B_x_to_A_x, s_rows,
+        "forward_step", BA_x, s_rows,
     )
     forward_step2 = kernel(
-        "forward_step2", P_s, B_x_to_A_x, R_h, h_rows,
+        "forward_step2", P_s, BA_x, R_h, h_rows,
     )
 
-    # B_x, A_x side by side
-    product(x.reshape(-1, I), B_to_A, B_x_to_A_x.reshape(-1, S + H))
+    BA[..., :S] = B_.T
+    BA[..., S:S + H] = A.T
+    P_T[...] = P.T
+    R_T[...] = R.T
+    product(x.reshape(-1, I), BA, BA_x.reshape(-1, S + H))
 
     for t in range(T):
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
@@ -133,7 +136,7 @@ def forward(params, x, state=None):
         product(s_rows[t + 1], P_T, P_s)
         forward_step2(t)
 
-    y[..., 0:H] = h_rows[1:]
+    y[..., :H] = h_rows[1:]
     y[..., H:H + S] = s_rows[1:]
 
     tape = Tape(size, dtype, h_rows, s_rows, x)
@@ -238,26 +241,29 @@ def infer(params, x, state=None):
     P = np.ascontiguousarray(params["P"])
     A = np.ascontiguousarray(params["A"])
     R = np.ascontiguousarray(params["R"])
-    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
-    R_T = np.ascontiguousarray(R.T)
-    P_T = np.ascontiguousarray(P.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     s_rows = scratch("s_rows", (T + 1, B, S), dtype)
-    B_x_to_A_x = scratch("B_x_to_A_x", (T, B, S + H), dtype)
+    BA = scratch("BA", (I, S + H), dtype)
+    P_T = scratch("P_T", (S, H), dtype)
+    R_T = scratch("R_T", (H, H), dtype)
+    BA_x = scratch("BA_x", (T, B, S + H), dtype)
     P_s = scratch("P_s", (B, H), dtype)
     R_h = scratch("R_h", (B, H), dtype)
     y = np.empty((T, B, H + S), dtype)
     h_rows[0] = state["h"]
     s_rows[0] = state["s"]
     infer_step = kernel(
-        "infer_step", B_x_to_A_x, s_rows,
+        "infer_step", BA_x, s_rows,
     )
     infer_step2 = kernel(
-        "infer_step2", P_s, B_x_to_A_x, R_h, h_rows,
+        "infer_step2", P_s, BA_x, R_h, h_rows,
     )
 
-    # B_x, A_x side by side
-    product(x.reshape(-1, I), B_to_A, B_x_to_A_x.reshape(-1, S + H))
+    BA[..., :S] = B_.T
+    BA[..., S:S + H] = A.T
+    P_T[...] = P.T
+    R_T[...] = R.T
+    product(x.reshape(-1, I), BA, BA_x.reshape(-1, S + H))
 
     for t in range(T):
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
@@ -267,7 +273,7 @@ def infer(params, x, state=None):
         product(s_rows[t + 1], P_T, P_s)
         infer_step2(t)
 
-    y[..., 0:H] = h_rows[1:]
+    y[..., :H] = h_rows[1:]
     y[..., H:H + S] = s_rows[1:]
 
     last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
@@ -316,7 +322,7 @@ def step(params, x, state=None):
         product(s_rows[t + 1], P.T, P_s)
         step_step2(t)
 
-    y[..., 0:H] = h_rows[1:]
+    y[..., :H] = h_rows[1:]
     y[..., H:H + S] = s_rows[1:]
 
     state = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
@@ -347,23 +353,23 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_P = np.ascontiguousarray(dot_params["P"])
     dot_A = np.ascontiguousarray(dot_params["A"])
     dot_R = np.ascontiguousarray(dot_params["R"])
-    B_to_dot_A = np.ascontiguousarray(np.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
-    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
-    R_to_dot_R = np.ascontiguousarray(np.concatenate((R.T, dot_R.T), axis=1))
-    R_T = np.ascontiguousarray(R.T)
-    P_to_dot_P = np.ascontiguousarray(np.concatenate((P.T, dot_P.T), axis=1))
-    P_T = np.ascontiguousarray(P.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     s_rows = scratch("s_rows", (T + 1, B, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_s_rows = scratch("dot_s_rows", (T + 1, B, S), dtype)
-    B_x_to_dot_A_x_A = scratch("B_x_to_dot_A_x_A", (T, B, 2 * S + 2 * H), dtype)
-    dot_B_x_x_to_dot_A_x_x = scratch("dot_B_x_x_to_dot_A_x_x", (T, B, S + H), dtype)
+    B_dot_B_A_dot_A = scratch("B_dot_B_A_dot_A", (I, 2 * S + 2 * H), dtype)
+    BA = scratch("BA", (I, S + H), dtype)
+    dot_P2 = scratch("dot_P2", (S, 2 * H), dtype)
+    dot_R2 = scratch("dot_R2", (H, 2 * H), dtype)
+    P_T2 = scratch("P_T2", (S, H), dtype)
+    R_T2 = scratch("R_T2", (H, H), dtype)
+    parts = scratch("parts", (T, B, 2 * S + 2 * H), dtype)
+    dot_BA_x_x = scratch("dot_BA_x_x", (T, B, S + H), dtype)
     dot_B_x = scratch("dot_B_x", (T, B, S), dtype)
     dot_A_x = scratch("dot_A_x", (T, B, H), dtype)
-    P_s_to_dot_P_s_P = scratch("P_s_to_dot_P_s_P", (B, 2 * H), dtype)
+    P_s_dot_P_s_P = scratch("P_s_dot_P_s_P", (B, 2 * H), dtype)
     dot_P_s_s = scratch("dot_P_s_s", (B, H), dtype)
-    R_h_to_dot_R_h_R = scratch("R_h_to_dot_R_h_R", (B, 2 * H), dtype)
+    R_h_dot_R_h_R = scratch("R_h_dot_R_h_R", (B, 2 * H), dtype)
     dot_R_h_h_prev = scratch("dot_R_h_h_prev", (B, H), dtype)
     y = np.empty((T, B, H + S), dtype)
     dot_y = np.empty((T, B, H + S), dtype)
@@ -372,41 +378,49 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_h_rows[0] = dot_state["h"]
     dot_s_rows[0] = dot_state["s"]
     jvp_before = kernel(
-        "jvp_before", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+        "jvp_before", parts, dot_BA_x_x, dot_B_x,
     )
     jvp_before2 = kernel(
-        "jvp_before2", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+        "jvp_before2", parts, dot_BA_x_x, dot_A_x,
     )
     jvp_step = kernel(
-        "jvp_step", B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+        "jvp_step", parts, s_rows, dot_B_x, dot_s_rows,
     )
     jvp_step2 = kernel(
-        "jvp_step2", P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev, B_x_to_dot_A_x_A,
-        dot_A_x, h_rows, dot_h_rows,
+        "jvp_step2", P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x, h_rows,
+        dot_h_rows,
     )
 
-    # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
-    product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
-    # dot_B_x_x, dot_A_x_x side by side
-    product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+    B_dot_B_A_dot_A[..., :S] = B_.T
+    B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
+    B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
+    B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+    BA[..., :S] = B_dot_B_A_dot_A[..., :S]
+    BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
+    dot_P2[..., :H] = P.T
+    dot_P2[..., H:2 * H] = dot_P.T
+    dot_R2[..., :H] = R.T
+    dot_R2[..., H:2 * H] = dot_R.T
+    P_T2[...] = P.T
+    R_T2[...] = R.T
+    product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+    product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
     jvp_before()
     jvp_before2()
 
     for t in range(T):
-        # R_h, dot_R_h_R side by side
-        product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+        product(h_rows[t], dot_R2, R_h_dot_R_h_R)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+        product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
         jvp_step(t)
-        # P_s, dot_P_s_P side by side
-        product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+        product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+        product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
         jvp_step2(t)
 
-    y[..., 0:H] = h_rows[1:]
+    y[..., :H] = h_rows[1:]
     y[..., H:H + S] = s_rows[1:]
-    dot_y[..., 0:H] = dot_h_rows[1:]
+    dot_y[..., :H] = dot_h_rows[1:]
     dot_y[..., H:H + S] = dot_s_rows[1:]
 
     last = {"h": h_rows[T].copy(), "s": s_rows[T].copy()}
@@ -438,23 +452,23 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_P = np.ascontiguousarray(dot_params["P"])
     dot_A = np.ascontiguousarray(dot_params["A"])
     dot_R = np.ascontiguousarray(dot_params["R"])
-    B_to_dot_A = np.ascontiguousarray(np.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
-    B_to_A = np.ascontiguousarray(np.concatenate((B_.T, A.T), axis=1))
-    R_to_dot_R = np.ascontiguousarray(np.concatenate((R.T, dot_R.T), axis=1))
-    R_T = np.ascontiguousarray(R.T)
-    P_to_dot_P = np.ascontiguousarray(np.concatenate((P.T, dot_P.T), axis=1))
-    P_T = np.ascontiguousarray(P.T)
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     s_rows = scratch("s_rows", (T + 1, B, S), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
     dot_s_rows = scratch("dot_s_rows", (T + 1, B, S), dtype)
-    B_x_to_dot_A_x_A = scratch("B_x_to_dot_A_x_A", (T, B, 2 * S + 2 * H), dtype)
-    dot_B_x_x_to_dot_A_x_x = scratch("dot_B_x_x_to_dot_A_x_x", (T, B, S + H), dtype)
+    B_dot_B_A_dot_A = scratch("B_dot_B_A_dot_A", (I, 2 * S + 2 * H), dtype)
+    BA = scratch("BA", (I, S + H), dtype)
+    dot_P2 = scratch("dot_P2", (S, 2 * H), dtype)
+    dot_R2 = scratch("dot_R2", (H, 2 * H), dtype)
+    P_T2 = scratch("P_T2", (S, H), dtype)
+    R_T2 = scratch("R_T2", (H, H), dtype)
+    parts = scratch("parts", (T, B, 2 * S + 2 * H), dtype)
+    dot_BA_x_x = scratch("dot_BA_x_x", (T, B, S + H), dtype)
     dot_B_x = scratch("dot_B_x", (T, B, S), dtype)
     dot_A_x = scratch("dot_A_x", (T, B, H), dtype)
-    P_s_to_dot_P_s_P = scratch("P_s_to_dot_P_s_P", (B, 2 * H), dtype)
+    P_s_dot_P_s_P = scratch("P_s_dot_P_s_P", (B, 2 * H), dtype)
     dot_P_s_s = scratch("dot_P_s_s", (B, H), dtype)
-    R_h_to_dot_R_h_R = scratch("R_h_to_dot_R_h_R", (B, 2 * H), dtype)
+    R_h_dot_R_h_R = scratch("R_h_dot_R_h_R", (B, 2 * H), dtype)
     dot_R_h_h_prev = scratch("dot_R_h_h_prev", (B, H), dtype)
     dot_h_pre = scratch("dot_h_pre", (T, B, H), dtype)
     h_rows[0] = state["h"]
@@ -462,55 +476,63 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_h_rows[0] = dot_state["h"]
     dot_s_rows[0] = dot_state["s"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+        "hvp_forward_before", parts, dot_BA_x_x, dot_B_x,
     )
     hvp_forward_before2 = kernel(
-        "hvp_forward_before2", B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+        "hvp_forward_before2", parts, dot_BA_x_x, dot_A_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+        "hvp_forward_step", parts, s_rows, dot_B_x, dot_s_rows,
     )
     hvp_forward_step2 = kernel(
-        "hvp_forward_step2", P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev,
-        B_x_to_dot_A_x_A, dot_A_x, dot_h_pre, h_rows, dot_h_rows,
+        "hvp_forward_step2", P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x,
+        dot_h_pre, h_rows, dot_h_rows,
     )
 
-    # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
-    product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
-    # dot_B_x_x, dot_A_x_x side by side
-    product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+    B_dot_B_A_dot_A[..., :S] = B_.T
+    B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
+    B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
+    B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+    BA[..., :S] = B_dot_B_A_dot_A[..., :S]
+    BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
+    dot_P2[..., :H] = P.T
+    dot_P2[..., H:2 * H] = dot_P.T
+    dot_R2[..., :H] = R.T
+    dot_R2[..., H:2 * H] = dot_R.T
+    P_T2[...] = P.T
+    R_T2[...] = R.T
+    product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+    product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
     hvp_forward_before()
     hvp_forward_before2()
 
     for t in range(T):
-        # R_h, dot_R_h_R side by side
-        product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+        product(h_rows[t], dot_R2, R_h_dot_R_h_R)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+        product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
         hvp_forward_step(t)
-        # P_s, dot_P_s_P side by side
-        product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+        product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
         # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+        product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
         hvp_forward_step2(t)
     dy = np.ascontiguousarray(cotangents["y"])
-    P_to_dot_P2 = np.concatenate((P, dot_P))
-    R_to_dot_R2 = np.concatenate((R, dot_R))
-    A_to_dot_A = np.concatenate((A, dot_A))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_s_prev_rows = scratch("d_s_prev_rows", (2, B, S), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
     d_dot_s_prev_rows = scratch("d_dot_s_prev_rows", (2, B, S), dtype)
-    d_h_pre_to_d_dot_h_pre = scratch("d_h_pre_to_d_dot_h_pre", (T, B, 2 * H), dtype)
-    parts = scratch("parts", (B, 2 * S), dtype)
+    dot_A2 = scratch("dot_A2", (2 * H, I), dtype)
+    dot_P22 = scratch("dot_P22", (2 * H, S), dtype)
+    dot_R22 = scratch("dot_R22", (2 * H, H), dtype)
+    d_dot_h_pre2 = scratch("d_dot_h_pre2", (T, B, 2 * H), dtype)
+    d_dot_s_dot_P_s_s = scratch("d_dot_s_dot_P_s_s", (B, S), dtype)
     d_dot_s = scratch("d_dot_s", (T, B, S), dtype)
-    d_s_P_s = scratch("d_s_P_s", (B, S), dtype)
+    d_s_P_s_dot_P_s_P = scratch("d_s_P_s_dot_P_s_P", (B, S), dtype)
     d_s = scratch("d_s", (T, B, S), dtype)
     d_dot_B_x = scratch("d_dot_B_x", (T, B, S), dtype)
     d_B_x = scratch("d_B_x", (T, B, S), dtype)
     d_x_B_x = scratch("d_x_B_x", (T, B, I), dtype)
     d_x_dot_B_x_B = scratch("d_x_dot_B_x_B", (T, B, I), dtype)
-    d_x_A_x = scratch("d_x_A_x", (T, B, I), dtype)
+    d_x_A_x_dot_A_x_A = scratch("d_x_A_x_dot_A_x_A", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_B_B_x = scratch("d_B_B_x", (S, I), dtype)
     d_B_dot_B_x_x = scratch("d_B_dot_B_x_x", (S, I), dtype)
@@ -529,16 +551,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     d_dot_s_prev_rows[T % 2] = dstate["s"]
     hvp_backward_step = kernel(
-        "hvp_backward_step", d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_to_d_dot_h_pre,
+        "hvp_backward_step", d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_dot_s_prev_rows, parts, dy, d_s_prev_rows, d_s_P_s, d_dot_s, d_s,
+        "hvp_backward_step2", d_dot_s_prev_rows, d_dot_s_dot_P_s_s, dy, d_s_P_s_dot_P_s_P, d_s_prev_rows,
+        d_dot_s, d_s,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", d_dot_s, d_s, d_dot_B_x, d_B_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_B_x, d_x_dot_B_x_B, d_x_A_x, d_x,
+        "hvp_backward_after2", d_x_A_x_dot_A_x_A, d_x_B_x, d_x_dot_B_x_B, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_B_B_x, d_B_dot_B_x_x, d_B,
@@ -553,37 +576,38 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish4", d_R_R_h, d_R_dot_R_h_h_prev, d_R,
     )
 
+    dot_A2[:H] = A
+    dot_A2[H:2 * H] = dot_A
+    dot_P22[:H] = P
+    dot_P22[H:2 * H] = dot_P
+    dot_R22[:H] = R
+    dot_R22[H:2 * H] = dot_R
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], P, parts[:, :S])
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], P_to_dot_P2, d_s_P_s)
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre[t], R_to_dot_R2, d_h_prev_rows[t % 2])
+        product(d_dot_h_pre2[t][:, H:2 * H], P, d_dot_s_dot_P_s_s)
+        # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+        product(d_dot_h_pre2[t], dot_P22, d_s_P_s_dot_P_s_P)
+        product(d_dot_h_pre2[t], dot_R22, d_h_prev_rows[t % 2])
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
+        product(d_dot_h_pre2[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
         hvp_backward_step2(t)
 
-    # d_h_pre, d_dot_h_pre side by side
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), A_to_dot_A, d_x_A_x.reshape(-1, I))
+    product(d_dot_h_pre2.reshape(-1, 2 * H), dot_A2, d_x_A_x_dot_A_x_A.reshape(-1, I))
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
-        dot_s_rows[1:].reshape(-1, S),
-        d_P_dot_P_s_s,
-    )
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_s_rows[1:].reshape(-1, S), d_P_dot_P_s_s)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-    product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
+    product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
     # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
     product(
-        d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+        d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_dot_R_h_h_prev,
     )

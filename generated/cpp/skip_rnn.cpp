@@ -160,8 +160,8 @@ inline_point void forward_step2_point(
 extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_h_to_U_z_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -174,11 +174,11 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
     {
         compute_t r, z, r_h;
         forward_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             r, z, r_h);
@@ -191,7 +191,7 @@ extern "C" void forward_step2(const int64 t, const int64* sizes, void* const* at
 extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
@@ -208,7 +208,7 @@ extern "C" void forward_step_rows(const int64 t, const int64* sizes, void* const
         double w_p_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
@@ -308,7 +308,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[8]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[10]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -326,8 +326,8 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
             d_h, d_s, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_s_at[iB * H + iH] = storage_t(d_s);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -345,7 +345,7 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at = static_cast<storage_t*>(at[3]);
+    storage_t* __restrict__ d_rzn_pre_at = static_cast<storage_t*>(at[3]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -356,21 +356,21 @@ extern "C" void backward_step3(const int64 t, const int64* sizes, void* const* a
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void backward_step4_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_s,
+    const compute_t d_h_prev_U_rz_h, const compute_t d_r_h, const compute_t r, const compute_t d_s,
     const compute_t z, const compute_t d_h, const compute_t u, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_s * (1 - z) + d_h * (1 - u);
+    d_h_prev = d_h_prev_U_rz_h + d_r_h * r + d_s * (1 - z) + d_h * (1 - u);
 }
 
 extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_rz_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[3]);
@@ -384,7 +384,7 @@ extern "C" void backward_step4(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev;
         backward_step4_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
@@ -475,8 +475,8 @@ inline_point void infer_step2_point(
 extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_r_h_to_U_z_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_rz_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -488,11 +488,11 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, r_h;
         infer_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
@@ -504,7 +504,7 @@ extern "C" void infer_step2(const int64 t, const int64* sizes, void* const* at)
 extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_rzn_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[3]);
@@ -519,7 +519,7 @@ extern "C" void infer_step_rows(const int64 t, const int64* sizes, void* const* 
         double w_p_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t z = compute_t(z_at[iB * H + iH]);
@@ -691,8 +691,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
@@ -703,12 +703,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -767,9 +767,9 @@ inline_point void jvp_step2_point(
 extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -780,24 +780,24 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[11]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[12]);
-    storage_t* __restrict__ r_h_to_dot_r_h_at = static_cast<storage_t*>(at[13]);
+    storage_t* __restrict__ dot_r_h2_at = static_cast<storage_t*>(at[13]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step2_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -806,16 +806,16 @@ extern "C" void jvp_step2(const int64 t, const int64* sizes, void* const* at)
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[iB * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
+        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_n_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_U_n_r_h_at = static_cast<storage_t*>(at[4]);
@@ -839,8 +839,8 @@ extern "C" void jvp_step_rows(const int64 t, const int64* sizes, void* const* at
         double dot_w_p_h_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
-            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
@@ -917,8 +917,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_rzn_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
@@ -929,12 +929,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -994,9 +994,9 @@ inline_point void hvp_forward_step2_point(
 extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_rz_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_r_at = static_cast<storage_t*>(at[5]);
@@ -1011,24 +1011,25 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
     storage_t* __restrict__ dot_z_pre_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ z_at = static_cast<storage_t*>(at[15]);
     storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[16]);
-    storage_t* __restrict__ r_h_to_dot_r_h_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ r_h_at = static_cast<storage_t*>(at[17]);
+    storage_t* __restrict__ dot_r_h_at = static_cast<storage_t*>(at[18]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step2_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -1041,19 +1042,19 @@ extern "C" void hvp_forward_step2(const int64 t, const int64* sizes, void* const
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
+        dot_r_h_at[(t * B + iB) * H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ dot_U_n_r_h_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_n_r_h_r_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ b_n_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ dot_W_n_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_n_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[7]);
@@ -1079,11 +1080,12 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
         double dot_w_p_h_h_total = 0;
         #pragma omp simd reduction(+:w_p_h_total, dot_w_p_h_w_p_total, dot_w_p_h_h_total)
         for (int64 iH = 0; iH < H; ++iH) {
-            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
-            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t dot_U_n_r_h_U_n = compute_t(parts5_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_n_r_h_r_h = compute_t(dot_U_n_r_h_r_h_at[iB * H + iH]);
+            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(parts5_at[iB * (2 * H) + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
-            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
             const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
             const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
@@ -1092,8 +1094,9 @@ extern "C" void hvp_forward_step_rows(const int64 t, const int64* sizes, void* c
             const compute_t w_p = compute_t(w_p_at[iH]);
             const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
             // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t dot_U_n_r_h = dot_U_n_r_h_U_n + dot_U_n_r_h_r_h;
             const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+            const compute_t dot_n_pre = dot_W_n_x + dot_b_n + dot_U_n_r_h;
             const compute_t n_ = tanh(n_pre);
             const compute_t dot_n = dot_n_pre * (1 - square(n_));
             // s = (1 - z) * h[t-1] + z * n
@@ -1248,7 +1251,8 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[17]);
     storage_t* __restrict__ d_dot_s_at = static_cast<storage_t*>(at[18]);
     storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[19]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_dot_n_pre2_at = static_cast<storage_t*>(at[20]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[21]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1276,10 +1280,10 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_dot_s_at[iB * H + iH] = storage_t(d_dot_s);
         d_s_at[iB * H + iH] = storage_t(d_s);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1299,33 +1303,33 @@ inline_point void hvp_backward_step3_point(
 extern "C" void hvp_backward_step3(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_r_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ dot_r_pre_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_h_rows_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
     {
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step3_point(
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 inline_point void hvp_backward_step4_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
+    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
     const compute_t dot_r, const compute_t d_s, const compute_t z, const compute_t d_dot_s,
     const compute_t dot_z, const compute_t d_h, const compute_t u,
     const compute_t d_dot_h_prev_dot_U_r_h_h_prev, const compute_t d_dot_h_prev_dot_U_z_h_h_prev,
@@ -1333,7 +1337,7 @@ inline_point void hvp_backward_step4_point(
 {
     const compute_t s1 = 1 - u;
     const compute_t s2 = 1 - z;
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
+    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
     d_dot_h_prev = r * d_dot_r_h + d_dot_s * s2 + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h * s1;
 }
@@ -1341,10 +1345,10 @@ inline_point void hvp_backward_step4_point(
 extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_r_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_r_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_r_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ d_s_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ z_at = static_cast<storage_t*>(at[6]);
@@ -1352,8 +1356,8 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     const storage_t* __restrict__ dot_z_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ u_at = static_cast<storage_t*>(at[10]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[11]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[12]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[14]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[15]);
@@ -1363,10 +1367,10 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -1374,8 +1378,8 @@ extern "C" void hvp_backward_step4(const int64 t, const int64* sizes, void* cons
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(u_at[t * B + iB]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1434,6 +1438,32 @@ extern "C" void hvp_backward_after_sum3(int64, const int64* sizes, void* const* 
         for (int64 iB = 0; iB < B; ++iB)
             total += compute_t(d_q_pre_at[iT * B + iB]);
         d_b_p_at[0] = storage_t(total);
+    }
+}
+
+inline_point void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
+{
+    const int64 T = sizes[0], B = sizes[1], I = sizes[2];
+    const storage_t* __restrict__ d_x_parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[1]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    for (int64 iT = 0; iT < T; ++iT)
+    for (int64 iB = 0; iB < B; ++iB)
+    #pragma GCC ivdep
+    for (int64 iI = 0; iI < I; ++iI)
+    {
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

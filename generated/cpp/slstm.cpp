@@ -163,8 +163,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_h_to_R_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zoif_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zoif_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
@@ -186,17 +186,17 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t z, o, log_i, log_f_softplus, m_pre, m, i, f, c, n_, h;
         forward_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(m_rows_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -277,7 +277,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ m_pre_at = static_cast<storage_t*>(at[12]);
     const storage_t* __restrict__ log_f_softplus_at = static_cast<storage_t*>(at[13]);
     storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[14]);
-    storage_t* __restrict__ d_z_pre_to_d_R_f_h_at = static_cast<storage_t*>(at[15]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[15]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -302,10 +302,10 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -338,15 +338,15 @@ extern "C" void backward_after(int64, const int64* sizes, void* const* at)
 }
 
 inline_point void backward_after2_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_f_x, compute_t& d_x)
+    const compute_t d_x_W_zoi_x, const compute_t d_x_W_f_x, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_f_x;
+    d_x = d_x_W_zoi_x + d_x_W_f_x;
 }
 
 extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_W_zoi_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_f_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -356,7 +356,7 @@ extern "C" void backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         backward_after2_point(
-            compute_t(d_x_W_z_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_zoi_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
@@ -430,8 +430,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ R_z_h_to_R_f_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_zoif_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ R_zoif_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_o_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ b_i_at = static_cast<storage_t*>(at[4]);
@@ -446,17 +446,17 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t m, c, n_, h;
         infer_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(m_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -582,8 +582,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zoif_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
@@ -595,14 +595,14 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
@@ -684,9 +684,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_h_to_dot_R_f_h_R_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zoif_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -713,31 +713,31 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t m, dot_m, c, dot_c, n_, dot_n, h, dot_h;
         jvp_step_point(
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -782,8 +782,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_zoif_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_o_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_i_x_at = static_cast<storage_t*>(at[4]);
@@ -795,14 +795,14 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
@@ -888,9 +888,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ R_z_h_to_dot_R_f_h_R_f_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_R_zoif_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_z_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_z_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_z_at = static_cast<storage_t*>(at[5]);
@@ -934,31 +934,31 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
         compute_t dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m,
             dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -1117,7 +1117,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[28]);
     storage_t* __restrict__ d_dot_log_f_pre_at = static_cast<storage_t*>(at[29]);
     storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[30]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_R_f_h_at = static_cast<storage_t*>(at[31]);
+    storage_t* __restrict__ d_parts_at = static_cast<storage_t*>(at[31]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -1162,14 +1162,14 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             d_dot_z_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev);
         d_dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_log_f_pre);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -1191,10 +1191,10 @@ inline_point void hvp_backward_step2_point(
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[2]);
-    const storage_t* __restrict__ parts5_at = static_cast<storage_t*>(at[3]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_z_h_h_prev_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_o_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_i_h_h_prev_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_f_h_h_prev_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[4]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1202,10 +1202,10 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_R_z_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_R_o_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_R_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_R_f_h_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -1224,7 +1224,8 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
     const storage_t* __restrict__ d_dot_log_f_pre_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_log_f_pre_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_z_pre_to_d_dot_W_f_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_dot_W_f_x_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_W_f_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1235,23 +1236,24 @@ extern "C" void hvp_backward_after(int64, const int64* sizes, void* const* at)
             compute_t(d_dot_log_f_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_log_f_pre_at[(iT * B + iB) * H + iH]),
             d_dot_W_f_x, d_W_f_x);
-        d_z_pre_to_d_dot_W_f_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_f_x);
-        d_z_pre_to_d_dot_W_f_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_f_x);
+        d_dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_f_x);
+        d_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_f_x);
     }
 }
 
 inline_point void hvp_backward_after2_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_f_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_f_x, const compute_t d_x_dot_W_f_x_W_f, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_f_x;
+    d_x = d_x_parts + d_x_W_f_x + d_x_dot_W_f_x_W_f;
 }
 
 extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], I = sizes[2];
-    const storage_t* __restrict__ d_x_W_z_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_x_parts_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_x_W_f_x_at = static_cast<storage_t*>(at[1]);
-    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ d_x_dot_W_f_x_W_f_at = static_cast<storage_t*>(at[2]);
+    storage_t* __restrict__ d_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -1259,8 +1261,9 @@ extern "C" void hvp_backward_after2(int64, const int64* sizes, void* const* at)
     {
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_W_z_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_f_x_W_f_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

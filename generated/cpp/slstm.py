@@ -158,14 +158,14 @@ def forward(params, x, state=None):
     W_f = np.ascontiguousarray(params["W_f"])
     R_f = np.ascontiguousarray(params["R_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_z_to_W_f = np.ascontiguousarray(np.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-    R_z_to_R_f = np.ascontiguousarray(np.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
     c_rows = np.empty((T + 1, B, H), dtype)
     n_rows = np.empty((T + 1, B, H), dtype)
     m_rows = scratch("m_rows", (T + 1, B, H), dtype)
-    W_z_x_to_W_f_x = scratch("W_z_x_to_W_f_x", (T, B, 4 * H), dtype)
-    R_z_h_to_R_f_h = scratch("R_z_h_to_R_f_h", (B, 4 * H), dtype)
+    W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
+    R_zoif = scratch("R_zoif", (H, 4 * H), dtype)
+    W_zoif_x = scratch("W_zoif_x", (T, B, 4 * H), dtype)
+    R_zoif_h = scratch("R_zoif_h", (B, 4 * H), dtype)
     z = np.empty((T, B, H), dtype)
     o = np.empty((T, B, H), dtype)
     log_i = np.empty((T, B, H), dtype)
@@ -178,16 +178,22 @@ def forward(params, x, state=None):
     n_rows[0] = state["n"]
     m_rows[0] = state["m"]
     forward_step = kernel(
-        "forward_step", W_z_x_to_W_f_x, R_z_h_to_R_f_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, z, o,
-        log_i, log_f_softplus, m_pre, i, f, h_rows,
+        "forward_step", W_zoif_x, R_zoif_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, z, o, log_i,
+        log_f_softplus, m_pre, i, f, h_rows,
     )
 
-    # W_z_x, W_o_x, W_i_x, W_f_x side by side
-    product(x.reshape(-1, I), W_z_to_W_f, W_z_x_to_W_f_x.reshape(-1, 4 * H))
+    W_zoif[..., :H] = W_z.T
+    W_zoif[..., H:2 * H] = W_o.T
+    W_zoif[..., 2 * H:3 * H] = W_i.T
+    W_zoif[..., 3 * H:4 * H] = W_f.T
+    R_zoif[..., :H] = R_z.T
+    R_zoif[..., H:2 * H] = R_o.T
+    R_zoif[..., 2 * H:3 * H] = R_i.T
+    R_zoif[..., 3 * H:4 * H] = R_f.T
+    product(x.reshape(-1, I), W_zoif, W_zoif_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # R_z_h, R_o_h, R_i_h, R_f_h side by side
-        product(h_rows[t], R_z_to_R_f, R_z_h_to_R_f_h)
+        product(h_rows[t], R_zoif, R_zoif_h)
         forward_step(t)
 
     tape = Tape(size, dtype, o, c_rows, n_rows, f, z, i, log_i, m_pre, log_f_softplus, x, h_rows)
@@ -233,61 +239,58 @@ def backward(params, tape, dy, dstate=None):
     R_i = np.ascontiguousarray(params["R_i"])
     W_f = np.ascontiguousarray(params["W_f"])
     R_f = np.ascontiguousarray(params["R_f"])
-    R_z_to_R_f2 = np.concatenate((R_z, R_o, R_i, R_f))
-    W_z_to_W_i = np.concatenate((W_z, W_o, W_i))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, H), dtype)
     d_m_prev_rows = scratch("d_m_prev_rows", (2, B, H), dtype)
+    W_zoi = scratch("W_zoi", (3 * H, I), dtype)
+    R_zoif2 = scratch("R_zoif2", (4 * H, H), dtype)
     d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
-    d_z_pre_to_d_R_f_h = scratch("d_z_pre_to_d_R_f_h", (T, B, 4 * H), dtype)
+    d_parts = scratch("d_parts", (T, B, 4 * H), dtype)
     d_W_f_x = scratch("d_W_f_x", (T, B, H), dtype)
-    d_x_W_z_x = scratch("d_x_W_z_x", (T, B, I), dtype)
     d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
+    d_x_W_zoi_x = scratch("d_x_W_zoi_x", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_b_z = np.empty((H,), dtype)
-    d_b_o = np.empty((H,), dtype)
-    d_b_i = np.empty((H,), dtype)
+    d_W_zoi = np.empty((3 * H, I), dtype)
+    d_R_zoif = np.empty((4 * H, H), dtype)
+    d_b_zoi = np.empty((3 * H,), dtype)
     d_W_f = np.empty((H, I), dtype)
     d_b_f_log_f_pre = scratch("d_b_f_log_f_pre", (H,), dtype)
     d_b_f = np.empty((H,), dtype)
-    d_W_z_to_d_W_i = np.empty((3 * H, I), dtype)
-    d_R_z_to_d_R_f = np.empty((4 * H, H), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     d_c_prev_rows[T % 2] = dstate["c"]
     d_n_prev_rows[T % 2] = dstate["n"]
     d_m_prev_rows[T % 2] = dstate["m"]
     backward_step = kernel(
         "backward_step", dy, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i,
-        d_m_prev_rows, log_i, m_pre, log_f_softplus, d_log_f_pre, d_z_pre_to_d_R_f_h,
+        d_m_prev_rows, log_i, m_pre, log_f_softplus, d_log_f_pre, d_parts,
     )
     backward_after = kernel(
         "backward_after", d_log_f_pre, d_W_f_x,
     )
     backward_after2 = kernel(
-        "backward_after2", d_x_W_z_x, d_x_W_f_x, d_x,
+        "backward_after2", d_x_W_zoi_x, d_x_W_f_x, d_x,
     )
     backward_finish = kernel(
         "backward_finish", d_b_f_log_f_pre, d_b_f,
     )
 
+    W_zoi[:H] = W_z
+    W_zoi[H:2 * H] = W_o
+    W_zoi[2 * H:3 * H] = W_i
+    R_zoif2[:H] = R_z
+    R_zoif2[H:2 * H] = R_o
+    R_zoif2[2 * H:3 * H] = R_i
+    R_zoif2[3 * H:4 * H] = R_f
+
     for t in reversed(range(T)):
         backward_step(t)
-        # d_z_pre, d_o_pre, d_log_i, d_R_f_h side by side
-        product(d_z_pre_to_d_R_f_h[t], R_z_to_R_f2, d_h_prev_rows[t % 2])
+        product(d_parts[t], R_zoif2, d_h_prev_rows[t % 2])
 
-    # d_z_pre, d_o_pre, d_log_i side by side
-    product(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, :3 * H], W_z_to_W_i, d_x_W_z_x.reshape(-1, I))
-    # d_W_z, d_W_o, d_W_i side by side
-    product(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_z_to_d_W_i)
-    # d_R_z, d_R_o, d_R_i, d_R_f side by side
-    product(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_z_to_d_R_f)
-    # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    np.sum(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
-    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    np.sum(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, H:2 * H], axis=0, out=d_b_o)
-    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    np.sum(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+    product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
+    product(d_parts.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
+    np.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
     np.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
     backward_after()
@@ -299,17 +302,17 @@ def backward(params, tape, dy, dstate=None):
     backward_finish()
 
     dparams = {
-        "W_z": d_W_z_to_d_W_i[:H],
-        "R_z": d_R_z_to_d_R_f[:H],
-        "b_z": d_b_z,
-        "W_o": d_W_z_to_d_W_i[H:2 * H],
-        "R_o": d_R_z_to_d_R_f[H:2 * H],
-        "b_o": d_b_o,
-        "W_i": d_W_z_to_d_W_i[2 * H:3 * H],
-        "R_i": d_R_z_to_d_R_f[2 * H:3 * H],
-        "b_i": d_b_i,
+        "W_z": d_W_zoi[:H],
+        "R_z": d_R_zoif[:H],
+        "b_z": d_b_zoi[:H],
+        "W_o": d_W_zoi[H:2 * H],
+        "R_o": d_R_zoif[H:2 * H],
+        "b_o": d_b_zoi[H:2 * H],
+        "W_i": d_W_zoi[2 * H:3 * H],
+        "R_i": d_R_zoif[2 * H:3 * H],
+        "b_i": d_b_zoi[2 * H:3 * H],
         "W_f": d_W_f,
-        "R_f": d_R_z_to_d_R_f[3 * H:4 * H],
+        "R_f": d_R_zoif[3 * H:4 * H],
         "b_f": d_b_f,
     }
     dstart = {
@@ -344,28 +347,34 @@ def infer(params, x, state=None):
     W_f = np.ascontiguousarray(params["W_f"])
     R_f = np.ascontiguousarray(params["R_f"])
     b_f = np.ascontiguousarray(params["b_f"])
-    W_z_to_W_f = np.ascontiguousarray(np.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-    R_z_to_R_f = np.ascontiguousarray(np.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     n_rows = scratch("n_rows", (2, B, H), dtype)
     m_rows = scratch("m_rows", (2, B, H), dtype)
-    W_z_x_to_W_f_x = scratch("W_z_x_to_W_f_x", (T, B, 4 * H), dtype)
-    R_z_h_to_R_f_h = scratch("R_z_h_to_R_f_h", (B, 4 * H), dtype)
+    W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
+    R_zoif = scratch("R_zoif", (H, 4 * H), dtype)
+    W_zoif_x = scratch("W_zoif_x", (T, B, 4 * H), dtype)
+    R_zoif_h = scratch("R_zoif_h", (B, 4 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     n_rows[0] = state["n"]
     m_rows[0] = state["m"]
     infer_step = kernel(
-        "infer_step", W_z_x_to_W_f_x, R_z_h_to_R_f_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, h_rows,
+        "infer_step", W_zoif_x, R_zoif_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, h_rows,
     )
 
-    # W_z_x, W_o_x, W_i_x, W_f_x side by side
-    product(x.reshape(-1, I), W_z_to_W_f, W_z_x_to_W_f_x.reshape(-1, 4 * H))
+    W_zoif[..., :H] = W_z.T
+    W_zoif[..., H:2 * H] = W_o.T
+    W_zoif[..., 2 * H:3 * H] = W_i.T
+    W_zoif[..., 3 * H:4 * H] = W_f.T
+    R_zoif[..., :H] = R_z.T
+    R_zoif[..., H:2 * H] = R_o.T
+    R_zoif[..., 2 * H:3 * H] = R_i.T
+    R_zoif[..., 3 * H:4 * H] = R_f.T
+    product(x.reshape(-1, I), W_zoif, W_zoif_x.reshape(-1, 4 * H))
 
     for t in range(T):
-        # R_z_h, R_o_h, R_i_h, R_f_h side by side
-        product(h_rows[t], R_z_to_R_f, R_z_h_to_R_f_h)
+        product(h_rows[t], R_zoif, R_zoif_h)
         infer_step(t)
 
     last = {
@@ -488,28 +497,6 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_f = np.ascontiguousarray(dot_params["W_f"])
     dot_R_f = np.ascontiguousarray(dot_params["R_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_z_to_dot_W_f = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_o.T,
-        dot_W_o.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-    ), axis=1))
-    W_z_to_W_f = np.ascontiguousarray(np.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-    R_z_to_dot_R_f = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_o.T,
-        dot_R_o.T,
-        R_i.T,
-        dot_R_i.T,
-        R_f.T,
-        dot_R_f.T,
-    ), axis=1))
-    R_z_to_R_f = np.ascontiguousarray(np.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (2, B, H), dtype)
     n_rows = scratch("n_rows", (2, B, H), dtype)
@@ -518,14 +505,18 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_c_rows = scratch("dot_c_rows", (2, B, H), dtype)
     dot_n_rows = scratch("dot_n_rows", (2, B, H), dtype)
     dot_m_rows = scratch("dot_m_rows", (2, B, H), dtype)
-    W_z_x_to_dot_W_f_x_W_f = scratch("W_z_x_to_dot_W_f_x_W_f", (T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_f_x_x = scratch("dot_W_z_x_x_to_dot_W_f_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zoif = scratch("R_zoif", (H, 4 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_zoif_x_x = scratch("dot_W_zoif_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    R_z_h_to_dot_R_f_h_R_f = scratch("R_z_h_to_dot_R_f_h_R_f", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_R_zoif_h_h_prev = scratch("dot_R_zoif_h_h_prev", (B, 4 * H), dtype)
     h_rows[0] = state["h"]
     c_rows[0] = state["c"]
     n_rows[0] = state["n"]
@@ -535,26 +526,45 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_n_rows[0] = dot_state["n"]
     dot_m_rows[0] = dot_state["m"]
     jvp_before = kernel(
-        "jvp_before", W_z_x_to_dot_W_f_x_W_f, dot_W_z_x_x_to_dot_W_f_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x,
-        dot_W_f_x,
+        "jvp_before", parts2, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
     )
     jvp_step = kernel(
-        "jvp_step", R_z_h_to_dot_R_f_h_R_f, parts, W_z_x_to_dot_W_f_x_W_f, b_z, dot_W_z_x, dot_b_z, b_o,
-        dot_W_o_x, dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows,
-        dot_c_rows, n_rows, dot_n_rows, h_rows, dot_h_rows,
+        "jvp_step", parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x, dot_b_o,
+        b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows, n_rows,
+        dot_n_rows, h_rows, dot_h_rows,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_o_x, dot_W_o_x_W_o, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_f, W_z_x_to_dot_W_f_x_W_f.reshape(-1, 8 * H))
-    # dot_W_z_x_x, dot_W_o_x_x, dot_W_i_x_x, dot_W_f_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_f, dot_W_z_x_x_to_dot_W_f_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_o.T
+    parts[..., 3 * H:4 * H] = dot_W_o.T
+    parts[..., 4 * H:5 * H] = W_i.T
+    parts[..., 5 * H:6 * H] = dot_W_i.T
+    parts[..., 6 * H:7 * H] = W_f.T
+    parts[..., 7 * H:8 * H] = dot_W_f.T
+    W_zoif[..., :H] = parts[..., :H]
+    W_zoif[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zoif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_zoif[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_o.T
+    parts3[..., 3 * H:4 * H] = dot_R_o.T
+    parts3[..., 4 * H:5 * H] = R_i.T
+    parts3[..., 5 * H:6 * H] = dot_R_i.T
+    parts3[..., 6 * H:7 * H] = R_f.T
+    parts3[..., 7 * H:8 * H] = dot_R_f.T
+    R_zoif[..., :H] = parts3[..., :H]
+    R_zoif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zoif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    R_zoif[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_zoif, dot_W_zoif_x_x.reshape(-1, 4 * H))
     jvp_before()
 
     for t in range(T):
-        # R_z_h, dot_R_z_h_R_z, R_o_h, dot_R_o_h_R_o, R_i_h, dot_R_i_h_R_i, R_f_h, dot_R_f_h_R_f side by side
-        product(h_rows[t], R_z_to_dot_R_f, R_z_h_to_dot_R_f_h_R_f)
-        # dot_R_z_h_h_prev, dot_R_o_h_h_prev, dot_R_i_h_h_prev, dot_R_f_h_h_prev side by side
-        product(dot_h_rows[t], R_z_to_R_f, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], R_zoif, dot_R_zoif_h_h_prev)
         jvp_step(t)
 
     last = {
@@ -612,28 +622,6 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_f = np.ascontiguousarray(dot_params["W_f"])
     dot_R_f = np.ascontiguousarray(dot_params["R_f"])
     dot_b_f = np.ascontiguousarray(dot_params["b_f"])
-    W_z_to_dot_W_f = np.ascontiguousarray(np.concatenate((
-        W_z.T,
-        dot_W_z.T,
-        W_o.T,
-        dot_W_o.T,
-        W_i.T,
-        dot_W_i.T,
-        W_f.T,
-        dot_W_f.T,
-    ), axis=1))
-    W_z_to_W_f = np.ascontiguousarray(np.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-    R_z_to_dot_R_f = np.ascontiguousarray(np.concatenate((
-        R_z.T,
-        dot_R_z.T,
-        R_o.T,
-        dot_R_o.T,
-        R_i.T,
-        dot_R_i.T,
-        R_f.T,
-        dot_R_f.T,
-    ), axis=1))
-    R_z_to_R_f = np.ascontiguousarray(np.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     n_rows = scratch("n_rows", (T + 1, B, H), dtype)
@@ -642,14 +630,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
     dot_n_rows = scratch("dot_n_rows", (T + 1, B, H), dtype)
     dot_m_rows = scratch("dot_m_rows", (T + 1, B, H), dtype)
-    W_z_x_to_dot_W_f_x_W_f = scratch("W_z_x_to_dot_W_f_x_W_f", (T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_f_x_x = scratch("dot_W_z_x_x_to_dot_W_f_x_x", (T, B, 4 * H), dtype)
+    parts = scratch("parts", (I, 8 * H), dtype)
+    W_zoif = scratch("W_zoif", (I, 4 * H), dtype)
+    parts3 = scratch("parts3", (H, 8 * H), dtype)
+    R_zoif = scratch("R_zoif", (H, 4 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 8 * H), dtype)
+    dot_W_zoif_x_x = scratch("dot_W_zoif_x_x", (T, B, 4 * H), dtype)
     dot_W_z_x = scratch("dot_W_z_x", (T, B, H), dtype)
     dot_W_o_x = scratch("dot_W_o_x", (T, B, H), dtype)
     dot_W_i_x = scratch("dot_W_i_x", (T, B, H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
-    R_z_h_to_dot_R_f_h_R_f = scratch("R_z_h_to_dot_R_f_h_R_f", (B, 8 * H), dtype)
-    parts = scratch("parts", (B, 4 * H), dtype)
+    parts4 = scratch("parts4", (B, 8 * H), dtype)
+    dot_R_zoif_h_h_prev = scratch("dot_R_zoif_h_h_prev", (B, 4 * H), dtype)
     dot_z_pre = scratch("dot_z_pre", (T, B, H), dtype)
     z = scratch("z", (T, B, H), dtype)
     dot_z = scratch("dot_z", (T, B, H), dtype)
@@ -675,48 +667,48 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_n_rows[0] = dot_state["n"]
     dot_m_rows[0] = dot_state["m"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_z_x_to_dot_W_f_x_W_f, dot_W_z_x_x_to_dot_W_f_x_x, dot_W_z_x, dot_W_o_x,
-        dot_W_i_x, dot_W_f_x,
+        "hvp_forward_before", parts2, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", R_z_h_to_dot_R_f_h_R_f, parts, W_z_x_to_dot_W_f_x_W_f, b_z, dot_W_z_x, dot_b_z,
-        b_o, dot_W_o_x, dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows,
-        c_rows, dot_c_rows, n_rows, dot_n_rows, dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i,
-        dot_log_f_pre, log_f_softplus, m_pre, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        "hvp_forward_step", parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x,
+        dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows,
+        n_rows, dot_n_rows, dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus,
+        m_pre, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
     )
 
-    # W_z_x, dot_W_z_x_W_z, W_o_x, dot_W_o_x_W_o, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-    product(x.reshape(-1, I), W_z_to_dot_W_f, W_z_x_to_dot_W_f_x_W_f.reshape(-1, 8 * H))
-    # dot_W_z_x_x, dot_W_o_x_x, dot_W_i_x_x, dot_W_f_x_x side by side
-    product(dot_x.reshape(-1, I), W_z_to_W_f, dot_W_z_x_x_to_dot_W_f_x_x.reshape(-1, 4 * H))
+    parts[..., :H] = W_z.T
+    parts[..., H:2 * H] = dot_W_z.T
+    parts[..., 2 * H:3 * H] = W_o.T
+    parts[..., 3 * H:4 * H] = dot_W_o.T
+    parts[..., 4 * H:5 * H] = W_i.T
+    parts[..., 5 * H:6 * H] = dot_W_i.T
+    parts[..., 6 * H:7 * H] = W_f.T
+    parts[..., 7 * H:8 * H] = dot_W_f.T
+    W_zoif[..., :H] = parts[..., :H]
+    W_zoif[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_zoif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    W_zoif[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+    parts3[..., :H] = R_z.T
+    parts3[..., H:2 * H] = dot_R_z.T
+    parts3[..., 2 * H:3 * H] = R_o.T
+    parts3[..., 3 * H:4 * H] = dot_R_o.T
+    parts3[..., 4 * H:5 * H] = R_i.T
+    parts3[..., 5 * H:6 * H] = dot_R_i.T
+    parts3[..., 6 * H:7 * H] = R_f.T
+    parts3[..., 7 * H:8 * H] = dot_R_f.T
+    R_zoif[..., :H] = parts3[..., :H]
+    R_zoif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    R_zoif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+    R_zoif[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+    product(dot_x.reshape(-1, I), W_zoif, dot_W_zoif_x_x.reshape(-1, 4 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # R_z_h, dot_R_z_h_R_z, R_o_h, dot_R_o_h_R_o, R_i_h, dot_R_i_h_R_i, R_f_h, dot_R_f_h_R_f side by side
-        product(h_rows[t], R_z_to_dot_R_f, R_z_h_to_dot_R_f_h_R_f)
-        # dot_R_z_h_h_prev, dot_R_o_h_h_prev, dot_R_i_h_h_prev, dot_R_f_h_h_prev side by side
-        product(dot_h_rows[t], R_z_to_R_f, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], R_zoif, dot_R_zoif_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    R_z_to_dot_R_f2 = np.concatenate((
-        R_z,
-        dot_R_z,
-        R_o,
-        dot_R_o,
-        R_i,
-        dot_R_i,
-        R_f,
-        dot_R_f,
-    ))
-    W_z_to_dot_W_i = np.concatenate((
-        W_z,
-        dot_W_z,
-        W_o,
-        dot_W_o,
-        W_i,
-        dot_W_i,
-    ))
-    W_f_to_dot_W_f = np.concatenate((W_f, dot_W_f))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_c_prev_rows = scratch("d_c_prev_rows", (2, B, H), dtype)
     d_n_prev_rows = scratch("d_n_prev_rows", (2, B, H), dtype)
@@ -725,16 +717,20 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_c_prev_rows = scratch("d_dot_c_prev_rows", (2, B, H), dtype)
     d_dot_n_prev_rows = scratch("d_dot_n_prev_rows", (2, B, H), dtype)
     d_dot_m_prev_rows = scratch("d_dot_m_prev_rows", (2, B, H), dtype)
+    parts5 = scratch("parts5", (6 * H, I), dtype)
+    parts32 = scratch("parts32", (8 * H, H), dtype)
     d_dot_log_f_pre = scratch("d_dot_log_f_pre", (T, B, H), dtype)
     d_log_f_pre = scratch("d_log_f_pre", (T, B, H), dtype)
-    d_z_pre_to_d_dot_R_f_h = scratch("d_z_pre_to_d_dot_R_f_h", (T, B, 8 * H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
-    parts4 = scratch("parts4", (B, 2 * H), dtype)
-    parts5 = scratch("parts5", (B, 2 * H), dtype)
-    d_z_pre_to_d_dot_W_f_x = scratch("d_z_pre_to_d_dot_W_f_x", (T, B, 2 * H), dtype)
-    d_x_W_z_x = scratch("d_x_W_z_x", (T, B, I), dtype)
+    d_parts = scratch("d_parts", (T, B, 8 * H), dtype)
+    d_dot_h_prev_dot_R_z_h_h_prev = scratch("d_dot_h_prev_dot_R_z_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_R_o_h_h_prev = scratch("d_dot_h_prev_dot_R_o_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_R_i_h_h_prev = scratch("d_dot_h_prev_dot_R_i_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_R_f_h_h_prev = scratch("d_dot_h_prev_dot_R_f_h_h_prev", (B, H), dtype)
+    d_dot_W_f_x = scratch("d_dot_W_f_x", (T, B, H), dtype)
+    d_W_f_x = scratch("d_W_f_x", (T, B, H), dtype)
     d_x_W_f_x = scratch("d_x_W_f_x", (T, B, I), dtype)
+    d_x_dot_W_f_x_W_f = scratch("d_x_dot_W_f_x_W_f", (T, B, I), dtype)
+    d_x_parts = scratch("d_x_parts", (T, B, I), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_z_W_z_x = scratch("d_W_z_W_z_x", (H, I), dtype)
     d_W_z_dot_W_z_x_x = scratch("d_W_z_dot_W_z_x_x", (H, I), dtype)
@@ -777,16 +773,17 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_step", dy, d_dot_h_prev_rows, d_dot_n_prev_rows, o, c_rows, n_rows, d_n_prev_rows,
         d_h_prev_rows, dot_o, dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z,
         dot_i_pre, dot_z, i, d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus,
-        dot_o_pre, dot_z_pre, dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_z_pre_to_d_dot_R_f_h,
+        dot_o_pre, dot_z_pre, dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_parts,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+        "hvp_backward_step2", d_dot_h_prev_dot_R_z_h_h_prev, d_dot_h_prev_dot_R_o_h_h_prev,
+        d_dot_h_prev_dot_R_i_h_h_prev, d_dot_h_prev_dot_R_f_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
-        "hvp_backward_after", d_dot_log_f_pre, d_log_f_pre, d_z_pre_to_d_dot_W_f_x,
+        "hvp_backward_after", d_dot_log_f_pre, d_log_f_pre, d_dot_W_f_x, d_W_f_x,
     )
     hvp_backward_after2 = kernel(
-        "hvp_backward_after2", d_x_W_z_x, d_x_W_f_x, d_x,
+        "hvp_backward_after2", d_x_parts, d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_z_W_z_x, d_W_z_dot_W_z_x_x, d_W_o_W_o_x, d_W_o_dot_W_o_x_x, d_W_i_W_i_x,
@@ -800,109 +797,96 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_finish3", d_b_f_log_f_pre, d_b_f,
     )
 
+    parts5[:H] = W_z
+    parts5[H:2 * H] = dot_W_z
+    parts5[2 * H:3 * H] = W_o
+    parts5[3 * H:4 * H] = dot_W_o
+    parts5[4 * H:5 * H] = W_i
+    parts5[5 * H:6 * H] = dot_W_i
+    parts32[:H] = R_z
+    parts32[H:2 * H] = dot_R_z
+    parts32[2 * H:3 * H] = R_o
+    parts32[3 * H:4 * H] = dot_R_o
+    parts32[4 * H:5 * H] = R_i
+    parts32[5 * H:6 * H] = dot_R_i
+    parts32[6 * H:7 * H] = R_f
+    parts32[7 * H:8 * H] = dot_R_f
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i, d_R_f_h, d_dot_R_f_h side by side
-        product(d_z_pre_to_d_dot_R_f_h[t], R_z_to_dot_R_f2, d_h_prev_rows[t % 2])
+        product(d_parts[t], parts32, d_h_prev_rows[t % 2])
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        product(d_z_pre_to_d_dot_R_f_h[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
+        product(d_parts[t][:, H:2 * H], R_z, d_dot_h_prev_dot_R_z_h_h_prev)
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        product(d_z_pre_to_d_dot_R_f_h[t][:, 3 * H:4 * H], R_o, parts3[:, H:2 * H])
+        product(d_parts[t][:, 3 * H:4 * H], R_o, d_dot_h_prev_dot_R_o_h_h_prev)
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        product(d_z_pre_to_d_dot_R_f_h[t][:, 5 * H:6 * H], R_i, parts4[:, H:2 * H])
+        product(d_parts[t][:, 5 * H:6 * H], R_i, d_dot_h_prev_dot_R_i_h_h_prev)
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        product(d_z_pre_to_d_dot_R_f_h[t][:, 7 * H:8 * H], R_f, parts5[:, H:2 * H])
+        product(d_parts[t][:, 7 * H:8 * H], R_f, d_dot_h_prev_dot_R_f_h_h_prev)
         hvp_backward_step2(t)
 
-    # d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i side by side
-    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :6 * H], W_z_to_dot_W_i, d_x_W_z_x.reshape(-1, I))
+    product(d_parts.reshape(-1, 8 * H)[:, :6 * H], parts5, d_x_parts.reshape(-1, I))
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+    product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_z_dot_W_z_x_x,
-    )
+    product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_z_R_z_h)
+    product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_z_R_z_h)
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
     product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, H:2 * H].T,
+        d_parts.reshape(-1, 8 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_z_dot_R_z_h_h_prev,
     )
     # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-    np.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+    np.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
     # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
     # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_o_dot_W_o_x_x,
-    )
+    product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+    product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_R_o_R_o_h)
     # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
     product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_R_o_R_o_h,
-    )
-    # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+        d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_o_dot_R_o_h_h_prev,
     )
     # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-    np.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_o)
+    np.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_o)
     # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
     # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_i_dot_W_i_x_x,
-    )
+    product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+    product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_R_i_R_i_h)
     # through log_i = W_i @ x + R_i @ h[t-1] + b_i
     product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_R_i_R_i_h,
-    )
-    # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+        d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_i_dot_R_i_h_h_prev,
     )
     # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-    np.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_i)
+    np.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_i)
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_R_f_R_f_h)
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
     product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-        h_rows[:-1].reshape(-1, H),
-        d_R_f_R_f_h,
-    )
-    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-    product(
-        d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+        d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_R_f_dot_R_f_h_h_prev,
     )
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
     np.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
     hvp_backward_after()
-    # d_W_f_x, d_dot_W_f_x side by side
-    product(d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H), W_f_to_dot_W_f, d_x_W_f_x.reshape(-1, I))
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-    product(d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+    product(d_W_f_x.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, I))
     # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-    product(
-        d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_f_dot_W_f_x_x,
-    )
+    product(d_dot_W_f_x.reshape(-1, H), dot_W_f, d_x_dot_W_f_x_W_f.reshape(-1, I))
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(d_W_f_x.reshape(-1, H).T, x.reshape(-1, I), d_W_f_W_f_x)
+    # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+    product(d_dot_W_f_x.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
     hvp_backward_after2()
     hvp_backward_finish()
     hvp_backward_finish2()

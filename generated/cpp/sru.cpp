@@ -129,11 +129,12 @@ inline_point void forward_sequence_point(
 extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[4]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -144,11 +145,11 @@ extern "C" void forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t b_f = compute_t(b_f_at[iH]);
         const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
         forward_sequence_point(
-            compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_fr_x_at[(t * B + iB) * (2 * H) + iH]),
             v_f,
             c_prev,
             b_f,
-            compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
             f, c);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
@@ -169,7 +170,7 @@ inline_point void forward_after_point(
 extern "C" void forward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
@@ -183,7 +184,7 @@ extern "C" void forward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t r, h;
         forward_after_point(
-            compute_t(W_f_x_to_W_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -247,7 +248,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dy_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ r_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[3]);
-    const storage_t* __restrict__ W_f_x_to_W_x_at = static_cast<storage_t*>(at[4]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[5]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ d_r_pre_at = static_cast<storage_t*>(at[7]);
@@ -268,7 +269,7 @@ extern "C" void backward_sequence(int64, const int64* sizes, void* const* at)
             compute_t(dy_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             v_f,
             compute_t(d_r_pre_at[(t * B + iB) * H + iH]),
@@ -396,7 +397,7 @@ inline_point void infer_sequence_point(
 extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
@@ -410,11 +411,11 @@ extern "C" void infer_sequence(int64, const int64* sizes, void* const* at)
         const compute_t b_f = compute_t(b_f_at[iH]);
         const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
         infer_sequence_point(
-            compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + iH]),
             v_f,
             c_prev,
             b_f,
-            compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             c);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
     }
@@ -434,7 +435,7 @@ inline_point void infer_after_point(
 extern "C" void infer_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_W_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ W_fr_x_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
@@ -447,7 +448,7 @@ extern "C" void infer_after(int64, const int64* sizes, void* const* at)
     {
         compute_t h;
         infer_after_point(
-            compute_t(W_f_x_to_W_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -559,8 +560,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_fr_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[4]);
@@ -571,12 +572,12 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         jvp_before_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -603,7 +604,7 @@ inline_point void jvp_sequence_point(
 extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
@@ -625,7 +626,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
         const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
         const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
         jvp_sequence_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
             v_f,
             c_prev,
             b_f,
@@ -633,7 +634,7 @@ extern "C" void jvp_sequence(int64, const int64* sizes, void* const* at)
             dot_v_f,
             dot_c_prev,
             dot_b_f,
-            compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             c, dot_c);
         c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
@@ -661,7 +662,7 @@ inline_point void jvp_after_point(
 extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
@@ -680,7 +681,7 @@ extern "C" void jvp_after(int64, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_after_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -718,8 +719,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_fr_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_f_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_r_x_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[4]);
@@ -730,12 +731,12 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -763,7 +764,7 @@ inline_point void hvp_forward_sequence_point(
 extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_f_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_f_at = static_cast<storage_t*>(at[3]);
@@ -771,10 +772,11 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
     const storage_t* __restrict__ dot_v_f_at = static_cast<storage_t*>(at[5]);
     storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_b_f_at = static_cast<storage_t*>(at[7]);
-    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[8]);
-    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[9]);
-    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[10]);
-    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[11]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[8]);
+    const storage_t* __restrict__ dot_W_x_at = static_cast<storage_t*>(at[9]);
+    storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[10]);
+    storage_t* __restrict__ f_at = static_cast<storage_t*>(at[11]);
+    storage_t* __restrict__ dot_f_at = static_cast<storage_t*>(at[12]);
     for (int64 t = 0; t < T; ++t)
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -788,7 +790,7 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
         const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
         const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
         hvp_forward_sequence_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (5 * H) + iH]),
             v_f,
             c_prev,
             b_f,
@@ -796,7 +798,7 @@ extern "C" void hvp_forward_sequence(int64, const int64* sizes, void* const* at)
             dot_v_f,
             dot_c_prev,
             dot_b_f,
-            compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             dot_f_pre, f, dot_f, c, dot_c);
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
@@ -822,7 +824,7 @@ inline_point void hvp_forward_after_point(
 extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[2];
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ v_r_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_r_at = static_cast<storage_t*>(at[3]);
@@ -840,7 +842,7 @@ extern "C" void hvp_forward_after(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_r_pre, r, dot_r;
         hvp_forward_after_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -933,7 +935,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
     storage_t* __restrict__ d_c_prev_rows_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_r_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ c_rows_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ W_x_at = static_cast<storage_t*>(at[6]);
     const storage_t* __restrict__ dot_f_pre_at = static_cast<storage_t*>(at[7]);
     const storage_t* __restrict__ f_at = static_cast<storage_t*>(at[8]);
     const storage_t* __restrict__ dot_c_rows_at = static_cast<storage_t*>(at[9]);
@@ -968,7 +970,7 @@ extern "C" void hvp_backward_sequence(int64, const int64* sizes, void* const* at
             d_c_next,
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),

@@ -76,7 +76,7 @@ class Tape(NamedTuple):
     c_rows: np.ndarray  # (T + 1, B, H)
     x: np.ndarray  # (T, B, H)
     r: np.ndarray  # (T, B, H)
-    W_f_x_to_W_x: np.ndarray  # (T, B, 3 * H)
+    W_x: np.ndarray  # (T, B, H)
     f: np.ndarray  # (T, B, H)
 
 
@@ -118,28 +118,32 @@ def forward(params, x, state=None):
     v_r = np.ascontiguousarray(params["v_r"])
     b_r = np.ascontiguousarray(params["b_r"])
     W = np.ascontiguousarray(params["W"])
-    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
     c_rows = np.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_x = np.empty((T, B, 3 * H), dtype)
+    W_fr = scratch("W_fr", (H, 2 * H), dtype)
+    W_fr_x = scratch("W_fr_x", (T, B, 2 * H), dtype)
+    W_x = np.empty((T, B, H), dtype)
     f = np.empty((T, B, H), dtype)
     r = np.empty((T, B, H), dtype)
     h = np.empty((T, B, H), dtype)
     c_rows[0] = state["c"]
     forward_sequence = kernel(
-        "forward_sequence", W_f_x_to_W_x, v_f, c_rows, b_f, f,
+        "forward_sequence", W_fr_x, v_f, c_rows, b_f, W_x, f,
     )
     forward_after = kernel(
-        "forward_after", W_f_x_to_W_x, v_r, c_rows, b_r, x, r, h,
+        "forward_after", W_fr_x, v_r, c_rows, b_r, x, r, h,
     )
 
-    # W_f_x, W_r_x, W_x side by side
-    product(x.reshape(-1, H), W_f_to_W, W_f_x_to_W_x.reshape(-1, 3 * H))
+    W_fr[..., :H] = W_f.T
+    W_fr[..., H:2 * H] = W_r.T
+    product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 2 * H))
+    # c = f * c[t-1] + (1 - f) * (W @ x)
+    product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
 
     forward_sequence()
 
     forward_after()
 
-    tape = Tape(size, dtype, c_rows, x, r, W_f_x_to_W_x, f)
+    tape = Tape(size, dtype, c_rows, x, r, W_x, f)
     last = {"c": c_rows[T].copy()}
     return h, last, tape
 
@@ -158,7 +162,7 @@ def backward(params, tape, dy, dstate=None):
     c_rows = tape.c_rows
     x = tape.x
     r = tape.r
-    W_f_x_to_W_x = tape.W_f_x_to_W_x
+    W_x = tape.W_x
     f = tape.f
     T, B, H = sizes = [size[axis] for axis in ("T", "B", "H")]
     kernel = bound("train", sizes, dtype)
@@ -189,7 +193,7 @@ def backward(params, tape, dy, dstate=None):
         "backward_before", dy, c_rows, x, r, d_r_pre,
     )
     backward_sequence = kernel(
-        "backward_sequence", d_c_prev_rows, dy, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
+        "backward_sequence", d_c_prev_rows, dy, r, c_rows, W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", d_f_pre, c_rows, d_v_f,
@@ -262,20 +266,22 @@ def infer(params, x, state=None):
     v_r = np.ascontiguousarray(params["v_r"])
     b_r = np.ascontiguousarray(params["b_r"])
     W = np.ascontiguousarray(params["W"])
-    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
-    W_f_x_to_W_x = scratch("W_f_x_to_W_x", (T, B, 3 * H), dtype)
+    W_fr = scratch("W_fr", (H, 3 * H), dtype)
+    W_fr_x = scratch("W_fr_x", (T, B, 3 * H), dtype)
     h = np.empty((T, B, H), dtype)
     c_rows[0] = state["c"]
     infer_sequence = kernel(
-        "infer_sequence", W_f_x_to_W_x, v_f, c_rows, b_f,
+        "infer_sequence", W_fr_x, v_f, c_rows, b_f,
     )
     infer_after = kernel(
-        "infer_after", W_f_x_to_W_x, v_r, c_rows, b_r, x, h,
+        "infer_after", W_fr_x, v_r, c_rows, b_r, x, h,
     )
 
-    # W_f_x, W_r_x, W_x side by side
-    product(x.reshape(-1, H), W_f_to_W, W_f_x_to_W_x.reshape(-1, 3 * H))
+    W_fr[..., :H] = W_f.T
+    W_fr[..., H:2 * H] = W_r.T
+    W_fr[..., 2 * H:3 * H] = W.T
+    product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 3 * H))
 
     infer_sequence()
 
@@ -359,19 +365,12 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_v_r = np.ascontiguousarray(dot_params["v_r"])
     dot_b_r = np.ascontiguousarray(dot_params["b_r"])
     dot_W = np.ascontiguousarray(dot_params["W"])
-    W_f_to_dot_W = np.ascontiguousarray(np.concatenate((
-        W_f.T,
-        dot_W_f.T,
-        W_r.T,
-        dot_W_r.T,
-        W.T,
-        dot_W.T,
-    ), axis=1))
-    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    W_f_x_to_dot_W_x_W = scratch("W_f_x_to_dot_W_x_W", (T, B, 6 * H), dtype)
-    dot_W_f_x_x_to_dot_W_x_x = scratch("dot_W_f_x_x_to_dot_W_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (H, 6 * H), dtype)
+    W_fr = scratch("W_fr", (H, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 6 * H), dtype)
+    dot_W_fr_x_x = scratch("dot_W_fr_x_x", (T, B, 3 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
@@ -380,21 +379,26 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     c_rows[0] = state["c"]
     dot_c_rows[0] = dot_state["c"]
     jvp_before = kernel(
-        "jvp_before", W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        "jvp_before", parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     jvp_sequence = kernel(
-        "jvp_sequence", W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f,
-        dot_W_x,
+        "jvp_sequence", parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
     )
     jvp_after = kernel(
-        "jvp_after", W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x,
-        dot_x, h, dot_h,
+        "jvp_after", parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h, dot_h,
     )
 
-    # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
-    product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
-    # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
-    product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = W_f.T
+    parts[..., H:2 * H] = dot_W_f.T
+    parts[..., 2 * H:3 * H] = W_r.T
+    parts[..., 3 * H:4 * H] = dot_W_r.T
+    parts[..., 4 * H:5 * H] = W.T
+    parts[..., 5 * H:6 * H] = dot_W.T
+    W_fr[..., :H] = parts[..., :H]
+    W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    W_fr[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+    product(x.reshape(-1, H), parts, parts2.reshape(-1, 6 * H))
+    product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
     jvp_before()
 
     jvp_sequence()
@@ -436,21 +440,15 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_v_r = np.ascontiguousarray(dot_params["v_r"])
     dot_b_r = np.ascontiguousarray(dot_params["b_r"])
     dot_W = np.ascontiguousarray(dot_params["W"])
-    W_f_to_dot_W = np.ascontiguousarray(np.concatenate((
-        W_f.T,
-        dot_W_f.T,
-        W_r.T,
-        dot_W_r.T,
-        W.T,
-        dot_W.T,
-    ), axis=1))
-    W_f_to_W = np.ascontiguousarray(np.concatenate((W_f.T, W_r.T, W.T), axis=1))
     c_rows = scratch("c_rows", (T + 1, B, H), dtype)
     dot_c_rows = scratch("dot_c_rows", (T + 1, B, H), dtype)
-    W_f_x_to_dot_W_x_W = scratch("W_f_x_to_dot_W_x_W", (T, B, 6 * H), dtype)
-    dot_W_f_x_x_to_dot_W_x_x = scratch("dot_W_f_x_x_to_dot_W_x_x", (T, B, 3 * H), dtype)
+    parts = scratch("parts", (H, 5 * H), dtype)
+    W_fr = scratch("W_fr", (H, 3 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 5 * H), dtype)
+    dot_W_fr_x_x = scratch("dot_W_fr_x_x", (T, B, 3 * H), dtype)
     dot_W_f_x = scratch("dot_W_f_x", (T, B, H), dtype)
     dot_W_r_x = scratch("dot_W_r_x", (T, B, H), dtype)
+    W_x = scratch("W_x", (T, B, H), dtype)
     dot_W_x = scratch("dot_W_x", (T, B, H), dtype)
     dot_f_pre = scratch("dot_f_pre", (T, B, H), dtype)
     f = scratch("f", (T, B, H), dtype)
@@ -461,21 +459,29 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows[0] = state["c"]
     dot_c_rows[0] = dot_state["c"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        "hvp_forward_before", parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     hvp_forward_sequence = kernel(
-        "hvp_forward_sequence", W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows,
-        dot_b_f, dot_W_x, dot_f_pre, f, dot_f,
+        "hvp_forward_sequence", parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x,
+        dot_W_x, dot_f_pre, f, dot_f,
     )
     hvp_forward_after = kernel(
-        "hvp_forward_after", W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r,
-        dot_r_pre, r, dot_r,
+        "hvp_forward_after", parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre,
+        r, dot_r,
     )
 
-    # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
-    product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
-    # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
-    product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+    parts[..., :H] = W_f.T
+    parts[..., H:2 * H] = dot_W_f.T
+    parts[..., 2 * H:3 * H] = W_r.T
+    parts[..., 3 * H:4 * H] = dot_W_r.T
+    parts[..., 4 * H:5 * H] = dot_W.T
+    W_fr[..., 2 * H:3 * H] = W.T
+    W_fr[..., :H] = parts[..., :H]
+    W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    product(x.reshape(-1, H), parts, parts2.reshape(-1, 5 * H))
+    product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
+    # c = f * c[t-1] + (1 - f) * (W @ x)
+    product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
     hvp_forward_before()
 
     hvp_forward_sequence()
@@ -522,9 +528,9 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         "hvp_backward_before", dy, c_rows, x, dot_r_pre, r, dot_c_rows, dot_x, d_dot_r_pre, d_r_pre,
     )
     hvp_backward_sequence = kernel(
-        "hvp_backward_sequence", d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_f_x_to_dot_W_x_W,
-        dot_f_pre, f, dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c,
-        d_c, d_dot_f_pre, d_f_pre,
+        "hvp_backward_sequence", d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_x, dot_f_pre, f,
+        dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c,
+        d_dot_f_pre, d_f_pre,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", d_f_pre, c_rows, d_v_f_f_pre,

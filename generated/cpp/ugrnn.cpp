@@ -132,8 +132,8 @@ inline_point void forward_step_point(
 extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_c_x_to_W_g_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_c_h_to_U_g_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_cg_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_cg_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -145,11 +145,11 @@ extern "C" void forward_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t n_, g, h;
         forward_step_point(
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + iH]),
             compute_t(b_c_at[iH]),
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             n_, g, h);
@@ -183,7 +183,7 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
     const storage_t* __restrict__ n_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[4]);
     storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[5]);
-    storage_t* __restrict__ d_n_pre_to_d_g_pre_at = static_cast<storage_t*>(at[6]);
+    storage_t* __restrict__ d_ng_pre_at = static_cast<storage_t*>(at[6]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -197,21 +197,21 @@ extern "C" void backward_step(const int64 t, const int64* sizes, void* const* at
             compute_t(g_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_n_pre_to_d_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
-        d_n_pre_to_d_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
 inline_point void backward_step2_point(
-    const compute_t d_h_prev_U_c_h, const compute_t d_h, const compute_t g, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_cg_h, const compute_t d_h, const compute_t g, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_c_h + d_h * g;
+    d_h_prev = d_h_prev_U_cg_h + d_h * g;
 }
 
 extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_c_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_U_cg_h_at = static_cast<storage_t*>(at[0]);
     const storage_t* __restrict__ d_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[3]);
@@ -221,7 +221,7 @@ extern "C" void backward_step2(const int64 t, const int64* sizes, void* const* a
     {
         compute_t d_h_prev;
         backward_step2_point(
-            compute_t(d_h_prev_U_c_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_cg_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             d_h_prev);
@@ -250,8 +250,8 @@ inline_point void infer_step_point(
 extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_c_x_to_W_g_x_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ U_c_h_to_U_g_h_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ W_cg_x_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ U_cg_h_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_g_at = static_cast<storage_t*>(at[3]);
     storage_t* __restrict__ h_rows_at = static_cast<storage_t*>(at[4]);
@@ -261,11 +261,11 @@ extern "C" void infer_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h;
         infer_step_point(
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + iH]),
             compute_t(b_c_at[iH]),
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             h);
@@ -336,8 +336,8 @@ inline_point void jvp_before_point(
 extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_c_x_x_to_dot_W_g_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_cg_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -347,10 +347,10 @@ extern "C" void jvp_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_c_x, dot_W_g_x;
         jvp_before_point(
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
         dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
@@ -385,9 +385,9 @@ inline_point void jvp_step_point(
 extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_c_h_to_dot_U_g_h_U_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_cg_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_c_at = static_cast<storage_t*>(at[5]);
@@ -402,17 +402,17 @@ extern "C" void jvp_step(const int64 t, const int64* sizes, void* const* at)
     {
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -441,8 +441,8 @@ inline_point void hvp_forward_before_point(
 extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
 {
     const int64 T = sizes[0], B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ dot_W_c_x_x_to_dot_W_g_x_x_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_W_cg_x_x_at = static_cast<storage_t*>(at[1]);
     storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[2]);
     storage_t* __restrict__ dot_W_g_x_at = static_cast<storage_t*>(at[3]);
     for (int64 iT = 0; iT < T; ++iT)
@@ -452,10 +452,10 @@ extern "C" void hvp_forward_before(int64, const int64* sizes, void* const* at)
     {
         compute_t dot_W_c_x, dot_W_g_x;
         hvp_forward_before_point(
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
         dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
@@ -491,9 +491,9 @@ inline_point void hvp_forward_step_point(
 extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ U_c_h_to_dot_U_g_h_U_g_at = static_cast<storage_t*>(at[0]);
-    const storage_t* __restrict__ parts_at = static_cast<storage_t*>(at[1]);
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at = static_cast<storage_t*>(at[2]);
+    const storage_t* __restrict__ parts4_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ dot_U_cg_h_h_prev_at = static_cast<storage_t*>(at[1]);
+    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ b_c_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_W_c_x_at = static_cast<storage_t*>(at[4]);
     const storage_t* __restrict__ dot_b_c_at = static_cast<storage_t*>(at[5]);
@@ -514,17 +514,17 @@ extern "C" void hvp_forward_step(const int64 t, const int64* sizes, void* const*
     {
         compute_t dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -581,7 +581,7 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
     const storage_t* __restrict__ dot_n_pre_at = static_cast<storage_t*>(at[9]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[10]);
     storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[11]);
-    storage_t* __restrict__ d_n_pre_to_d_dot_g_pre_at = static_cast<storage_t*>(at[12]);
+    storage_t* __restrict__ d_n_dot_n_g_dot_g_pre_at = static_cast<storage_t*>(at[12]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
     for (int64 iH = 0; iH < H; ++iH)
@@ -601,32 +601,32 @@ extern "C" void hvp_backward_step(const int64 t, const int64* sizes, void* const
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
 inline_point void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_c_h, const compute_t d_h_next, const compute_t g, const compute_t d_dot_h,
+    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t g, const compute_t d_dot_h,
     const compute_t dot_g, const compute_t d_dot_h_prev_dot_U_c_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_g_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_c_h + d_h_next * g + d_dot_h * dot_g;
+    d_h_prev = d_h_prev_parts + d_h_next * g + d_dot_h * dot_g;
     d_dot_h_prev = g * d_dot_h + d_dot_h_prev_dot_U_c_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev;
 }
 
 extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* const* at)
 {
     const int64 B = sizes[1], H = sizes[3];
-    const storage_t* __restrict__ d_h_prev_U_c_h_at = static_cast<storage_t*>(at[0]);
+    const storage_t* __restrict__ d_h_prev_parts_at = static_cast<storage_t*>(at[0]);
     storage_t* __restrict__ d_h_prev_rows_at = static_cast<storage_t*>(at[1]);
     const storage_t* __restrict__ g_at = static_cast<storage_t*>(at[2]);
     const storage_t* __restrict__ d_dot_h_at = static_cast<storage_t*>(at[3]);
     const storage_t* __restrict__ dot_g_at = static_cast<storage_t*>(at[4]);
-    const storage_t* __restrict__ parts2_at = static_cast<storage_t*>(at[5]);
-    const storage_t* __restrict__ parts3_at = static_cast<storage_t*>(at[6]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_c_h_h_prev_at = static_cast<storage_t*>(at[5]);
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at = static_cast<storage_t*>(at[6]);
     storage_t* __restrict__ d_dot_h_prev_rows_at = static_cast<storage_t*>(at[7]);
     for (int64 iB = 0; iB < B; ++iB)
     #pragma GCC ivdep
@@ -634,13 +634,13 @@ extern "C" void hvp_backward_step2(const int64 t, const int64* sizes, void* cons
     {
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_c_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_c_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);

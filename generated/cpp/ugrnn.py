@@ -110,24 +110,26 @@ def forward(params, x, state=None):
     W_g = np.ascontiguousarray(params["W_g"])
     U_g = np.ascontiguousarray(params["U_g"])
     b_g = np.ascontiguousarray(params["b_g"])
-    W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
-    U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
     h_rows = np.empty((T + 1, B, H), dtype)
-    W_c_x_to_W_g_x = scratch("W_c_x_to_W_g_x", (T, B, 2 * H), dtype)
-    U_c_h_to_U_g_h = scratch("U_c_h_to_U_g_h", (B, 2 * H), dtype)
+    W_cg = scratch("W_cg", (I, 2 * H), dtype)
+    U_cg = scratch("U_cg", (H, 2 * H), dtype)
+    W_cg_x = scratch("W_cg_x", (T, B, 2 * H), dtype)
+    U_cg_h = scratch("U_cg_h", (B, 2 * H), dtype)
     n = np.empty((T, B, H), dtype)
     g = np.empty((T, B, H), dtype)
     h_rows[0] = state["h"]
     forward_step = kernel(
-        "forward_step", W_c_x_to_W_g_x, U_c_h_to_U_g_h, b_c, b_g, h_rows, n, g,
+        "forward_step", W_cg_x, U_cg_h, b_c, b_g, h_rows, n, g,
     )
 
-    # W_c_x, W_g_x side by side
-    product(x.reshape(-1, I), W_c_to_W_g, W_c_x_to_W_g_x.reshape(-1, 2 * H))
+    W_cg[..., :H] = W_c.T
+    W_cg[..., H:2 * H] = W_g.T
+    U_cg[..., :H] = U_c.T
+    U_cg[..., H:2 * H] = U_g.T
+    product(x.reshape(-1, I), W_cg, W_cg_x.reshape(-1, 2 * H))
 
     for t in range(T):
-        # U_c_h, U_g_h side by side
-        product(h_rows[t], U_c_to_U_g, U_c_h_to_U_g_h)
+        product(h_rows[t], U_cg, U_cg_h)
         forward_step(t)
 
     tape = Tape(size, dtype, h_rows, n, g, x)
@@ -157,46 +159,46 @@ def backward(params, tape, dy, dstate=None):
     U_c = np.ascontiguousarray(params["U_c"])
     W_g = np.ascontiguousarray(params["W_g"])
     U_g = np.ascontiguousarray(params["U_g"])
-    U_c_to_U_g2 = np.concatenate((U_c, U_g))
-    W_c_to_W_g2 = np.concatenate((W_c, W_g))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
+    W_cg2 = scratch("W_cg2", (2 * H, I), dtype)
+    U_cg2 = scratch("U_cg2", (2 * H, H), dtype)
     d_h = scratch("d_h", (B, H), dtype)
-    d_n_pre_to_d_g_pre = scratch("d_n_pre_to_d_g_pre", (T, B, 2 * H), dtype)
-    d_h_prev_U_c_h = scratch("d_h_prev_U_c_h", (B, H), dtype)
+    d_ng_pre = scratch("d_ng_pre", (T, B, 2 * H), dtype)
+    d_h_prev_U_cg_h = scratch("d_h_prev_U_cg_h", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
-    d_W_c_to_d_W_g = np.empty((2 * H, I), dtype)
-    d_U_c_to_d_U_g = np.empty((2 * H, H), dtype)
-    d_b_c_to_d_b_g = np.empty((2 * H,), dtype)
+    d_W_cg = np.empty((2 * H, I), dtype)
+    d_U_cg = np.empty((2 * H, H), dtype)
+    d_b_cg = np.empty((2 * H,), dtype)
     d_h_prev_rows[T % 2] = dstate["h"]
     backward_step = kernel(
-        "backward_step", dy, d_h_prev_rows, h_rows, n, g, d_h, d_n_pre_to_d_g_pre,
+        "backward_step", dy, d_h_prev_rows, h_rows, n, g, d_h, d_ng_pre,
     )
     backward_step2 = kernel(
-        "backward_step2", d_h_prev_U_c_h, d_h, g, d_h_prev_rows,
+        "backward_step2", d_h_prev_U_cg_h, d_h, g, d_h_prev_rows,
     )
+
+    W_cg2[:H] = W_c
+    W_cg2[H:2 * H] = W_g
+    U_cg2[:H] = U_c
+    U_cg2[H:2 * H] = U_g
 
     for t in reversed(range(T)):
         backward_step(t)
-        # d_n_pre, d_g_pre side by side
-        product(d_n_pre_to_d_g_pre[t], U_c_to_U_g2, d_h_prev_U_c_h)
+        product(d_ng_pre[t], U_cg2, d_h_prev_U_cg_h)
         backward_step2(t)
 
-    # d_n_pre, d_g_pre side by side
-    product(d_n_pre_to_d_g_pre.reshape(-1, 2 * H), W_c_to_W_g2, d_x.reshape(-1, I))
-    # d_W_c, d_W_g side by side
-    product(d_n_pre_to_d_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_c_to_d_W_g)
-    # d_U_c, d_U_g side by side
-    product(d_n_pre_to_d_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_c_to_d_U_g)
-    # d_b_c, d_b_g side by side
-    np.sum(d_n_pre_to_d_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_c_to_d_b_g)
+    product(d_ng_pre.reshape(-1, 2 * H), W_cg2, d_x.reshape(-1, I))
+    product(d_ng_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_cg)
+    product(d_ng_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_cg)
+    np.sum(d_ng_pre.reshape(-1, 2 * H), axis=0, out=d_b_cg)
 
     dparams = {
-        "W_c": d_W_c_to_d_W_g[:H],
-        "U_c": d_U_c_to_d_U_g[:H],
-        "b_c": d_b_c_to_d_b_g[:H],
-        "W_g": d_W_c_to_d_W_g[H:2 * H],
-        "U_g": d_U_c_to_d_U_g[H:2 * H],
-        "b_g": d_b_c_to_d_b_g[H:2 * H],
+        "W_c": d_W_cg[:H],
+        "U_c": d_U_cg[:H],
+        "b_c": d_b_cg[:H],
+        "W_g": d_W_cg[H:2 * H],
+        "U_g": d_U_cg[H:2 * H],
+        "b_g": d_b_cg[H:2 * H],
     }
     dstart = {"h": d_h_prev_rows[0].copy()}
     return dparams, d_x, dstart
@@ -219,22 +221,24 @@ def infer(params, x, state=None):
     W_g = np.ascontiguousarray(params["W_g"])
     U_g = np.ascontiguousarray(params["U_g"])
     b_g = np.ascontiguousarray(params["b_g"])
-    W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
-    U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
-    W_c_x_to_W_g_x = scratch("W_c_x_to_W_g_x", (T, B, 2 * H), dtype)
-    U_c_h_to_U_g_h = scratch("U_c_h_to_U_g_h", (B, 2 * H), dtype)
+    W_cg = scratch("W_cg", (I, 2 * H), dtype)
+    U_cg = scratch("U_cg", (H, 2 * H), dtype)
+    W_cg_x = scratch("W_cg_x", (T, B, 2 * H), dtype)
+    U_cg_h = scratch("U_cg_h", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     infer_step = kernel(
-        "infer_step", W_c_x_to_W_g_x, U_c_h_to_U_g_h, b_c, b_g, h_rows,
+        "infer_step", W_cg_x, U_cg_h, b_c, b_g, h_rows,
     )
 
-    # W_c_x, W_g_x side by side
-    product(x.reshape(-1, I), W_c_to_W_g, W_c_x_to_W_g_x.reshape(-1, 2 * H))
+    W_cg[..., :H] = W_c.T
+    W_cg[..., H:2 * H] = W_g.T
+    U_cg[..., :H] = U_c.T
+    U_cg[..., H:2 * H] = U_g.T
+    product(x.reshape(-1, I), W_cg, W_cg_x.reshape(-1, 2 * H))
 
     for t in range(T):
-        # U_c_h, U_g_h side by side
-        product(h_rows[t], U_c_to_U_g, U_c_h_to_U_g_h)
+        product(h_rows[t], U_cg, U_cg_h)
         infer_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -310,49 +314,47 @@ def jvp(params, x, state=None, dot_params=None, dot_x=None, dot_state=None):
     dot_W_g = np.ascontiguousarray(dot_params["W_g"])
     dot_U_g = np.ascontiguousarray(dot_params["U_g"])
     dot_b_g = np.ascontiguousarray(dot_params["b_g"])
-    W_c_to_dot_W_g = np.ascontiguousarray(np.concatenate((
-        W_c.T,
-        dot_W_c.T,
-        W_g.T,
-        dot_W_g.T,
-    ), axis=1))
-    W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
-    U_c_to_dot_U_g = np.ascontiguousarray(np.concatenate((
-        U_c.T,
-        dot_U_c.T,
-        U_g.T,
-        dot_U_g.T,
-    ), axis=1))
-    U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_c_x_to_dot_W_g_x_W_g = scratch("W_c_x_to_dot_W_g_x_W_g", (T, B, 4 * H), dtype)
-    dot_W_c_x_x_to_dot_W_g_x_x = scratch("dot_W_c_x_x_to_dot_W_g_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_cg = scratch("W_cg", (I, 2 * H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_cg = scratch("U_cg", (H, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_cg_x_x = scratch("dot_W_cg_x_x", (T, B, 2 * H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
-    U_c_h_to_dot_U_g_h_U_g = scratch("U_c_h_to_dot_U_g_h_U_g", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_cg_h_h_prev = scratch("dot_U_cg_h_h_prev", (B, 2 * H), dtype)
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     jvp_before = kernel(
-        "jvp_before", W_c_x_to_dot_W_g_x_W_g, dot_W_c_x_x_to_dot_W_g_x_x, dot_W_c_x, dot_W_g_x,
+        "jvp_before", parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     jvp_step = kernel(
-        "jvp_step", U_c_h_to_dot_U_g_h_U_g, parts, W_c_x_to_dot_W_g_x_W_g, b_c, dot_W_c_x, dot_b_c, b_g,
-        dot_W_g_x, dot_b_g, h_rows, dot_h_rows,
+        "jvp_step", parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g,
+        h_rows, dot_h_rows,
     )
 
-    # W_c_x, dot_W_c_x_W_c, W_g_x, dot_W_g_x_W_g side by side
-    product(x.reshape(-1, I), W_c_to_dot_W_g, W_c_x_to_dot_W_g_x_W_g.reshape(-1, 4 * H))
-    # dot_W_c_x_x, dot_W_g_x_x side by side
-    product(dot_x.reshape(-1, I), W_c_to_W_g, dot_W_c_x_x_to_dot_W_g_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_c.T
+    parts[..., H:2 * H] = dot_W_c.T
+    parts[..., 2 * H:3 * H] = W_g.T
+    parts[..., 3 * H:4 * H] = dot_W_g.T
+    W_cg[..., :H] = parts[..., :H]
+    W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    parts3[..., :H] = U_c.T
+    parts3[..., H:2 * H] = dot_U_c.T
+    parts3[..., 2 * H:3 * H] = U_g.T
+    parts3[..., 3 * H:4 * H] = dot_U_g.T
+    U_cg[..., :H] = parts3[..., :H]
+    U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
     jvp_before()
 
     for t in range(T):
-        # U_c_h, dot_U_c_h_U_c, U_g_h, dot_U_g_h_U_g side by side
-        product(h_rows[t], U_c_to_dot_U_g, U_c_h_to_dot_U_g_h_U_g)
-        # dot_U_c_h_h_prev, dot_U_g_h_h_prev side by side
-        product(dot_h_rows[t], U_c_to_U_g, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
         jvp_step(t)
 
     last = {"h": h_rows[T].copy()}
@@ -388,28 +390,18 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     dot_W_g = np.ascontiguousarray(dot_params["W_g"])
     dot_U_g = np.ascontiguousarray(dot_params["U_g"])
     dot_b_g = np.ascontiguousarray(dot_params["b_g"])
-    W_c_to_dot_W_g = np.ascontiguousarray(np.concatenate((
-        W_c.T,
-        dot_W_c.T,
-        W_g.T,
-        dot_W_g.T,
-    ), axis=1))
-    W_c_to_W_g = np.ascontiguousarray(np.concatenate((W_c.T, W_g.T), axis=1))
-    U_c_to_dot_U_g = np.ascontiguousarray(np.concatenate((
-        U_c.T,
-        dot_U_c.T,
-        U_g.T,
-        dot_U_g.T,
-    ), axis=1))
-    U_c_to_U_g = np.ascontiguousarray(np.concatenate((U_c.T, U_g.T), axis=1))
     h_rows = scratch("h_rows", (T + 1, B, H), dtype)
     dot_h_rows = scratch("dot_h_rows", (T + 1, B, H), dtype)
-    W_c_x_to_dot_W_g_x_W_g = scratch("W_c_x_to_dot_W_g_x_W_g", (T, B, 4 * H), dtype)
-    dot_W_c_x_x_to_dot_W_g_x_x = scratch("dot_W_c_x_x_to_dot_W_g_x_x", (T, B, 2 * H), dtype)
+    parts = scratch("parts", (I, 4 * H), dtype)
+    W_cg = scratch("W_cg", (I, 2 * H), dtype)
+    parts3 = scratch("parts3", (H, 4 * H), dtype)
+    U_cg = scratch("U_cg", (H, 2 * H), dtype)
+    parts2 = scratch("parts2", (T, B, 4 * H), dtype)
+    dot_W_cg_x_x = scratch("dot_W_cg_x_x", (T, B, 2 * H), dtype)
     dot_W_c_x = scratch("dot_W_c_x", (T, B, H), dtype)
     dot_W_g_x = scratch("dot_W_g_x", (T, B, H), dtype)
-    U_c_h_to_dot_U_g_h_U_g = scratch("U_c_h_to_dot_U_g_h_U_g", (B, 4 * H), dtype)
-    parts = scratch("parts", (B, 2 * H), dtype)
+    parts4 = scratch("parts4", (B, 4 * H), dtype)
+    dot_U_cg_h_h_prev = scratch("dot_U_cg_h_h_prev", (B, 2 * H), dtype)
     dot_n_pre = scratch("dot_n_pre", (T, B, H), dtype)
     n = scratch("n", (T, B, H), dtype)
     dot_n = scratch("dot_n", (T, B, H), dtype)
@@ -419,35 +411,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     h_rows[0] = state["h"]
     dot_h_rows[0] = dot_state["h"]
     hvp_forward_before = kernel(
-        "hvp_forward_before", W_c_x_to_dot_W_g_x_W_g, dot_W_c_x_x_to_dot_W_g_x_x, dot_W_c_x, dot_W_g_x,
+        "hvp_forward_before", parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     hvp_forward_step = kernel(
-        "hvp_forward_step", U_c_h_to_dot_U_g_h_U_g, parts, W_c_x_to_dot_W_g_x_W_g, b_c, dot_W_c_x, dot_b_c,
-        b_g, dot_W_g_x, dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_n, dot_g_pre, g, dot_g,
+        "hvp_forward_step", parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x,
+        dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_n, dot_g_pre, g, dot_g,
     )
 
-    # W_c_x, dot_W_c_x_W_c, W_g_x, dot_W_g_x_W_g side by side
-    product(x.reshape(-1, I), W_c_to_dot_W_g, W_c_x_to_dot_W_g_x_W_g.reshape(-1, 4 * H))
-    # dot_W_c_x_x, dot_W_g_x_x side by side
-    product(dot_x.reshape(-1, I), W_c_to_W_g, dot_W_c_x_x_to_dot_W_g_x_x.reshape(-1, 2 * H))
+    parts[..., :H] = W_c.T
+    parts[..., H:2 * H] = dot_W_c.T
+    parts[..., 2 * H:3 * H] = W_g.T
+    parts[..., 3 * H:4 * H] = dot_W_g.T
+    W_cg[..., :H] = parts[..., :H]
+    W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
+    parts3[..., :H] = U_c.T
+    parts3[..., H:2 * H] = dot_U_c.T
+    parts3[..., 2 * H:3 * H] = U_g.T
+    parts3[..., 3 * H:4 * H] = dot_U_g.T
+    U_cg[..., :H] = parts3[..., :H]
+    U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+    product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+    product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
     hvp_forward_before()
 
     for t in range(T):
-        # U_c_h, dot_U_c_h_U_c, U_g_h, dot_U_g_h_U_g side by side
-        product(h_rows[t], U_c_to_dot_U_g, U_c_h_to_dot_U_g_h_U_g)
-        # dot_U_c_h_h_prev, dot_U_g_h_h_prev side by side
-        product(dot_h_rows[t], U_c_to_U_g, parts)
+        product(h_rows[t], parts3, parts4)
+        product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
         hvp_forward_step(t)
     dy = np.ascontiguousarray(cotangents["h"])
-    U_c_to_dot_U_g2 = np.concatenate((U_c, dot_U_c, U_g, dot_U_g))
-    W_c_to_dot_W_g2 = np.concatenate((W_c, dot_W_c, W_g, dot_W_g))
     d_h_prev_rows = scratch("d_h_prev_rows", (2, B, H), dtype)
     d_dot_h_prev_rows = scratch("d_dot_h_prev_rows", (2, B, H), dtype)
+    parts5 = scratch("parts5", (4 * H, I), dtype)
+    parts32 = scratch("parts32", (4 * H, H), dtype)
     d_dot_h = scratch("d_dot_h", (B, H), dtype)
-    d_n_pre_to_d_dot_g_pre = scratch("d_n_pre_to_d_dot_g_pre", (T, B, 4 * H), dtype)
-    d_h_prev_U_c_h = scratch("d_h_prev_U_c_h", (B, H), dtype)
-    parts2 = scratch("parts2", (B, 2 * H), dtype)
-    parts3 = scratch("parts3", (B, 2 * H), dtype)
+    d_n_dot_n_g_dot_g_pre = scratch("d_n_dot_n_g_dot_g_pre", (T, B, 4 * H), dtype)
+    d_h_prev_parts = scratch("d_h_prev_parts", (B, H), dtype)
+    d_dot_h_prev_dot_U_c_h_h_prev = scratch("d_dot_h_prev_dot_U_c_h_h_prev", (B, H), dtype)
+    d_dot_h_prev_dot_U_g_h_h_prev = scratch("d_dot_h_prev_dot_U_g_h_h_prev", (B, H), dtype)
     d_x = np.empty((T, B, I), dtype)
     d_W_c_W_c_x = scratch("d_W_c_W_c_x", (H, I), dtype)
     d_W_c_dot_W_c_x_x = scratch("d_W_c_dot_W_c_x_x", (H, I), dtype)
@@ -467,11 +467,11 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     d_dot_h_prev_rows[T % 2] = dstate["h"]
     hvp_backward_step = kernel(
         "hvp_backward_step", dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows,
-        dot_n, dot_n_pre, dot_g, d_dot_h, d_n_pre_to_d_dot_g_pre,
+        dot_n, dot_n_pre, dot_g, d_dot_h, d_n_dot_n_g_dot_g_pre,
     )
     hvp_backward_step2 = kernel(
-        "hvp_backward_step2", d_h_prev_U_c_h, d_h_prev_rows, g, d_dot_h, dot_g, parts2, parts3,
-        d_dot_h_prev_rows,
+        "hvp_backward_step2", d_h_prev_parts, d_h_prev_rows, g, d_dot_h, dot_g,
+        d_dot_h_prev_dot_U_c_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", d_W_c_W_c_x, d_W_c_dot_W_c_x_x, d_W_g_W_g_x, d_W_g_dot_W_g_x_x, d_W_c, d_W_g,
@@ -481,58 +481,61 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         d_U_c, d_U_g,
     )
 
+    parts5[:H] = W_c
+    parts5[H:2 * H] = dot_W_c
+    parts5[2 * H:3 * H] = W_g
+    parts5[3 * H:4 * H] = dot_W_g
+    parts32[:H] = U_c
+    parts32[H:2 * H] = dot_U_c
+    parts32[2 * H:3 * H] = U_g
+    parts32[3 * H:4 * H] = dot_U_g
+
     for t in reversed(range(T)):
         hvp_backward_step(t)
-        # d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre side by side
-        product(d_n_pre_to_d_dot_g_pre[t], U_c_to_dot_U_g2, d_h_prev_U_c_h)
+        product(d_n_dot_n_g_dot_g_pre[t], parts32, d_h_prev_parts)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_n_pre_to_d_dot_g_pre[t][:, H:2 * H], U_c, parts2[:, H:2 * H])
+        product(d_n_dot_n_g_dot_g_pre[t][:, H:2 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_n_pre_to_d_dot_g_pre[t][:, 3 * H:4 * H], U_g, parts3[:, H:2 * H])
+        product(d_n_dot_n_g_dot_g_pre[t][:, 3 * H:4 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
         hvp_backward_step2(t)
 
-    # d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre side by side
-    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H), W_c_to_dot_W_g2, d_x.reshape(-1, I))
+    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
+    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(
-        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-        dot_x.reshape(-1, I),
-        d_W_c_dot_W_c_x_x,
-    )
+    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
+    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
     product(
-        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_c_dot_U_c_h_h_prev,
     )
     # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-    np.sum(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
+    np.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-    product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+    product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_x.reshape(-1, I),
         d_W_g_dot_W_g_x_x,
     )
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
         h_rows[:-1].reshape(-1, H),
         d_U_g_U_g_h,
     )
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
     product(
-        d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+        d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
         dot_h_rows[:-1].reshape(-1, H),
         d_U_g_dot_U_g_h_h_prev,
     )
     # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-    np.sum(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
+    np.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
     hvp_backward_finish()
     hvp_backward_finish2()
 

@@ -46,16 +46,15 @@ __device__ inline compute_t sigmoid(compute_t a) { return 1 / (1 + exp(-a)); }
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
 __device__ inline void forward_once_point(
-    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    A = W_ - gamma * identity_H - W_T_;
+    A = W - W_T_ - gamma * identity_H;
 }
 
 extern "C" __global__ void forward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_at, storage_t* __restrict__ A_at)
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ W_T_at, storage_t* __restrict__ A_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -63,8 +62,8 @@ extern "C" __global__ void forward_once(
         const int64 iH2 = n % H;
         compute_t A;
         forward_once_point(
-            compute_t(W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             A);
@@ -184,16 +183,14 @@ extern "C" __global__ void backward_finish(
 }
 
 __device__ inline void backward_finish2_point(
-    const compute_t d_W_T, const compute_t d_A, compute_t& d_W)
+    const compute_t d_W_W_T, const compute_t d_A, compute_t& d_W)
 {
-    // through A = W - W.T - gamma * identity(H)
-    const compute_t d_W_W_T = d_W_T;
-    d_W = d_A + d_W_W_T;
+    d_W = d_W_W_T + d_A;
 }
 
 extern "C" __global__ void backward_finish2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_W_T_at, const storage_t* __restrict__ d_A_at,
+    const storage_t* __restrict__ d_W_W_T_at, const storage_t* __restrict__ d_A_at,
     storage_t* __restrict__ d_W_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -202,7 +199,7 @@ extern "C" __global__ void backward_finish2(
         const int64 iH2 = n % H;
         compute_t d_W;
         backward_finish2_point(
-            compute_t(d_W_T_at[iH2 * H + iH]),
+            compute_t(d_W_W_T_at[iH * H + iH2]),
             compute_t(d_A_at[iH * H + iH2]),
             d_W);
         d_W_at[iH * H + iH2] = storage_t(d_W);
@@ -214,16 +211,15 @@ extern "C" __global__ void backward_finish2(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
 __device__ inline void infer_once_point(
-    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    A = W_ - gamma * identity_H - W_T_;
+    A = W - W_T_ - gamma * identity_H;
 }
 
 extern "C" __global__ void infer_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_at, storage_t* __restrict__ A_at)
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ W_T_at, storage_t* __restrict__ A_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -231,8 +227,8 @@ extern "C" __global__ void infer_once(
         const int64 iH2 = n % H;
         compute_t A;
         infer_once_point(
-            compute_t(W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             A);
@@ -276,16 +272,15 @@ extern "C" __global__ void infer_step(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
 
 __device__ inline void step_once_point(
-    const compute_t W, const compute_t W_, const compute_t gamma, const compute_t identity_H, compute_t& A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H, compute_t& A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    A = W_ - gamma * identity_H - W_T_;
+    A = W - W_T_ - gamma * identity_H;
 }
 
 extern "C" __global__ void step_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_at, storage_t* __restrict__ A_at)
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ W_T_at, storage_t* __restrict__ A_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -293,8 +288,8 @@ extern "C" __global__ void step_once(
         const int64 iH2 = n % H;
         compute_t A;
         step_once_point(
-            compute_t(W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             A);
@@ -338,19 +333,18 @@ extern "C" __global__ void step_step(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 __device__ inline void jvp_once_point(
-    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
-    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H,
+    const compute_t dot_W, const compute_t dot_W_T, compute_t& A, compute_t& dot_A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    const compute_t dot_W_T = dot_W;
-    A = W_ - gamma * identity_H - W_T_;
-    dot_A = dot_W_ - dot_W_T;
+    A = W - W_T_ - gamma * identity_H;
+    dot_A = dot_W - dot_W_T;
 }
 
 extern "C" __global__ void jvp_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_at, const storage_t* __restrict__ dot_W_at,
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ W_T_at,
+    const storage_t* __restrict__ dot_W_at, const storage_t* __restrict__ dot_W_T_at,
     storage_t* __restrict__ A_at, storage_t* __restrict__ dot_A_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -359,12 +353,12 @@ extern "C" __global__ void jvp_once(
         const int64 iH2 = n % H;
         compute_t A, dot_A;
         jvp_once_point(
-            compute_t(W_at[iH2 * H + iH]),
-            compute_t(dot_W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             compute_t(dot_W_at[iH * H + iH2]),
+            compute_t(dot_W_T_at[iH * H + iH2]),
             A, dot_A);
         A_at[iH * H + iH2] = storage_t(A);
         dot_A_at[iH * H + iH2] = storage_t(dot_A);
@@ -380,7 +374,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -390,7 +384,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         jvp_before_point(
-            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -414,8 +408,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_h_to_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ A_h_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
@@ -425,10 +419,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -446,19 +440,18 @@ extern "C" __global__ void jvp_step(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
 __device__ inline void hvp_forward_once_point(
-    const compute_t W, const compute_t dot_W, const compute_t W_, const compute_t gamma,
-    const compute_t identity_H, const compute_t dot_W_, compute_t& A, compute_t& dot_A)
+    const compute_t W, const compute_t W_T_, const compute_t gamma, const compute_t identity_H,
+    const compute_t dot_W, const compute_t dot_W_T, compute_t& A, compute_t& dot_A)
 {
     // A = W - W.T - gamma * identity(H)
-    const compute_t W_T_ = W;
-    const compute_t dot_W_T = dot_W;
-    A = W_ - gamma * identity_H - W_T_;
-    dot_A = dot_W_ - dot_W_T;
+    A = W - W_T_ - gamma * identity_H;
+    dot_A = dot_W - dot_W_T;
 }
 
 extern "C" __global__ void hvp_forward_once(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_at, const storage_t* __restrict__ dot_W_at,
+    const storage_t* __restrict__ W_at, const storage_t* __restrict__ W_T_at,
+    const storage_t* __restrict__ dot_W_at, const storage_t* __restrict__ dot_W_T_at,
     storage_t* __restrict__ A_at, storage_t* __restrict__ dot_A_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -467,12 +460,12 @@ extern "C" __global__ void hvp_forward_once(
         const int64 iH2 = n % H;
         compute_t A, dot_A;
         hvp_forward_once_point(
-            compute_t(W_at[iH2 * H + iH]),
-            compute_t(dot_W_at[iH2 * H + iH]),
             compute_t(W_at[iH * H + iH2]),
+            compute_t(W_T_at[iH * H + iH2]),
             compute_t(0.01),
             compute_t(iH == iH2),
             compute_t(dot_W_at[iH * H + iH2]),
+            compute_t(dot_W_T_at[iH * H + iH2]),
             A, dot_A);
         A_at[iH * H + iH2] = storage_t(A);
         dot_A_at[iH * H + iH2] = storage_t(dot_A);
@@ -488,7 +481,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -498,7 +491,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         hvp_forward_before_point(
-            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -523,8 +516,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ A_h_to_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ A_h_dot_A_h_A_at, const storage_t* __restrict__ dot_A_h_h_prev_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_tanh_at)
@@ -535,10 +528,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h_tanh, h, dot_h;
         hvp_forward_step_point(
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + H + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + H + iH]),
             compute_t(dot_A_h_h_prev_at[iB * H + iH]),
-            compute_t(A_h_to_dot_A_h_A_at[iB * (2 * H) + iH]),
-            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(A_h_dot_A_h_A_at[iB * (2 * H) + iH]),
+            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -572,7 +565,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_tanh_at,
     const storage_t* __restrict__ d_h_prev_rows_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -588,23 +581,24 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_dot_h, d_dot_h_pre, d_h_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_A_h, const compute_t d_h_next, const compute_t d_dot_h_prev_dot_A_h_h_prev,
-    const compute_t d_dot_h, compute_t& d_h_prev, compute_t& d_dot_h_prev)
+    const compute_t d_h_prev_A_h_dot_A_h_A, const compute_t d_h_next,
+    const compute_t d_dot_h_prev_dot_A_h_h_prev, const compute_t d_dot_h, compute_t& d_h_prev,
+    compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_A_h + d_h_next;
+    d_h_prev = d_h_prev_A_h_dot_A_h_A + d_h_next;
     d_dot_h_prev = d_dot_h_prev_dot_A_h_h_prev + d_dot_h;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_A_h_at, storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ d_h_prev_A_h_dot_A_h_A_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_A_h_h_prev_at, const storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -613,9 +607,9 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_A_h_at[iB * H + iH]),
+            compute_t(d_h_prev_A_h_dot_A_h_A_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_A_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -651,16 +645,14 @@ extern "C" __global__ void hvp_backward_finish(
 }
 
 __device__ inline void hvp_backward_finish2_point(
-    const compute_t d_W_T, const compute_t d_A, compute_t& d_W)
+    const compute_t d_W_W_T, const compute_t d_A, compute_t& d_W)
 {
-    // through A = W - W.T - gamma * identity(H)
-    const compute_t d_W_W_T = d_W_T;
-    d_W = d_A + d_W_W_T;
+    d_W = d_W_W_T + d_A;
 }
 
 extern "C" __global__ void hvp_backward_finish2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_W_T_at, const storage_t* __restrict__ d_A_at,
+    const storage_t* __restrict__ d_W_W_T_at, const storage_t* __restrict__ d_A_at,
     storage_t* __restrict__ d_W_at)
 {
     const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -669,7 +661,7 @@ extern "C" __global__ void hvp_backward_finish2(
         const int64 iH2 = n % H;
         compute_t d_W;
         hvp_backward_finish2_point(
-            compute_t(d_W_T_at[iH2 * H + iH]),
+            compute_t(d_W_W_T_at[iH * H + iH2]),
             compute_t(d_A_at[iH * H + iH2]),
             d_W);
         d_W_at[iH * H + iH2] = storage_t(d_W);

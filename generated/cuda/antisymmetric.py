@@ -192,13 +192,15 @@ def train_passes(size, dtype):
     V = cp.empty((H, I), dtype)
     b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
     A = cp.empty((H, H), dtype)
+    A_T = cp.empty((H, H), dtype)
     V_x = cp.empty((T, B, H), dtype)
     A_h = cp.empty((B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
     forward_once = kernel(
         "forward_once", "each", H * H, 1,
-        W, A,
+        W, W_T, A,
     )
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
@@ -213,14 +215,16 @@ def train_passes(size, dtype):
         h_rows[0] = state["h"]
 
     def before():
+        W_T[...] = W.T
         forward_once()
+        A_T[...] = A.T
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
 
     def loop():
         for t in range(T):
             # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(h_rows[t], A.T, A_h)
+            product(h_rows[t], A_T, A_h)
             forward_step(t)
 
     def after():
@@ -241,6 +245,7 @@ def train_passes(size, dtype):
     d_V = cp.empty((H, I), dtype)
     d_b = cp.empty((H,), dtype)
     d_W_T = cp.empty((H, H), dtype)
+    d_W_W_T = cp.empty((H, H), dtype)
     d_W = cp.empty((H, H), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
@@ -256,7 +261,7 @@ def train_passes(size, dtype):
     )
     backward_finish2 = kernel(
         "backward_finish2", "each", H * H, 1,
-        d_W_T, d_A, d_W,
+        d_W_W_T, d_A, d_W,
     )
 
     def fill(params, cotangents, dstate):
@@ -284,6 +289,7 @@ def train_passes(size, dtype):
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b)
         backward_finish()
+        d_W_W_T[...] = d_W_T.T
         backward_finish2()
 
     def results():
@@ -304,12 +310,14 @@ def infer_passes(size, dtype):
     V = cp.empty((H, I), dtype)
     b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
     A = cp.empty((H, H), dtype)
+    A_T = cp.empty((H, H), dtype)
     V_x = cp.empty((T, B, H), dtype)
     A_h = cp.empty((B, H), dtype)
     infer_once = kernel(
         "infer_once", "each", H * H, 1,
-        W, A,
+        W, W_T, A,
     )
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
@@ -324,14 +332,16 @@ def infer_passes(size, dtype):
         h_rows[0] = state["h"]
 
     def before():
+        W_T[...] = W.T
         infer_once()
+        A_T[...] = A.T
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
 
     def loop():
         for t in range(T):
             # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(h_rows[t], A.T, A_h)
+            product(h_rows[t], A_T, A_h)
             infer_step(t)
 
     def after():
@@ -354,12 +364,13 @@ def step_passes(size, dtype):
     V = cp.empty((H, I), dtype)
     b = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
     A = cp.empty((H, H), dtype)
     V_x = cp.empty((T, B, H), dtype)
     A_h = cp.empty((B, H), dtype)
     step_once = kernel(
         "step_once", "each", H * H, 1,
-        W, A,
+        W, W_T, A,
     )
     step_step = kernel(
         "step_step", "each", B * H, 1,
@@ -374,6 +385,7 @@ def step_passes(size, dtype):
         h_rows[0] = state["h"]
 
     def before():
+        W_T[...] = W.T
         step_once()
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
@@ -407,28 +419,31 @@ def jvp_passes(size, dtype):
     dot_W = cp.empty((H, H), dtype)
     dot_V = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    V_to_dot_V = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
+    dot_W_T = cp.empty((H, H), dtype)
     A = cp.empty((H, H), dtype)
     dot_A = cp.empty((H, H), dtype)
-    V_x_to_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    dot_V2 = cp.empty((I, 2 * H), dtype)
+    dot_A2 = cp.empty((H, 2 * H), dtype)
+    A_T2 = cp.empty((H, H), dtype)
+    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    A_h_to_dot_A_h_A = cp.empty((B, 2 * H), dtype)
+    A_h_dot_A_h_A = cp.empty((B, 2 * H), dtype)
     dot_A_h_h_prev = cp.empty((B, H), dtype)
-    A_to_dot_A = cp.empty((H, 2 * H), dtype)
     jvp_once = kernel(
         "jvp_once", "each", H * H, 1,
-        W, dot_W, A, dot_A,
+        W, W_T, dot_W, dot_W_T, A, dot_A,
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        A_h_to_dot_A_h_A, dot_A_h_h_prev, V_x_to_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows,
+        A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -440,26 +455,28 @@ def jvp_passes(size, dtype):
         dot_W[...] = dot_params["W"]
         dot_V[...] = dot_params["V"]
         dot_b[...] = dot_params["b"]
-        V_to_dot_V[...] = cp.ascontiguousarray(cp.concatenate((V.T, dot_V.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        W_T[...] = W.T
+        dot_W_T[...] = dot_W.T
+        dot_V2[..., :H] = V.T
+        dot_V2[..., H:2 * H] = dot_V.T
         jvp_once()
-        # V_x, dot_V_x_V side by side
-        product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+        dot_A2[..., :H] = A.T
+        dot_A2[..., H:2 * H] = dot_A.T
+        A_T2[...] = A.T
+        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         jvp_before()
-        A_to_dot_A[:, :H] = A.T
-        A_to_dot_A[:, H:2 * H] = dot_A.T
 
     def loop():
         for t in range(T):
-            # A_h, dot_A_h_A side by side
-            product(h_rows[t], A_to_dot_A, A_h_to_dot_A_h_A)
+            product(h_rows[t], dot_A2, A_h_dot_A_h_A)
             # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(dot_h_rows[t], A.T, dot_A_h_h_prev)
+            product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -486,31 +503,34 @@ def hvp_passes(size, dtype):
     dot_W = cp.empty((H, H), dtype)
     dot_V = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    V_to_dot_V = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
+    dot_W_T = cp.empty((H, H), dtype)
     A = cp.empty((H, H), dtype)
     dot_A = cp.empty((H, H), dtype)
-    V_x_to_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    dot_V2 = cp.empty((I, 2 * H), dtype)
+    dot_A2 = cp.empty((H, 2 * H), dtype)
+    A_T2 = cp.empty((H, H), dtype)
+    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    A_h_to_dot_A_h_A = cp.empty((B, 2 * H), dtype)
+    A_h_dot_A_h_A = cp.empty((B, 2 * H), dtype)
     dot_A_h_h_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     h_tanh = cp.empty((T, B, H), dtype)
-    A_to_dot_A = cp.empty((H, 2 * H), dtype)
     hvp_forward_once = kernel(
         "hvp_forward_once", "each", H * H, 1,
-        W, dot_W, A, dot_A,
+        W, W_T, dot_W, dot_W_T, A, dot_A,
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        A_h_to_dot_A_h_A, dot_A_h_h_prev, V_x_to_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows,
-        dot_h_pre, h_tanh,
+        A_h_dot_A_h_A, dot_A_h_h_prev, V_x_dot_V_x_V, b, dot_V_x, dot_b, h_rows, dot_h_rows, dot_h_pre,
+        h_tanh,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -522,26 +542,28 @@ def hvp_passes(size, dtype):
         dot_W[...] = dot_params["W"]
         dot_V[...] = dot_params["V"]
         dot_b[...] = dot_params["b"]
-        V_to_dot_V[...] = cp.ascontiguousarray(cp.concatenate((V.T, dot_V.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        W_T[...] = W.T
+        dot_W_T[...] = dot_W.T
+        dot_V2[..., :H] = V.T
+        dot_V2[..., H:2 * H] = dot_V.T
         hvp_forward_once()
-        # V_x, dot_V_x_V side by side
-        product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+        dot_A2[..., :H] = A.T
+        dot_A2[..., H:2 * H] = dot_A.T
+        A_T2[...] = A.T
+        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
         # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         hvp_forward_before()
-        A_to_dot_A[:, :H] = A.T
-        A_to_dot_A[:, H:2 * H] = dot_A.T
 
     def loop():
         for t in range(T):
-            # A_h, dot_A_h_A side by side
-            product(h_rows[t], A_to_dot_A, A_h_to_dot_A_h_A)
+            product(h_rows[t], dot_A2, A_h_dot_A_h_A)
             # h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(dot_h_rows[t], A.T, dot_A_h_h_prev)
+            product(dot_h_rows[t], A_T2, dot_A_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -552,13 +574,14 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    V_to_dot_V2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    dot_V22 = cp.empty((2 * H, I), dtype)
+    dot_A22 = cp.empty((2 * H, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_A_h = cp.empty((B, H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_A_h_dot_A_h_A = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_A_h_h_prev = cp.empty((B, H), dtype)
     d_A_A_h = cp.empty((H, H), dtype)
     d_A_dot_A_h_h_prev = cp.empty((H, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
@@ -567,16 +590,16 @@ def hvp_passes(size, dtype):
     d_b = cp.empty((H,), dtype)
     d_A = cp.empty((H, H), dtype)
     d_W_T = cp.empty((H, H), dtype)
+    d_W_W_T = cp.empty((H, H), dtype)
     d_W = cp.empty((H, H), dtype)
     d_V = cp.empty((H, I), dtype)
-    A_to_dot_A2 = cp.empty((2 * H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h, d_h_pre_to_d_dot_h_pre,
+        dy, d_dot_h_prev_rows, dot_h_pre, h_tanh, d_h_prev_rows, d_dot_h, d_dot_h_pre2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_A_h, d_h_prev_rows, parts, d_dot_h, d_dot_h_prev_rows,
+        d_h_prev_A_h_dot_A_h_A, d_h_prev_rows, d_dot_h_prev_dot_A_h_h_prev, d_dot_h, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,
@@ -584,7 +607,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_finish2 = kernel(
         "hvp_backward_finish2", "each", H * H, 1,
-        d_W_T, d_A, d_W,
+        d_W_W_T, d_A, d_W,
     )
     hvp_backward_finish3 = kernel(
         "hvp_backward_finish3", "each", H * I, 1,
@@ -593,41 +616,41 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        V_to_dot_V2[...] = cp.concatenate((V, dot_V))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        A_to_dot_A2[:H] = A
-        A_to_dot_A2[H:2 * H] = dot_A
+        dot_V22[:H] = V
+        dot_V22[H:2 * H] = dot_V
+        dot_A22[:H] = A
+        dot_A22[H:2 * H] = dot_A
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], A_to_dot_A2, d_h_prev_A_h)
+            product(d_dot_h_pre2[t], dot_A22, d_h_prev_A_h_dot_A_h_A)
             # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], A, parts[:, H:2 * H])
+            product(d_dot_h_pre2[t][:, H:2 * H], A, d_dot_h_prev_dot_A_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_A_A_h)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_A_dot_A_h_h_prev,
         )
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), V_to_dot_V2, d_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_V22, d_x.reshape(-1, I))
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
         # through h = h[t-1] + epsilon * tanh(A @ h[t-1] + V @ x + b)
-        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
+        d_W_W_T[...] = d_W_T.T
         hvp_backward_finish2()
         hvp_backward_finish3()
 

@@ -133,7 +133,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_z_at,
+    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ d_z_at,
     const storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_y_prev_rows_at,
     storage_t* __restrict__ d_z_prev_rows_at)
 {
@@ -143,12 +143,12 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_y_prev, d_z_prev;
         backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_parts_at[iB * (2 * H) + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_at[iB * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_parts_at[iB * (2 * H) + H + iH]),
             compute_t(4.7),
             d_y_prev, d_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
@@ -257,7 +257,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -267,7 +267,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         jvp_before_point(
-            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -298,14 +298,12 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_y_to_dot_W_y_y_W_y_at,
-    const storage_t* __restrict__ dot_W_y_y_y_prev_at,
-    const storage_t* __restrict__ W_z_z_to_dot_W_z_z_W_z_at,
-    const storage_t* __restrict__ dot_W_z_z_z_prev_at, const storage_t* __restrict__ V_x_to_dot_V_x_V_at,
-    const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_V_x_at,
-    const storage_t* __restrict__ dot_b_at, storage_t* __restrict__ z_rows_at,
-    storage_t* __restrict__ y_rows_at, storage_t* __restrict__ dot_z_rows_at,
-    storage_t* __restrict__ dot_y_rows_at)
+    const storage_t* __restrict__ W_y_dot_W_y_y_W_y_at, const storage_t* __restrict__ dot_W_y_y_y_prev_at,
+    const storage_t* __restrict__ W_z_dot_W_z_z_W_z_at, const storage_t* __restrict__ dot_W_z_z_z_prev_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ z_rows_at, storage_t* __restrict__ y_rows_at,
+    storage_t* __restrict__ dot_z_rows_at, storage_t* __restrict__ dot_y_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -313,13 +311,13 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t z, dot_z, y, dot_y;
         jvp_step_point(
-            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
-            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
-            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
-            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
-            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
+            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
+            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -351,7 +349,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_x_to_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ dot_V_x_x_at,
     storage_t* __restrict__ dot_V_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -361,7 +359,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_V_x;
         hvp_forward_before_point(
-            compute_t(V_x_to_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(V_x_dot_V_x_V_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_V_x_x_at[(iT * B + iB) * H + iH]),
             dot_V_x);
         dot_V_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_x);
@@ -392,15 +390,13 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_y_to_dot_W_y_y_W_y_at,
-    const storage_t* __restrict__ dot_W_y_y_y_prev_at,
-    const storage_t* __restrict__ W_z_z_to_dot_W_z_z_W_z_at,
-    const storage_t* __restrict__ dot_W_z_z_z_prev_at, const storage_t* __restrict__ V_x_to_dot_V_x_V_at,
-    const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_V_x_at,
-    const storage_t* __restrict__ dot_b_at, storage_t* __restrict__ z_rows_at,
-    storage_t* __restrict__ y_rows_at, storage_t* __restrict__ dot_z_rows_at,
-    storage_t* __restrict__ dot_y_rows_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_tanh_at)
+    const storage_t* __restrict__ W_y_dot_W_y_y_W_y_at, const storage_t* __restrict__ dot_W_y_y_y_prev_at,
+    const storage_t* __restrict__ W_z_dot_W_z_z_W_z_at, const storage_t* __restrict__ dot_W_z_z_z_prev_at,
+    const storage_t* __restrict__ V_x_dot_V_x_V_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ dot_V_x_at, const storage_t* __restrict__ dot_b_at,
+    storage_t* __restrict__ z_rows_at, storage_t* __restrict__ y_rows_at,
+    storage_t* __restrict__ dot_z_rows_at, storage_t* __restrict__ dot_y_rows_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_tanh_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -408,13 +404,13 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z_tanh, z, dot_z, y, dot_y;
         hvp_forward_step_point(
-            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_y_prev_at[iB * H + iH]),
-            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
+            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_z_z_z_prev_at[iB * H + iH]),
-            compute_t(W_y_y_to_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
-            compute_t(W_z_z_to_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
-            compute_t(V_x_to_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_dot_W_y_y_W_y_at[iB * (2 * H) + iH]),
+            compute_t(W_z_dot_W_z_z_W_z_at[iB * (2 * H) + iH]),
+            compute_t(V_x_dot_V_x_V_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_V_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -459,7 +455,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ z_tanh_at, storage_t* __restrict__ d_dot_y_at,
     storage_t* __restrict__ d_dot_z_at, storage_t* __restrict__ d_z_at,
-    storage_t* __restrict__ d_z_pre_to_d_dot_z_pre_at)
+    storage_t* __restrict__ d_dot_z_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -479,33 +475,33 @@ extern "C" __global__ void hvp_backward_step(
         d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
         d_dot_z_at[iB * H + iH] = storage_t(d_dot_z);
         d_z_at[iB * H + iH] = storage_t(d_z);
-        d_z_pre_to_d_dot_z_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_z_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+        d_dot_z_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_dot_z_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_y_prev_W_y_y, const compute_t d_z, const compute_t dt, const compute_t gamma,
-    const compute_t d_y_next, const compute_t d_z_prev_W_z_z, const compute_t epsilon,
-    const compute_t d_dot_y_prev_dot_W_y_y_y_prev, const compute_t d_dot_z, const compute_t d_dot_y,
-    const compute_t d_dot_z_prev_dot_W_z_z_z_prev, compute_t& d_y_prev, compute_t& d_z_prev,
-    compute_t& d_dot_y_prev, compute_t& d_dot_z_prev)
+    const compute_t d_y_prev_W_y_dot_W_y_y_W_y, const compute_t d_z, const compute_t dt,
+    const compute_t gamma, const compute_t d_y_next, const compute_t d_z_prev_W_z_dot_W_z_z_W_z,
+    const compute_t epsilon, const compute_t d_dot_y_prev_dot_W_y_y_y_prev, const compute_t d_dot_z,
+    const compute_t d_dot_y, const compute_t d_dot_z_prev_dot_W_z_z_z_prev, compute_t& d_y_prev,
+    compute_t& d_z_prev, compute_t& d_dot_y_prev, compute_t& d_dot_z_prev)
 {
     const compute_t s1 = dt * gamma;
-    d_y_prev = d_y_prev_W_y_y - d_z * s1 + d_y_next;
+    d_y_prev = d_y_prev_W_y_dot_W_y_y_W_y - d_z * s1 + d_y_next;
     const compute_t s2 = 1 - dt * epsilon;
-    d_z_prev = d_z * s2 + d_z_prev_W_z_z;
+    d_z_prev = d_z * s2 + d_z_prev_W_z_dot_W_z_z_W_z;
     d_dot_y_prev = d_dot_y_prev_dot_W_y_y_y_prev - d_dot_z * s1 + d_dot_y;
     d_dot_z_prev = d_dot_z * s2 + d_dot_z_prev_dot_W_z_z_z_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_z_at,
-    storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ d_dot_z_at, const storage_t* __restrict__ d_dot_y_at,
-    storage_t* __restrict__ d_z_prev_rows_at, storage_t* __restrict__ d_dot_y_prev_rows_at,
-    storage_t* __restrict__ d_dot_z_prev_rows_at)
+    const storage_t* __restrict__ d_y_prev_W_y_dot_W_y_y_W_y_at, const storage_t* __restrict__ d_z_at,
+    storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ d_z_prev_W_z_dot_W_z_z_W_z_at,
+    const storage_t* __restrict__ d_dot_parts_prev_at, const storage_t* __restrict__ d_dot_z_at,
+    const storage_t* __restrict__ d_dot_y_at, storage_t* __restrict__ d_z_prev_rows_at,
+    storage_t* __restrict__ d_dot_y_prev_rows_at, storage_t* __restrict__ d_dot_z_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -513,17 +509,17 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_y_prev_W_y_dot_W_y_y_W_y_at[iB * H + iH]),
             compute_t(d_z_at[iB * H + iH]),
             compute_t(0.042),
             compute_t(2.7),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_z_prev_W_z_dot_W_z_z_W_z_at[iB * H + iH]),
             compute_t(4.7),
-            compute_t(parts2_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(d_dot_parts_prev_at[iB * (2 * H) + iH]),
             compute_t(d_dot_z_at[iB * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(d_dot_parts_prev_at[iB * (2 * H) + H + iH]),
             d_y_prev, d_z_prev, d_dot_y_prev, d_dot_z_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);

@@ -197,10 +197,10 @@ def train_passes(size, dtype):
     W_z = cp.empty((H, H), dtype)
     V = cp.empty((H, I), dtype)
     b = cp.empty((H,), dtype)
-    W_y_T = cp.empty((H, H), dtype)
-    W_z_T = cp.empty((H, H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     z_rows = cp.empty((T + 1, B, H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    W_z_T = cp.empty((H, H), dtype)
     V_x = cp.empty((T, B, H), dtype)
     W_y_y = cp.empty((B, H), dtype)
     W_z_z = cp.empty((B, H), dtype)
@@ -216,12 +216,12 @@ def train_passes(size, dtype):
         W_z[...] = params["W_z"]
         V[...] = params["V"]
         b[...] = params["b"]
-        W_y_T[...] = cp.ascontiguousarray(W_y.T)
-        W_z_T[...] = cp.ascontiguousarray(W_z.T)
         y_rows[0] = state["y"]
         z_rows[0] = state["z"]
 
     def before():
+        W_y_T[...] = W_y.T
+        W_z_T[...] = W_z.T
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
 
@@ -242,13 +242,13 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_y_to_W_z = cp.empty((H, 2 * H), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_z_prev_rows = cp.empty((2, B, H), dtype)
+    W_yz = cp.empty((H, 2 * H), dtype)
     d_y = cp.empty((B, H), dtype)
     d_z = cp.empty((B, H), dtype)
     d_z_pre = cp.empty((T, B, H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    d_parts = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_y = cp.empty((H, H), dtype)
     d_W_z = cp.empty((H, H), dtype)
@@ -260,7 +260,7 @@ def train_passes(size, dtype):
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
+        d_parts, d_z, d_y, d_y_prev_rows, d_z_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -268,18 +268,17 @@ def train_passes(size, dtype):
         W_y[...] = params["W_y"]
         W_z[...] = params["W_z"]
         V[...] = params["V"]
-        W_y_to_W_z[...] = cp.concatenate((W_y, W_z), axis=1)
         d_y_prev_rows[T % 2] = dstate["y"]
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        pass
+        W_yz[..., :H] = W_y
+        W_yz[..., H:2 * H] = W_z
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_y_prev_W_y_y, d_z_prev_W_z_z side by side
-            product(d_z_pre[t], W_y_to_W_z, parts)
+            product(d_z_pre[t], W_yz, d_parts)
             backward_step2(t)
 
     def after():
@@ -317,10 +316,10 @@ def infer_passes(size, dtype):
     W_z = cp.empty((H, H), dtype)
     V = cp.empty((H, I), dtype)
     b = cp.empty((H,), dtype)
-    W_y_T = cp.empty((H, H), dtype)
-    W_z_T = cp.empty((H, H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     z_rows = cp.empty((2, B, H), dtype)
+    W_y_T = cp.empty((H, H), dtype)
+    W_z_T = cp.empty((H, H), dtype)
     V_x = cp.empty((T, B, H), dtype)
     W_y_y = cp.empty((B, H), dtype)
     W_z_z = cp.empty((B, H), dtype)
@@ -335,12 +334,12 @@ def infer_passes(size, dtype):
         W_z[...] = params["W_z"]
         V[...] = params["V"]
         b[...] = params["b"]
-        W_y_T[...] = cp.ascontiguousarray(W_y.T)
-        W_z_T[...] = cp.ascontiguousarray(W_z.T)
         y_rows[0] = state["y"]
         z_rows[0] = state["z"]
 
     def before():
+        W_y_T[...] = W_y.T
+        W_z_T[...] = W_z.T
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(x.reshape(-1, I), V.T, V_x.reshape(-1, H))
 
@@ -428,30 +427,30 @@ def jvp_passes(size, dtype):
     dot_W_z = cp.empty((H, H), dtype)
     dot_V = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    V_to_dot_V = cp.empty((I, 2 * H), dtype)
-    W_y_to_dot_W_y = cp.empty((H, 2 * H), dtype)
-    W_y_T = cp.empty((H, H), dtype)
-    W_z_to_dot_W_z = cp.empty((H, 2 * H), dtype)
-    W_z_T = cp.empty((H, H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     z_rows = cp.empty((2, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_z_rows = cp.empty((2, B, H), dtype)
-    V_x_to_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    dot_V2 = cp.empty((I, 2 * H), dtype)
+    dot_W_y2 = cp.empty((H, 2 * H), dtype)
+    dot_W_z2 = cp.empty((H, 2 * H), dtype)
+    W_y_T2 = cp.empty((H, H), dtype)
+    W_z_T2 = cp.empty((H, H), dtype)
+    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    W_y_y_to_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
+    W_y_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_y_prev = cp.empty((B, H), dtype)
-    W_z_z_to_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
+    W_z_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
     dot_W_z_z_z_prev = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_y_y_to_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_z_to_dot_W_z_z_W_z, dot_W_z_z_z_prev,
-        V_x_to_dot_V_x_V, b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
+        W_y_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_dot_W_z_z_W_z, dot_W_z_z_z_prev, V_x_dot_V_x_V, b, dot_V_x,
+        dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -465,33 +464,33 @@ def jvp_passes(size, dtype):
         dot_W_z[...] = dot_params["W_z"]
         dot_V[...] = dot_params["V"]
         dot_b[...] = dot_params["b"]
-        V_to_dot_V[...] = cp.ascontiguousarray(cp.concatenate((V.T, dot_V.T), axis=1))
-        W_y_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_y.T, dot_W_y.T), axis=1))
-        W_y_T[...] = cp.ascontiguousarray(W_y.T)
-        W_z_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, dot_W_z.T), axis=1))
-        W_z_T[...] = cp.ascontiguousarray(W_z.T)
         y_rows[0] = state["y"]
         z_rows[0] = state["z"]
         dot_y_rows[0] = dot_state["y"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # V_x, dot_V_x_V side by side
-        product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+        dot_V2[..., :H] = V.T
+        dot_V2[..., H:2 * H] = dot_V.T
+        dot_W_y2[..., :H] = W_y.T
+        dot_W_y2[..., H:2 * H] = dot_W_y.T
+        dot_W_z2[..., :H] = W_z.T
+        dot_W_z2[..., H:2 * H] = dot_W_z.T
+        W_y_T2[...] = W_y.T
+        W_z_T2[...] = W_z.T
+        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # W_y_y, dot_W_y_y_W_y side by side
-            product(y_rows[t], W_y_to_dot_W_y, W_y_y_to_dot_W_y_y_W_y)
+            product(y_rows[t], dot_W_y2, W_y_dot_W_y_y_W_y)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_y_rows[t], W_y_T, dot_W_y_y_y_prev)
-            # W_z_z, dot_W_z_z_W_z side by side
-            product(z_rows[t % 2], W_z_to_dot_W_z, W_z_z_to_dot_W_z_z_W_z)
+            product(dot_y_rows[t], W_y_T2, dot_W_y_y_y_prev)
+            product(z_rows[t % 2], dot_W_z2, W_z_dot_W_z_z_W_z)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_z_rows[t % 2], W_z_T, dot_W_z_z_z_prev)
+            product(dot_z_rows[t % 2], W_z_T2, dot_W_z_z_z_prev)
             jvp_step(t)
 
     def after():
@@ -520,32 +519,32 @@ def hvp_passes(size, dtype):
     dot_W_z = cp.empty((H, H), dtype)
     dot_V = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    V_to_dot_V = cp.empty((I, 2 * H), dtype)
-    W_y_to_dot_W_y = cp.empty((H, 2 * H), dtype)
-    W_y_T = cp.empty((H, H), dtype)
-    W_z_to_dot_W_z = cp.empty((H, 2 * H), dtype)
-    W_z_T = cp.empty((H, H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     z_rows = cp.empty((T + 1, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_z_rows = cp.empty((T + 1, B, H), dtype)
-    V_x_to_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
+    dot_V2 = cp.empty((I, 2 * H), dtype)
+    dot_W_y2 = cp.empty((H, 2 * H), dtype)
+    dot_W_z2 = cp.empty((H, 2 * H), dtype)
+    W_y_T2 = cp.empty((H, H), dtype)
+    W_z_T2 = cp.empty((H, H), dtype)
+    V_x_dot_V_x_V = cp.empty((T, B, 2 * H), dtype)
     dot_V_x_x = cp.empty((T, B, H), dtype)
     dot_V_x = cp.empty((T, B, H), dtype)
-    W_y_y_to_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
+    W_y_dot_W_y_y_W_y = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_y_prev = cp.empty((B, H), dtype)
-    W_z_z_to_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
+    W_z_dot_W_z_z_W_z = cp.empty((B, 2 * H), dtype)
     dot_W_z_z_z_prev = cp.empty((B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z_tanh = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        V_x_to_dot_V_x_V, dot_V_x_x, dot_V_x,
+        V_x_dot_V_x_V, dot_V_x_x, dot_V_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_y_y_to_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_z_to_dot_W_z_z_W_z, dot_W_z_z_z_prev,
-        V_x_to_dot_V_x_V, b, dot_V_x, dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows, dot_z_pre, z_tanh,
+        W_y_dot_W_y_y_W_y, dot_W_y_y_y_prev, W_z_dot_W_z_z_W_z, dot_W_z_z_z_prev, V_x_dot_V_x_V, b, dot_V_x,
+        dot_b, z_rows, y_rows, dot_z_rows, dot_y_rows, dot_z_pre, z_tanh,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -559,33 +558,33 @@ def hvp_passes(size, dtype):
         dot_W_z[...] = dot_params["W_z"]
         dot_V[...] = dot_params["V"]
         dot_b[...] = dot_params["b"]
-        V_to_dot_V[...] = cp.ascontiguousarray(cp.concatenate((V.T, dot_V.T), axis=1))
-        W_y_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_y.T, dot_W_y.T), axis=1))
-        W_y_T[...] = cp.ascontiguousarray(W_y.T)
-        W_z_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, dot_W_z.T), axis=1))
-        W_z_T[...] = cp.ascontiguousarray(W_z.T)
         y_rows[0] = state["y"]
         z_rows[0] = state["z"]
         dot_y_rows[0] = dot_state["y"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # V_x, dot_V_x_V side by side
-        product(x.reshape(-1, I), V_to_dot_V, V_x_to_dot_V_x_V.reshape(-1, 2 * H))
+        dot_V2[..., :H] = V.T
+        dot_V2[..., H:2 * H] = dot_V.T
+        dot_W_y2[..., :H] = W_y.T
+        dot_W_y2[..., H:2 * H] = dot_W_y.T
+        dot_W_z2[..., :H] = W_z.T
+        dot_W_z2[..., H:2 * H] = dot_W_z.T
+        W_y_T2[...] = W_y.T
+        W_z_T2[...] = W_z.T
+        product(x.reshape(-1, I), dot_V2, V_x_dot_V_x_V.reshape(-1, 2 * H))
         # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(dot_x.reshape(-1, I), V.T, dot_V_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # W_y_y, dot_W_y_y_W_y side by side
-            product(y_rows[t], W_y_to_dot_W_y, W_y_y_to_dot_W_y_y_W_y)
+            product(y_rows[t], dot_W_y2, W_y_dot_W_y_y_W_y)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_y_rows[t], W_y_T, dot_W_y_y_y_prev)
-            # W_z_z, dot_W_z_z_W_z side by side
-            product(z_rows[t], W_z_to_dot_W_z, W_z_z_to_dot_W_z_z_W_z)
+            product(dot_y_rows[t], W_y_T2, dot_W_y_y_y_prev)
+            product(z_rows[t], dot_W_z2, W_z_dot_W_z_z_W_z)
             # z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-            product(dot_z_rows[t], W_z_T, dot_W_z_z_z_prev)
+            product(dot_z_rows[t], W_z_T2, dot_W_z_z_z_prev)
             hvp_forward_step(t)
 
     def after():
@@ -596,20 +595,21 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_y_to_dot_W_y2 = cp.empty((2 * H, H), dtype)
-    W_z_to_dot_W_z2 = cp.empty((2 * H, H), dtype)
-    W_y_to_W_z = cp.empty((H, 2 * H), dtype)
-    V_to_dot_V2 = cp.empty((2 * H, I), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_z_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, H), dtype)
+    dot_V22 = cp.empty((2 * H, I), dtype)
+    dot_W_y22 = cp.empty((2 * H, H), dtype)
+    dot_W_z22 = cp.empty((2 * H, H), dtype)
+    W_yz = cp.empty((H, 2 * H), dtype)
     d_dot_y = cp.empty((B, H), dtype)
     d_dot_z = cp.empty((B, H), dtype)
     d_z = cp.empty((B, H), dtype)
-    d_z_pre_to_d_dot_z_pre = cp.empty((T, B, 2 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
-    parts2 = cp.empty((B, 4 * H), dtype)
+    d_dot_z_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_y_prev_W_y_dot_W_y_y_W_y = cp.empty((B, H), dtype)
+    d_z_prev_W_z_dot_W_z_z_W_z = cp.empty((B, H), dtype)
+    d_dot_parts_prev = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_y_W_y_y = cp.empty((H, H), dtype)
     d_W_y_dot_W_y_y_y_prev = cp.empty((H, H), dtype)
@@ -624,12 +624,12 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_y_prev_rows, d_dot_z_prev_rows, d_z_prev_rows, d_y_prev_rows, dot_z_pre, z_tanh, d_dot_y,
-        d_dot_z, d_z, d_z_pre_to_d_dot_z_pre,
+        d_dot_z, d_z, d_dot_z_pre2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts, d_z, d_y_prev_rows, parts2, d_dot_z, d_dot_y, d_z_prev_rows, d_dot_y_prev_rows,
-        d_dot_z_prev_rows,
+        d_y_prev_W_y_dot_W_y_y_W_y, d_z, d_y_prev_rows, d_z_prev_W_z_dot_W_z_z_W_z, d_dot_parts_prev,
+        d_dot_z, d_dot_y, d_z_prev_rows, d_dot_y_prev_rows, d_dot_z_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,
@@ -642,54 +642,53 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        W_y_to_dot_W_y2[...] = cp.concatenate((W_y, dot_W_y))
-        W_z_to_dot_W_z2[...] = cp.concatenate((W_z, dot_W_z))
-        W_y_to_W_z[...] = cp.concatenate((W_y, W_z), axis=1)
-        V_to_dot_V2[...] = cp.concatenate((V, dot_V))
         d_y_prev_rows[T % 2] = 0
         d_z_prev_rows[T % 2] = 0
         d_dot_y_prev_rows[T % 2] = dstate["y"]
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
-        pass
+        dot_V22[:H] = V
+        dot_V22[H:2 * H] = dot_V
+        dot_W_y22[:H] = W_y
+        dot_W_y22[H:2 * H] = dot_W_y
+        dot_W_z22[:H] = W_z
+        dot_W_z22[H:2 * H] = dot_W_z
+        W_yz[..., :H] = W_y
+        W_yz[..., H:2 * H] = W_z
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_z_pre, d_dot_z_pre side by side
-            product(d_z_pre_to_d_dot_z_pre[t], W_y_to_dot_W_y2, parts[:, :H])
-            # d_z_pre, d_dot_z_pre side by side
-            product(d_z_pre_to_d_dot_z_pre[t], W_z_to_dot_W_z2, parts[:, H:2 * H])
-            # d_dot_y_prev_dot_W_y_y_y_prev, d_dot_z_prev_dot_W_z_z_z_prev side by side
-            product(d_z_pre_to_d_dot_z_pre[t][:, H:2 * H], W_y_to_W_z, parts2[:, 2 * H:4 * H])
+            product(d_dot_z_pre2[t], dot_W_y22, d_y_prev_W_y_dot_W_y_y_W_y)
+            product(d_dot_z_pre2[t], dot_W_z22, d_z_prev_W_z_dot_W_z_z_W_z)
+            product(d_dot_z_pre2[t][:, H:2 * H], W_yz, d_dot_parts_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_z_pre, d_dot_z_pre side by side
-        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H), V_to_dot_V2, d_x.reshape(-1, I))
+        product(d_dot_z_pre2.reshape(-1, 2 * H), dot_V22, d_x.reshape(-1, I))
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
+        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_W_y_W_y_y)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(
-            d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_W_y_dot_W_y_y_y_prev,
         )
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
+        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, z_rows[:-1].reshape(-1, H), d_W_z_W_z_z)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
         product(
-            d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_z_rows[:-1].reshape(-1, H),
             d_W_z_dot_W_z_z_z_prev,
         )
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
+        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_V_V_x)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        product(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
+        product(d_dot_z_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_V_dot_V_x_x)
         # through z = z[t-1] + dt * (tanh(W_y @ y[t-1] + W_z @ z[t-1] + V @ x + b) - gamma * y[t-1] - epsilon * z[t-1])
-        cp.sum(d_z_pre_to_d_dot_z_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_dot_z_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -80,7 +80,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ v_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -89,7 +89,7 @@ extern "C" __global__ void forward_before(
         const int64 iH = n % H;
         compute_t v;
         forward_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -97,7 +97,7 @@ extern "C" __global__ void forward_before(
 
 extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ a_q_at,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ a_q_at,
     storage_t* __restrict__ a_k_at, storage_t* __restrict__ norm_a_q_at,
     storage_t* __restrict__ norm_a_k_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
@@ -107,8 +107,8 @@ extern "C" __global__ void forward_before_rows(
         compute_t a_q_squared_total = 0;
         compute_t a_k_squared_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t a_q = W_q_x * sigmoid(W_q_x);
             // a_k = silu(W_k @ x)
@@ -254,7 +254,7 @@ extern "C" __global__ void backward_before_sum(
 extern "C" __global__ void backward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ a_q_at,
-    const storage_t* __restrict__ norm_a_q_at, const storage_t* __restrict__ W_q_x_to_W_v_x_at,
+    const storage_t* __restrict__ norm_a_q_at, const storage_t* __restrict__ W_qkv_x_at,
     storage_t* __restrict__ d_W_q_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -277,7 +277,7 @@ extern "C" __global__ void backward_before_rows(
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             // through a_q = silu(W_q @ x)
             const compute_t d_a_q = d_q / norm_a_q + a_q * d_norm_a_q_share;
             const compute_t d_W_q_x = (W_q_x - a_q + 1) * sigmoid(W_q_x) * d_a_q;
@@ -403,8 +403,8 @@ __device__ inline void backward_after_point(
 
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_q_x_to_W_v_x_at,
-    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at)
+    const storage_t* __restrict__ d_S_arg0_at, const storage_t* __restrict__ W_qkv_x_at,
+    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -414,10 +414,10 @@ extern "C" __global__ void backward_after(
         compute_t d_W_v_x;
         backward_after_point(
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_W_v_x);
-        d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
+        d_W_kv_x_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -426,8 +426,8 @@ extern "C" __global__ void backward_after_rows(
     const storage_t* __restrict__ d_beta_at, const storage_t* __restrict__ beta_at,
     const storage_t* __restrict__ d_k_S_k_at, const storage_t* __restrict__ d_k_S_arg0_k_at,
     const storage_t* __restrict__ a_k_at, const storage_t* __restrict__ norm_a_k_at,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ d_w_beta_x_at,
-    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_to_d_W_v_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ d_w_beta_x_at,
+    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_kv_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -459,11 +459,11 @@ extern "C" __global__ void backward_after_rows(
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // through a_k = silu(W_k @ x)
             const compute_t d_a_k = a_k * d_norm_a_k_share + d_k / norm_a_k;
             const compute_t d_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_a_k;
-            d_W_k_x_to_d_W_v_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
+            d_W_kv_x_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
         }
     }
 }
@@ -489,15 +489,15 @@ extern "C" __global__ void backward_after_sum4(
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_w_beta_x,
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_w_beta_x,
     const compute_t w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_w_beta_x * w_beta;
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_w_beta_x * w_beta;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
+    const storage_t* __restrict__ d_x_W_kv_x_at, const storage_t* __restrict__ d_x_W_q_x_at,
     const storage_t* __restrict__ d_w_beta_x_at, const storage_t* __restrict__ w_beta_at,
     storage_t* __restrict__ d_x_at)
 {
@@ -508,8 +508,8 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             d_x);
@@ -530,7 +530,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ v_at)
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -539,7 +539,7 @@ extern "C" __global__ void infer_before(
         const int64 iH = n % H;
         compute_t v;
         infer_before_point(
-            compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
     }
@@ -547,7 +547,7 @@ extern "C" __global__ void infer_before(
 
 extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_v_x_at, storage_t* __restrict__ a_q_at,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ a_q_at,
     storage_t* __restrict__ a_k_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -556,8 +556,8 @@ extern "C" __global__ void infer_before_rows(
         compute_t a_q_squared_total = 0;
         compute_t a_k_squared_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_W_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t a_q = W_q_x * sigmoid(W_q_x);
             // a_k = silu(W_k @ x)
@@ -841,9 +841,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ v_at,
-    storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -852,9 +851,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t v, dot_v;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             v, dot_v);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
@@ -863,11 +862,10 @@ extern "C" __global__ void jvp_before(
 
 extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ a_q_at,
-    storage_t* __restrict__ dot_a_q_at, storage_t* __restrict__ a_k_at, storage_t* __restrict__ dot_a_k_at,
-    storage_t* __restrict__ q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_q_at,
-    storage_t* __restrict__ dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    storage_t* __restrict__ a_q_at, storage_t* __restrict__ dot_a_q_at, storage_t* __restrict__ a_k_at,
+    storage_t* __restrict__ dot_a_k_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at,
+    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ dot_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -875,15 +873,12 @@ extern "C" __global__ void jvp_before_rows(
         compute_t a_q_squared_total = 0;
         compute_t a_k_squared_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K
-                + iK]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3
-                * K + iK]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K +
-                iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = sigmoid(W_q_x);
@@ -1116,8 +1111,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ dot_W_v_x_at,
+    const storage_t* __restrict__ dot_W_parts_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ dot_W_v_x_at,
     storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1127,9 +1122,9 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_v_x, v, dot_v;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_W_v_x, v, dot_v);
         dot_W_v_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_v_x);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -1139,8 +1134,8 @@ extern "C" __global__ void hvp_forward_before(
 
 extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_v_x_x_at, storage_t* __restrict__ dot_W_q_x_at,
+    const storage_t* __restrict__ dot_W_parts_at, const storage_t* __restrict__ dot_W_qkv_x_x_at,
+    const storage_t* __restrict__ W_qkv_x_at, storage_t* __restrict__ dot_W_q_x_at,
     storage_t* __restrict__ a_q_at, storage_t* __restrict__ dot_a_q_at,
     storage_t* __restrict__ dot_W_k_x_at, storage_t* __restrict__ a_k_at,
     storage_t* __restrict__ dot_a_k_at, storage_t* __restrict__ norm_a_q_at,
@@ -1155,15 +1150,12 @@ extern "C" __global__ void hvp_forward_before_rows(
         compute_t a_q_squared_total = 0;
         compute_t a_k_squared_total = 0;
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K
-                + iK]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3
-                * K + iK]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_W_v_x_x_at[(iT * B + iB) * (2 * K + H) + K +
-                iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t dot_W_q_x_W_q = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
+            const compute_t dot_W_k_x_W_k = compute_t(dot_W_parts_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_qkv_x_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             // a_q = silu(W_q @ x)
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = sigmoid(W_q_x);
@@ -1391,7 +1383,7 @@ extern "C" __global__ void hvp_backward_before_rows(
     const storage_t* __restrict__ d_dot_q_at, const storage_t* __restrict__ a_q_at,
     const storage_t* __restrict__ d_q_at, const storage_t* __restrict__ norm_a_q_at,
     const storage_t* __restrict__ dot_a_q_at, const storage_t* __restrict__ dot_norm_a_q_at,
-    const storage_t* __restrict__ a_q_unit_at, const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at,
+    const storage_t* __restrict__ a_q_unit_at, const storage_t* __restrict__ W_qkv_x_at,
     const storage_t* __restrict__ dot_W_q_x_at, storage_t* __restrict__ d_a_q_unit_at,
     storage_t* __restrict__ d_dot_a_q_at, storage_t* __restrict__ d_dot_W_q_x_at,
     storage_t* __restrict__ d_W_q_x_at)
@@ -1428,7 +1420,7 @@ extern "C" __global__ void hvp_backward_before_rows(
             const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t a_q_unit = compute_t(a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_q = compute_t(d_dot_q_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             // through q = a_q / norm(a_q)
             const compute_t d_a_q_unit = dot_a_q * d_dot_norm_a_q;
@@ -1452,7 +1444,7 @@ extern "C" __global__ void hvp_backward_before_rows(
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_a_q = compute_t(d_dot_a_q_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_q_x = compute_t(dot_W_q_x_at[(iT * B + iB) * K + iK]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]);
+            const compute_t W_q_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + iK]);
             const compute_t a_q = compute_t(a_q_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_q_unit = compute_t(d_a_q_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_q = compute_t(d_q_at[(iT * B + iB) * K + iK]);
@@ -1747,8 +1739,8 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_arg0_at, const storage_t* __restrict__ dot_W_v_x_at,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at, const storage_t* __restrict__ d_S_arg0_at,
-    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at)
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ d_S_arg0_at,
+    const storage_t* __restrict__ v_at, storage_t* __restrict__ d_parts_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1759,12 +1751,12 @@ extern "C" __global__ void hvp_backward_after(
         hvp_backward_after_point(
             compute_t(d_dot_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_v_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(d_S_arg0_at[(iT * B + iB) * H + iH]),
             compute_t(v_at[(iT * B + iB) * H + iH]),
             d_dot_W_v_x, d_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
-        d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_W_v_x);
+        d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_W_v_x);
     }
 }
 
@@ -1778,11 +1770,11 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ d_k_dot_S_arg0_k_at, const storage_t* __restrict__ dot_a_k_at,
     const storage_t* __restrict__ dot_norm_a_k_at, const storage_t* __restrict__ a_k_at,
     const storage_t* __restrict__ norm_a_k_at, const storage_t* __restrict__ a_k_unit_at,
-    const storage_t* __restrict__ W_q_x_to_dot_W_v_x_W_v_at, const storage_t* __restrict__ dot_W_k_x_at,
+    const storage_t* __restrict__ W_qkv_x_at, const storage_t* __restrict__ dot_W_k_x_at,
     storage_t* __restrict__ d_dot_w_beta_x_at, storage_t* __restrict__ d_w_beta_x_at,
     storage_t* __restrict__ d_dot_k_at, storage_t* __restrict__ d_k_at,
     storage_t* __restrict__ d_a_k_unit_at, storage_t* __restrict__ d_dot_a_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_W_v_x_at)
+    storage_t* __restrict__ d_parts_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1839,7 +1831,7 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t dot_a_k = compute_t(dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t a_k_unit = compute_t(a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_dot_k = compute_t(d_dot_k_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             // through k = a_k / norm(a_k)
             const compute_t d_a_k_unit = dot_a_k * d_dot_norm_a_k;
@@ -1848,7 +1840,7 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_dot_W_k_x = (W_k_x - a_k + 1) * sigmoid(W_k_x) * d_dot_a_k;
             d_a_k_unit_at[(iT * B + iB) * K + iK] = storage_t(d_a_k_unit);
             d_dot_a_k_at[(iT * B + iB) * K + iK] = storage_t(d_dot_a_k);
-            d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
             d_norm_a_k_a_k_unit_total += d_a_k_unit * a_k;
         }
         block_sum(d_norm_a_k_a_k_unit_total);
@@ -1863,7 +1855,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         for (int64 iK = threadIdx.x; iK < K; iK += blockDim.x) {
             const compute_t d_dot_a_k = compute_t(d_dot_a_k_at[(iT * B + iB) * K + iK]);
             const compute_t dot_W_k_x = compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_W_v_x_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]);
+            const compute_t W_k_x = compute_t(W_qkv_x_at[(iT * B + iB) * (2 * K + H) + K + iK]);
             const compute_t a_k = compute_t(a_k_at[(iT * B + iB) * K + iK]);
             const compute_t d_a_k_unit = compute_t(d_a_k_unit_at[(iT * B + iB) * K + iK]);
             const compute_t d_k = compute_t(d_k_at[(iT * B + iB) * K + iK]);
@@ -1875,7 +1867,7 @@ extern "C" __global__ void hvp_backward_after_rows(
                 norm_a_k + d_a_k_unit / choose(compute_t((norm_a_k) > (0)), norm_a_k, 1) - d_dot_a_k * s4;
             const compute_t s5 = W_k_x - a_k + 1;
             const compute_t d_W_k_x = d_dot_a_k * ((1 - s3) * s4 * s5 + s4) + d_a_k * s3 * s5;
-            d_W_k_x_to_d_dot_W_v_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
+            d_parts_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
         }
     }
 }
@@ -1921,17 +1913,17 @@ extern "C" __global__ void hvp_backward_after_sum11(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
     const compute_t d_w_beta_x, const compute_t w_beta, const compute_t d_dot_w_beta_x,
     const compute_t dot_w_beta, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_w_beta_x * w_beta + d_dot_w_beta_x * dot_w_beta;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
-    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_w_beta_x_at,
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, const storage_t* __restrict__ d_w_beta_x_at,
     const storage_t* __restrict__ w_beta_at, const storage_t* __restrict__ d_dot_w_beta_x_at,
     const storage_t* __restrict__ dot_w_beta_at, storage_t* __restrict__ d_x_at)
 {
@@ -1942,9 +1934,9 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_w_beta_x_at[iT * B + iB]),
             compute_t(w_beta_at[iI]),
             compute_t(d_dot_w_beta_x_at[iT * B + iB]),

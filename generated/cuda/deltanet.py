@@ -200,9 +200,9 @@ def train_passes(size, dtype):
     W_k = cp.empty((K, I), dtype)
     W_v = cp.empty((H, I), dtype)
     w_beta = cp.empty((I,), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
-    W_q_x_to_W_v_x = cp.empty((T, B, 2 * K + H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    W_qkv_x = cp.empty((T, B, 2 * K + H), dtype)
     a_q = cp.empty((T, B, K), dtype)
     a_k = cp.empty((T, B, K), dtype)
     norm_a_q = cp.empty((T, B), dtype)
@@ -216,11 +216,11 @@ def train_passes(size, dtype):
     y = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * B * H, 1,
-        W_q_x_to_W_v_x, v,
+        W_qkv_x, v,
     )
     forward_before_rows = kernel(
         "forward_before_rows", "rows", T * B, K,
-        W_q_x_to_W_v_x, a_q, a_k, norm_a_q, norm_a_k, q, k,
+        W_qkv_x, a_q, a_k, norm_a_q, norm_a_k, q, k,
     )
     forward_before_rows2 = kernel(
         "forward_before_rows2", "rows", T * B, I,
@@ -241,12 +241,13 @@ def train_passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         w_beta[...] = params["w_beta"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
 
     def before():
-        # W_q_x, W_k_x, W_v_x side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+        W_qkv[..., :K] = W_q.T
+        W_qkv[..., K:2 * K] = W_k.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
         forward_before()
         forward_before_rows()
         forward_before_rows2()
@@ -265,8 +266,8 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_k_to_W_v = cp.empty((K + H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    W_kv = cp.empty((K + H, I), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_W_q_x = cp.empty((T, B, K), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -276,22 +277,22 @@ def train_passes(size, dtype):
     d_S_k = cp.empty((T, B, H), dtype)
     d_beta = cp.empty((T, B), dtype)
     d_w_beta_x = cp.empty((T, B), dtype)
-    d_W_k_x_to_d_W_v_x = cp.empty((T, B, K + H), dtype)
+    d_W_kv_x = cp.empty((T, B, K + H), dtype)
     d_k_S_k = cp.empty((T, B, K), dtype)
     d_k_S_arg0_k = cp.empty((T, B, K), dtype)
     d_k = cp.empty((T, B, K), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x_W_kv_x = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q = cp.empty((K, I), dtype)
+    d_W_kv = cp.empty((K + H, I), dtype)
     d_w_beta = cp.empty((I,), dtype)
-    d_W_k_to_d_W_v = cp.empty((K + H, I), dtype)
     backward_before_sum = kernel(
         "backward_before_sum", "rows", T * B * K, H,
         dy, S_rows, d_q,
     )
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, K,
-        d_q, a_q, norm_a_q, W_q_x_to_W_v_x, d_W_q_x,
+        d_q, a_q, norm_a_q, W_qkv_x, d_W_q_x,
     )
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B * H, K,
@@ -311,12 +312,11 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_S_arg0, W_q_x_to_W_v_x, v, d_W_k_x_to_d_W_v_x,
+        d_S_arg0, W_qkv_x, v, d_W_kv_x,
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B, K,
-        d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_q_x_to_W_v_x, d_w_beta_x, d_k,
-        d_W_k_x_to_d_W_v_x,
+        d_beta, beta, d_k_S_k, d_k_S_arg0_k, a_k, norm_a_k, W_qkv_x, d_w_beta_x, d_k, d_W_kv_x,
     )
     backward_after_sum4 = kernel(
         "backward_after_sum4", "rows", I, T * B,
@@ -324,7 +324,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_W_k_x, d_w_beta_x, w_beta, d_x,
+        d_x_W_kv_x, d_x_W_q_x, d_w_beta_x, w_beta, d_x,
     )
 
     def fill(params, cotangents, dstate):
@@ -333,10 +333,11 @@ def train_passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         w_beta[...] = params["w_beta"]
-        W_k_to_W_v[...] = cp.concatenate((W_k, W_v))
         d_S_prev_rows[T % 2] = dstate["S"]
 
     def before():
+        W_kv[:K] = W_k
+        W_kv[K:K + H] = W_v
         # through y = S @ q
         backward_before_sum()
         backward_before_rows()
@@ -360,17 +361,15 @@ def train_passes(size, dtype):
         backward_after_rows()
         # through beta = sigmoid(dot(w_beta, x))
         backward_after_sum4()
-        # d_W_k_x, d_W_v_x side by side
-        product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
-        # d_W_k, d_W_v side by side
-        product(d_W_k_x_to_d_W_v_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_k_to_d_W_v)
+        product(d_W_kv_x.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+        product(d_W_kv_x.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
         backward_after2()
 
     def results():
         dparams = {
             "W_q": d_W_q.copy(),
-            "W_k": d_W_k_to_d_W_v[:K].copy(),
-            "W_v": d_W_k_to_d_W_v[K:K + H].copy(),
+            "W_k": d_W_kv[:K].copy(),
+            "W_v": d_W_kv[K:K + H].copy(),
             "w_beta": d_w_beta.copy(),
         }
         dstart = {"S": d_S_prev_rows[0].copy()}
@@ -389,9 +388,9 @@ def infer_passes(size, dtype):
     W_k = cp.empty((K, I), dtype)
     W_v = cp.empty((H, I), dtype)
     w_beta = cp.empty((I,), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
-    W_q_x_to_W_v_x = cp.empty((T, B, 2 * K + H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    W_qkv_x = cp.empty((T, B, 2 * K + H), dtype)
     a_q = cp.empty((T, B, K), dtype)
     a_k = cp.empty((T, B, K), dtype)
     q = cp.empty((T, B, K), dtype)
@@ -401,11 +400,11 @@ def infer_passes(size, dtype):
     y = cp.empty((T, B, H), dtype)
     infer_before = kernel(
         "infer_before", "each", T * B * H, 1,
-        W_q_x_to_W_v_x, v,
+        W_qkv_x, v,
     )
     infer_before_rows = kernel(
         "infer_before_rows", "rows", T * B, K,
-        W_q_x_to_W_v_x, a_q, a_k, q, k,
+        W_qkv_x, a_q, a_k, q, k,
     )
     infer_before_rows2 = kernel(
         "infer_before_rows2", "rows", T * B, I,
@@ -426,12 +425,13 @@ def infer_passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         w_beta[...] = params["w_beta"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
 
     def before():
-        # W_q_x, W_k_x, W_v_x side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_W_v_x.reshape(-1, 2 * K + H))
+        W_qkv[..., :K] = W_q.T
+        W_qkv[..., K:2 * K] = W_k.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
         infer_before()
         infer_before_rows()
         infer_before_rows2()
@@ -542,12 +542,12 @@ def jvp_passes(size, dtype):
     dot_W_k = cp.empty((K, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_w_beta = cp.empty((I,), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * K + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
-    W_q_x_to_dot_W_v_x_W_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_W_v_x_x = cp.empty((T, B, 2 * K + H), dtype)
+    parts = cp.empty((I, 4 * K + 2 * H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    parts2 = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    dot_W_qkv_x_x = cp.empty((T, B, 2 * K + H), dtype)
     a_q = cp.empty((T, B, K), dtype)
     dot_a_q = cp.empty((T, B, K), dtype)
     a_k = cp.empty((T, B, K), dtype)
@@ -566,11 +566,11 @@ def jvp_passes(size, dtype):
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, v, dot_v,
+        parts2, dot_W_qkv_x_x, v, dot_v,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, K,
-        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, a_q, dot_a_q, a_k, dot_a_k, q, k, dot_q, dot_k,
+        parts2, dot_W_qkv_x_x, a_q, dot_a_q, a_k, dot_a_k, q, k, dot_q, dot_k,
     )
     jvp_before_rows2 = kernel(
         "jvp_before_rows2", "rows", T * B, I,
@@ -600,23 +600,21 @@ def jvp_passes(size, dtype):
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
         dot_w_beta[...] = dot_params["w_beta"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         dot_S_rows[0] = dot_state["S"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+        parts[..., :K] = W_q.T
+        parts[..., K:2 * K] = dot_W_q.T
+        parts[..., 2 * K:3 * K] = W_k.T
+        parts[..., 3 * K:4 * K] = dot_W_k.T
+        parts[..., 4 * K:4 * K + H] = W_v.T
+        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        W_qkv[..., :K] = parts[..., :K]
+        W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
+        W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
         jvp_before()
         jvp_before_rows()
         jvp_before_rows2()
@@ -652,12 +650,13 @@ def hvp_passes(size, dtype):
     dot_W_k = cp.empty((K, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_w_beta = cp.empty((I,), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * K + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
-    W_q_x_to_dot_W_v_x_W_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_W_v_x_x = cp.empty((T, B, 2 * K + H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    dot_W_qkv = cp.empty((I, 2 * K + H), dtype)
+    W_qkv_x = cp.empty((T, B, 2 * K + H), dtype)
+    dot_W_parts = cp.empty((T, B, 2 * K + H), dtype)
+    dot_W_qkv_x_x = cp.empty((T, B, 2 * K + H), dtype)
     dot_W_q_x = cp.empty((T, B, K), dtype)
     a_q = cp.empty((T, B, K), dtype)
     dot_a_q = cp.empty((T, B, K), dtype)
@@ -686,12 +685,12 @@ def hvp_passes(size, dtype):
     dot_S_arg0_k = cp.empty((T, B, H, K), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_v_x, v, dot_v,
+        dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_v_x, v, dot_v,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, K,
-        W_q_x_to_dot_W_v_x_W_v, dot_W_q_x_x_to_dot_W_v_x_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k,
-        dot_a_k, norm_a_q, norm_a_k, a_q_unit, q, a_k_unit, k, dot_norm_a_q, dot_norm_a_k, dot_q, dot_k,
+        dot_W_parts, dot_W_qkv_x_x, W_qkv_x, dot_W_q_x, a_q, dot_a_q, dot_W_k_x, a_k, dot_a_k, norm_a_q,
+        norm_a_k, a_q_unit, q, a_k_unit, k, dot_norm_a_q, dot_norm_a_k, dot_q, dot_k,
     )
     hvp_forward_before_rows2 = kernel(
         "hvp_forward_before_rows2", "rows", T * B, I,
@@ -713,23 +712,19 @@ def hvp_passes(size, dtype):
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
         dot_w_beta[...] = dot_params["w_beta"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         dot_S_rows[0] = dot_state["S"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_W_v_x_W_v.reshape(-1, 4 * K + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_W_v_x_x.reshape(-1, 2 * K + H))
+        W_qkv[..., :K] = W_q.T
+        W_qkv[..., K:2 * K] = W_k.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        dot_W_qkv[..., :K] = dot_W_q.T
+        dot_W_qkv[..., K:2 * K] = dot_W_k.T
+        dot_W_qkv[..., 2 * K:2 * K + H] = dot_W_v.T
+        product(x.reshape(-1, I), W_qkv, W_qkv_x.reshape(-1, 2 * K + H))
+        product(x.reshape(-1, I), dot_W_qkv, dot_W_parts.reshape(-1, 2 * K + H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_qkv_x_x.reshape(-1, 2 * K + H))
         hvp_forward_before()
         hvp_forward_before_rows()
         hvp_forward_before_rows2()
@@ -746,9 +741,9 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_k_to_dot_W_v = cp.empty((2 * K + 2 * H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
+    parts = cp.empty((2 * K + 2 * H, I), dtype)
     d_dot_q = cp.empty((T, B, K), dtype)
     d_q = cp.empty((T, B, K), dtype)
     d_a_q_unit = cp.empty((T, B, K), dtype)
@@ -770,7 +765,7 @@ def hvp_passes(size, dtype):
     d_beta_dot_S = cp.empty((T, B), dtype)
     d_dot_w_beta_x = cp.empty((T, B), dtype)
     d_w_beta_x = cp.empty((T, B), dtype)
-    d_W_k_x_to_d_dot_W_v_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    d_parts_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
     d_dot_k_dot_S_k_k = cp.empty((T, B, K), dtype)
     d_dot_k_dot_S_arg0_k = cp.empty((T, B, K), dtype)
     d_dot_k = cp.empty((T, B, K), dtype)
@@ -781,7 +776,7 @@ def hvp_passes(size, dtype):
     d_k = cp.empty((T, B, K), dtype)
     d_a_k_unit = cp.empty((T, B, K), dtype)
     d_dot_a_k = cp.empty((T, B, K), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((K, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
@@ -805,8 +800,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before_rows = kernel(
         "hvp_backward_before_rows", "rows", T * B, K,
-        d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit, W_q_x_to_dot_W_v_x_W_v, dot_W_q_x,
-        d_a_q_unit, d_dot_a_q, d_dot_W_q_x, d_W_q_x,
+        d_dot_q, a_q, d_q, norm_a_q, dot_a_q, dot_norm_a_q, a_q_unit, W_qkv_x, dot_W_q_x, d_a_q_unit,
+        d_dot_a_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * H, K,
@@ -851,14 +846,14 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_S_arg0, dot_W_v_x, W_q_x_to_dot_W_v_x_W_v, d_S_arg0, v, d_W_k_x_to_d_dot_W_v_x,
+        d_dot_S_arg0, dot_W_v_x, W_qkv_x, d_S_arg0, v, d_parts_x,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, K,
         d_dot_beta, dot_w_beta_x, beta, d_beta_S, d_beta_dot_S, d_dot_k_dot_S_k_k, d_dot_k_dot_S_arg0_k,
         d_k_S_k, d_k_dot_S_k_S_prev, d_k_S_arg0_k, d_k_dot_S_arg0_k, dot_a_k, dot_norm_a_k, a_k, norm_a_k,
-        a_k_unit, W_q_x_to_dot_W_v_x_W_v, dot_W_k_x, d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit,
-        d_dot_a_k, d_W_k_x_to_d_dot_W_v_x,
+        a_k_unit, W_qkv_x, dot_W_k_x, d_dot_w_beta_x, d_w_beta_x, d_dot_k, d_k, d_a_k_unit, d_dot_a_k,
+        d_parts_x,
     )
     hvp_backward_after_sum10 = kernel(
         "hvp_backward_after_sum10", "rows", I, T * B,
@@ -870,7 +865,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_w_beta_x, w_beta, d_dot_w_beta_x, dot_w_beta, d_x,
+        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_w_beta_x, w_beta, d_dot_w_beta_x, dot_w_beta, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -887,11 +882,14 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        W_k_to_dot_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v, dot_W_v))
         d_S_prev_rows[T % 2] = 0
         d_dot_S_prev_rows[T % 2] = dstate["S"]
 
     def before():
+        parts[:K] = W_k
+        parts[K:2 * K] = dot_W_k
+        parts[2 * K:2 * K + H] = W_v
+        parts[2 * K + H:2 * K + 2 * H] = dot_W_v
         # through y = S @ q
         hvp_backward_before_sum()
         # through y = S @ q
@@ -931,14 +929,10 @@ def hvp_passes(size, dtype):
         product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
         hvp_backward_after()
         # through v = silu(W_v @ x)
-        product(
-            d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T,
-            x.reshape(-1, I),
-            d_W_v_W_v_x,
-        )
+        product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
         # through v = silu(W_v @ x)
         product(
-            d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+            d_parts_x.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
             dot_x.reshape(-1, I),
             d_W_v_dot_W_v_x_x,
         )
@@ -948,15 +942,10 @@ def hvp_passes(size, dtype):
         # through beta = sigmoid(dot(w_beta, x))
         hvp_backward_after_sum11()
         # through a_k = silu(W_k @ x)
-        product(
-            d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T,
-            dot_x.reshape(-1, I),
-            d_W_k_dot_W_k_x_x,
-        )
-        # d_W_k_x, d_dot_W_k_x, d_W_v_x, d_dot_W_v_x side by side
-        product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H), W_k_to_dot_W_v, d_x_W_k_x.reshape(-1, I))
+        product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
+        product(d_parts_x.reshape(-1, 2 * K + 2 * H), parts, d_x_parts.reshape(-1, I))
         # through a_k = silu(W_k @ x)
-        product(d_W_k_x_to_d_dot_W_v_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_parts_x.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
         hvp_backward_after2()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -174,7 +174,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
 {
@@ -185,9 +185,9 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t y, dot_y;
         jvp_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_b_at[iH]),
             y, dot_y);
@@ -213,7 +213,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
     const storage_t* __restrict__ b_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ dot_y_pre_at, storage_t* __restrict__ y_at)
 {
@@ -224,9 +224,9 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_y_pre, y;
         hvp_forward_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_b_at[iH]),
             dot_y_pre, y);
@@ -249,7 +249,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_y_pre_at,
-    const storage_t* __restrict__ y_at, storage_t* __restrict__ d_y_pre_to_d_dot_y_pre_at)
+    const storage_t* __restrict__ y_at, storage_t* __restrict__ d_dot_y_pre2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -262,8 +262,8 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dot_y_pre_at[(iT * B + iB) * H + iH]),
             compute_t(y_at[(iT * B + iB) * H + iH]),
             d_dot_y_pre, d_y_pre);
-        d_y_pre_to_d_dot_y_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
-        d_y_pre_to_d_dot_y_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+        d_dot_y_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_dot_y_pre2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
     }
 }
 

@@ -332,14 +332,14 @@ def jvp_passes(size, dtype):
     b = cp.empty((H,), dtype)
     dot_W = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    W_to_dot_W = cp.empty((I, 2 * H), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W2 = cp.empty((I, 2 * H), dtype)
+    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     y = cp.empty((T, B, H), dtype)
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, b, dot_b, y, dot_y,
+        W_x_dot_W_x_W, dot_W_x_x, b, dot_b, y, dot_y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -349,11 +349,11 @@ def jvp_passes(size, dtype):
         b[...] = params["b"]
         dot_W[...] = dot_params["W"]
         dot_b[...] = dot_params["b"]
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
 
     def before():
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
         # y = tanh(W @ x + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         jvp_before()
@@ -383,14 +383,14 @@ def hvp_passes(size, dtype):
     b = cp.empty((H,), dtype)
     dot_W = cp.empty((H, I), dtype)
     dot_b = cp.empty((H,), dtype)
-    W_to_dot_W = cp.empty((I, 2 * H), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W2 = cp.empty((I, 2 * H), dtype)
+    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_y_pre = cp.empty((T, B, H), dtype)
     y = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, b, dot_b, dot_y_pre, y,
+        W_x_dot_W_x_W, dot_W_x_x, b, dot_b, dot_y_pre, y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -400,11 +400,11 @@ def hvp_passes(size, dtype):
         b[...] = params["b"]
         dot_W[...] = dot_params["W"]
         dot_b[...] = dot_params["b"]
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
 
     def before():
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
         # y = tanh(W @ x + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         hvp_forward_before()
@@ -420,8 +420,8 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_to_dot_W2 = cp.empty((2 * H, I), dtype)
-    d_y_pre_to_d_dot_y_pre = cp.empty((T, B, 2 * H), dtype)
+    dot_W22 = cp.empty((2 * H, I), dtype)
+    d_dot_y_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_W_x = cp.empty((H, I), dtype)
     d_W_dot_W_x_x = cp.empty((H, I), dtype)
@@ -429,7 +429,7 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dy, dot_y_pre, y, d_y_pre_to_d_dot_y_pre,
+        dy, dot_y_pre, y, d_dot_y_pre2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -438,23 +438,23 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
 
     def before():
+        dot_W22[:H] = W
+        dot_W22[H:2 * H] = dot_W
         hvp_backward_before()
-        # d_y_pre, d_dot_y_pre side by side
-        product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+        product(d_dot_y_pre2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
 
     def loop():
         pass
 
     def after():
         # through y = tanh(W @ x + b)
-        product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
         # through y = tanh(W @ x + b)
-        product(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+        product(d_dot_y_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
         # through y = tanh(W @ x + b)
-        cp.sum(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_dot_y_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
 
     def results():

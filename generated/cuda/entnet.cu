@@ -82,40 +82,12 @@ __device__ inline compute_t column_sum(compute_t a)
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_TRAIN
 
-__device__ inline void forward_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" __global__ void forward_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
-    storage_t* __restrict__ V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, V_T_;
-        forward_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
-
 extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ h_U_T_at,
-    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ W_x_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ n_at, storage_t* __restrict__ a_at,
-    storage_t* __restrict__ norm_a_at)
+    const storage_t* __restrict__ wW_x_at, const storage_t* __restrict__ h_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, storage_t* __restrict__ g_at, storage_t* __restrict__ n_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ norm_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -124,7 +96,7 @@ extern "C" __global__ void forward_step_rows(
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t W_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + N + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
             // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -137,7 +109,7 @@ extern "C" __global__ void forward_step_rows(
         block_sum(h_x_total);
         const compute_t h_x = h_x_total;
 
-        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        const compute_t w_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t g_pre = w_x + h_x;
         const compute_t g = sigmoid(g_pre);
@@ -390,70 +362,15 @@ extern "C" __global__ void backward_finish(
     }
 }
 
-__device__ inline void backward_finish2_point(
-    const compute_t d_U_T, const compute_t d_V_T, compute_t& d_U, compute_t& d_V)
-{
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    d_U = d_U_T;
-    d_V = d_V_T;
-}
-
-extern "C" __global__ void backward_finish2(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_U_T_at, const storage_t* __restrict__ d_V_T_at,
-    storage_t* __restrict__ d_U_at, storage_t* __restrict__ d_V_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t d_U, d_V;
-        backward_finish2_point(
-            compute_t(d_U_T_at[iH2 * H + iH]),
-            compute_t(d_V_T_at[iH2 * H + iH]),
-            d_U, d_V);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
-        d_V_at[iH * H + iH2] = storage_t(d_V);
-    }
-}
-
 #endif  // SYMRNN_TRAIN
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_INFER
 
-__device__ inline void infer_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" __global__ void infer_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
-    storage_t* __restrict__ V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, V_T_;
-        infer_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
-
 extern "C" __global__ void infer_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ w_x_at, const storage_t* __restrict__ h_U_T_at,
-    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ W_x_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ a_at)
+    const storage_t* __restrict__ wW_x_at, const storage_t* __restrict__ h_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, storage_t* __restrict__ n_at, storage_t* __restrict__ a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -462,7 +379,7 @@ extern "C" __global__ void infer_step_rows(
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_at[(t * B + iB) * H + iH]);
+            const compute_t W_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + N + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
             const compute_t x = compute_t(x_at[(t * B + iB) * H + iH]);
             // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -475,7 +392,7 @@ extern "C" __global__ void infer_step_rows(
         block_sum(h_x_total);
         const compute_t h_x = h_x_total;
 
-        const compute_t w_x = compute_t(w_x_at[(t * B + iB) * N + iN]);
+        const compute_t w_x = compute_t(wW_x_at[(t * B + iB) * (N + H) + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t g_pre = w_x + h_x;
         const compute_t g = sigmoid(g_pre);
@@ -506,33 +423,6 @@ extern "C" __global__ void infer_step_rows(
 #endif  // SYMRNN_INFER
 
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_STEP
-
-__device__ inline void step_once_point(
-    const compute_t U, const compute_t V, compute_t& U_T_, compute_t& V_T_)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    V_T_ = V;
-}
-
-extern "C" __global__ void step_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ V_at, storage_t* __restrict__ U_T_at,
-    storage_t* __restrict__ V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, V_T_;
-        step_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            U_T_, V_T_);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-    }
-}
 
 extern "C" __global__ void step_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
@@ -594,49 +484,13 @@ extern "C" __global__ void step_step_rows(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 __device__ inline void jvp_once_point(
-    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
-    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    dot_U_T = dot_U;
-    V_T_ = V;
-    dot_V_T = dot_V;
-}
-
-extern "C" __global__ void jvp_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ dot_U_at,
-    const storage_t* __restrict__ V_at, const storage_t* __restrict__ dot_V_at,
-    storage_t* __restrict__ U_T_at, storage_t* __restrict__ dot_U_T_at, storage_t* __restrict__ V_T_at,
-    storage_t* __restrict__ dot_V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
-        jvp_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(dot_U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            compute_t(dot_V_at[iH2 * H + iH]),
-            U_T_, dot_U_T, V_T_, dot_V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
-    }
-}
-
-__device__ inline void jvp_once2_point(
     const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
 }
 
-extern "C" __global__ void jvp_once2(
+extern "C" __global__ void jvp_once(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dot_w_V_T_w_at, const storage_t* __restrict__ dot_w_V_T_V_T_at,
     storage_t* __restrict__ dot_w_V_T_at)
@@ -646,7 +500,7 @@ extern "C" __global__ void jvp_once2(
         const int64 iN = n / H;
         const int64 iH = n % H;
         compute_t dot_w_V_T;
-        jvp_once2_point(
+        jvp_once_point(
             compute_t(dot_w_V_T_w_at[iN * H + iH]),
             compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
             dot_w_V_T);
@@ -663,7 +517,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_w_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -673,8 +527,8 @@ extern "C" __global__ void jvp_before(
         const int64 iN = n % N;
         compute_t dot_w_x;
         jvp_before_point(
-            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
-            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
     }
@@ -689,7 +543,7 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -699,8 +553,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_W_x;
         jvp_before2_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
     }
@@ -710,10 +564,9 @@ extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_x_at,
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_at,
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
-    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_w_x_at,
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ dot_w_V_T_at,
     const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ n_at,
     storage_t* __restrict__ dot_n_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at)
 {
@@ -725,10 +578,10 @@ extern "C" __global__ void jvp_step_rows(
         compute_t dot_h_x_x_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
-            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -753,7 +606,7 @@ extern "C" __global__ void jvp_step_rows(
         const compute_t dot_h_x_h_prev = dot_h_x_h_prev_total;
         const compute_t dot_h_x_x = dot_h_x_x_total;
 
-        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -808,49 +661,13 @@ extern "C" __global__ void jvp_step_rows(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_HVP
 
 __device__ inline void hvp_forward_once_point(
-    const compute_t U, const compute_t dot_U, const compute_t V, const compute_t dot_V, compute_t& U_T_,
-    compute_t& dot_U_T, compute_t& V_T_, compute_t& dot_V_T)
-{
-    // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    U_T_ = U;
-    dot_U_T = dot_U;
-    V_T_ = V;
-    dot_V_T = dot_V;
-}
-
-extern "C" __global__ void hvp_forward_once(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ U_at, const storage_t* __restrict__ dot_U_at,
-    const storage_t* __restrict__ V_at, const storage_t* __restrict__ dot_V_at,
-    storage_t* __restrict__ U_T_at, storage_t* __restrict__ dot_U_T_at, storage_t* __restrict__ V_T_at,
-    storage_t* __restrict__ dot_V_T_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t U_T_, dot_U_T, V_T_, dot_V_T;
-        hvp_forward_once_point(
-            compute_t(U_at[iH2 * H + iH]),
-            compute_t(dot_U_at[iH2 * H + iH]),
-            compute_t(V_at[iH2 * H + iH]),
-            compute_t(dot_V_at[iH2 * H + iH]),
-            U_T_, dot_U_T, V_T_, dot_V_T);
-        U_T_at[iH * H + iH2] = storage_t(U_T_);
-        dot_U_T_at[iH * H + iH2] = storage_t(dot_U_T);
-        V_T_at[iH * H + iH2] = storage_t(V_T_);
-        dot_V_T_at[iH * H + iH2] = storage_t(dot_V_T);
-    }
-}
-
-__device__ inline void hvp_forward_once2_point(
     const compute_t dot_w_V_T_w, const compute_t dot_w_V_T_V_T, compute_t& dot_w_V_T)
 {
     // n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
     dot_w_V_T = dot_w_V_T_w + dot_w_V_T_V_T;
 }
 
-extern "C" __global__ void hvp_forward_once2(
+extern "C" __global__ void hvp_forward_once(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ dot_w_V_T_w_at, const storage_t* __restrict__ dot_w_V_T_V_T_at,
     storage_t* __restrict__ dot_w_V_T_at)
@@ -860,7 +677,7 @@ extern "C" __global__ void hvp_forward_once2(
         const int64 iN = n / H;
         const int64 iH = n % H;
         compute_t dot_w_V_T;
-        hvp_forward_once2_point(
+        hvp_forward_once_point(
             compute_t(dot_w_V_T_w_at[iN * H + iH]),
             compute_t(dot_w_V_T_V_T_at[iN * H + iH]),
             dot_w_V_T);
@@ -877,7 +694,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_w_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -887,8 +704,8 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iN = n % N;
         compute_t dot_w_x;
         hvp_forward_before_point(
-            compute_t(w_x_to_dot_w_x_w_at[(iT * B + iB) * (2 * N) + N + iN]),
-            compute_t(dot_w_x_x_at[(iT * B + iB) * N + iN]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + N + iN]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + iN]),
             dot_w_x);
         dot_w_x_at[(iT * B + iB) * N + iN] = storage_t(dot_w_x);
     }
@@ -903,7 +720,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_wW_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -913,8 +730,8 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_W_x;
         hvp_forward_before2_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * N + 2 * H) + 2 * N + H + iH]),
+            compute_t(dot_wW_x_x_at[(iT * B + iB) * (N + H) + N + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
     }
@@ -924,10 +741,9 @@ extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ x_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_x_at,
-    const storage_t* __restrict__ w_x_to_dot_w_x_w_at, const storage_t* __restrict__ dot_w_x_at,
-    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ dot_h_U_T_U_T_at,
-    const storage_t* __restrict__ h_U_T_at, const storage_t* __restrict__ w_V_T_at,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_w_V_T_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_w_x_at,
+    const storage_t* __restrict__ dot_h_U_T_h_prev_at, const storage_t* __restrict__ h_dot_h_U_T_U_T_at,
+    const storage_t* __restrict__ w_V_T_at, const storage_t* __restrict__ dot_w_V_T_at,
     const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ dot_g_pre_at,
     storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ n_at,
     storage_t* __restrict__ dot_n_at, storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at,
@@ -942,10 +758,10 @@ extern "C" __global__ void hvp_forward_step_rows(
         compute_t dot_h_x_x_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t dot_h_U_T_h_prev = compute_t(dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]);
-            const compute_t dot_h_U_T_U_T = compute_t(dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]);
-            const compute_t h_U_T = compute_t(h_U_T_at[(iB * N + iN) * H + iH]);
+            const compute_t dot_h_U_T_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + H + iH]);
+            const compute_t h_U_T = compute_t(h_dot_h_U_T_U_T_at[(iB * N + iN) * (2 * H) + iH]);
             const compute_t w_V_T = compute_t(w_V_T_at[iN * H + iH]);
-            const compute_t W_x = compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t W_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + 2 * N + iH]);
             const compute_t dot_w_V_T = compute_t(dot_w_V_T_at[iN * H + iH]);
             const compute_t dot_W_x = compute_t(dot_W_x_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[((t * B + iB) * N + iN) * H + iH]);
@@ -970,7 +786,7 @@ extern "C" __global__ void hvp_forward_step_rows(
         const compute_t dot_h_x_h_prev = dot_h_x_h_prev_total;
         const compute_t dot_h_x_x = dot_h_x_x_total;
 
-        const compute_t w_x = compute_t(w_x_to_dot_w_x_w_at[(t * B + iB) * (2 * N) + iN]);
+        const compute_t w_x = compute_t(parts_at[(t * B + iB) * (2 * N + 2 * H) + iN]);
         const compute_t dot_w_x = compute_t(dot_w_x_at[(t * B + iB) * N + iN]);
         // g = sigmoid(h[t-1] @ x + w @ x)
         const compute_t dot_h_x = dot_h_x_h_prev + dot_h_x_x;
@@ -1161,7 +977,8 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_dot_g_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ dot_g_pre_at, const storage_t* __restrict__ d_g_a_at,
-    const storage_t* __restrict__ d_g_dot_a_at, storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at)
+    const storage_t* __restrict__ d_g_dot_a_at, storage_t* __restrict__ d_dot_g_pre_at,
+    storage_t* __restrict__ d_g_pre_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1175,8 +992,8 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_g_a_at[iB * N + iN]),
             compute_t(d_g_dot_a_at[iB * N + iN]),
             d_dot_g_pre, d_g_pre);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN] = storage_t(d_dot_g_pre);
-        d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN] = storage_t(d_g_pre);
+        d_dot_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_dot_g_pre);
+        d_g_pre_at[(t * B + iB) * N + iN] = storage_t(d_g_pre);
     }
 }
 
@@ -1192,11 +1009,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ d_dot_h_prev_dot_h_U_T_h_prev_at,
-    const storage_t* __restrict__ d_dot_a_at, const storage_t* __restrict__ dot_x_at,
-    const storage_t* __restrict__ d_h_prev_h_U_T_at,
-    const storage_t* __restrict__ d_h_prev_dot_h_U_T_U_T_at, const storage_t* __restrict__ d_a_at,
+    const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ d_dot_a_at,
+    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ dot_x_at,
+    const storage_t* __restrict__ d_h_prev_h_U_T_at, const storage_t* __restrict__ d_a_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * N * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1206,14 +1022,14 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_prev, d_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + N + iN]),
+            compute_t(d_dot_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(x_at[(t * B + iB) * H + iH]),
-            compute_t(d_dot_h_prev_dot_h_U_T_h_prev_at[(iB * N + iN) * H + iH]),
+            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + H + iH]),
             compute_t(d_dot_a_at[(iB * N + iN) * H + iH]),
-            compute_t(d_g_pre_to_d_dot_W_x_at[(t * B + iB) * (2 * N) + iN]),
+            compute_t(d_g_pre_at[(t * B + iB) * N + iN]),
             compute_t(dot_x_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_h_U_T_at[(iB * N + iN) * H + iH]),
-            compute_t(d_h_prev_dot_h_U_T_U_T_at[(iB * N + iN) * H + iH]),
+            compute_t(d_parts_at[(iB * N + iN) * (2 * H) + iH]),
             compute_t(d_a_at[(iB * N + iN) * H + iH]),
             d_dot_h_prev, d_h_prev);
         d_dot_h_prev_rows_at[(((t % 2) * B + iB) * N + iN) * H + iH] = storage_t(d_dot_h_prev);
@@ -1312,7 +1128,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through g = sigmoid(h[t-1] @ x + w @ x)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_x_h_x_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -1322,7 +1138,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + iN])
+            total += compute_t(d_g_pre_at[(iT * B + iB) * N + iN])
                 * compute_t(h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         }
         block_sum(total);
@@ -1333,7 +1149,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
 // through g = sigmoid(h[t-1] @ x + w @ x)
 extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_g_pre_to_d_dot_W_x_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ d_dot_g_pre_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ d_x_dot_h_x_h_prev_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -1343,7 +1159,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
         compute_t total = 0;
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
-            total += compute_t(d_g_pre_to_d_dot_W_x_at[(iT * B + iB) * (2 * N) + N + iN])
+            total += compute_t(d_dot_g_pre_at[(iT * B + iB) * N + iN])
                 * compute_t(dot_h_rows_at[((iT * B + iB) * N + iN) * H + iH]);
         }
         block_sum(total);
@@ -1353,16 +1169,17 @@ extern "C" __global__ void hvp_backward_after_sum6(
 
 __device__ inline void hvp_backward_after_point(
     const compute_t d_x_h_x, const compute_t d_x_dot_h_x_h_prev, const compute_t d_x_w_x,
-    const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W, compute_t& d_x)
+    const compute_t d_x_dot_w_x_w, const compute_t d_x_W_x, const compute_t d_x_dot_W_x_W, compute_t& d_x)
 {
-    d_x = d_x_h_x + d_x_dot_h_x_h_prev + d_x_w_x + d_x_W_x + d_x_dot_W_x_W;
+    d_x = d_x_h_x + d_x_dot_h_x_h_prev + d_x_w_x + d_x_dot_w_x_w + d_x_W_x + d_x_dot_W_x_W;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
     const storage_t* __restrict__ d_x_h_x_at, const storage_t* __restrict__ d_x_dot_h_x_h_prev_at,
-    const storage_t* __restrict__ d_x_w_x_at, const storage_t* __restrict__ d_x_W_x_at,
-    const storage_t* __restrict__ d_x_dot_W_x_W_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_w_x_at, const storage_t* __restrict__ d_x_dot_w_x_w_at,
+    const storage_t* __restrict__ d_x_W_x_at, const storage_t* __restrict__ d_x_dot_W_x_W_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1374,6 +1191,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_x_h_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_dot_h_x_h_prev_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_w_x_at[(iT * B + iB) * H + iH]),
+            compute_t(d_x_dot_w_x_w_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_W_x_at[(iT * B + iB) * H + iH]),
             compute_t(d_x_dot_W_x_W_at[(iT * B + iB) * H + iH]),
             d_x);
@@ -1443,33 +1261,6 @@ extern "C" __global__ void hvp_backward_finish2(
             compute_t(d_w_dot_w_V_T_V_T_at[iN * H + iH]),
             d_w);
         d_w_at[iN * H + iH] = storage_t(d_w);
-    }
-}
-
-__device__ inline void hvp_backward_finish3_point(
-    const compute_t d_U_T, const compute_t d_V_T, compute_t& d_U, compute_t& d_V)
-{
-    // through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-    d_U = d_U_T;
-    d_V = d_V_T;
-}
-
-extern "C" __global__ void hvp_backward_finish3(
-    const int64 t, const int64 T, const int64 B, const int64 H, const int64 N,
-    const storage_t* __restrict__ d_U_T_at, const storage_t* __restrict__ d_V_T_at,
-    storage_t* __restrict__ d_U_at, storage_t* __restrict__ d_V_at)
-{
-    const int64 count = H * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iH = n / H;
-        const int64 iH2 = n % H;
-        compute_t d_U, d_V;
-        hvp_backward_finish3_point(
-            compute_t(d_U_T_at[iH2 * H + iH]),
-            compute_t(d_V_T_at[iH2 * H + iH]),
-            d_U, d_V);
-        d_U_at[iH * H + iH2] = storage_t(d_U);
-        d_V_at[iH * H + iH2] = storage_t(d_V);
     }
 }
 

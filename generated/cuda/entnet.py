@@ -200,20 +200,16 @@ def train_passes(size, dtype):
     U_T = cp.empty((H, H), dtype)
     V_T = cp.empty((H, H), dtype)
     w_V_T = cp.empty((N, H), dtype)
-    w_x = cp.empty((T, B, N), dtype)
-    W_x = cp.empty((T, B, H), dtype)
+    wW = cp.empty((H, N + H), dtype)
+    wW_x = cp.empty((T, B, N + H), dtype)
     g = cp.empty((T, B, N), dtype)
     h_U_T = cp.empty((B, N, H), dtype)
     n = cp.empty((T, B, N, H), dtype)
     a = cp.empty((T, B, N, H), dtype)
     norm_a = cp.empty((T, B, N), dtype)
-    forward_once = kernel(
-        "forward_once", "each", H * H, 1,
-        U, V, U_T, V_T,
-    )
     forward_step_rows = kernel(
         "forward_step_rows", "rows", B * N, H,
-        h_rows, x, w_x, h_U_T, w_V_T, W_x, g, n, a, norm_a,
+        h_rows, x, wW_x, h_U_T, w_V_T, g, n, a, norm_a,
     )
 
     def fill(params, inputs, state):
@@ -225,13 +221,13 @@ def train_passes(size, dtype):
         h_rows[0] = state["h"]
 
     def before():
-        forward_once()
+        U_T[...] = U.T
+        V_T[...] = V.T
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, V_T, w_V_T)
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+        wW[..., :N] = w.T
+        wW[..., N:N + H] = W.T
+        product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
 
     def loop():
         for t in range(T):
@@ -249,6 +245,7 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, N, H), dtype)
     d_h_prev_rows = cp.empty((2, B, N, H), dtype)
+    U_T_T = cp.empty((H, H), dtype)
     d_h = cp.empty((B, N, H), dtype)
     d_a = cp.empty((B, N, H), dtype)
     d_n_pre = cp.empty((T, B, N, H), dtype)
@@ -267,8 +264,6 @@ def train_passes(size, dtype):
     d_V_T = cp.empty((H, H), dtype)
     d_w_w_V_T = cp.empty((N, H), dtype)
     d_w = cp.empty((N, H), dtype)
-    d_U = cp.empty((H, H), dtype)
-    d_V = cp.empty((H, H), dtype)
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B * N, H,
         dy, d_h_prev_rows, a, norm_a, g, n, d_h, d_a, d_n_pre, d_g,
@@ -301,10 +296,6 @@ def train_passes(size, dtype):
         "backward_finish", "each", N * H, 1,
         d_w_w_x, d_w_w_V_T, d_w,
     )
-    backward_finish2 = kernel(
-        "backward_finish2", "each", H * H, 1,
-        d_U_T, d_V_T, d_U, d_V,
-    )
 
     def fill(params, cotangents, dstate):
         dy[...] = cotangents["h"]
@@ -313,13 +304,13 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        U_T_T[...] = U_T.T
 
     def loop():
         for t in reversed(range(T)):
             backward_step_rows(t)
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
+            product(d_n_pre[t].reshape(-1, H), U_T_T, d_h_prev_h_U_T.reshape(-1, H))
             backward_step(t)
             backward_step2(t)
 
@@ -329,7 +320,7 @@ def train_passes(size, dtype):
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         backward_after_sum2()
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(h_rows[:-1].reshape(-1, H).T, d_n_pre.reshape(-1, H), d_U_T)
+        product(d_n_pre.reshape(-1, H).T, h_rows[:-1].reshape(-1, H), d_U_T)
         # through g = sigmoid(h[t-1] @ x + w @ x)
         backward_after_sum3()
         # through g = sigmoid(h[t-1] @ x + w @ x)
@@ -342,17 +333,16 @@ def train_passes(size, dtype):
         product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W)
         backward_after()
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(w.T, d_w_V_T, d_V_T)
+        product(d_w_V_T.T, w, d_V_T)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_w_V_T, V_T.T, d_w_w_V_T)
         backward_finish()
-        backward_finish2()
 
     def results():
         dparams = {
             "w": d_w.copy(),
-            "U": d_U.copy(),
-            "V": d_V.copy(),
+            "U": d_U_T.copy(),
+            "V": d_V_T.copy(),
             "W": d_W.copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy()}
@@ -375,18 +365,14 @@ def infer_passes(size, dtype):
     U_T = cp.empty((H, H), dtype)
     V_T = cp.empty((H, H), dtype)
     w_V_T = cp.empty((N, H), dtype)
-    w_x = cp.empty((T, B, N), dtype)
-    W_x = cp.empty((T, B, H), dtype)
+    wW = cp.empty((H, N + H), dtype)
+    wW_x = cp.empty((T, B, N + H), dtype)
     h_U_T = cp.empty((B, N, H), dtype)
     n = cp.empty((B, N, H), dtype)
     a = cp.empty((B, N, H), dtype)
-    infer_once = kernel(
-        "infer_once", "each", H * H, 1,
-        U, V, U_T, V_T,
-    )
     infer_step_rows = kernel(
         "infer_step_rows", "rows", B * N, H,
-        h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
+        h_rows, x, wW_x, h_U_T, w_V_T, n, a,
     )
 
     def fill(params, inputs, state):
@@ -398,13 +384,13 @@ def infer_passes(size, dtype):
         h_rows[0] = state["h"]
 
     def before():
-        infer_once()
+        U_T[...] = U.T
+        V_T[...] = V.T
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, V_T, w_V_T)
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        product(x.reshape(-1, H), w.T, w_x.reshape(-1, N))
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
+        wW[..., :N] = w.T
+        wW[..., N:N + H] = W.T
+        product(x.reshape(-1, H), wW, wW_x.reshape(-1, N + H))
 
     def loop():
         for t in range(T):
@@ -441,10 +427,6 @@ def step_passes(size, dtype):
     h_U_T = cp.empty((B, N, H), dtype)
     n = cp.empty((B, N, H), dtype)
     a = cp.empty((B, N, H), dtype)
-    step_once = kernel(
-        "step_once", "each", H * H, 1,
-        U, V, U_T, V_T,
-    )
     step_step_rows = kernel(
         "step_step_rows", "rows", B * N, H,
         h_rows, x, w_x, h_U_T, w_V_T, W_x, n, a,
@@ -459,7 +441,8 @@ def step_passes(size, dtype):
         h_rows[0] = state["h"]
 
     def before():
-        step_once()
+        U_T[...] = U.T
+        V_T[...] = V.T
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, V_T, w_V_T)
         # g = sigmoid(h[t-1] @ x + w @ x)
@@ -498,51 +481,43 @@ def jvp_passes(size, dtype):
     dot_U = cp.empty((H, H), dtype)
     dot_V = cp.empty((H, H), dtype)
     dot_W = cp.empty((H, H), dtype)
-    w_to_dot_w = cp.empty((H, 2 * N), dtype)
-    W_to_dot_W = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, N, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, N, H), dtype)
-    U_T = cp.empty((H, H), dtype)
-    dot_U_T = cp.empty((H, H), dtype)
+    dot_U_T2 = cp.empty((H, 2 * H), dtype)
     V_T = cp.empty((H, H), dtype)
     dot_V_T = cp.empty((H, H), dtype)
     w_V_T = cp.empty((N, H), dtype)
     dot_w_V_T_w = cp.empty((N, H), dtype)
     dot_w_V_T_V_T = cp.empty((N, H), dtype)
     dot_w_V_T = cp.empty((N, H), dtype)
-    w_x_to_dot_w_x_w = cp.empty((T, B, 2 * N), dtype)
-    dot_w_x_x = cp.empty((T, B, N), dtype)
+    w_dot_w_W_dot_W = cp.empty((H, 2 * N + 2 * H), dtype)
+    wW = cp.empty((H, N + H), dtype)
+    parts = cp.empty((T, B, 2 * N + 2 * H), dtype)
+    dot_wW_x_x = cp.empty((T, B, N + H), dtype)
     dot_w_x = cp.empty((T, B, N), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
-    dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    h_U_T = cp.empty((B, N, H), dtype)
+    h_dot_h_U_T_U_T = cp.empty((B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
-    dot_h_U_T_U_T = cp.empty((B, N, H), dtype)
     n = cp.empty((B, N, H), dtype)
     dot_n = cp.empty((B, N, H), dtype)
     a = cp.empty((B, N, H), dtype)
     dot_a = cp.empty((B, N, H), dtype)
     jvp_once = kernel(
-        "jvp_once", "each", H * H, 1,
-        U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
-    )
-    jvp_once2 = kernel(
-        "jvp_once2", "each", N * H, 1,
+        "jvp_once", "each", N * H, 1,
         dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * N, 1,
-        w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+        parts, dot_wW_x_x, dot_w_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        parts, dot_wW_x_x, dot_W_x,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B * N, H,
-        h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T,
-        w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, n, dot_n, a, dot_a,
+        h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev, h_dot_h_U_T_U_T, w_V_T, dot_w_V_T,
+        dot_W_x, n, dot_n, a, dot_a,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -556,39 +531,37 @@ def jvp_passes(size, dtype):
         dot_U[...] = dot_params["U"]
         dot_V[...] = dot_params["V"]
         dot_W[...] = dot_params["W"]
-        w_to_dot_w[...] = cp.ascontiguousarray(cp.concatenate((w.T, dot_w.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        jvp_once()
+        dot_U_T2[..., :H] = U.T
+        dot_U_T2[..., H:2 * H] = dot_U.T
+        V_T[...] = V.T
+        dot_V_T[...] = dot_V.T
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, V_T, w_V_T)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(dot_w, V_T, dot_w_V_T_w)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, dot_V_T, dot_w_V_T_V_T)
-        jvp_once2()
-        # w_x, dot_w_x_w side by side
-        product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+        w_dot_w_W_dot_W[..., :N] = w.T
+        w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
+        w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
+        w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+        wW[..., :N] = w_dot_w_W_dot_W[..., :N]
+        wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
+        jvp_once()
+        product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+        product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
         jvp_before()
         jvp_before2()
 
     def loop():
         for t in range(T):
+            product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
-            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
-            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
+            product(dot_h_rows[t].reshape(-1, H), dot_U_T2[:, :H], dot_h_U_T_h_prev.reshape(-1, H))
             jvp_step_rows(t)
 
     def after():
@@ -617,8 +590,6 @@ def hvp_passes(size, dtype):
     dot_U = cp.empty((H, H), dtype)
     dot_V = cp.empty((H, H), dtype)
     dot_W = cp.empty((H, H), dtype)
-    w_to_dot_w = cp.empty((H, 2 * N), dtype)
-    W_to_dot_W = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, N, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, N, H), dtype)
     U_T = cp.empty((H, H), dtype)
@@ -629,18 +600,18 @@ def hvp_passes(size, dtype):
     dot_w_V_T_w = cp.empty((N, H), dtype)
     dot_w_V_T_V_T = cp.empty((N, H), dtype)
     dot_w_V_T = cp.empty((N, H), dtype)
-    w_x_to_dot_w_x_w = cp.empty((T, B, 2 * N), dtype)
-    dot_w_x_x = cp.empty((T, B, N), dtype)
+    w_dot_w_W_dot_W = cp.empty((H, 2 * N + 2 * H), dtype)
+    wW = cp.empty((H, N + H), dtype)
+    dot_U_T2 = cp.empty((H, 2 * H), dtype)
+    parts = cp.empty((T, B, 2 * N + 2 * H), dtype)
+    dot_wW_x_x = cp.empty((T, B, N + H), dtype)
     dot_w_x = cp.empty((T, B, N), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
-    dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, N), dtype)
     g = cp.empty((T, B, N), dtype)
     dot_g = cp.empty((T, B, N), dtype)
-    h_U_T = cp.empty((B, N, H), dtype)
+    h_dot_h_U_T_U_T = cp.empty((B, N, 2 * H), dtype)
     dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
-    dot_h_U_T_U_T = cp.empty((B, N, H), dtype)
     n = cp.empty((T, B, N, H), dtype)
     dot_n = cp.empty((T, B, N, H), dtype)
     a = cp.empty((T, B, N, H), dtype)
@@ -649,26 +620,21 @@ def hvp_passes(size, dtype):
     a_unit = cp.empty((T, B, N, H), dtype)
     dot_norm_a = cp.empty((T, B, N), dtype)
     hvp_forward_once = kernel(
-        "hvp_forward_once", "each", H * H, 1,
-        U, dot_U, V, dot_V, U_T, dot_U_T, V_T, dot_V_T,
-    )
-    hvp_forward_once2 = kernel(
-        "hvp_forward_once2", "each", N * H, 1,
+        "hvp_forward_once", "each", N * H, 1,
         dot_w_V_T_w, dot_w_V_T_V_T, dot_w_V_T,
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * N, 1,
-        w_x_to_dot_w_x_w, dot_w_x_x, dot_w_x,
+        parts, dot_wW_x_x, dot_w_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        parts, dot_wW_x_x, dot_W_x,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * N, H,
-        h_rows, x, dot_h_rows, dot_x, w_x_to_dot_w_x_w, dot_w_x, dot_h_U_T_h_prev, dot_h_U_T_U_T, h_U_T,
-        w_V_T, W_x_to_dot_W_x_W, dot_w_V_T, dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a, dot_a, norm_a,
-        a_unit, dot_norm_a,
+        h_rows, x, dot_h_rows, dot_x, parts, dot_w_x, dot_h_U_T_h_prev, h_dot_h_U_T_U_T, w_V_T, dot_w_V_T,
+        dot_W_x, dot_g_pre, g, dot_g, n, dot_n, a, dot_a, norm_a, a_unit, dot_norm_a,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -682,39 +648,39 @@ def hvp_passes(size, dtype):
         dot_U[...] = dot_params["U"]
         dot_V[...] = dot_params["V"]
         dot_W[...] = dot_params["W"]
-        w_to_dot_w[...] = cp.ascontiguousarray(cp.concatenate((w.T, dot_w.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        hvp_forward_once()
+        U_T[...] = U.T
+        dot_U_T[...] = dot_U.T
+        V_T[...] = V.T
+        dot_V_T[...] = dot_V.T
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, V_T, w_V_T)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(dot_w, V_T, dot_w_V_T_w)
         # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(w, dot_V_T, dot_w_V_T_V_T)
-        hvp_forward_once2()
-        # w_x, dot_w_x_w side by side
-        product(x.reshape(-1, H), w_to_dot_w, w_x_to_dot_w_x_w.reshape(-1, 2 * N))
-        # g = sigmoid(h[t-1] @ x + w @ x)
-        product(dot_x.reshape(-1, H), w.T, dot_w_x_x.reshape(-1, N))
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, H), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
-        # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-        product(dot_x.reshape(-1, H), W.T, dot_W_x_x.reshape(-1, H))
+        w_dot_w_W_dot_W[..., :N] = w.T
+        w_dot_w_W_dot_W[..., N:2 * N] = dot_w.T
+        w_dot_w_W_dot_W[..., 2 * N:2 * N + H] = W.T
+        w_dot_w_W_dot_W[..., 2 * N + H:2 * N + 2 * H] = dot_W.T
+        wW[..., :N] = w_dot_w_W_dot_W[..., :N]
+        wW[..., N:N + H] = w_dot_w_W_dot_W[..., 2 * N:2 * N + H]
+        dot_U_T2[..., :H] = U_T
+        dot_U_T2[..., H:2 * H] = dot_U_T
+        hvp_forward_once()
+        product(x.reshape(-1, H), w_dot_w_W_dot_W, parts.reshape(-1, 2 * N + 2 * H))
+        product(dot_x.reshape(-1, H), wW, dot_wW_x_x.reshape(-1, N + H))
         hvp_forward_before()
         hvp_forward_before2()
 
     def loop():
         for t in range(T):
-            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(h_rows[t].reshape(-1, H), U_T, h_U_T.reshape(-1, H))
+            product(h_rows[t].reshape(-1, H), dot_U_T2, h_dot_h_U_T_U_T.reshape(-1, 2 * H))
             # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
             product(dot_h_rows[t].reshape(-1, H), U_T, dot_h_U_T_h_prev.reshape(-1, H))
-            # n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(h_rows[t].reshape(-1, H), dot_U_T, dot_h_U_T_U_T.reshape(-1, H))
             hvp_forward_step_rows(t)
 
     def after():
@@ -725,9 +691,10 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, N, H), dtype)
-    w_to_dot_w2 = cp.empty((2 * N, H), dtype)
     d_h_prev_rows = cp.empty((2, B, N, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, N, H), dtype)
+    dot_U_T22 = cp.empty((H, 2 * H), dtype)
+    U_T_T2 = cp.empty((H, H), dtype)
     d_dot_h = cp.empty((B, N, H), dtype)
     d_a_unit = cp.empty((B, N, H), dtype)
     d_dot_a = cp.empty((B, N, H), dtype)
@@ -737,10 +704,10 @@ def hvp_passes(size, dtype):
     d_dot_g = cp.empty((B, N), dtype)
     d_g_a = cp.empty((B, N), dtype)
     d_g_dot_a = cp.empty((B, N), dtype)
-    d_g_pre_to_d_dot_W_x = cp.empty((T, B, 2 * N), dtype)
+    d_dot_g_pre = cp.empty((T, B, N), dtype)
+    d_g_pre = cp.empty((T, B, N), dtype)
     d_h_prev_h_U_T = cp.empty((B, N, H), dtype)
-    d_h_prev_dot_h_U_T_U_T = cp.empty((B, N, H), dtype)
-    d_dot_h_prev_dot_h_U_T_h_prev = cp.empty((B, N, H), dtype)
+    d_parts = cp.empty((B, N, 2 * H), dtype)
     d_dot_W_x = cp.empty((T, B, H), dtype)
     d_W_x = cp.empty((T, B, H), dtype)
     d_dot_w_V_T = cp.empty((N, H), dtype)
@@ -750,6 +717,7 @@ def hvp_passes(size, dtype):
     d_x_h_x = cp.empty((T, B, H), dtype)
     d_x_dot_h_x_h_prev = cp.empty((T, B, H), dtype)
     d_x_w_x = cp.empty((T, B, H), dtype)
+    d_x_dot_w_x_w = cp.empty((T, B, H), dtype)
     d_x_W_x = cp.empty((T, B, H), dtype)
     d_x_dot_W_x_W = cp.empty((T, B, H), dtype)
     d_x = cp.empty((T, B, H), dtype)
@@ -764,8 +732,6 @@ def hvp_passes(size, dtype):
     d_w_w_V_T = cp.empty((N, H), dtype)
     d_w_dot_w_V_T_V_T = cp.empty((N, H), dtype)
     d_w = cp.empty((N, H), dtype)
-    d_U = cp.empty((H, H), dtype)
-    d_V = cp.empty((H, H), dtype)
     d_W = cp.empty((H, H), dtype)
     hvp_backward_step_rows = kernel(
         "hvp_backward_step_rows", "rows", B * N, H,
@@ -774,12 +740,12 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * N, 1,
-        d_dot_g, g, dot_g_pre, d_g_a, d_g_dot_a, d_g_pre_to_d_dot_W_x,
+        d_dot_g, g, dot_g_pre, d_g_a, d_g_dot_a, d_dot_g_pre, d_g_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * N * H, 1,
-        d_g_pre_to_d_dot_W_x, x, d_dot_h_prev_dot_h_U_T_h_prev, d_dot_a, dot_x, d_h_prev_h_U_T,
-        d_h_prev_dot_h_U_T_U_T, d_a, d_dot_h_prev_rows, d_h_prev_rows,
+        d_dot_g_pre, x, d_parts, d_dot_a, d_g_pre, dot_x, d_h_prev_h_U_T, d_a, d_dot_h_prev_rows,
+        d_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", T * B * H, N,
@@ -799,15 +765,15 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "rows", T * B * H, N,
-        d_g_pre_to_d_dot_W_x, h_rows, d_x_h_x,
+        d_g_pre, h_rows, d_x_h_x,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "rows", T * B * H, N,
-        d_g_pre_to_d_dot_W_x, dot_h_rows, d_x_dot_h_x_h_prev,
+        d_dot_g_pre, dot_h_rows, d_x_dot_h_x_h_prev,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_x_h_x, d_x_dot_h_x_h_prev, d_x_w_x, d_x_W_x, d_x_dot_W_x_W, d_x,
+        d_x_h_x, d_x_dot_h_x_h_prev, d_x_w_x, d_x_dot_w_x_w, d_x_W_x, d_x_dot_W_x_W, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * H, 1,
@@ -818,29 +784,23 @@ def hvp_passes(size, dtype):
         "hvp_backward_finish2", "each", N * H, 1,
         d_w_w_x, d_w_dot_w_x_x, d_w_w_V_T, d_w_dot_w_V_T_V_T, d_w,
     )
-    hvp_backward_finish3 = kernel(
-        "hvp_backward_finish3", "each", H * H, 1,
-        d_U_T, d_V_T, d_U, d_V,
-    )
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        w_to_dot_w2[...] = cp.concatenate((w, dot_w))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        dot_U_T22[..., :H] = dot_U_T.T
+        dot_U_T22[..., H:2 * H] = U_T.T
+        U_T_T2[...] = U_T.T
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step_rows(t)
+            product(d_dot_n_pre[t].reshape(-1, H), dot_U_T22, d_parts.reshape(-1, 2 * H))
             # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_dot_n_pre[t].reshape(-1, H), dot_U_T.T, d_h_prev_dot_h_U_T_U_T.reshape(-1, H))
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_dot_n_pre[t].reshape(-1, H), U_T.T, d_dot_h_prev_dot_h_U_T_h_prev.reshape(-1, H))
-            # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
-            product(d_n_pre[t].reshape(-1, H), U_T.T, d_h_prev_h_U_T.reshape(-1, H))
+            product(d_n_pre[t].reshape(-1, H), U_T_T2, d_h_prev_h_U_T.reshape(-1, H))
             hvp_backward_step(t)
             hvp_backward_step2(t)
 
@@ -861,16 +821,18 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum5()
         # through g = sigmoid(h[t-1] @ x + w @ x)
         hvp_backward_after_sum6()
-        # d_g_pre, d_dot_g_pre side by side
-        product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N), w_to_dot_w2, d_x_w_x.reshape(-1, H))
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_g_pre.reshape(-1, N), w, d_x_w_x.reshape(-1, H))
+        # through g = sigmoid(h[t-1] @ x + w @ x)
+        product(d_dot_g_pre.reshape(-1, N), dot_w, d_x_dot_w_x_w.reshape(-1, H))
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_W_x.reshape(-1, H), W, d_x_W_x.reshape(-1, H))
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_dot_W_x.reshape(-1, H), dot_W, d_x_dot_W_x_W.reshape(-1, H))
         # through g = sigmoid(h[t-1] @ x + w @ x)
-        product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, :N].T, x.reshape(-1, H), d_w_w_x)
+        product(d_g_pre.reshape(-1, N).T, x.reshape(-1, H), d_w_w_x)
         # through g = sigmoid(h[t-1] @ x + w @ x)
-        product(d_g_pre_to_d_dot_W_x.reshape(-1, 2 * N)[:, N:2 * N].T, dot_x.reshape(-1, H), d_w_dot_w_x_x)
+        product(d_dot_g_pre.reshape(-1, N).T, dot_x.reshape(-1, H), d_w_dot_w_x_x)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
         product(d_W_x.reshape(-1, H).T, x.reshape(-1, H), d_W_W_x)
         # through n = leaky_relu(h[t-1] @ U.T + w @ V.T + W @ x)
@@ -886,13 +848,12 @@ def hvp_passes(size, dtype):
         product(d_dot_w_V_T, dot_V_T.T, d_w_dot_w_V_T_V_T)
         hvp_backward_finish()
         hvp_backward_finish2()
-        hvp_backward_finish3()
 
     def results():
         dot_dparams = {
             "w": d_w.copy(),
-            "U": d_U.copy(),
-            "V": d_V.copy(),
+            "U": d_U_T.T.copy(),
+            "V": d_V_T.T.copy(),
             "W": d_W.copy(),
         }
         dot_dstart = {"h": d_h_prev_rows[0].copy()}

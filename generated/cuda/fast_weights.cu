@@ -691,7 +691,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
+    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
     storage_t* __restrict__ dot_C_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -701,7 +701,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_C_x;
         jvp_before_point(
-            compute_t(C_x_to_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -723,8 +723,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
+    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
     storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ s_at,
     storage_t* __restrict__ dot_s_at)
 {
@@ -734,10 +734,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t a, dot_a, s, dot_s;
         jvp_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_to_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -927,7 +927,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
+    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_x_at,
     storage_t* __restrict__ dot_C_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -937,7 +937,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_C_x;
         hvp_forward_before_point(
-            compute_t(C_x_to_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(C_x_dot_C_x_C_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_C_x_x_at[(iT * B + iB) * H + iH]),
             dot_C_x);
         dot_C_x_at[(iT * B + iB) * H + iH] = storage_t(dot_C_x);
@@ -959,8 +959,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ C_x_to_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
+    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ C_x_dot_C_x_C_at, const storage_t* __restrict__ dot_C_x_at,
     storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ s_at,
     storage_t* __restrict__ dot_s_at)
 {
@@ -970,10 +970,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t a, dot_a, s, dot_s;
         hvp_forward_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
-            compute_t(C_x_to_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(C_x_dot_C_x_C_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(dot_C_x_at[(t * B + iB) * H + iH]),
             a, dot_a, s, dot_s);
         a_at[iB * H + iH] = storage_t(a);
@@ -1482,7 +1482,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_dot_s_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ d_dot_h_arg_at, const storage_t* __restrict__ d_s_A_s_at,
     const storage_t* __restrict__ d_s_dot_A_s_A_prev_at, const storage_t* __restrict__ d_h_arg_at,
-    storage_t* __restrict__ d_a_to_d_dot_a_at)
+    storage_t* __restrict__ d_dot_a2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1497,8 +1497,8 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_s_dot_A_s_A_prev_at[iB * H + iH]),
             compute_t(d_h_arg_at[iB * H + iH]),
             d_dot_a, d_a);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 

@@ -198,9 +198,9 @@ def train_passes(size, dtype):
     C = cp.empty((H, I), dtype)
     gamma = cp.empty((H,), dtype)
     beta = cp.empty((H,), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     A_rows = cp.empty((T + 1, B, H, H), dtype)
+    W_T = cp.empty((H, H), dtype)
     C_x = cp.empty((T, B, H), dtype)
     W_h = cp.empty((B, H), dtype)
     a = cp.empty((B, H), dtype)
@@ -234,11 +234,11 @@ def train_passes(size, dtype):
         C[...] = params["C"]
         gamma[...] = params["gamma"]
         beta[...] = params["beta"]
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
         A_rows[0] = state["A"]
 
     def before():
+        W_T[...] = W.T
         # a = W @ h[t-1] + C @ x
         product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
 
@@ -365,9 +365,9 @@ def infer_passes(size, dtype):
     C = cp.empty((H, I), dtype)
     gamma = cp.empty((H,), dtype)
     beta = cp.empty((H,), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     A_rows = cp.empty((2, B, H, H), dtype)
+    W_T = cp.empty((H, H), dtype)
     C_x = cp.empty((T, B, H), dtype)
     W_h = cp.empty((B, H), dtype)
     a = cp.empty((B, H), dtype)
@@ -399,11 +399,11 @@ def infer_passes(size, dtype):
         C[...] = params["C"]
         gamma[...] = params["gamma"]
         beta[...] = params["beta"]
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
         A_rows[0] = state["A"]
 
     def before():
+        W_T[...] = W.T
         # a = W @ h[t-1] + C @ x
         product(x.reshape(-1, I), C.T, C_x.reshape(-1, H))
 
@@ -512,17 +512,17 @@ def jvp_passes(size, dtype):
     dot_C = cp.empty((H, I), dtype)
     dot_gamma = cp.empty((H,), dtype)
     dot_beta = cp.empty((H,), dtype)
-    C_to_dot_C = cp.empty((I, 2 * H), dtype)
-    W_to_dot_W = cp.empty((H, 2 * H), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     A_rows = cp.empty((2, B, H, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_A_rows = cp.empty((2, B, H, H), dtype)
-    C_x_to_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
+    dot_C2 = cp.empty((I, 2 * H), dtype)
+    dot_W2 = cp.empty((H, 2 * H), dtype)
+    W_T2 = cp.empty((H, H), dtype)
+    C_x_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
     dot_C_x_x = cp.empty((T, B, H), dtype)
     dot_C_x = cp.empty((T, B, H), dtype)
-    W_h_to_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     a = cp.empty((B, H), dtype)
     dot_a = cp.empty((B, H), dtype)
@@ -539,11 +539,11 @@ def jvp_passes(size, dtype):
     dot_h_again = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+        C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B * H, H,
@@ -570,27 +570,27 @@ def jvp_passes(size, dtype):
         dot_C[...] = dot_params["C"]
         dot_gamma[...] = dot_params["gamma"]
         dot_beta[...] = dot_params["beta"]
-        C_to_dot_C[...] = cp.ascontiguousarray(cp.concatenate((C.T, dot_C.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
         A_rows[0] = state["A"]
         dot_h_rows[0] = dot_state["h"]
         dot_A_rows[0] = dot_state["A"]
 
     def before():
-        # C_x, dot_C_x_C side by side
-        product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+        dot_C2[..., :H] = C.T
+        dot_C2[..., H:2 * H] = dot_C.T
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        W_T2[...] = W.T
+        product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
         # a = W @ h[t-1] + C @ x
         product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # W_h, dot_W_h_W side by side
-            product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
             # a = W @ h[t-1] + C @ x
-            product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
             jvp_step(t)
             jvp_step_rows(t)
             jvp_step_rows2(t)
@@ -622,17 +622,17 @@ def hvp_passes(size, dtype):
     dot_C = cp.empty((H, I), dtype)
     dot_gamma = cp.empty((H,), dtype)
     dot_beta = cp.empty((H,), dtype)
-    C_to_dot_C = cp.empty((I, 2 * H), dtype)
-    W_to_dot_W = cp.empty((H, 2 * H), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     A_rows = cp.empty((T + 1, B, H, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_A_rows = cp.empty((T + 1, B, H, H), dtype)
-    C_x_to_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
+    dot_C2 = cp.empty((I, 2 * H), dtype)
+    dot_W2 = cp.empty((H, 2 * H), dtype)
+    W_T2 = cp.empty((H, H), dtype)
+    C_x_dot_C_x_C = cp.empty((T, B, 2 * H), dtype)
     dot_C_x_x = cp.empty((T, B, H), dtype)
     dot_C_x = cp.empty((T, B, H), dtype)
-    W_h_to_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     a = cp.empty((B, H), dtype)
     dot_a = cp.empty((B, H), dtype)
@@ -654,11 +654,11 @@ def hvp_passes(size, dtype):
     dot_h_again = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        C_x_to_dot_C_x_C, dot_C_x_x, dot_C_x,
+        C_x_dot_C_x_C, dot_C_x_x, dot_C_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_h_to_dot_W_h_W, dot_W_h_h_prev, C_x_to_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
+        W_h_dot_W_h_W, dot_W_h_h_prev, C_x_dot_C_x_C, dot_C_x, a, dot_a, s, dot_s,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * H, H,
@@ -686,27 +686,27 @@ def hvp_passes(size, dtype):
         dot_C[...] = dot_params["C"]
         dot_gamma[...] = dot_params["gamma"]
         dot_beta[...] = dot_params["beta"]
-        C_to_dot_C[...] = cp.ascontiguousarray(cp.concatenate((C.T, dot_C.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
         A_rows[0] = state["A"]
         dot_h_rows[0] = dot_state["h"]
         dot_A_rows[0] = dot_state["A"]
 
     def before():
-        # C_x, dot_C_x_C side by side
-        product(x.reshape(-1, I), C_to_dot_C, C_x_to_dot_C_x_C.reshape(-1, 2 * H))
+        dot_C2[..., :H] = C.T
+        dot_C2[..., H:2 * H] = dot_C.T
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        W_T2[...] = W.T
+        product(x.reshape(-1, I), dot_C2, C_x_dot_C_x_C.reshape(-1, 2 * H))
         # a = W @ h[t-1] + C @ x
         product(dot_x.reshape(-1, I), C.T, dot_C_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # W_h, dot_W_h_W side by side
-            product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
             # a = W @ h[t-1] + C @ x
-            product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
             hvp_forward_step(t)
             hvp_forward_step_rows(t)
             hvp_forward_step_rows2(t)
@@ -720,12 +720,12 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_to_dot_W2 = cp.empty((2 * H, H), dtype)
-    C_to_dot_C2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_A_prev_rows = cp.empty((2, B, H, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_A_prev_rows = cp.empty((2, B, H, H), dtype)
+    dot_C22 = cp.empty((2 * H, I), dtype)
+    dot_W22 = cp.empty((2 * H, H), dtype)
     h_arg_standard = cp.empty((T, B, H), dtype)
     d_dot_h_h_again = cp.empty((B, H, H), dtype)
     d_h_h_again = cp.empty((B, H, H), dtype)
@@ -744,7 +744,7 @@ def hvp_passes(size, dtype):
     d_dot_s = cp.empty((B, H), dtype)
     d_s_A_s = cp.empty((B, H), dtype)
     d_s_dot_A_s_A_prev = cp.empty((B, H), dtype)
-    d_a_to_d_dot_a = cp.empty((T, B, 2 * H), dtype)
+    d_dot_a2 = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_W_h = cp.empty((H, H), dtype)
     d_W_dot_W_h_h_prev = cp.empty((H, H), dtype)
@@ -798,7 +798,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_a_to_d_dot_a,
+        d_dot_s, s, d_dot_h_arg, d_s_A_s, d_s_dot_A_s_A_prev, d_h_arg, d_dot_a2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H * H, 1,
@@ -827,14 +827,16 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
-        C_to_dot_C2[...] = cp.concatenate((C, dot_C))
         d_h_prev_rows[T % 2] = 0
         d_A_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_A_prev_rows[T % 2] = dstate["A"]
 
     def before():
+        dot_C22[:H] = C
+        dot_C22[H:2 * H] = dot_C
+        dot_W22[:H] = W
+        dot_W22[H:2 * H] = dot_W
         hvp_backward_before_rows()
 
     def loop():
@@ -855,26 +857,20 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum6(t)
             hvp_backward_step(t)
             # through a = W @ h[t-1] + C @ x
-            product(d_a_to_d_dot_a[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
-            # d_a, d_dot_a side by side
-            product(d_a_to_d_dot_a[t], W_to_dot_W2, d_h_prev_rows[t % 2])
+            product(d_dot_a2[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+            product(d_dot_a2[t], dot_W22, d_h_prev_rows[t % 2])
             hvp_backward_step2(t)
 
     def after():
-        # d_a, d_dot_a side by side
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H), C_to_dot_C2, d_x.reshape(-1, I))
+        product(d_dot_a2.reshape(-1, 2 * H), dot_C22, d_x.reshape(-1, I))
         # through a = W @ h[t-1] + C @ x
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
         # through a = W @ h[t-1] + C @ x
-        product(
-            d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T,
-            dot_h_rows[:-1].reshape(-1, H),
-            d_W_dot_W_h_h_prev,
-        )
+        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_W_dot_W_h_h_prev)
         # through a = W @ h[t-1] + C @ x
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
+        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_C_C_x)
         # through a = W @ h[t-1] + C @ x
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
+        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_C_dot_C_x_x)
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)
         hvp_backward_after_sum()
         # through h = relu(gamma * layer_norm(a + A[t-1] @ s) + beta)

@@ -488,7 +488,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -498,7 +498,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         jvp_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -536,8 +536,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_h_to_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ U_h_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
@@ -550,10 +550,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -618,7 +618,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -628,7 +628,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -667,8 +667,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_h_to_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
+    const storage_t* __restrict__ U_h_dot_U_h_U_at, const storage_t* __restrict__ dot_U_h_h_prev_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ sigmoid_zeta_at, const storage_t* __restrict__ sigmoid_nu_at,
@@ -683,10 +683,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_z, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + H + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_h_h_prev_at[iB * H + iH]),
-            compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_h_to_dot_U_h_U_at[iB * (2 * H) + iH]),
+            compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_h_dot_U_h_U_at[iB * (2 * H) + iH]),
             compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
@@ -752,7 +752,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_z_pre_at,
-    storage_t* __restrict__ d_a_to_d_dot_a_at)
+    storage_t* __restrict__ d_dot_a2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -779,25 +779,25 @@ extern "C" __global__ void hvp_backward_step(
         d_dot_h_at[(t * B + iB) * H + iH] = storage_t(d_dot_h);
         d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
         d_z_pre_at[(t * B + iB) * H + iH] = storage_t(d_z_pre);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
-        d_a_to_d_dot_a_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_a);
+        d_dot_a2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_a);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_h, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
-    const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_h_h_prev, compute_t& d_h_prev,
-    compute_t& d_dot_h_prev)
+    const compute_t d_h_prev_U_h_dot_U_h_U, const compute_t d_h_next, const compute_t z,
+    const compute_t d_dot_h, const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_h_h_prev,
+    compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_h + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_U_h_dot_U_h_U + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_U_h_dot_U_h_U_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -806,12 +806,12 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_h_dot_U_h_U_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[(t * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);

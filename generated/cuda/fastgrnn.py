@@ -204,10 +204,10 @@ def train_passes(size, dtype):
     b_h = cp.empty((H,), dtype)
     zeta = cp.empty((), dtype)
     nu = cp.empty((), dtype)
-    U_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     sigmoid_zeta = cp.empty((), dtype)
     sigmoid_nu = cp.empty((), dtype)
+    U_T = cp.empty((H, H), dtype)
     W_x = cp.empty((T, B, H), dtype)
     U_h = cp.empty((B, H), dtype)
     z = cp.empty((T, B, H), dtype)
@@ -229,10 +229,10 @@ def train_passes(size, dtype):
         b_h[...] = params["b_h"]
         zeta[...] = params["zeta"]
         nu[...] = params["nu"]
-        U_T[...] = cp.ascontiguousarray(U.T)
         h_rows[0] = state["h"]
 
     def before():
+        U_T[...] = U.T
         forward_once()
         # a = W @ x + U @ h[t-1]
         product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
@@ -354,10 +354,10 @@ def infer_passes(size, dtype):
     b_h = cp.empty((H,), dtype)
     zeta = cp.empty((), dtype)
     nu = cp.empty((), dtype)
-    U_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     sigmoid_zeta = cp.empty((), dtype)
     sigmoid_nu = cp.empty((), dtype)
+    U_T = cp.empty((H, H), dtype)
     W_x = cp.empty((T, B, H), dtype)
     U_h = cp.empty((B, H), dtype)
     infer_once = kernel(
@@ -377,10 +377,10 @@ def infer_passes(size, dtype):
         b_h[...] = params["b_h"]
         zeta[...] = params["zeta"]
         nu[...] = params["nu"]
-        U_T[...] = cp.ascontiguousarray(U.T)
         h_rows[0] = state["h"]
 
     def before():
+        U_T[...] = U.T
         infer_once()
         # a = W @ x + U @ h[t-1]
         product(x.reshape(-1, I), W.T, W_x.reshape(-1, H))
@@ -477,19 +477,19 @@ def jvp_passes(size, dtype):
     dot_b_h = cp.empty((H,), dtype)
     dot_zeta = cp.empty((), dtype)
     dot_nu = cp.empty((), dtype)
-    W_to_dot_W = cp.empty((I, 2 * H), dtype)
-    U_to_dot_U = cp.empty((H, 2 * H), dtype)
-    U_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     sigmoid_zeta = cp.empty((), dtype)
     dot_sigmoid_zeta = cp.empty((), dtype)
     sigmoid_nu = cp.empty((), dtype)
     dot_sigmoid_nu = cp.empty((), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W2 = cp.empty((I, 2 * H), dtype)
+    dot_U2 = cp.empty((H, 2 * H), dtype)
+    U_T2 = cp.empty((H, H), dtype)
+    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    U_h_to_dot_U_h_U = cp.empty((B, 2 * H), dtype)
+    U_h_dot_U_h_U = cp.empty((B, 2 * H), dtype)
     dot_U_h_h_prev = cp.empty((B, H), dtype)
     jvp_once = kernel(
         "jvp_once", "each", 1, 1,
@@ -497,12 +497,12 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_h_to_dot_U_h_U, dot_U_h_h_prev, W_x_to_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
-        sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows,
+        U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h, sigmoid_zeta,
+        sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -520,26 +520,26 @@ def jvp_passes(size, dtype):
         dot_b_h[...] = dot_params["b_h"]
         dot_zeta[...] = dot_params["zeta"]
         dot_nu[...] = dot_params["nu"]
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        U_T[...] = cp.ascontiguousarray(U.T)
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        U_T2[...] = U.T
         jvp_once()
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
         # a = W @ x + U @ h[t-1]
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_h, dot_U_h_U side by side
-            product(h_rows[t], U_to_dot_U, U_h_to_dot_U_h_U)
+            product(h_rows[t], dot_U2, U_h_dot_U_h_U)
             # a = W @ x + U @ h[t-1]
-            product(dot_h_rows[t], U_T, dot_U_h_h_prev)
+            product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -572,19 +572,19 @@ def hvp_passes(size, dtype):
     dot_b_h = cp.empty((H,), dtype)
     dot_zeta = cp.empty((), dtype)
     dot_nu = cp.empty((), dtype)
-    W_to_dot_W = cp.empty((I, 2 * H), dtype)
-    U_to_dot_U = cp.empty((H, 2 * H), dtype)
-    U_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     sigmoid_zeta = cp.empty((), dtype)
     dot_sigmoid_zeta = cp.empty((), dtype)
     sigmoid_nu = cp.empty((), dtype)
     dot_sigmoid_nu = cp.empty((), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W2 = cp.empty((I, 2 * H), dtype)
+    dot_U2 = cp.empty((H, 2 * H), dtype)
+    U_T2 = cp.empty((H, H), dtype)
+    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
-    U_h_to_dot_U_h_U = cp.empty((B, 2 * H), dtype)
+    U_h_dot_U_h_U = cp.empty((B, 2 * H), dtype)
     dot_U_h_h_prev = cp.empty((B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
@@ -598,13 +598,13 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_h_to_dot_U_h_U, dot_U_h_h_prev, W_x_to_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h,
-        sigmoid_zeta, sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre, z, dot_z,
-        dot_n_pre, n, dot_n,
+        U_h_dot_U_h_U, dot_U_h_h_prev, W_x_dot_W_x_W, dot_W_x, b_z, dot_b_z, b_h, dot_b_h, sigmoid_zeta,
+        sigmoid_nu, h_rows, dot_sigmoid_zeta, dot_sigmoid_nu, dot_h_rows, dot_z_pre, z, dot_z, dot_n_pre, n,
+        dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -622,26 +622,26 @@ def hvp_passes(size, dtype):
         dot_b_h[...] = dot_params["b_h"]
         dot_zeta[...] = dot_params["zeta"]
         dot_nu[...] = dot_params["nu"]
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        U_T[...] = cp.ascontiguousarray(U.T)
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        U_T2[...] = U.T
         hvp_forward_once()
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
         # a = W @ x + U @ h[t-1]
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_h, dot_U_h_U side by side
-            product(h_rows[t], U_to_dot_U, U_h_to_dot_U_h_U)
+            product(h_rows[t], dot_U2, U_h_dot_U_h_U)
             # a = W @ x + U @ h[t-1]
-            product(dot_h_rows[t], U_T, dot_U_h_h_prev)
+            product(dot_h_rows[t], U_T2, dot_U_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -652,16 +652,16 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_to_dot_U2 = cp.empty((2 * H, H), dtype)
-    W_to_dot_W2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((T + 1, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    dot_W22 = cp.empty((2 * H, I), dtype)
+    dot_U22 = cp.empty((2 * H, H), dtype)
     d_dot_h = cp.empty((T, B, H), dtype)
     d_n_pre = cp.empty((T, B, H), dtype)
     d_z_pre = cp.empty((T, B, H), dtype)
-    d_a_to_d_dot_a = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_U_h = cp.empty((B, H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    d_dot_a2 = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_U_h_dot_U_h_U = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_h_h_prev = cp.empty((B, H), dtype)
     d_dot_sigmoid_nu = cp.empty((), dtype)
     d_sigmoid_nu_h = cp.empty((), dtype)
     d_sigmoid_nu_dot_h = cp.empty((), dtype)
@@ -685,12 +685,12 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, sigmoid_zeta, z, sigmoid_nu, dot_n_pre, n, d_h_prev_rows, dot_sigmoid_zeta,
-        dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows, d_dot_h, d_n_pre, d_z_pre,
-        d_a_to_d_dot_a,
+        dot_z, dot_sigmoid_nu, h_rows, dot_z_pre, dot_n, dot_h_rows, d_dot_h, d_n_pre, d_z_pre, d_dot_a2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_U_h, d_h_prev_rows, z, d_dot_h, dot_z, parts, d_dot_h_prev_rows,
+        d_h_prev_U_h_dot_U_h_U, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_h_prev_dot_U_h_h_prev,
+        d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", 1, T * B * H,
@@ -737,21 +737,21 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_to_dot_U2[...] = cp.concatenate((U, dot_U))
-        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
         d_h_prev_rows[T] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        dot_W22[:H] = W
+        dot_W22[H:2 * H] = dot_W
+        dot_U22[:H] = U
+        dot_U22[H:2 * H] = dot_U
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_a, d_dot_a side by side
-            product(d_a_to_d_dot_a[t], U_to_dot_U2, d_h_prev_U_h)
+            product(d_dot_a2[t], dot_U22, d_h_prev_U_h_dot_U_h_U)
             # through a = W @ x + U @ h[t-1]
-            product(d_a_to_d_dot_a[t][:, H:2 * H], U, parts[:, H:2 * H])
+            product(d_dot_a2[t][:, H:2 * H], U, d_dot_h_prev_dot_U_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
@@ -761,20 +761,15 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum2()
         # through h = (sigmoid(zeta) * (1 - z) + sigmoid(nu)) * n + z * h[t-1]
         hvp_backward_after_sum3()
-        # d_a, d_dot_a side by side
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+        product(d_dot_a2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
         # through a = W @ x + U @ h[t-1]
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
         # through a = W @ x + U @ h[t-1]
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
         # through a = W @ x + U @ h[t-1]
-        product(d_a_to_d_dot_a.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
+        product(d_dot_a2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_U_h)
         # through a = W @ x + U @ h[t-1]
-        product(
-            d_a_to_d_dot_a.reshape(-1, 2 * H)[:, H:2 * H].T,
-            dot_h_rows[:-1].reshape(-1, H),
-            d_U_dot_U_h_h_prev,
-        )
+        product(d_dot_a2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_dot_U_h_h_prev)
         # through z = sigmoid(a + b_z)
         cp.sum(d_z_pre.reshape(-1, H), axis=0, out=d_b_z)
         # through n = tanh(a + b_h)

@@ -64,7 +64,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_r_h_to_U_z_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rz_h_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r_at, storage_t* __restrict__ z_at,
     storage_t* __restrict__ r_h_at)
@@ -75,11 +75,11 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t r, z, r_h;
         forward_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             r, z, r_h);
@@ -102,7 +102,7 @@ __device__ inline void forward_step2_point(
 
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ n_at)
 {
@@ -112,7 +112,7 @@ extern "C" __global__ void forward_step2(
         const int64 iH = n % H;
         compute_t n_, h;
         forward_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -142,7 +142,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_at,
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at)
+    storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -157,8 +157,8 @@ extern "C" __global__ void backward_step(
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -173,7 +173,7 @@ __device__ inline void backward_step2_point(
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_r_pre_to_d_n_pre_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -185,20 +185,20 @@ extern "C" __global__ void backward_step2(
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_h,
+    const compute_t d_h_prev_U_rz_h, const compute_t d_r_h, const compute_t r, const compute_t d_h,
     const compute_t z, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_h * (1 - z);
+    d_h_prev = d_h_prev_U_rz_h + d_r_h * r + d_h * (1 - z);
 }
 
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_r_h_at, const storage_t* __restrict__ d_r_h_at,
+    const storage_t* __restrict__ d_h_prev_U_rz_h_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
@@ -208,7 +208,7 @@ extern "C" __global__ void backward_step3(
         const int64 iH = n % H;
         compute_t d_h_prev;
         backward_step3_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
@@ -238,7 +238,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_r_h_to_U_z_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rz_h_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_at)
 {
@@ -248,11 +248,11 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t z, r_h;
         infer_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
@@ -274,7 +274,7 @@ __device__ inline void infer_step2_point(
 
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
     storage_t* __restrict__ h_rows_at)
 {
@@ -284,7 +284,7 @@ extern "C" __global__ void infer_step2(
         const int64 iH = n % H;
         compute_t h;
         infer_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
@@ -390,9 +390,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at, storage_t* __restrict__ dot_W_r_x_at,
-    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_n_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_n_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -401,12 +401,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -441,13 +441,13 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_to_dot_r_h_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -455,17 +455,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -474,8 +474,8 @@ extern "C" __global__ void jvp_step(
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[iB * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
+        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -497,12 +497,11 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_U_n_r_h_at,
-    const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
+    const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -510,8 +509,8 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_r_h_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_n_r_h_at[iB * H + iH]),
@@ -545,9 +544,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at, storage_t* __restrict__ dot_W_r_x_at,
-    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_n_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_n_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -556,12 +555,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -597,15 +596,15 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_r_pre_at,
     storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ r_h_to_dot_r_h_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_at,
+    storage_t* __restrict__ dot_r_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -613,17 +612,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -636,20 +635,21 @@ extern "C" __global__ void hvp_forward_step(
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
+        dot_r_h_at[(t * B + iB) * H + iH] = storage_t(dot_r_h);
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t W_n_x, const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x,
-    const compute_t dot_U_n_r_h, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t dot_U_n_r_h_U_n, const compute_t dot_U_n_r_h_r_h, const compute_t W_n_x,
+    const compute_t U_n_r_h, const compute_t b_n, const compute_t dot_W_n_x, const compute_t dot_b_n,
+    const compute_t z, const compute_t h_prev, const compute_t dot_z, const compute_t dot_h_prev,
+    compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+    const compute_t dot_U_n_r_h = dot_U_n_r_h_U_n + dot_U_n_r_h_r_h;
     const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-    dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+    dot_n_pre = dot_W_n_x + dot_b_n + dot_U_n_r_h;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - z) * h[t-1] + z * n
@@ -660,13 +660,12 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_U_n_r_h_at,
-    const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_n_pre_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_U_n_r_h_r_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -674,11 +673,12 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_n_r_h_r_h_at[iB * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_n_r_h_at[iB * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -725,7 +725,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at)
+    storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -746,10 +746,10 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -768,10 +768,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_dot_r_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at)
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -779,37 +779,38 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
+    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
     const compute_t dot_r, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
     const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - z;
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_dot_r_h * dot_r + d_h_next * s1 - d_dot_h * dot_z;
+    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_h_next * s1 - d_dot_h * dot_z;
     d_dot_h_prev = r * d_dot_r_h + d_dot_h * s1 + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_r_h_at, const storage_t* __restrict__ d_r_h_at,
-    const storage_t* __restrict__ r_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_r_h_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_at,
     const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -817,20 +818,45 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -64,9 +64,9 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_v_to_W_z_v_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ W_rz_v_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ r_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_at)
+    storage_t* __restrict__ r_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -74,15 +74,15 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t r, z, r_h;
         forward_step_point(
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             r, z, r_h);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
+        r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -137,7 +137,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_at,
-    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_r_pre_to_d_z_pre_at)
+    storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_rz_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -153,7 +153,7 @@ extern "C" __global__ void backward_step(
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_z_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_z_pre);
+        d_rz_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -168,7 +168,7 @@ __device__ inline void backward_step2_point(
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_h_x_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_r_pre_to_d_z_pre_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rz_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -180,7 +180,7 @@ extern "C" __global__ void backward_step2(
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_z_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
+        d_rz_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -258,9 +258,9 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_v_to_W_z_v_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ W_rz_v_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -268,14 +268,14 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t z, r_h;
         infer_step_point(
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_v_to_W_z_v_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
         z_at[iB * H + iH] = storage_t(z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
+        r_h_x_at[iB * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -331,7 +331,7 @@ extern "C" __global__ void step_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ W_r_v_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ W_z_v_at, const storage_t* __restrict__ b_z_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -346,7 +346,7 @@ extern "C" __global__ void step_step(
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
         z_at[iB * H + iH] = storage_t(z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
+        r_h_x_at[iB * (H + I) + iH] = storage_t(r_h);
     }
 }
 
@@ -385,21 +385,19 @@ extern "C" __global__ void step_step2(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 __device__ inline void jvp_step_point(
-    const compute_t dot_W_r_v_W_r, const compute_t dot_W_r_v_v, const compute_t W_r_v, const compute_t b_r,
-    const compute_t dot_b_r, const compute_t dot_W_z_v_W_z, const compute_t dot_W_z_v_v,
-    const compute_t W_z_v, const compute_t b_z, const compute_t dot_b_z, const compute_t h_prev,
-    const compute_t dot_h_prev, compute_t& z, compute_t& dot_z, compute_t& r_h, compute_t& dot_r_h)
+    const compute_t W_r_v, const compute_t b_r, const compute_t dot_W_r_v, const compute_t dot_b_r,
+    const compute_t W_z_v, const compute_t b_z, const compute_t dot_W_z_v, const compute_t dot_b_z,
+    const compute_t h_prev, const compute_t dot_h_prev, compute_t& z, compute_t& dot_z, compute_t& r_h,
+    compute_t& dot_r_h)
 {
     // r = sigmoid(W_r @ v + b_r)
-    const compute_t dot_W_r_v = dot_W_r_v_W_r + dot_W_r_v_v;
     const compute_t r_pre = W_r_v + b_r;
-    const compute_t dot_r_pre = dot_b_r + dot_W_r_v;
+    const compute_t dot_r_pre = dot_W_r_v + dot_b_r;
     const compute_t r = sigmoid(r_pre);
     const compute_t dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ v + b_z)
-    const compute_t dot_W_z_v = dot_W_z_v_W_z + dot_W_z_v_v;
     const compute_t z_pre = W_z_v + b_z;
-    const compute_t dot_z_pre = dot_b_z + dot_W_z_v;
+    const compute_t dot_z_pre = dot_W_z_v + dot_b_z;
     z = sigmoid(z_pre);
     dot_z = dot_z_pre * z * (1 - z);
     // n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
@@ -409,12 +407,12 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_v_to_dot_W_z_v_W_z_at,
-    const storage_t* __restrict__ dot_W_r_v_v_to_dot_W_z_v_v_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ dot_b_r_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ W_rz_v_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ dot_W_r_v_at, const storage_t* __restrict__ dot_b_r_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_v_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_at, storage_t* __restrict__ dot_r_h_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h_x2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -422,35 +420,32 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step_point(
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
+            compute_t(dot_W_r_v_at[iB * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_rz_v_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
+            compute_t(dot_W_z_v_at[iB * H + iH]),
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
-        dot_r_h_at[iB * H + iH] = storage_t(dot_r_h);
+        dot_r_h_x2_at[iB * (2 * H + 2 * I) + iH] = storage_t(r_h);
+        dot_r_h_x2_at[iB * (2 * H + 2 * I) + H + I + iH] = storage_t(dot_r_h);
     }
 }
 
 __device__ inline void jvp_step2_point(
-    const compute_t dot_W_n_r_h_x_W_n, const compute_t dot_W_n_r_h_x_r_h_x, const compute_t W_n_r_h_x,
-    const compute_t b_n, const compute_t dot_b_n, const compute_t z, const compute_t h_prev,
-    const compute_t dot_z, const compute_t dot_h_prev, compute_t& h, compute_t& dot_h)
+    const compute_t W_n_r_h_x, const compute_t b_n, const compute_t dot_W_n_r_h_x, const compute_t dot_b_n,
+    const compute_t z, const compute_t h_prev, const compute_t dot_z, const compute_t dot_h_prev,
+    compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-    const compute_t dot_W_n_r_h_x = dot_W_n_r_h_x_W_n + dot_W_n_r_h_x_r_h_x;
     const compute_t n_pre = W_n_r_h_x + b_n;
-    const compute_t dot_n_pre = dot_b_n + dot_W_n_r_h_x;
+    const compute_t dot_n_pre = dot_W_n_r_h_x + dot_b_n;
     const compute_t n_ = tanh(n_pre);
     const compute_t dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - z) * h[t-1] + z * n
@@ -461,11 +456,10 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at,
-    const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ W_n_r_h_x_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ dot_W_n_r_h_x_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -473,10 +467,9 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_n_r_h_x_r_h_x_at[iB * H + iH]),
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + iH]),
+            compute_t(W_n_r_h_x_at[iB * H + iH]),
             compute_t(b_n_at[iH]),
+            compute_t(dot_W_n_r_h_x_at[iB * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -518,14 +511,13 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_v_to_dot_W_z_v_W_z_at,
-    const storage_t* __restrict__ dot_W_r_v_v_to_dot_W_z_v_v_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ dot_b_r_at, const storage_t* __restrict__ b_z_at,
-    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_r_pre_at,
-    storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_at,
-    storage_t* __restrict__ dot_r_h_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rz_v_v_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ r_h_x_at, storage_t* __restrict__ dot_r_h_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -533,14 +525,14 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step_point(
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_W_rz_v_v_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_v_v_to_dot_W_z_v_v_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_v_to_dot_W_z_v_W_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_rz_v_v_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -552,8 +544,8 @@ extern "C" __global__ void hvp_forward_step(
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_at[iB * H + iH] = storage_t(r_h);
-        dot_r_h_at[iB * H + iH] = storage_t(dot_r_h);
+        r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(r_h);
+        dot_r_h_x_at[(t * B + iB) * (H + I) + iH] = storage_t(dot_r_h);
     }
 }
 
@@ -577,12 +569,11 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at,
-    const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_n_pre_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_W_n_r_h_x_r_h_x_at,
+    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -590,9 +581,9 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_n_r_h_x_r_h_x_at[iB * H + iH]),
-            compute_t(W_n_r_h_x_to_dot_W_n_r_h_x_W_n_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -640,7 +631,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_n_pre_to_d_dot_n_pre_at, storage_t* __restrict__ d_r_pre_to_d_dot_z_pre_at)
+    storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -661,10 +652,10 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_n_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_n_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -683,10 +674,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_dot_r_h_x_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_r_h_x_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ d_r_pre_to_d_dot_z_pre_at)
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -694,15 +685,15 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H + 2 * I) + iH]),
+            compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -715,8 +706,8 @@ __device__ inline void hvp_backward_step3_point(
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    storage_t* __restrict__ d_dot_v_at)
+    const storage_t* __restrict__ d_dot_v_dot_W_r_v_v_at,
+    const storage_t* __restrict__ d_dot_v_dot_W_z_v_v_at, storage_t* __restrict__ d_dot_v_at)
 {
     const int64 count = B * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -724,8 +715,8 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iHI = n % (H + I);
         compute_t d_dot_v;
         hvp_backward_step3_point(
-            compute_t(parts2_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts3_at[iB * (2 * H + 2 * I) + iHI]),
+            compute_t(d_dot_v_dot_W_r_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_z_v_v_at[iB * (H + I) + iHI]),
             d_dot_v);
         d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
     }
@@ -744,7 +735,7 @@ __device__ inline void hvp_backward_step4_point(
 extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_v_at, const storage_t* __restrict__ d_r_h_x_at,
-    const storage_t* __restrict__ r_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_x_at,
     const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_v_at,
@@ -759,7 +750,7 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_v_at[(t * B + iB) * (H + I) + iH]),
             compute_t(d_r_h_x_at[(t * B + iB) * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H + 2 * I) + iH]),
+            compute_t(d_dot_r_h_x_at[iB * (H + I) + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),

@@ -205,20 +205,19 @@ def train_passes(size, dtype):
     b_z = cp.empty((H,), dtype)
     W_n = cp.empty((H, H + I), dtype)
     b_n = cp.empty((H,), dtype)
-    W_r_to_W_z = cp.empty((H + I, 2 * H), dtype)
-    W_n_T = cp.empty((H + I, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
+    W_rz = cp.empty((H + I, 2 * H), dtype)
+    W_n_T = cp.empty((H + I, H), dtype)
     v = cp.empty((T, B, H + I), dtype)
-    W_r_v_to_W_z_v = cp.empty((B, 2 * H), dtype)
+    W_rz_v = cp.empty((B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
-    r_h = cp.empty((B, H), dtype)
     r_h_x = cp.empty((T, B, H + I), dtype)
     W_n_r_h_x = cp.empty((B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_r_v_to_W_z_v, b_r, b_z, h_rows, r, z, r_h,
+        W_rz_v, b_r, b_z, h_rows, r, z, r_h_x,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * H, 1,
@@ -233,21 +232,19 @@ def train_passes(size, dtype):
         b_z[...] = params["b_z"]
         W_n[...] = params["W_n"]
         b_n[...] = params["b_n"]
-        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
         h_rows[0] = state["h"]
 
     def before():
-        pass
+        W_rz[..., :H] = W_r.T
+        W_rz[..., H:2 * H] = W_z.T
+        W_n_T[...] = W_n.T
 
     def loop():
         for t in range(T):
-            v[t][..., 0:H] = h_rows[t]
+            v[t][..., :H] = h_rows[t]
             v[t][..., H:H + I] = x[t]
-            # W_r_v, W_z_v side by side
-            product(v[t], W_r_to_W_z, W_r_v_to_W_z_v)
+            product(v[t], W_rz, W_rz_v)
             forward_step(t)
-            r_h_x[t][..., 0:H] = r_h
             r_h_x[t][..., H:H + I] = x[t]
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
             product(r_h_x[t], W_n_T, W_n_r_h_x)
@@ -262,25 +259,25 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_r_to_W_z2 = cp.empty((2 * H, H + I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_rz2 = cp.empty((2 * H, H + I), dtype)
     d_h = cp.empty((B, H), dtype)
     d_n_pre = cp.empty((T, B, H), dtype)
     d_r_h_x = cp.empty((T, B, H + I), dtype)
-    d_r_pre_to_d_z_pre = cp.empty((T, B, 2 * H), dtype)
+    d_rz_pre = cp.empty((T, B, 2 * H), dtype)
     d_v = cp.empty((T, B, H + I), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_rz = cp.empty((2 * H, H + I), dtype)
+    d_b_rz = cp.empty((2 * H,), dtype)
     d_W_n = cp.empty((H, H + I), dtype)
     d_b_n = cp.empty((H,), dtype)
-    d_W_r_to_d_W_z = cp.empty((2 * H, H + I), dtype)
-    d_b_r_to_d_b_z = cp.empty((2 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_r_pre_to_d_z_pre,
+        dy, d_h_prev_rows, z, n, h_rows, d_h, d_n_pre, d_rz_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_r_h_x, h_rows, r, d_r_pre_to_d_z_pre,
+        d_r_h_x, h_rows, r, d_rz_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
@@ -296,11 +293,11 @@ def train_passes(size, dtype):
         W_r[...] = params["W_r"]
         W_z[...] = params["W_z"]
         W_n[...] = params["W_n"]
-        W_r_to_W_z2[...] = cp.concatenate((W_r, W_z))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        W_rz2[:H] = W_r
+        W_rz2[H:2 * H] = W_z
 
     def loop():
         for t in reversed(range(T)):
@@ -308,15 +305,13 @@ def train_passes(size, dtype):
             # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
             product(d_n_pre[t], W_n, d_r_h_x[t])
             backward_step2(t)
-            # d_r_pre, d_z_pre side by side
-            product(d_r_pre_to_d_z_pre[t], W_r_to_W_z2, d_v[t])
+            # through v = concat(h[t-1], x)
+            product(d_rz_pre[t], W_rz2, d_v[t])
             backward_step3(t)
 
     def after():
-        # d_W_r, d_W_z side by side
-        product(d_r_pre_to_d_z_pre.reshape(-1, 2 * H).T, v.reshape(-1, H + I), d_W_r_to_d_W_z)
-        # d_b_r, d_b_z side by side
-        cp.sum(d_r_pre_to_d_z_pre.reshape(-1, 2 * H), axis=0, out=d_b_r_to_d_b_z)
+        product(d_rz_pre.reshape(-1, 2 * H).T, v.reshape(-1, H + I), d_W_rz)
+        cp.sum(d_rz_pre.reshape(-1, 2 * H), axis=0, out=d_b_rz)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         product(d_n_pre.reshape(-1, H).T, r_h_x.reshape(-1, H + I), d_W_n)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
@@ -325,10 +320,10 @@ def train_passes(size, dtype):
 
     def results():
         dparams = {
-            "W_r": d_W_r_to_d_W_z[:H].copy(),
-            "b_r": d_b_r_to_d_b_z[:H].copy(),
-            "W_z": d_W_r_to_d_W_z[H:2 * H].copy(),
-            "b_z": d_b_r_to_d_b_z[H:2 * H].copy(),
+            "W_r": d_W_rz[:H].copy(),
+            "b_r": d_b_rz[:H].copy(),
+            "W_z": d_W_rz[H:2 * H].copy(),
+            "b_z": d_b_rz[H:2 * H].copy(),
             "W_n": d_W_n.copy(),
             "b_n": d_b_n.copy(),
         }
@@ -350,18 +345,17 @@ def infer_passes(size, dtype):
     b_z = cp.empty((H,), dtype)
     W_n = cp.empty((H, H + I), dtype)
     b_n = cp.empty((H,), dtype)
-    W_r_to_W_z = cp.empty((H + I, 2 * H), dtype)
-    W_n_T = cp.empty((H + I, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
+    W_rz = cp.empty((H + I, 2 * H), dtype)
+    W_n_T = cp.empty((H + I, H), dtype)
     v = cp.empty((B, H + I), dtype)
-    W_r_v_to_W_z_v = cp.empty((B, 2 * H), dtype)
+    W_rz_v = cp.empty((B, 2 * H), dtype)
     z = cp.empty((B, H), dtype)
-    r_h = cp.empty((B, H), dtype)
     r_h_x = cp.empty((B, H + I), dtype)
     W_n_r_h_x = cp.empty((B, H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_r_v_to_W_z_v, b_r, b_z, h_rows, z, r_h,
+        W_rz_v, b_r, b_z, h_rows, z, r_h_x,
     )
     infer_step2 = kernel(
         "infer_step2", "each", B * H, 1,
@@ -376,21 +370,19 @@ def infer_passes(size, dtype):
         b_z[...] = params["b_z"]
         W_n[...] = params["W_n"]
         b_n[...] = params["b_n"]
-        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
         h_rows[0] = state["h"]
 
     def before():
-        pass
+        W_rz[..., :H] = W_r.T
+        W_rz[..., H:2 * H] = W_z.T
+        W_n_T[...] = W_n.T
 
     def loop():
         for t in range(T):
-            v[..., 0:H] = h_rows[t]
+            v[..., :H] = h_rows[t]
             v[..., H:H + I] = x[t]
-            # W_r_v, W_z_v side by side
-            product(v, W_r_to_W_z, W_r_v_to_W_z_v)
+            product(v, W_rz, W_rz_v)
             infer_step(t)
-            r_h_x[..., 0:H] = r_h
             r_h_x[..., H:H + I] = x[t]
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
             product(r_h_x, W_n_T, W_n_r_h_x)
@@ -423,12 +415,11 @@ def step_passes(size, dtype):
     W_r_v = cp.empty((B, H), dtype)
     W_z_v = cp.empty((B, H), dtype)
     z = cp.empty((B, H), dtype)
-    r_h = cp.empty((B, H), dtype)
     r_h_x = cp.empty((B, H + I), dtype)
     W_n_r_h_x = cp.empty((B, H), dtype)
     step_step = kernel(
         "step_step", "each", B * H, 1,
-        W_r_v, b_r, W_z_v, b_z, h_rows, z, r_h,
+        W_r_v, b_r, W_z_v, b_z, h_rows, z, r_h_x,
     )
     step_step2 = kernel(
         "step_step2", "each", B * H, 1,
@@ -450,14 +441,13 @@ def step_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            v[..., 0:H] = h_rows[t]
+            v[..., :H] = h_rows[t]
             v[..., H:H + I] = x[t]
             # r = sigmoid(W_r @ v + b_r)
             product(v, W_r.T, W_r_v)
             # z = sigmoid(W_z @ v + b_z)
             product(v, W_z.T, W_z_v)
             step_step(t)
-            r_h_x[..., 0:H] = r_h
             r_h_x[..., H:H + I] = x[t]
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
             product(r_h_x, W_n.T, W_n_r_h_x)
@@ -492,32 +482,29 @@ def jvp_passes(size, dtype):
     dot_b_z = cp.empty((H,), dtype)
     dot_W_n = cp.empty((H, H + I), dtype)
     dot_b_n = cp.empty((H,), dtype)
-    W_r_to_dot_W_z = cp.empty((H + I, 4 * H), dtype)
-    W_r_to_W_z = cp.empty((H + I, 2 * H), dtype)
-    W_n_to_dot_W_n = cp.empty((H + I, 2 * H), dtype)
-    W_n_T = cp.empty((H + I, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    v = cp.empty((B, H + I), dtype)
-    dot_v = cp.empty((B, H + I), dtype)
-    W_r_v_to_dot_W_z_v_W_z = cp.empty((B, 4 * H), dtype)
-    dot_W_r_v_v_to_dot_W_z_v_v = cp.empty((B, 2 * H), dtype)
+    dot_W_r2 = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_W_z2 = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_W_n2 = cp.empty((2 * H + 2 * I, H), dtype)
+    W_rz = cp.empty((H + I, 2 * H), dtype)
+    W_n_T = cp.empty((H + I, H), dtype)
+    dot_v2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    W_rz_v = cp.empty((B, 2 * H), dtype)
+    dot_W_r_v = cp.empty((B, H), dtype)
+    dot_W_z_v = cp.empty((B, H), dtype)
     z = cp.empty((B, H), dtype)
     dot_z = cp.empty((B, H), dtype)
-    r_h = cp.empty((B, H), dtype)
-    dot_r_h = cp.empty((B, H), dtype)
-    r_h_x = cp.empty((B, H + I), dtype)
-    dot_r_h_x = cp.empty((B, H + I), dtype)
-    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = cp.empty((B, 2 * H), dtype)
-    dot_W_n_r_h_x_r_h_x = cp.empty((B, H), dtype)
+    dot_r_h_x2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    W_n_r_h_x = cp.empty((B, H), dtype)
+    dot_W_n_r_h_x = cp.empty((B, H), dtype)
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows,
-        z, dot_z, r_h, dot_r_h,
+        W_rz_v, b_r, dot_W_r_v, dot_b_r, b_z, dot_W_z_v, dot_b_z, h_rows, dot_h_rows, z, dot_z, dot_r_h_x2,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows,
+        W_n_r_h_x, b_n, dot_W_n_r_h_x, dot_b_n, z, h_rows, dot_z, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -535,40 +522,38 @@ def jvp_passes(size, dtype):
         dot_b_z[...] = dot_params["b_z"]
         dot_W_n[...] = dot_params["W_n"]
         dot_b_n[...] = dot_params["b_n"]
-        W_r_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((
-            W_r.T,
-            dot_W_r.T,
-            W_z.T,
-            dot_W_z.T,
-        ), axis=1))
-        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
-        W_n_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_n.T, dot_W_n.T), axis=1))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        pass
+        dot_W_r2[:H + I] = dot_W_r.T
+        dot_W_r2[H + I:2 * H + 2 * I] = W_r.T
+        dot_W_z2[:H + I] = dot_W_z.T
+        dot_W_z2[H + I:2 * H + 2 * I] = W_z.T
+        dot_W_n2[:H + I] = dot_W_n.T
+        dot_W_n2[H + I:2 * H + 2 * I] = W_n.T
+        W_rz[..., :H] = W_r.T
+        W_rz[..., H:2 * H] = W_z.T
+        W_n_T[...] = W_n.T
 
     def loop():
         for t in range(T):
-            v[..., 0:H] = h_rows[t]
-            v[..., H:H + I] = x[t]
-            dot_v[..., 0:H] = dot_h_rows[t]
-            dot_v[..., H:H + I] = dot_x[t]
-            # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
-            product(v, W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
-            # dot_W_r_v_v, dot_W_z_v_v side by side
-            product(dot_v, W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+            dot_v2[..., :H] = h_rows[t]
+            dot_v2[..., H:H + I] = x[t]
+            dot_v2[..., H + I:2 * H + I] = dot_h_rows[t]
+            dot_v2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+            product(dot_v2[:, :H + I], W_rz, W_rz_v)
+            # r = sigmoid(W_r @ v + b_r)
+            product(dot_v2, dot_W_r2, dot_W_r_v)
+            # z = sigmoid(W_z @ v + b_z)
+            product(dot_v2, dot_W_z2, dot_W_z_v)
             jvp_step(t)
-            r_h_x[..., 0:H] = r_h
-            r_h_x[..., H:H + I] = x[t]
-            dot_r_h_x[..., 0:H] = dot_r_h
-            dot_r_h_x[..., H:H + I] = dot_x[t]
-            # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
-            product(r_h_x, W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+            dot_r_h_x2[..., H:H + I] = x[t]
+            dot_r_h_x2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(dot_r_h_x, W_n_T, dot_W_n_r_h_x_r_h_x)
+            product(dot_r_h_x2[:, :H + I], W_n_T, W_n_r_h_x)
+            # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(dot_r_h_x2, dot_W_n2, dot_W_n_r_h_x)
             jvp_step2(t)
 
     def after():
@@ -601,40 +586,37 @@ def hvp_passes(size, dtype):
     dot_b_z = cp.empty((H,), dtype)
     dot_W_n = cp.empty((H, H + I), dtype)
     dot_b_n = cp.empty((H,), dtype)
-    W_r_to_dot_W_z = cp.empty((H + I, 4 * H), dtype)
-    W_r_to_W_z = cp.empty((H + I, 2 * H), dtype)
-    W_n_to_dot_W_n = cp.empty((H + I, 2 * H), dtype)
-    W_n_T = cp.empty((H + I, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
+    parts = cp.empty((H + I, 4 * H), dtype)
+    W_rz = cp.empty((H + I, 2 * H), dtype)
+    dot_W_n2 = cp.empty((H + I, 2 * H), dtype)
+    W_n_T2 = cp.empty((H + I, H), dtype)
     v = cp.empty((T, B, H + I), dtype)
     dot_v = cp.empty((T, B, H + I), dtype)
-    W_r_v_to_dot_W_z_v_W_z = cp.empty((B, 4 * H), dtype)
-    dot_W_r_v_v_to_dot_W_z_v_v = cp.empty((B, 2 * H), dtype)
+    parts2 = cp.empty((B, 4 * H), dtype)
+    dot_W_rz_v_v = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
-    r_h = cp.empty((B, H), dtype)
-    dot_r_h = cp.empty((B, H), dtype)
     r_h_x = cp.empty((T, B, H + I), dtype)
     dot_r_h_x = cp.empty((T, B, H + I), dtype)
-    W_n_r_h_x_to_dot_W_n_r_h_x_W_n = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
     dot_W_n_r_h_x_r_h_x = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_r_v_to_dot_W_z_v_W_z, dot_W_r_v_v_to_dot_W_z_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows,
-        dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
+        parts2, dot_W_rz_v_v, b_r, dot_b_r, b_z, dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r,
+        dot_z_pre, z, dot_z, r_h_x, dot_r_h_x,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        W_n_r_h_x_to_dot_W_n_r_h_x_W_n, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows,
-        dot_n_pre, n, dot_n,
+        parts3, dot_W_n_r_h_x_r_h_x, b_n, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre, n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -652,40 +634,34 @@ def hvp_passes(size, dtype):
         dot_b_z[...] = dot_params["b_z"]
         dot_W_n[...] = dot_params["W_n"]
         dot_b_n[...] = dot_params["b_n"]
-        W_r_to_dot_W_z[...] = cp.ascontiguousarray(cp.concatenate((
-            W_r.T,
-            dot_W_r.T,
-            W_z.T,
-            dot_W_z.T,
-        ), axis=1))
-        W_r_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T), axis=1))
-        W_n_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_n.T, dot_W_n.T), axis=1))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        pass
+        parts[..., :H] = W_r.T
+        parts[..., H:2 * H] = dot_W_r.T
+        parts[..., 2 * H:3 * H] = W_z.T
+        parts[..., 3 * H:4 * H] = dot_W_z.T
+        W_rz[..., :H] = parts[..., :H]
+        W_rz[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        dot_W_n2[..., :H] = W_n.T
+        dot_W_n2[..., H:2 * H] = dot_W_n.T
+        W_n_T2[...] = W_n.T
 
     def loop():
         for t in range(T):
-            v[t][..., 0:H] = h_rows[t]
+            v[t][..., :H] = h_rows[t]
             v[t][..., H:H + I] = x[t]
-            dot_v[t][..., 0:H] = dot_h_rows[t]
+            dot_v[t][..., :H] = dot_h_rows[t]
             dot_v[t][..., H:H + I] = dot_x[t]
-            # W_r_v, dot_W_r_v_W_r, W_z_v, dot_W_z_v_W_z side by side
-            product(v[t], W_r_to_dot_W_z, W_r_v_to_dot_W_z_v_W_z)
-            # dot_W_r_v_v, dot_W_z_v_v side by side
-            product(dot_v[t], W_r_to_W_z, dot_W_r_v_v_to_dot_W_z_v_v)
+            product(v[t], parts, parts2)
+            product(dot_v[t], W_rz, dot_W_rz_v_v)
             hvp_forward_step(t)
-            r_h_x[t][..., 0:H] = r_h
             r_h_x[t][..., H:H + I] = x[t]
-            dot_r_h_x[t][..., 0:H] = dot_r_h
             dot_r_h_x[t][..., H:H + I] = dot_x[t]
-            # W_n_r_h_x, dot_W_n_r_h_x_W_n side by side
-            product(r_h_x[t], W_n_to_dot_W_n, W_n_r_h_x_to_dot_W_n_r_h_x_W_n)
+            product(r_h_x[t], dot_W_n2, parts3)
             # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(dot_r_h_x[t], W_n_T, dot_W_n_r_h_x_r_h_x)
+            product(dot_r_h_x[t], W_n_T2, dot_W_n_r_h_x_r_h_x)
             hvp_forward_step2(t)
 
     def after():
@@ -696,17 +672,17 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_n_to_dot_W_n2 = cp.empty((2 * H, H + I), dtype)
-    W_r_to_dot_W_z2 = cp.empty((4 * H, H + I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    dot_W_n22 = cp.empty((2 * H, H + I), dtype)
+    parts4 = cp.empty((4 * H, H + I), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_n_pre_to_d_dot_n_pre = cp.empty((T, B, 2 * H), dtype)
-    parts = cp.empty((B, 2 * H + 2 * I), dtype)
+    d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_r_h_x = cp.empty((B, H + I), dtype)
     d_r_h_x = cp.empty((T, B, H + I), dtype)
-    d_r_pre_to_d_dot_z_pre = cp.empty((T, B, 4 * H), dtype)
-    parts2 = cp.empty((B, 2 * H + 2 * I), dtype)
-    parts3 = cp.empty((B, 2 * H + 2 * I), dtype)
+    d_r_dot_r_z_dot_z_pre = cp.empty((T, B, 4 * H), dtype)
+    d_dot_v_dot_W_r_v_v = cp.empty((B, H + I), dtype)
+    d_dot_v_dot_W_z_v_v = cp.empty((B, H + I), dtype)
     d_dot_v = cp.empty((B, H + I), dtype)
     d_v = cp.empty((T, B, H + I), dtype)
     d_x = cp.empty((T, B, I), dtype)
@@ -725,19 +701,19 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n,
-        d_dot_h, d_n_pre_to_d_dot_n_pre, d_r_pre_to_d_dot_z_pre,
+        d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_pre_to_d_dot_z_pre,
+        d_dot_r_h_x, h_rows, dot_r_pre, r, d_r_h_x, dot_h_rows, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * (H + I), 1,
-        parts2, parts3, d_dot_v,
+        d_dot_v_dot_W_r_v_v, d_dot_v_dot_W_z_v_v, d_dot_v,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * H, 1,
-        d_v, d_r_h_x, r, parts, dot_r, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_v, d_dot_h_prev_rows,
+        d_v, d_r_h_x, r, d_dot_r_h_x, dot_r, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_v, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
@@ -751,62 +727,65 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_n_to_dot_W_n2[...] = cp.concatenate((W_n, dot_W_n))
-        W_r_to_dot_W_z2[...] = cp.concatenate((W_r, dot_W_r, W_z, dot_W_z))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        dot_W_n22[:H] = W_n
+        dot_W_n22[H:2 * H] = dot_W_n
+        parts4[:H] = W_r
+        parts4[H:2 * H] = dot_W_r
+        parts4[2 * H:3 * H] = W_z
+        parts4[3 * H:4 * H] = dot_W_z
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-            product(d_n_pre_to_d_dot_n_pre[t][:, H:2 * H], W_n, parts[:, :H + I])
-            # d_n_pre, d_dot_n_pre side by side
-            product(d_n_pre_to_d_dot_n_pre[t], W_n_to_dot_W_n2, d_r_h_x[t])
+            product(d_dot_n_pre2[t][:, H:2 * H], W_n, d_dot_r_h_x)
+            # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
+            product(d_dot_n_pre2[t], dot_W_n22, d_r_h_x[t])
             # through z = sigmoid(W_z @ v + b_z)
-            product(d_r_pre_to_d_dot_z_pre[t][:, 3 * H:4 * H], W_z, parts3[:, :H + I])
+            product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], W_z, d_dot_v_dot_W_z_v_v)
             hvp_backward_step2(t)
             # through r = sigmoid(W_r @ v + b_r)
-            product(d_r_pre_to_d_dot_z_pre[t][:, H:2 * H], W_r, parts2[:, :H + I])
-            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
-            product(d_r_pre_to_d_dot_z_pre[t], W_r_to_dot_W_z2, d_v[t])
+            product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], W_r, d_dot_v_dot_W_r_v_v)
+            # through v = concat(h[t-1], x)
+            product(d_r_dot_r_z_dot_z_pre[t], parts4, d_v[t])
             hvp_backward_step3(t)
             hvp_backward_step4(t)
 
     def after():
         # through r = sigmoid(W_r @ v + b_r)
-        product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, v.reshape(-1, H + I), d_W_r_W_r_v)
         # through r = sigmoid(W_r @ v + b_r)
         product(
-            d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_v.reshape(-1, H + I),
             d_W_r_dot_W_r_v_v,
         )
         # through r = sigmoid(W_r @ v + b_r)
-        cp.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
+        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
         # through z = sigmoid(W_z @ v + b_z)
-        product(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_z_W_z_v)
         # through z = sigmoid(W_z @ v + b_z)
         product(
-            d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_v.reshape(-1, H + I),
             d_W_z_dot_W_z_v_v,
         )
         # through z = sigmoid(W_z @ v + b_z)
-        cp.sum(d_r_pre_to_d_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        product(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h_x.reshape(-1, H + I), d_W_n_W_n_r_h_x)
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
         product(
-            d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_r_h_x.reshape(-1, H + I),
             d_W_n_dot_W_n_r_h_x_r_h_x,
         )
         # through n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        cp.sum(d_n_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+        cp.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
         hvp_backward_after()
         hvp_backward_finish()
 

@@ -144,7 +144,7 @@ extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ m_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ gamma_x_at, storage_t* __restrict__ x_last_rows_at,
-    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ x_hat_to_s_at)
+    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ x_hat_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -158,7 +158,7 @@ extern "C" __global__ void forward_step(
             compute_t(x_last_rows_at[(t * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
             x_hat, x_last);
-        x_hat_to_s_at[(t * B + iB) * (I + H) + iI] = storage_t(x_hat);
+        x_hat_at[(t * B + iB) * I + iI] = storage_t(x_hat);
         x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(x_last);
     }
 }
@@ -173,7 +173,7 @@ __device__ inline void forward_step2_point(
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ x_hat_to_s_at)
+    storage_t* __restrict__ s_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -184,20 +184,20 @@ extern "C" __global__ void forward_step2(
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             s);
-        x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH] = storage_t(s);
+        s_at[(t * B + iB) * H + iH] = storage_t(s);
     }
 }
 
 __device__ inline void forward_step3_point(
-    const compute_t W_r_x_hat, const compute_t V_r_m, const compute_t b_r, const compute_t W_z_x_hat,
-    const compute_t V_z_m, const compute_t b_z, const compute_t s, compute_t& r, compute_t& z,
-    compute_t& r_s)
+    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m, const compute_t b_z,
+    const compute_t s, compute_t& r, compute_t& z, compute_t& r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    const compute_t r_pre = W_r_x_hat + V_r_m + b_r;
+    const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
     r = sigmoid(r_pre);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    const compute_t z_pre = W_z_x_hat + V_z_m + b_z;
+    const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
     z = sigmoid(z_pre);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
     r_s = s * r;
@@ -205,10 +205,10 @@ __device__ inline void forward_step3_point(
 
 extern "C" __global__ void forward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at,
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ x_hat_to_s_at,
-    storage_t* __restrict__ r_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_s_at)
+    const storage_t* __restrict__ W_rzn_x_hat_at, const storage_t* __restrict__ U_rz_s_at,
+    const storage_t* __restrict__ V_rzn_m_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ r_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ r_s_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -216,13 +216,15 @@ extern "C" __global__ void forward_step3(
         const int64 iH = n % H;
         compute_t r, z, r_s;
         forward_step3_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + H + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             r, z, r_s);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
@@ -243,10 +245,10 @@ __device__ inline void forward_step4_point(
 
 extern "C" __global__ void forward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at, const storage_t* __restrict__ U_n_r_s_at,
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ x_hat_to_s_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ W_rzn_x_hat_at, const storage_t* __restrict__ U_n_r_s_at,
+    const storage_t* __restrict__ V_rzn_m_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ s_at, storage_t* __restrict__ n_at,
+    storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -254,12 +256,12 @@ extern "C" __global__ void forward_step4(
         const int64 iH = n % H;
         compute_t n_, h;
         forward_step4_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(U_n_r_s_at[iB * H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             n_, h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -284,8 +286,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ x_hat_to_s_at, storage_t* __restrict__ d_h_at,
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at)
+    const storage_t* __restrict__ s_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -297,11 +298,11 @@ extern "C" __global__ void backward_step(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -315,8 +316,8 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ x_hat_to_s_at,
-    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_r_pre_to_d_n_pre_at)
+    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -325,25 +326,25 @@ extern "C" __global__ void backward_step2(
         compute_t d_r_pre;
         backward_step2_point(
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(x_hat_to_s_at[(t * B + iB) * (I + H) + I + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_s_U_r_s, const compute_t d_r_s, const compute_t r, const compute_t d_h,
+    const compute_t d_s_U_rz_s, const compute_t d_r_s, const compute_t r, const compute_t d_h,
     const compute_t z, const compute_t gamma_h, compute_t& d_s, compute_t& d_h_prev)
 {
     // through s = gamma_h * h[t-1]
-    d_s = d_s_U_r_s + d_r_s * r + d_h * (1 - z);
+    d_s = d_s_U_rz_s + d_r_s * r + d_h * (1 - z);
     d_h_prev = gamma_h * d_s;
 }
 
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_s_U_r_s_at, const storage_t* __restrict__ d_r_s_at,
+    const storage_t* __restrict__ d_s_U_rz_s_at, const storage_t* __restrict__ d_r_s_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ gamma_h_at,
     storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_h_prev_rows_at)
@@ -354,7 +355,7 @@ extern "C" __global__ void backward_step3(
         const int64 iH = n % H;
         compute_t d_s, d_h_prev;
         backward_step3_point(
-            compute_t(d_s_U_r_s_at[iB * H + iH]),
+            compute_t(d_s_U_rz_s_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
@@ -428,8 +429,8 @@ extern "C" __global__ void backward_after(
 
 __device__ inline void backward_after2_point(
     const compute_t d_x_hat, const compute_t m, const compute_t x_last_prev, const compute_t x_mean,
-    const compute_t gamma_x, const compute_t gamma_x_relu, const compute_t d_x_last_next, const compute_t x,
-    const compute_t d_m_V_r_m, const compute_t w_x, const compute_t d_delta_W_d_delta,
+    const compute_t gamma_x, const compute_t gamma_x_relu, const compute_t d_x_last_next,
+    const compute_t d_m_V_rzn_m, const compute_t x, const compute_t w_x, const compute_t d_delta_W_d_delta,
     compute_t& d_gamma_x_pre, compute_t& d_x, compute_t& d_m, compute_t& d_delta,
     compute_t& d_x_hat_by_x_mean)
 {
@@ -440,7 +441,7 @@ __device__ inline void backward_after2_point(
     d_gamma_x_pre = compute_t((gamma_x_relu) > (0)) * d_gamma_x_relu;
     d_x = d_x_hat * m + m * d_x_last_next;
     const compute_t s2 = 1 - gamma_x;
-    d_m = d_x_hat * (x - x_last_prev * gamma_x - x_mean * s2) + (x - x_last_prev) * d_x_last_next + d_m_V_r_m;
+    d_m = d_x_hat * (x - x_last_prev * gamma_x - x_mean * s2) + (x - x_last_prev) * d_x_last_next + d_m_V_rzn_m;
     d_delta = w_x * d_gamma_x_pre + d_delta_W_d_delta;
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_x_hat_by_x_mean = s1 * s2;
@@ -451,8 +452,8 @@ extern "C" __global__ void backward_after2(
     const storage_t* __restrict__ d_x_hat_at, const storage_t* __restrict__ m_at,
     const storage_t* __restrict__ x_last_rows_at, const storage_t* __restrict__ x_mean_at,
     const storage_t* __restrict__ gamma_x_at, const storage_t* __restrict__ gamma_x_relu_at,
-    const storage_t* __restrict__ d_x_last_prev_rows_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ d_m_V_r_m_at, const storage_t* __restrict__ w_x_at,
+    const storage_t* __restrict__ d_x_last_prev_rows_at, const storage_t* __restrict__ d_m_V_rzn_m_at,
+    const storage_t* __restrict__ x_at, const storage_t* __restrict__ w_x_at,
     const storage_t* __restrict__ d_delta_W_d_delta_at, storage_t* __restrict__ d_gamma_x_pre_at,
     storage_t* __restrict__ d_x_at, storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_delta_at,
     storage_t* __restrict__ d_x_hat_by_x_mean_at)
@@ -471,8 +472,8 @@ extern "C" __global__ void backward_after2(
             compute_t(gamma_x_at[(iT * B + iB) * I + iI]),
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            compute_t(d_m_V_rzn_m_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_m_V_r_m_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(d_delta_W_d_delta_at[(iT * B + iB) * I + iI]),
             d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean);
@@ -584,7 +585,7 @@ extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ m_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ gamma_x_at, storage_t* __restrict__ x_last_rows_at,
-    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ x_hat_to_s_at)
+    const storage_t* __restrict__ x_mean_at, storage_t* __restrict__ x_hat_s_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -598,7 +599,7 @@ extern "C" __global__ void infer_step(
             compute_t(x_last_rows_at[((t % 2) * B + iB) * I + iI]),
             compute_t(x_mean_at[iI]),
             x_hat, x_last);
-        x_hat_to_s_at[iB * (I + H) + iI] = storage_t(x_hat);
+        x_hat_s_at[iB * (I + H) + iI] = storage_t(x_hat);
         x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
     }
 }
@@ -613,7 +614,7 @@ __device__ inline void infer_step2_point(
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ x_hat_to_s_at)
+    storage_t* __restrict__ x_hat_s_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -624,19 +625,20 @@ extern "C" __global__ void infer_step2(
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             s);
-        x_hat_to_s_at[iB * (I + H) + I + iH] = storage_t(s);
+        x_hat_s_at[iB * (I + H) + I + iH] = storage_t(s);
     }
 }
 
 __device__ inline void infer_step3_point(
-    const compute_t W_r_x_hat, const compute_t V_r_m, const compute_t b_r, const compute_t W_z_x_hat,
-    const compute_t V_z_m, const compute_t b_z, const compute_t s, compute_t& z, compute_t& r_s)
+    const compute_t W_r_x_hat_U_r_s, const compute_t V_r_m, const compute_t b_r,
+    const compute_t W_z_x_hat_U_z_s, const compute_t V_z_m, const compute_t b_z, const compute_t s,
+    compute_t& z, compute_t& r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-    const compute_t r_pre = W_r_x_hat + V_r_m + b_r;
+    const compute_t r_pre = W_r_x_hat_U_r_s + V_r_m + b_r;
     const compute_t r = sigmoid(r_pre);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-    const compute_t z_pre = W_z_x_hat + V_z_m + b_z;
+    const compute_t z_pre = W_z_x_hat_U_z_s + V_z_m + b_z;
     z = sigmoid(z_pre);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
     r_s = s * r;
@@ -644,9 +646,9 @@ __device__ inline void infer_step3_point(
 
 extern "C" __global__ void infer_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at,
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ x_hat_to_s_at,
+    const storage_t* __restrict__ W_r_x_hat_U_r_s_at, const storage_t* __restrict__ V_rzn_m_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ W_z_x_hat_U_z_s_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ x_hat_s_at,
     storage_t* __restrict__ z_at, storage_t* __restrict__ r_s_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -655,13 +657,13 @@ extern "C" __global__ void infer_step3(
         const int64 iH = n % H;
         compute_t z, r_s;
         infer_step3_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_r_x_hat_U_r_s_at[iB * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_z_x_hat_U_z_s_at[iB * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(x_hat_to_s_at[iB * (I + H) + I + iH]),
+            compute_t(x_hat_s_at[iB * (I + H) + I + iH]),
             z, r_s);
         z_at[iB * H + iH] = storage_t(z);
         r_s_at[iB * H + iH] = storage_t(r_s);
@@ -681,9 +683,9 @@ __device__ inline void infer_step4_point(
 
 extern "C" __global__ void infer_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_W_n_x_hat_at, const storage_t* __restrict__ U_n_r_s_at,
-    const storage_t* __restrict__ V_r_m_to_V_n_m_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ x_hat_to_s_at,
+    const storage_t* __restrict__ W_n_x_hat_at, const storage_t* __restrict__ U_n_r_s_at,
+    const storage_t* __restrict__ V_rzn_m_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ x_hat_s_at,
     storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -692,12 +694,12 @@ extern "C" __global__ void infer_step4(
         const int64 iH = n % H;
         compute_t h;
         infer_step4_point(
-            compute_t(W_r_x_hat_to_W_n_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_n_x_hat_at[iB * H + iH]),
             compute_t(U_n_r_s_at[iB * H + iH]),
-            compute_t(V_r_m_to_V_n_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_rzn_m_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
-            compute_t(x_hat_to_s_at[iB * (I + H) + I + iH]),
+            compute_t(x_hat_s_at[iB * (I + H) + I + iH]),
             h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -971,12 +973,12 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_d_delta_to_dot_W_d_delta_W_d_at,
-    const storage_t* __restrict__ dot_W_d_delta_delta_at, const storage_t* __restrict__ b_d_at,
-    const storage_t* __restrict__ dot_b_d_at, const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at,
-    const storage_t* __restrict__ dot_V_r_m_m_to_dot_V_n_m_m_at, storage_t* __restrict__ gamma_h_at,
-    storage_t* __restrict__ dot_gamma_h_at, storage_t* __restrict__ dot_V_r_m_at,
-    storage_t* __restrict__ dot_V_z_m_at, storage_t* __restrict__ dot_V_n_m_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_d_delta_delta_at,
+    const storage_t* __restrict__ b_d_at, const storage_t* __restrict__ dot_b_d_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_V_rzn_m_m_at,
+    storage_t* __restrict__ gamma_h_at, storage_t* __restrict__ dot_gamma_h_at,
+    storage_t* __restrict__ dot_V_r_m_at, storage_t* __restrict__ dot_V_z_m_at,
+    storage_t* __restrict__ dot_V_n_m_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -985,17 +987,17 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         jvp_before2_point(
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_at[(iT * B + iB) * H + iH] = storage_t(gamma_h);
         dot_gamma_h_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h);
@@ -1032,7 +1034,7 @@ extern "C" __global__ void jvp_step(
     const storage_t* __restrict__ x_mean_at, const storage_t* __restrict__ dot_m_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_gamma_x_at,
     storage_t* __restrict__ dot_x_last_rows_at, const storage_t* __restrict__ dot_x_mean_at,
-    storage_t* __restrict__ x_hat_to_dot_x_hat_at)
+    storage_t* __restrict__ dot_x_hat2_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1051,8 +1053,8 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_x_last_rows_at[((t % 2) * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
             x_hat, dot_x_hat, x_last, dot_x_last);
-        x_hat_to_dot_x_hat_at[iB * (2 * I) + iI] = storage_t(x_hat);
-        x_hat_to_dot_x_hat_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        dot_x_hat2_at[iB * (2 * I) + iI] = storage_t(x_hat);
+        dot_x_hat2_at[iB * (2 * I) + I + iI] = storage_t(dot_x_hat);
         x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(x_last);
         dot_x_last_rows_at[(((t + 1) % 2) * B + iB) * I + iI] = storage_t(dot_x_last);
     }
@@ -1071,7 +1073,7 @@ extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ s_to_dot_s_at)
+    storage_t* __restrict__ dot_s2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1084,8 +1086,8 @@ extern "C" __global__ void jvp_step2(
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             s, dot_s);
-        s_to_dot_s_at[iB * (2 * H) + iH] = storage_t(s);
-        s_to_dot_s_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
+        dot_s2_at[iB * (2 * H) + iH] = storage_t(s);
+        dot_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_s);
     }
 }
 
@@ -1114,16 +1116,14 @@ __device__ inline void jvp_step3_point(
 
 extern "C" __global__ void jvp_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at,
-    const storage_t* __restrict__ U_r_s_to_dot_U_z_s_U_z_at,
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ W_rzn_x_hat_at, const storage_t* __restrict__ U_rz_s_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_hat_at, const storage_t* __restrict__ dot_U_r_s_at,
     const storage_t* __restrict__ dot_V_r_m_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_hat_at,
     const storage_t* __restrict__ dot_U_z_s_at, const storage_t* __restrict__ dot_V_z_m_at,
-    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ s_to_dot_s_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ r_s_to_dot_r_s_at)
+    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ dot_s2_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_s2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1131,29 +1131,29 @@ extern "C" __global__ void jvp_step3(
         const int64 iH = n % H;
         compute_t z, dot_z, r_s, dot_r_s;
         jvp_step3_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
             compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + H + iH]),
+            compute_t(U_rz_s_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
             compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             z, dot_z, r_s, dot_r_s);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_s_to_dot_r_s_at[iB * (2 * H) + iH] = storage_t(r_s);
-        r_s_to_dot_r_s_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
+        dot_r_s2_at[iB * (2 * H) + iH] = storage_t(r_s);
+        dot_r_s2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_s);
     }
 }
 
@@ -1176,12 +1176,11 @@ __device__ inline void jvp_step4_point(
 
 extern "C" __global__ void jvp_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at,
-    const storage_t* __restrict__ U_n_r_s_to_dot_U_n_r_s_U_n_at,
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ W_rzn_x_hat_at, const storage_t* __restrict__ U_n_r_s_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ b_n_at,
     const storage_t* __restrict__ dot_W_n_x_hat_at, const storage_t* __restrict__ dot_U_n_r_s_at,
     const storage_t* __restrict__ dot_V_n_m_at, const storage_t* __restrict__ dot_b_n_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ s_to_dot_s_at,
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_s2_at,
     const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
 {
@@ -1191,18 +1190,18 @@ extern "C" __global__ void jvp_step4(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step4_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_s_to_dot_U_n_r_s_U_n_at[iB * (2 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(W_rzn_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_r_s_at[iB * H + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
             compute_t(dot_U_n_r_s_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[iB * H + iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + iH]),
             compute_t(dot_z_at[iB * H + iH]),
-            compute_t(s_to_dot_s_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_s2_at[iB * (2 * H) + H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
         dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1282,13 +1281,13 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_d_delta_to_dot_W_d_delta_W_d_at,
-    const storage_t* __restrict__ dot_W_d_delta_delta_at, const storage_t* __restrict__ b_d_at,
-    const storage_t* __restrict__ dot_b_d_at, const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at,
-    const storage_t* __restrict__ dot_V_r_m_m_to_dot_V_n_m_m_at, storage_t* __restrict__ gamma_h_relu_at,
-    storage_t* __restrict__ dot_gamma_h_relu_at, storage_t* __restrict__ gamma_h_at,
-    storage_t* __restrict__ dot_gamma_h_at, storage_t* __restrict__ dot_V_r_m_at,
-    storage_t* __restrict__ dot_V_z_m_at, storage_t* __restrict__ dot_V_n_m_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_d_delta_delta_at,
+    const storage_t* __restrict__ b_d_at, const storage_t* __restrict__ dot_b_d_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_V_rzn_m_m_at,
+    storage_t* __restrict__ gamma_h_relu_at, storage_t* __restrict__ dot_gamma_h_relu_at,
+    storage_t* __restrict__ gamma_h_at, storage_t* __restrict__ dot_gamma_h_at,
+    storage_t* __restrict__ dot_V_r_m_at, storage_t* __restrict__ dot_V_z_m_at,
+    storage_t* __restrict__ dot_V_n_m_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1297,17 +1296,17 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m;
         hvp_forward_before2_point(
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_d_delta_delta_at[(iT * B + iB) * H + iH]),
-            compute_t(W_d_delta_to_dot_W_d_delta_W_d_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_d_at[iH]),
             compute_t(dot_b_d_at[iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_V_r_m_m_to_dot_V_n_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts3_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_rzn_m_m_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m);
         gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(gamma_h_relu);
         dot_gamma_h_relu_at[(iT * B + iB) * H + iH] = storage_t(dot_gamma_h_relu);
@@ -1346,7 +1345,7 @@ extern "C" __global__ void hvp_forward_step(
     const storage_t* __restrict__ x_mean_at, const storage_t* __restrict__ dot_m_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_gamma_x_at,
     storage_t* __restrict__ dot_x_last_rows_at, const storage_t* __restrict__ dot_x_mean_at,
-    storage_t* __restrict__ x_hat_to_dot_x_hat_at)
+    storage_t* __restrict__ x_hat_at, storage_t* __restrict__ dot_x_hat_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1365,8 +1364,8 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_x_last_rows_at[(t * B + iB) * I + iI]),
             compute_t(dot_x_mean_at[iI]),
             x_hat, dot_x_hat, x_last, dot_x_last);
-        x_hat_to_dot_x_hat_at[(t * B + iB) * (2 * I) + iI] = storage_t(x_hat);
-        x_hat_to_dot_x_hat_at[(t * B + iB) * (2 * I) + I + iI] = storage_t(dot_x_hat);
+        x_hat_at[(t * B + iB) * I + iI] = storage_t(x_hat);
+        dot_x_hat_at[(t * B + iB) * I + iI] = storage_t(dot_x_hat);
         x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(x_last);
         dot_x_last_rows_at[((t + 1) * B + iB) * I + iI] = storage_t(dot_x_last);
     }
@@ -1374,52 +1373,75 @@ extern "C" __global__ void hvp_forward_step(
 
 __device__ inline void hvp_forward_step2_point(
     const compute_t gamma_h, const compute_t h_prev, const compute_t dot_gamma_h,
-    const compute_t dot_h_prev, compute_t& s, compute_t& dot_s)
+    const compute_t dot_h_prev, const compute_t dot_W_r_x_hat_W_r, const compute_t dot_W_r_x_hat_x_hat,
+    const compute_t dot_W_z_x_hat_W_z, const compute_t dot_W_z_x_hat_x_hat,
+    const compute_t dot_W_n_x_hat_W_n, const compute_t dot_W_n_x_hat_x_hat, compute_t& s, compute_t& dot_s,
+    compute_t& dot_W_r_x_hat, compute_t& dot_W_z_x_hat, compute_t& dot_W_n_x_hat)
 {
     // s = gamma_h * h[t-1]
     s = gamma_h * h_prev;
     dot_s = gamma_h * dot_h_prev + h_prev * dot_gamma_h;
+    // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    dot_W_r_x_hat = dot_W_r_x_hat_W_r + dot_W_r_x_hat_x_hat;
+    // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    dot_W_z_x_hat = dot_W_z_x_hat_W_z + dot_W_z_x_hat_x_hat;
+    // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    dot_W_n_x_hat = dot_W_n_x_hat_W_n + dot_W_n_x_hat_x_hat;
 }
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ gamma_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ s_to_dot_s_at)
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_W_rzn_x_hat_x_hat_at,
+    storage_t* __restrict__ s_at, storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ dot_W_r_x_hat_at, storage_t* __restrict__ dot_W_z_x_hat_at,
+    storage_t* __restrict__ dot_W_n_x_hat_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t s, dot_s;
+        compute_t s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat;
         hvp_forward_step2_point(
             compute_t(gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            s, dot_s);
-        s_to_dot_s_at[(t * B + iB) * (2 * H) + iH] = storage_t(s);
-        s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_s);
+            compute_t(parts5_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + H + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_hat_x_hat_at[iB * (3 * H) + 2 * H + iH]),
+            s, dot_s, dot_W_r_x_hat, dot_W_z_x_hat, dot_W_n_x_hat);
+        s_at[(t * B + iB) * H + iH] = storage_t(s);
+        dot_s_at[(t * B + iB) * H + iH] = storage_t(dot_s);
+        dot_W_r_x_hat_at[iB * H + iH] = storage_t(dot_W_r_x_hat);
+        dot_W_z_x_hat_at[iB * H + iH] = storage_t(dot_W_z_x_hat);
+        dot_W_n_x_hat_at[iB * H + iH] = storage_t(dot_W_n_x_hat);
     }
 }
 
 __device__ inline void hvp_forward_step3_point(
-    const compute_t W_r_x_hat, const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r,
-    const compute_t dot_W_r_x_hat, const compute_t dot_U_r_s, const compute_t dot_V_r_m,
-    const compute_t dot_b_r, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
-    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_U_z_s,
-    const compute_t dot_V_z_m, const compute_t dot_b_z, const compute_t s, const compute_t dot_s,
-    compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
+    const compute_t dot_U_r_s_U_r, const compute_t dot_U_r_s_s, const compute_t W_r_x_hat,
+    const compute_t U_r_s, const compute_t V_r_m, const compute_t b_r, const compute_t dot_W_r_x_hat,
+    const compute_t dot_V_r_m, const compute_t dot_b_r, const compute_t dot_U_z_s_U_z,
+    const compute_t dot_U_z_s_s, const compute_t W_z_x_hat, const compute_t U_z_s, const compute_t V_z_m,
+    const compute_t b_z, const compute_t dot_W_z_x_hat, const compute_t dot_V_z_m, const compute_t dot_b_z,
+    const compute_t s, const compute_t dot_s, compute_t& dot_r_pre, compute_t& r, compute_t& dot_r,
+    compute_t& dot_z_pre, compute_t& z, compute_t& dot_z, compute_t& r_s, compute_t& dot_r_s)
 {
     // r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+    const compute_t dot_U_r_s = dot_U_r_s_U_r + dot_U_r_s_s;
     const compute_t r_pre = W_r_x_hat + U_r_s + V_r_m + b_r;
-    dot_r_pre = dot_W_r_x_hat + dot_U_r_s + dot_V_r_m + dot_b_r;
+    dot_r_pre = dot_W_r_x_hat + dot_V_r_m + dot_b_r + dot_U_r_s;
     r = sigmoid(r_pre);
     dot_r = dot_r_pre * r * (1 - r);
     // z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+    const compute_t dot_U_z_s = dot_U_z_s_U_z + dot_U_z_s_s;
     const compute_t z_pre = W_z_x_hat + U_z_s + V_z_m + b_z;
-    dot_z_pre = dot_W_z_x_hat + dot_U_z_s + dot_V_z_m + dot_b_z;
+    dot_z_pre = dot_W_z_x_hat + dot_V_z_m + dot_b_z + dot_U_z_s;
     z = sigmoid(z_pre);
     dot_z = dot_z_pre * z * (1 - z);
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
@@ -1429,17 +1451,16 @@ __device__ inline void hvp_forward_step3_point(
 
 extern "C" __global__ void hvp_forward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at,
-    const storage_t* __restrict__ U_r_s_to_dot_U_z_s_U_z_at,
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at, const storage_t* __restrict__ b_r_at,
-    const storage_t* __restrict__ dot_W_r_x_hat_at, const storage_t* __restrict__ dot_U_r_s_at,
+    const storage_t* __restrict__ parts7_at, const storage_t* __restrict__ dot_U_rz_s_s_at,
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_W_r_x_hat_at,
     const storage_t* __restrict__ dot_V_r_m_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_hat_at,
-    const storage_t* __restrict__ dot_U_z_s_at, const storage_t* __restrict__ dot_V_z_m_at,
-    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ s_to_dot_s_at,
+    const storage_t* __restrict__ dot_V_z_m_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ s_at, const storage_t* __restrict__ dot_s_at,
     storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ r_s_to_dot_r_s_at)
+    storage_t* __restrict__ r_s_at, storage_t* __restrict__ dot_r_s_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1447,24 +1468,26 @@ extern "C" __global__ void hvp_forward_step3(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s;
         hvp_forward_step3_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts7_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + iH]),
+            compute_t(parts5_at[iB * (6 * H) + iH]),
+            compute_t(parts7_at[iB * (4 * H) + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_hat_at[iB * H + iH]),
-            compute_t(dot_U_r_s_at[iB * H + iH]),
             compute_t(dot_V_r_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_s_to_dot_U_z_s_U_z_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts7_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_s_s_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts7_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_hat_at[iB * H + iH]),
-            compute_t(dot_U_z_s_at[iB * H + iH]),
             compute_t(dot_V_z_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
@@ -1472,21 +1495,22 @@ extern "C" __global__ void hvp_forward_step3(
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_s_to_dot_r_s_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_s);
-        r_s_to_dot_r_s_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_s);
+        r_s_at[(t * B + iB) * H + iH] = storage_t(r_s);
+        dot_r_s_at[(t * B + iB) * H + iH] = storage_t(dot_r_s);
     }
 }
 
 __device__ inline void hvp_forward_step4_point(
-    const compute_t W_n_x_hat, const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n,
-    const compute_t dot_W_n_x_hat, const compute_t dot_U_n_r_s, const compute_t dot_V_n_m,
-    const compute_t dot_b_n, const compute_t z, const compute_t s, const compute_t dot_z,
-    const compute_t dot_s, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h,
-    compute_t& dot_h)
+    const compute_t dot_U_n_r_s_U_n, const compute_t dot_U_n_r_s_r_s, const compute_t W_n_x_hat,
+    const compute_t U_n_r_s, const compute_t V_n_m, const compute_t b_n, const compute_t dot_W_n_x_hat,
+    const compute_t dot_V_n_m, const compute_t dot_b_n, const compute_t z, const compute_t s,
+    const compute_t dot_z, const compute_t dot_s, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n,
+    compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+    const compute_t dot_U_n_r_s = dot_U_n_r_s_U_n + dot_U_n_r_s_r_s;
     const compute_t n_pre = W_n_x_hat + U_n_r_s + V_n_m + b_n;
-    dot_n_pre = dot_W_n_x_hat + dot_U_n_r_s + dot_V_n_m + dot_b_n;
+    dot_n_pre = dot_W_n_x_hat + dot_V_n_m + dot_b_n + dot_U_n_r_s;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - z) * s + z * n
@@ -1497,15 +1521,14 @@ __device__ inline void hvp_forward_step4_point(
 
 extern "C" __global__ void hvp_forward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_hat_to_dot_W_n_x_hat_W_n_at,
-    const storage_t* __restrict__ U_n_r_s_to_dot_U_n_r_s_U_n_at,
-    const storage_t* __restrict__ V_r_m_to_dot_V_n_m_V_n_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_W_n_x_hat_at, const storage_t* __restrict__ dot_U_n_r_s_at,
+    const storage_t* __restrict__ parts8_at, const storage_t* __restrict__ dot_U_n_r_s_r_s_at,
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_hat_at,
     const storage_t* __restrict__ dot_V_n_m_at, const storage_t* __restrict__ dot_b_n_at,
-    const storage_t* __restrict__ z_at, const storage_t* __restrict__ s_to_dot_s_at,
-    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_n_pre_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ z_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1513,18 +1536,19 @@ extern "C" __global__ void hvp_forward_step4(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step4_point(
-            compute_t(W_r_x_hat_to_dot_W_n_x_hat_W_n_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(U_n_r_s_to_dot_U_n_r_s_U_n_at[iB * (2 * H) + iH]),
-            compute_t(V_r_m_to_dot_V_n_m_V_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts8_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_n_r_s_r_s_at[iB * H + iH]),
+            compute_t(parts5_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts8_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
             compute_t(dot_W_n_x_hat_at[iB * H + iH]),
-            compute_t(dot_U_n_r_s_at[iB * H + iH]),
             compute_t(dot_V_n_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             dot_n_pre, n_, dot_n, h, dot_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
@@ -1563,9 +1587,10 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ s_to_dot_s_at,
-    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at)
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ s_at,
+    const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_s_at,
+    const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_dot_h_at,
+    storage_t* __restrict__ d_dot_n_pre2_at, storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1580,16 +1605,16 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_z_pre, d_z_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1608,9 +1633,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ s_to_dot_s_at,
+    const storage_t* __restrict__ d_dot_parts_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
-    const storage_t* __restrict__ d_r_s_at, storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at)
+    const storage_t* __restrict__ d_r_s_at, const storage_t* __restrict__ dot_s_at,
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1618,21 +1644,21 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step2_point(
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
+            compute_t(s_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
-            compute_t(s_to_dot_s_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_s_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
     const compute_t d_dot_s_dot_U_r_s_s, const compute_t d_dot_s_dot_U_z_s_s, const compute_t d_dot_r_s,
-    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_U_r_s,
+    const compute_t r, const compute_t d_dot_h, const compute_t z, const compute_t d_s_parts,
     const compute_t d_r_s, const compute_t dot_r, const compute_t d_h_next, const compute_t dot_z,
     const compute_t gamma_h, const compute_t dot_gamma_h, compute_t& d_dot_s, compute_t& d_s,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
@@ -1640,17 +1666,17 @@ __device__ inline void hvp_backward_step3_point(
     // through s = gamma_h * h[t-1]
     const compute_t s1 = 1 - z;
     d_dot_s = d_dot_s_dot_U_r_s_s + d_dot_s_dot_U_z_s_s + d_dot_r_s * r + d_dot_h * s1;
-    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_U_r_s + d_h_next * s1;
+    d_s = d_dot_r_s * dot_r + r * d_r_s - d_dot_h * dot_z + d_s_parts + d_h_next * s1;
     d_h_prev = gamma_h * d_s + dot_gamma_h * d_dot_s;
     d_dot_h_prev = gamma_h * d_dot_s;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ d_dot_parts2_at, const storage_t* __restrict__ d_dot_parts3_at,
+    const storage_t* __restrict__ d_dot_parts_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ z_at,
-    const storage_t* __restrict__ d_s_U_r_s_at, const storage_t* __restrict__ d_r_s_at,
+    const storage_t* __restrict__ d_s_parts_at, const storage_t* __restrict__ d_r_s_at,
     const storage_t* __restrict__ dot_r_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ gamma_h_at,
     const storage_t* __restrict__ dot_gamma_h_at, storage_t* __restrict__ d_dot_s_at,
@@ -1662,13 +1688,13 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_dot_s, d_s, d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(parts4_at[iB * (2 * H) + iH]),
-            compute_t(parts5_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_parts2_at[iB * (H + I) + iH]),
+            compute_t(d_dot_parts3_at[iB * (H + I) + iH]),
+            compute_t(d_dot_parts_at[iB * (H + I) + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
-            compute_t(d_s_U_r_s_at[iB * H + iH]),
+            compute_t(d_s_parts_at[iB * H + iH]),
             compute_t(d_r_s_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
@@ -1685,47 +1711,51 @@ extern "C" __global__ void hvp_backward_step3(
 
 __device__ inline void hvp_backward_step4_point(
     const compute_t d_dot_x_hat_dot_W_r_x_hat_x_hat, const compute_t d_dot_x_hat_dot_W_z_x_hat_x_hat,
-    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat, const compute_t m,
-    const compute_t gamma_x, const compute_t dot_m, const compute_t dot_gamma_x,
-    const compute_t d_x_last_next, const compute_t d_dot_x_last_next, compute_t& d_dot_x_hat,
-    compute_t& d_x_last_prev, compute_t& d_dot_x_last_prev)
+    const compute_t d_dot_x_hat_dot_W_n_x_hat_x_hat, const compute_t d_x_hat_parts2,
+    const compute_t d_x_hat_parts, const compute_t m, const compute_t gamma_x, const compute_t dot_m,
+    const compute_t dot_gamma_x, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
+    compute_t& d_dot_x_hat, compute_t& d_x_hat, compute_t& d_x_last_prev, compute_t& d_dot_x_last_prev)
 {
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_dot_x_hat = d_dot_x_hat_dot_W_r_x_hat_x_hat + d_dot_x_hat_dot_W_z_x_hat_x_hat + d_dot_x_hat_dot_W_n_x_hat_x_hat;
+    d_x_hat = d_x_hat_parts2 + d_x_hat_parts;
     const compute_t s1 = 1 - m;
     const compute_t s2 = gamma_x * s1;
-    d_x_last_prev = d_x_hat * s2 + (dot_gamma_x * s1 - gamma_x * dot_m) * d_dot_x_hat - dot_m * d_dot_x_last_next +
-        d_x_last_next * s1;
+    d_x_last_prev = (dot_gamma_x * s1 - gamma_x * dot_m) * d_dot_x_hat - dot_m * d_dot_x_last_next + d_x_last_next *
+        s1 + d_x_hat * s2;
     d_dot_x_last_prev = d_dot_x_last_next * s1 + d_dot_x_hat * s2;
 }
 
 extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts6_at, const storage_t* __restrict__ parts7_at,
-    const storage_t* __restrict__ parts8_at, const storage_t* __restrict__ d_x_hat_at,
-    const storage_t* __restrict__ m_at, const storage_t* __restrict__ gamma_x_at,
-    const storage_t* __restrict__ dot_m_at, const storage_t* __restrict__ dot_gamma_x_at,
-    storage_t* __restrict__ d_x_last_prev_rows_at, storage_t* __restrict__ d_dot_x_last_prev_rows_at,
-    storage_t* __restrict__ d_dot_x_hat_at)
+    const storage_t* __restrict__ d_dot_parts2_at, const storage_t* __restrict__ d_dot_parts3_at,
+    const storage_t* __restrict__ d_dot_parts_at, const storage_t* __restrict__ d_x_hat_parts2_at,
+    const storage_t* __restrict__ d_x_hat_parts_at, const storage_t* __restrict__ m_at,
+    const storage_t* __restrict__ gamma_x_at, const storage_t* __restrict__ dot_m_at,
+    const storage_t* __restrict__ dot_gamma_x_at, storage_t* __restrict__ d_x_last_prev_rows_at,
+    storage_t* __restrict__ d_dot_x_last_prev_rows_at, storage_t* __restrict__ d_dot_x_hat_at,
+    storage_t* __restrict__ d_x_hat_at)
 {
     const int64 count = B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / I;
         const int64 iI = n % I;
-        compute_t d_dot_x_hat, d_x_last_prev, d_dot_x_last_prev;
+        compute_t d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev;
         hvp_backward_step4_point(
-            compute_t(parts6_at[iB * (2 * I) + iI]),
-            compute_t(parts7_at[iB * (2 * I) + iI]),
-            compute_t(parts8_at[iB * (2 * I) + iI]),
-            compute_t(d_x_hat_at[(t * B + iB) * I + iI]),
+            compute_t(d_dot_parts2_at[iB * (H + I) + H + iI]),
+            compute_t(d_dot_parts3_at[iB * (H + I) + H + iI]),
+            compute_t(d_dot_parts_at[iB * (H + I) + H + iI]),
+            compute_t(d_x_hat_parts2_at[iB * I + iI]),
+            compute_t(d_x_hat_parts_at[iB * I + iI]),
             compute_t(m_at[(t * B + iB) * I + iI]),
             compute_t(gamma_x_at[(t * B + iB) * I + iI]),
             compute_t(dot_m_at[(t * B + iB) * I + iI]),
             compute_t(dot_gamma_x_at[(t * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((t + 1) * B + iB) * I + iI]),
-            d_dot_x_hat, d_x_last_prev, d_dot_x_last_prev);
+            d_dot_x_hat, d_x_hat, d_x_last_prev, d_dot_x_last_prev);
         d_dot_x_hat_at[(t * B + iB) * I + iI] = storage_t(d_dot_x_hat);
+        d_x_hat_at[(t * B + iB) * I + iI] = storage_t(d_x_hat);
         d_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_x_last_prev);
         d_dot_x_last_prev_rows_at[(t * B + iB) * I + iI] = storage_t(d_dot_x_last_prev);
     }
@@ -1751,7 +1781,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_s_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_gamma_h_relu_at, const storage_t* __restrict__ d_s_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ gamma_h_at,
-    const storage_t* __restrict__ gamma_h_relu_at, storage_t* __restrict__ parts_at)
+    const storage_t* __restrict__ gamma_h_relu_at, storage_t* __restrict__ d_dot_gamma_h_pre2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1768,8 +1798,8 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(gamma_h_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_h_relu_at[(iT * B + iB) * H + iH]),
             d_dot_gamma_h_pre, d_gamma_h_pre);
-        parts_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
-        parts_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
+        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_gamma_h_pre);
+        d_dot_gamma_h_pre2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_gamma_h_pre);
     }
 }
 
@@ -1778,10 +1808,10 @@ __device__ inline void hvp_backward_after2_point(
     const compute_t dot_gamma_x_relu, const compute_t d_x_hat, const compute_t dot_m,
     const compute_t dot_x_last_prev, const compute_t dot_x_mean, const compute_t gamma_x,
     const compute_t gamma_x_relu, const compute_t d_x_last_next, const compute_t d_dot_x_last_next,
-    const compute_t x, const compute_t dot_x, const compute_t dot_gamma_x, const compute_t d_m_V_r_m,
-    const compute_t w_x, const compute_t dot_w_x, const compute_t d_delta_W_d_delta,
-    compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre, compute_t& d_x, compute_t& d_m,
-    compute_t& d_delta, compute_t& d_x_hat_by_x_mean, compute_t& d_dot_x_hat_by_x_mean)
+    const compute_t d_m_parts2, const compute_t d_m_parts, const compute_t x, const compute_t dot_x,
+    const compute_t dot_gamma_x, const compute_t d_delta_parts, const compute_t w_x,
+    const compute_t dot_w_x, compute_t& d_dot_gamma_x_pre, compute_t& d_gamma_x_pre, compute_t& d_x,
+    compute_t& d_m, compute_t& d_delta, compute_t& d_x_hat_by_x_mean, compute_t& d_dot_x_hat_by_x_mean)
 {
     // through gamma_x = exp(-relu(w_x * delta + b_x))
     const compute_t s1 = 1 - m;
@@ -1800,8 +1830,8 @@ __device__ inline void hvp_backward_after2_point(
     const compute_t s6 = -s5;
     d_m = d_dot_x_hat * (dot_x - dot_x_last_prev * gamma_x - dot_x_mean * s6 - dot_gamma_x * s2) + (x - x_last_prev
         * gamma_x - x_mean * s6) * d_x_hat + (x - x_last_prev) * d_x_last_next + (dot_x - dot_x_last_prev) *
-        d_dot_x_last_next + d_m_V_r_m;
-    d_delta = w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre + d_delta_W_d_delta;
+        d_dot_x_last_next + d_m_parts2 + d_m_parts;
+    d_delta = d_delta_parts + w_x * d_gamma_x_pre + dot_w_x * d_dot_gamma_x_pre;
     // through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
     d_x_hat_by_x_mean = d_x_hat * s1 * s6;
     d_dot_x_hat_by_x_mean = d_dot_x_hat * (dot_m * s5 - dot_gamma_x * s1);
@@ -1815,12 +1845,13 @@ extern "C" __global__ void hvp_backward_after2(
     const storage_t* __restrict__ dot_m_at, const storage_t* __restrict__ dot_x_last_rows_at,
     const storage_t* __restrict__ dot_x_mean_at, const storage_t* __restrict__ gamma_x_at,
     const storage_t* __restrict__ gamma_x_relu_at, const storage_t* __restrict__ d_x_last_prev_rows_at,
-    const storage_t* __restrict__ d_dot_x_last_prev_rows_at, const storage_t* __restrict__ x_at,
+    const storage_t* __restrict__ d_dot_x_last_prev_rows_at, const storage_t* __restrict__ d_m_parts2_at,
+    const storage_t* __restrict__ d_m_parts_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_gamma_x_at,
-    const storage_t* __restrict__ d_m_V_r_m_at, const storage_t* __restrict__ w_x_at,
-    const storage_t* __restrict__ dot_w_x_at, const storage_t* __restrict__ d_delta_W_d_delta_at,
-    storage_t* __restrict__ d_dot_gamma_x_pre_at, storage_t* __restrict__ d_gamma_x_pre_at,
-    storage_t* __restrict__ d_x_at, storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_delta_at,
+    const storage_t* __restrict__ d_delta_parts_at, const storage_t* __restrict__ w_x_at,
+    const storage_t* __restrict__ dot_w_x_at, storage_t* __restrict__ d_dot_gamma_x_pre_at,
+    storage_t* __restrict__ d_gamma_x_pre_at, storage_t* __restrict__ d_x_at,
+    storage_t* __restrict__ d_m_at, storage_t* __restrict__ d_delta_at,
     storage_t* __restrict__ d_x_hat_by_x_mean_at, storage_t* __restrict__ d_dot_x_hat_by_x_mean_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1843,13 +1874,14 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(gamma_x_relu_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             compute_t(d_dot_x_last_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
+            compute_t(d_m_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_m_parts_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_gamma_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_m_V_r_m_at[(iT * B + iB) * I + iI]),
+            compute_t(d_delta_parts_at[(iT * B + iB) * I + iI]),
             compute_t(w_x_at[iI]),
             compute_t(dot_w_x_at[iI]),
-            compute_t(d_delta_W_d_delta_at[(iT * B + iB) * I + iI]),
             d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean);
         d_dot_gamma_x_pre_at[(iT * B + iB) * I + iI] = storage_t(d_dot_gamma_x_pre);
         d_gamma_x_pre_at[(iT * B + iB) * I + iI] = storage_t(d_gamma_x_pre);

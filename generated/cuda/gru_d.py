@@ -265,21 +265,22 @@ def train_passes(size, dtype):
     U_n = cp.empty((H, H), dtype)
     V_n = cp.empty((H, I), dtype)
     b_n = cp.empty((H,), dtype)
-    V_r_to_V_n = cp.empty((I, 3 * H), dtype)
-    W_n_T = cp.empty((I, H), dtype)
-    W_r_to_U_r = cp.empty((I + H, H), dtype)
-    W_z_to_U_z = cp.empty((I + H, H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     x_last_rows = cp.empty((T + 1, B, I), dtype)
+    V_rzn = cp.empty((I, 3 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
     gamma_x_relu = cp.empty((T, B, I), dtype)
     gamma_x = cp.empty((T, B, I), dtype)
     W_d_delta = cp.empty((T, B, H), dtype)
     gamma_h_relu = cp.empty((T, B, H), dtype)
     gamma_h = cp.empty((T, B, H), dtype)
-    V_r_m_to_V_n_m = cp.empty((T, B, 3 * H), dtype)
-    x_hat_to_s = cp.empty((T, B, I + H), dtype)
-    W_r_x_hat_to_W_n_x_hat = cp.empty((B, 3 * H), dtype)
+    V_rzn_m = cp.empty((T, B, 3 * H), dtype)
+    x_hat = cp.empty((T, B, I), dtype)
+    s = cp.empty((T, B, H), dtype)
+    W_rzn_x_hat = cp.empty((B, 3 * H), dtype)
+    U_rz_s = cp.empty((B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     r_s = cp.empty((T, B, H), dtype)
@@ -295,19 +296,19 @@ def train_passes(size, dtype):
     )
     forward_step = kernel(
         "forward_step", "each", B * I, 1,
-        m, x, gamma_x, x_last_rows, x_mean, x_hat_to_s,
+        m, x, gamma_x, x_last_rows, x_mean, x_hat,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * H, 1,
-        gamma_h, h_rows, x_hat_to_s,
+        gamma_h, h_rows, s,
     )
     forward_step3 = kernel(
         "forward_step3", "each", B * H, 1,
-        W_r_x_hat_to_W_n_x_hat, V_r_m_to_V_n_m, b_r, b_z, x_hat_to_s, r, z, r_s,
+        W_rzn_x_hat, U_rz_s, V_rzn_m, b_r, b_z, s, r, z, r_s,
     )
     forward_step4 = kernel(
         "forward_step4", "each", B * H, 1,
-        W_r_x_hat_to_W_n_x_hat, U_n_r_s, V_r_m_to_V_n_m, b_n, z, x_hat_to_s, n, h_rows,
+        W_rzn_x_hat, U_n_r_s, V_rzn_m, b_n, z, s, n, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -331,32 +332,31 @@ def train_passes(size, dtype):
         U_n[...] = params["U_n"]
         V_n[...] = params["V_n"]
         b_n[...] = params["b_n"]
-        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
-        W_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, U_r.T)))
-        W_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, U_z.T)))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
         h_rows[0] = state["h"]
         x_last_rows[0] = state["x_last"]
 
     def before():
+        V_rzn[..., :H] = V_r.T
+        V_rzn[..., H:2 * H] = V_z.T
+        V_rzn[..., 2 * H:3 * H] = V_n.T
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rz[..., :H] = U_r.T
+        U_rz[..., H:2 * H] = U_z.T
+        U_n_T[...] = U_n.T
         # gamma_h = exp(-relu(W_d @ delta + b_d))
         product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
-        # V_r_m, V_z_m, V_n_m side by side
-        product(m.reshape(-1, I), V_r_to_V_n, V_r_m_to_V_n_m.reshape(-1, 3 * H))
+        product(m.reshape(-1, I), V_rzn, V_rzn_m.reshape(-1, 3 * H))
         forward_before()
         forward_before2()
 
     def loop():
         for t in range(T):
             forward_step(t)
-            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(x_hat_to_s[t][:, :I], W_n_T, W_r_x_hat_to_W_n_x_hat[:, 2 * H:3 * H])
+            product(x_hat[t], W_rzn, W_rzn_x_hat)
             forward_step2(t)
-            # x_hat, s side by side
-            product(x_hat_to_s[t], W_r_to_U_r, W_r_x_hat_to_W_n_x_hat[:, :H])
-            # x_hat, s side by side
-            product(x_hat_to_s[t], W_z_to_U_z, W_r_x_hat_to_W_n_x_hat[:, H:2 * H])
+            product(s[t], U_rz, U_rz_s)
             forward_step3(t)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
             product(r_s[t], U_n_T, U_n_r_s)
@@ -371,21 +371,21 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_r_to_U_z = cp.empty((2 * H, H), dtype)
-    W_r_to_W_n = cp.empty((3 * H, I), dtype)
-    V_r_to_V_n2 = cp.empty((3 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
+    V_rzn2 = cp.empty((3 * H, I), dtype)
+    U_rz2 = cp.empty((2 * H, H), dtype)
+    W_rzn2 = cp.empty((3 * H, I), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_r_pre_to_d_n_pre = cp.empty((T, B, 3 * H), dtype)
+    d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
     d_r_s = cp.empty((B, H), dtype)
-    d_s_U_r_s = cp.empty((B, H), dtype)
+    d_s_U_rz_s = cp.empty((B, H), dtype)
     d_s = cp.empty((T, B, H), dtype)
     d_x_hat = cp.empty((T, B, I), dtype)
     d_gamma_h_pre = cp.empty((T, B, H), dtype)
     d_gamma_x_pre = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_m_V_r_m = cp.empty((T, B, I), dtype)
+    d_m_V_rzn_m = cp.empty((T, B, I), dtype)
     d_m = cp.empty((T, B, I), dtype)
     d_delta_W_d_delta = cp.empty((T, B, I), dtype)
     d_delta = cp.empty((T, B, I), dtype)
@@ -395,22 +395,22 @@ def train_passes(size, dtype):
     d_b_d = cp.empty((H,), dtype)
     d_x_hat_by_x_mean = cp.empty((T, B, I), dtype)
     d_x_mean = cp.empty((I,), dtype)
+    d_W_rzn = cp.empty((3 * H, I), dtype)
+    d_U_rz = cp.empty((2 * H, H), dtype)
+    d_V_rzn = cp.empty((3 * H, I), dtype)
+    d_b_rzn = cp.empty((3 * H,), dtype)
     d_U_n = cp.empty((H, H), dtype)
-    d_W_r_to_d_W_n = cp.empty((3 * H, I), dtype)
-    d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
-    d_V_r_to_d_V_n = cp.empty((3 * H, I), dtype)
-    d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z, n, x_hat_to_s, d_h, d_r_pre_to_d_n_pre,
+        dy, d_h_prev_rows, z, n, s, d_h, d_rzn_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_r_s, x_hat_to_s, r, d_r_pre_to_d_n_pre,
+        d_r_s, s, r, d_rzn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
-        d_s_U_r_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
+        d_s_U_rz_s, d_r_s, r, d_h, z, gamma_h, d_s, d_h_prev_rows,
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * I, 1,
@@ -422,7 +422,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, x, d_m_V_r_m, w_x,
+        d_x_hat, m, x_last_rows, x_mean, gamma_x, gamma_x_relu, d_x_last_prev_rows, d_m_V_rzn_m, x, w_x,
         d_delta_W_d_delta, d_gamma_x_pre, d_x, d_m, d_delta, d_x_hat_by_x_mean,
     )
     backward_after_sum = kernel(
@@ -444,45 +444,40 @@ def train_passes(size, dtype):
         W_n[...] = params["W_n"]
         U_n[...] = params["U_n"]
         V_n[...] = params["V_n"]
-        U_r_to_U_z[...] = cp.concatenate((U_r, U_z))
-        W_r_to_W_n[...] = cp.concatenate((W_r, W_z, W_n))
-        V_r_to_V_n2[...] = cp.concatenate((V_r, V_z, V_n))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_x_last_prev_rows[T] = dstate["x_last"]
 
     def before():
-        pass
+        V_rzn2[:H] = V_r
+        V_rzn2[H:2 * H] = V_z
+        V_rzn2[2 * H:3 * H] = V_n
+        U_rz2[:H] = U_r
+        U_rz2[H:2 * H] = U_z
+        W_rzn2[:H] = W_r
+        W_rzn2[H:2 * H] = W_z
+        W_rzn2[2 * H:3 * H] = W_n
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
             # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
+            product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_s)
             backward_step2(t)
-            # d_r_pre, d_z_pre side by side
-            product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z, d_s_U_r_s)
-            # d_r_pre, d_z_pre, d_n_pre side by side
-            product(d_r_pre_to_d_n_pre[t], W_r_to_W_n, d_x_hat[t])
+            # through s = gamma_h * h[t-1]
+            product(d_rzn_pre[t][:, :2 * H], U_rz2, d_s_U_rz_s)
+            # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+            product(d_rzn_pre[t], W_rzn2, d_x_hat[t])
             backward_step3(t)
             backward_step4(t)
 
     def after():
-        # d_r_pre, d_z_pre, d_n_pre side by side
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), V_r_to_V_n2, d_m_V_r_m.reshape(-1, I))
-        # d_W_r, d_W_z, d_W_n side by side
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x_hat_to_s.reshape(-1, I + H)[:, :I], d_W_r_to_d_W_n)
-        # d_U_r, d_U_z side by side
-        product(
-            d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T,
-            x_hat_to_s.reshape(-1, I + H)[:, I:I + H],
-            d_U_r_to_d_U_z,
-        )
-        # d_V_r, d_V_z, d_V_n side by side
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_r_to_d_V_n)
-        # d_b_r, d_b_z, d_b_n side by side
-        cp.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+        product(d_rzn_pre.reshape(-1, 3 * H), V_rzn2, d_m_V_rzn_m.reshape(-1, I))
+        product(d_rzn_pre.reshape(-1, 3 * H).T, x_hat.reshape(-1, I), d_W_rzn)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, s.reshape(-1, H), d_U_rz)
+        product(d_rzn_pre.reshape(-1, 3 * H).T, m.reshape(-1, I), d_V_rzn)
+        cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_s.reshape(-1, H), d_U_n)
         backward_after()
         # through gamma_h = exp(-relu(W_d @ delta + b_d))
         product(d_gamma_h_pre.reshape(-1, H), W_d, d_delta_W_d_delta.reshape(-1, I))
@@ -505,18 +500,18 @@ def train_passes(size, dtype):
             "W_d": d_W_d.copy(),
             "b_d": d_b_d.copy(),
             "x_mean": d_x_mean.copy(),
-            "W_r": d_W_r_to_d_W_n[:H].copy(),
-            "U_r": d_U_r_to_d_U_z[:H].copy(),
-            "V_r": d_V_r_to_d_V_n[:H].copy(),
-            "b_r": d_b_r_to_d_b_n[:H].copy(),
-            "W_z": d_W_r_to_d_W_n[H:2 * H].copy(),
-            "U_z": d_U_r_to_d_U_z[H:2 * H].copy(),
-            "V_z": d_V_r_to_d_V_n[H:2 * H].copy(),
-            "b_z": d_b_r_to_d_b_n[H:2 * H].copy(),
-            "W_n": d_W_r_to_d_W_n[2 * H:3 * H].copy(),
+            "W_r": d_W_rzn[:H].copy(),
+            "U_r": d_U_rz[:H].copy(),
+            "V_r": d_V_rzn[:H].copy(),
+            "b_r": d_b_rzn[:H].copy(),
+            "W_z": d_W_rzn[H:2 * H].copy(),
+            "U_z": d_U_rz[H:2 * H].copy(),
+            "V_z": d_V_rzn[H:2 * H].copy(),
+            "b_z": d_b_rzn[H:2 * H].copy(),
+            "W_n": d_W_rzn[2 * H:3 * H].copy(),
             "U_n": d_U_n.copy(),
-            "V_n": d_V_r_to_d_V_n[2 * H:3 * H].copy(),
-            "b_n": d_b_r_to_d_b_n[2 * H:3 * H].copy(),
+            "V_n": d_V_rzn[2 * H:3 * H].copy(),
+            "b_n": d_b_rzn[2 * H:3 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy(), "x_last": d_x_last_prev_rows[0].copy()}
         return dparams, {"x": d_x.copy(), "m": d_m.copy(), "delta": d_delta.copy()}, dstart
@@ -549,20 +544,22 @@ def infer_passes(size, dtype):
     U_n = cp.empty((H, H), dtype)
     V_n = cp.empty((H, I), dtype)
     b_n = cp.empty((H,), dtype)
-    V_r_to_V_n = cp.empty((I, 3 * H), dtype)
-    W_n_T = cp.empty((I, H), dtype)
-    W_r_to_U_r = cp.empty((I + H, H), dtype)
-    W_z_to_U_z = cp.empty((I + H, H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     x_last_rows = cp.empty((2, B, I), dtype)
+    V_rzn = cp.empty((I, 3 * H), dtype)
+    WU_r = cp.empty((I + H, H), dtype)
+    WU_z = cp.empty((I + H, H), dtype)
+    W_n_T = cp.empty((I, H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
     gamma_x = cp.empty((T, B, I), dtype)
     W_d_delta = cp.empty((T, B, H), dtype)
     gamma_h = cp.empty((T, B, H), dtype)
-    V_r_m_to_V_n_m = cp.empty((T, B, 3 * H), dtype)
-    x_hat_to_s = cp.empty((B, I + H), dtype)
-    W_r_x_hat_to_W_n_x_hat = cp.empty((B, 3 * H), dtype)
+    V_rzn_m = cp.empty((T, B, 3 * H), dtype)
+    x_hat_s = cp.empty((B, I + H), dtype)
+    W_r_x_hat_U_r_s = cp.empty((B, H), dtype)
+    W_z_x_hat_U_z_s = cp.empty((B, H), dtype)
     z = cp.empty((B, H), dtype)
+    W_n_x_hat = cp.empty((B, H), dtype)
     r_s = cp.empty((B, H), dtype)
     U_n_r_s = cp.empty((B, H), dtype)
     infer_before = kernel(
@@ -575,19 +572,19 @@ def infer_passes(size, dtype):
     )
     infer_step = kernel(
         "infer_step", "each", B * I, 1,
-        m, x, gamma_x, x_last_rows, x_mean, x_hat_to_s,
+        m, x, gamma_x, x_last_rows, x_mean, x_hat_s,
     )
     infer_step2 = kernel(
         "infer_step2", "each", B * H, 1,
-        gamma_h, h_rows, x_hat_to_s,
+        gamma_h, h_rows, x_hat_s,
     )
     infer_step3 = kernel(
         "infer_step3", "each", B * H, 1,
-        W_r_x_hat_to_W_n_x_hat, V_r_m_to_V_n_m, b_r, b_z, x_hat_to_s, z, r_s,
+        W_r_x_hat_U_r_s, V_rzn_m, b_r, W_z_x_hat_U_z_s, b_z, x_hat_s, z, r_s,
     )
     infer_step4 = kernel(
         "infer_step4", "each", B * H, 1,
-        W_r_x_hat_to_W_n_x_hat, U_n_r_s, V_r_m_to_V_n_m, b_n, z, x_hat_to_s, h_rows,
+        W_n_x_hat, U_n_r_s, V_rzn_m, b_n, z, x_hat_s, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -611,19 +608,22 @@ def infer_passes(size, dtype):
         U_n[...] = params["U_n"]
         V_n[...] = params["V_n"]
         b_n[...] = params["b_n"]
-        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
-        W_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, U_r.T)))
-        W_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, U_z.T)))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
         h_rows[0] = state["h"]
         x_last_rows[0] = state["x_last"]
 
     def before():
+        V_rzn[..., :H] = V_r.T
+        V_rzn[..., H:2 * H] = V_z.T
+        V_rzn[..., 2 * H:3 * H] = V_n.T
+        WU_r[:I] = W_r.T
+        WU_r[I:I + H] = U_r.T
+        WU_z[:I] = W_z.T
+        WU_z[I:I + H] = U_z.T
+        W_n_T[...] = W_n.T
+        U_n_T[...] = U_n.T
         # gamma_h = exp(-relu(W_d @ delta + b_d))
         product(delta.reshape(-1, I), W_d.T, W_d_delta.reshape(-1, H))
-        # V_r_m, V_z_m, V_n_m side by side
-        product(m.reshape(-1, I), V_r_to_V_n, V_r_m_to_V_n_m.reshape(-1, 3 * H))
+        product(m.reshape(-1, I), V_rzn, V_rzn_m.reshape(-1, 3 * H))
         infer_before()
         infer_before2()
 
@@ -631,12 +631,12 @@ def infer_passes(size, dtype):
         for t in range(T):
             infer_step(t)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(x_hat_to_s[:, :I], W_n_T, W_r_x_hat_to_W_n_x_hat[:, 2 * H:3 * H])
+            product(x_hat_s[:, :I], W_n_T, W_n_x_hat)
             infer_step2(t)
-            # x_hat, s side by side
-            product(x_hat_to_s, W_r_to_U_r, W_r_x_hat_to_W_n_x_hat[:, :H])
-            # x_hat, s side by side
-            product(x_hat_to_s, W_z_to_U_z, W_r_x_hat_to_W_n_x_hat[:, H:2 * H])
+            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+            product(x_hat_s, WU_r, W_r_x_hat_U_r_s)
+            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
+            product(x_hat_s, WU_z, W_z_x_hat_U_z_s)
             infer_step3(t)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
             product(r_s, U_n_T, U_n_r_s)
@@ -830,49 +830,46 @@ def jvp_passes(size, dtype):
     dot_U_n = cp.empty((H, H), dtype)
     dot_V_n = cp.empty((H, I), dtype)
     dot_b_n = cp.empty((H,), dtype)
-    W_d_to_dot_W_d = cp.empty((I, 2 * H), dtype)
-    V_r_to_dot_V_n = cp.empty((I, 6 * H), dtype)
-    V_r_to_V_n = cp.empty((I, 3 * H), dtype)
-    W_r_T = cp.empty((I, H), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
-    W_z_T = cp.empty((I, H), dtype)
-    dot_W_z_to_W_z = cp.empty((2 * I, H), dtype)
-    W_n_T = cp.empty((I, H), dtype)
-    dot_W_n_to_W_n = cp.empty((2 * I, H), dtype)
-    U_r_T = cp.empty((H, H), dtype)
-    dot_U_r_to_U_r = cp.empty((2 * H, H), dtype)
-    U_z_T = cp.empty((H, H), dtype)
-    dot_U_z_to_U_z = cp.empty((2 * H, H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
-    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     x_last_rows = cp.empty((2, B, I), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_x_last_rows = cp.empty((2, B, I), dtype)
+    dot_W_d2 = cp.empty((I, 2 * H), dtype)
+    parts2 = cp.empty((I, 6 * H), dtype)
+    V_rzn = cp.empty((I, 3 * H), dtype)
+    dot_W_r2 = cp.empty((2 * I, H), dtype)
+    dot_U_r2 = cp.empty((2 * H, H), dtype)
+    dot_W_z2 = cp.empty((2 * I, H), dtype)
+    dot_U_z2 = cp.empty((2 * H, H), dtype)
+    dot_W_n2 = cp.empty((2 * I, H), dtype)
+    dot_U_n2 = cp.empty((2 * H, H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
     gamma_x = cp.empty((T, B, I), dtype)
     dot_gamma_x = cp.empty((T, B, I), dtype)
-    W_d_delta_to_dot_W_d_delta_W_d = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
     dot_W_d_delta_delta = cp.empty((T, B, H), dtype)
     gamma_h = cp.empty((T, B, H), dtype)
     dot_gamma_h = cp.empty((T, B, H), dtype)
-    V_r_m_to_dot_V_n_m_V_n = cp.empty((T, B, 6 * H), dtype)
-    dot_V_r_m_m_to_dot_V_n_m_m = cp.empty((T, B, 3 * H), dtype)
+    parts3 = cp.empty((T, B, 6 * H), dtype)
+    dot_V_rzn_m_m = cp.empty((T, B, 3 * H), dtype)
     dot_V_r_m = cp.empty((T, B, H), dtype)
     dot_V_z_m = cp.empty((T, B, H), dtype)
     dot_V_n_m = cp.empty((T, B, H), dtype)
-    x_hat_to_dot_x_hat = cp.empty((B, 2 * I), dtype)
-    s_to_dot_s = cp.empty((B, 2 * H), dtype)
-    W_r_x_hat_to_dot_W_n_x_hat_W_n = cp.empty((B, 6 * H), dtype)
+    dot_x_hat2 = cp.empty((B, 2 * I), dtype)
+    dot_s2 = cp.empty((B, 2 * H), dtype)
+    W_rzn_x_hat = cp.empty((B, 3 * H), dtype)
     dot_W_r_x_hat = cp.empty((B, H), dtype)
-    U_r_s_to_dot_U_z_s_U_z = cp.empty((B, 4 * H), dtype)
+    U_rz_s = cp.empty((B, 2 * H), dtype)
     dot_U_r_s = cp.empty((B, H), dtype)
     dot_W_z_x_hat = cp.empty((B, H), dtype)
     dot_U_z_s = cp.empty((B, H), dtype)
     z = cp.empty((B, H), dtype)
     dot_z = cp.empty((B, H), dtype)
     dot_W_n_x_hat = cp.empty((B, H), dtype)
-    r_s_to_dot_r_s = cp.empty((B, 2 * H), dtype)
-    U_n_r_s_to_dot_U_n_r_s_U_n = cp.empty((B, 2 * H), dtype)
+    dot_r_s2 = cp.empty((B, 2 * H), dtype)
+    U_n_r_s = cp.empty((B, H), dtype)
     dot_U_n_r_s = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * I, 1,
@@ -880,28 +877,27 @@ def jvp_passes(size, dtype):
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d, V_r_m_to_dot_V_n_m_V_n,
-        dot_V_r_m_m_to_dot_V_n_m_m, gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
+        parts, dot_W_d_delta_delta, b_d, dot_b_d, parts3, dot_V_rzn_m_m, gamma_h, dot_gamma_h, dot_V_r_m,
+        dot_V_z_m, dot_V_n_m,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * I, 1,
         m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows, dot_x_mean,
-        x_hat_to_dot_x_hat,
+        dot_x_hat2,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+        gamma_h, h_rows, dot_gamma_h, dot_h_rows, dot_s2,
     )
     jvp_step3 = kernel(
         "jvp_step3", "each", B * H, 1,
-        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n, b_r, dot_W_r_x_hat,
-        dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, s_to_dot_s, z,
-        dot_z, r_s_to_dot_r_s,
+        W_rzn_x_hat, U_rz_s, parts3, b_r, dot_W_r_x_hat, dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat,
+        dot_U_z_s, dot_V_z_m, dot_b_z, dot_s2, z, dot_z, dot_r_s2,
     )
     jvp_step4 = kernel(
         "jvp_step4", "each", B * H, 1,
-        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n, V_r_m_to_dot_V_n_m_V_n, b_n,
-        dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z, h_rows, dot_h_rows,
+        W_rzn_x_hat, U_n_r_s, parts3, b_n, dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, dot_s2, dot_z,
+        h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -945,74 +941,70 @@ def jvp_passes(size, dtype):
         dot_U_n[...] = dot_params["U_n"]
         dot_V_n[...] = dot_params["V_n"]
         dot_b_n[...] = dot_params["b_n"]
-        W_d_to_dot_W_d[...] = cp.ascontiguousarray(cp.concatenate((W_d.T, dot_W_d.T), axis=1))
-        V_r_to_dot_V_n[...] = cp.ascontiguousarray(cp.concatenate((
-            V_r.T,
-            dot_V_r.T,
-            V_z.T,
-            dot_V_z.T,
-            V_n.T,
-            dot_V_n.T,
-        ), axis=1))
-        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
-        W_z_T[...] = cp.ascontiguousarray(W_z.T)
-        dot_W_z_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((dot_W_z.T, W_z.T)))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
-        dot_W_n_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((dot_W_n.T, W_n.T)))
-        U_r_T[...] = cp.ascontiguousarray(U_r.T)
-        dot_U_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((dot_U_r.T, U_r.T)))
-        U_z_T[...] = cp.ascontiguousarray(U_z.T)
-        dot_U_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((dot_U_z.T, U_z.T)))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
-        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
         h_rows[0] = state["h"]
         x_last_rows[0] = state["x_last"]
         dot_h_rows[0] = dot_state["h"]
         dot_x_last_rows[0] = dot_state["x_last"]
 
     def before():
-        # W_d_delta, dot_W_d_delta_W_d side by side
-        product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+        dot_W_d2[..., :H] = W_d.T
+        dot_W_d2[..., H:2 * H] = dot_W_d.T
+        parts2[..., :H] = V_r.T
+        parts2[..., H:2 * H] = dot_V_r.T
+        parts2[..., 2 * H:3 * H] = V_z.T
+        parts2[..., 3 * H:4 * H] = dot_V_z.T
+        parts2[..., 4 * H:5 * H] = V_n.T
+        parts2[..., 5 * H:6 * H] = dot_V_n.T
+        V_rzn[..., :H] = parts2[..., :H]
+        V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
+        V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+        dot_W_r2[:I] = dot_W_r.T
+        dot_W_r2[I:2 * I] = W_r.T
+        dot_U_r2[:H] = dot_U_r.T
+        dot_U_r2[H:2 * H] = U_r.T
+        dot_W_z2[:I] = dot_W_z.T
+        dot_W_z2[I:2 * I] = W_z.T
+        dot_U_z2[:H] = dot_U_z.T
+        dot_U_z2[H:2 * H] = U_z.T
+        dot_W_n2[:I] = dot_W_n.T
+        dot_W_n2[I:2 * I] = W_n.T
+        dot_U_n2[:H] = dot_U_n.T
+        dot_U_n2[H:2 * H] = U_n.T
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rz[..., :H] = U_r.T
+        U_rz[..., H:2 * H] = U_z.T
+        U_n_T[...] = U_n.T
+        product(delta.reshape(-1, I), dot_W_d2, parts.reshape(-1, 2 * H))
         # gamma_h = exp(-relu(W_d @ delta + b_d))
         product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
-        # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
-        product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
-        # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
-        product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+        product(m.reshape(-1, I), parts2, parts3.reshape(-1, 6 * H))
+        product(dot_m.reshape(-1, I), V_rzn, dot_V_rzn_m_m.reshape(-1, 3 * H))
         jvp_before()
         jvp_before2()
 
     def loop():
         for t in range(T):
             jvp_step(t)
+            product(dot_x_hat2[:, :I], W_rzn, W_rzn_x_hat)
             # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-            product(x_hat_to_dot_x_hat[:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
-            # x_hat, dot_x_hat side by side
-            product(x_hat_to_dot_x_hat, dot_W_r_to_W_r, dot_W_r_x_hat)
+            product(dot_x_hat2, dot_W_r2, dot_W_r_x_hat)
             # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-            product(x_hat_to_dot_x_hat[:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
-            # x_hat, dot_x_hat side by side
-            product(x_hat_to_dot_x_hat, dot_W_z_to_W_z, dot_W_z_x_hat)
+            product(dot_x_hat2, dot_W_z2, dot_W_z_x_hat)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(x_hat_to_dot_x_hat[:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
-            # x_hat, dot_x_hat side by side
-            product(x_hat_to_dot_x_hat, dot_W_n_to_W_n, dot_W_n_x_hat)
+            product(dot_x_hat2, dot_W_n2, dot_W_n_x_hat)
             jvp_step2(t)
+            product(dot_s2[:, :H], U_rz, U_rz_s)
             # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-            product(s_to_dot_s[:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
-            # s, dot_s side by side
-            product(s_to_dot_s, dot_U_r_to_U_r, dot_U_r_s)
+            product(dot_s2, dot_U_r2, dot_U_r_s)
             # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-            product(s_to_dot_s[:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
-            # s, dot_s side by side
-            product(s_to_dot_s, dot_U_z_to_U_z, dot_U_z_s)
+            product(dot_s2, dot_U_z2, dot_U_z_s)
             jvp_step3(t)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(r_s_to_dot_r_s[:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
-            # r_s, dot_r_s side by side
-            product(r_s_to_dot_r_s, dot_U_n_to_U_n, dot_U_n_r_s)
+            product(dot_r_s2[:, :H], U_n_T, U_n_r_s)
+            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+            product(dot_r_s2, dot_U_n2, dot_U_n_r_s)
             jvp_step4(t)
 
     def after():
@@ -1071,58 +1063,55 @@ def hvp_passes(size, dtype):
     dot_U_n = cp.empty((H, H), dtype)
     dot_V_n = cp.empty((H, I), dtype)
     dot_b_n = cp.empty((H,), dtype)
-    W_d_to_dot_W_d = cp.empty((I, 2 * H), dtype)
-    V_r_to_dot_V_n = cp.empty((I, 6 * H), dtype)
-    V_r_to_V_n = cp.empty((I, 3 * H), dtype)
-    W_r_T = cp.empty((I, H), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
-    W_z_T = cp.empty((I, H), dtype)
-    dot_W_z_to_W_z = cp.empty((2 * I, H), dtype)
-    W_n_T = cp.empty((I, H), dtype)
-    dot_W_n_to_W_n = cp.empty((2 * I, H), dtype)
-    U_r_T = cp.empty((H, H), dtype)
-    dot_U_r_to_U_r = cp.empty((2 * H, H), dtype)
-    U_z_T = cp.empty((H, H), dtype)
-    dot_U_z_to_U_z = cp.empty((2 * H, H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
-    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     x_last_rows = cp.empty((T + 1, B, I), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_x_last_rows = cp.empty((T + 1, B, I), dtype)
+    dot_W_d2 = cp.empty((I, 2 * H), dtype)
+    parts2 = cp.empty((I, 6 * H), dtype)
+    V_rzn = cp.empty((I, 3 * H), dtype)
+    parts4 = cp.empty((I, 6 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    parts6 = cp.empty((H, 4 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    dot_U_n2 = cp.empty((H, 2 * H), dtype)
+    U_n_T2 = cp.empty((H, H), dtype)
     gamma_x_relu = cp.empty((T, B, I), dtype)
     dot_gamma_x_relu = cp.empty((T, B, I), dtype)
     gamma_x = cp.empty((T, B, I), dtype)
     dot_gamma_x = cp.empty((T, B, I), dtype)
-    W_d_delta_to_dot_W_d_delta_W_d = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
     dot_W_d_delta_delta = cp.empty((T, B, H), dtype)
     gamma_h_relu = cp.empty((T, B, H), dtype)
     dot_gamma_h_relu = cp.empty((T, B, H), dtype)
     gamma_h = cp.empty((T, B, H), dtype)
     dot_gamma_h = cp.empty((T, B, H), dtype)
-    V_r_m_to_dot_V_n_m_V_n = cp.empty((T, B, 6 * H), dtype)
-    dot_V_r_m_m_to_dot_V_n_m_m = cp.empty((T, B, 3 * H), dtype)
+    parts3 = cp.empty((T, B, 6 * H), dtype)
+    dot_V_rzn_m_m = cp.empty((T, B, 3 * H), dtype)
     dot_V_r_m = cp.empty((T, B, H), dtype)
     dot_V_z_m = cp.empty((T, B, H), dtype)
     dot_V_n_m = cp.empty((T, B, H), dtype)
-    x_hat_to_dot_x_hat = cp.empty((T, B, 2 * I), dtype)
-    s_to_dot_s = cp.empty((T, B, 2 * H), dtype)
-    W_r_x_hat_to_dot_W_n_x_hat_W_n = cp.empty((B, 6 * H), dtype)
+    x_hat = cp.empty((T, B, I), dtype)
+    dot_x_hat = cp.empty((T, B, I), dtype)
+    s = cp.empty((T, B, H), dtype)
+    dot_s = cp.empty((T, B, H), dtype)
+    parts5 = cp.empty((B, 6 * H), dtype)
+    dot_W_rzn_x_hat_x_hat = cp.empty((B, 3 * H), dtype)
     dot_W_r_x_hat = cp.empty((B, H), dtype)
-    U_r_s_to_dot_U_z_s_U_z = cp.empty((B, 4 * H), dtype)
-    dot_U_r_s = cp.empty((B, H), dtype)
+    parts7 = cp.empty((B, 4 * H), dtype)
+    dot_U_rz_s_s = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
     dot_W_z_x_hat = cp.empty((B, H), dtype)
-    dot_U_z_s = cp.empty((B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
     dot_W_n_x_hat = cp.empty((B, H), dtype)
-    r_s_to_dot_r_s = cp.empty((T, B, 2 * H), dtype)
-    U_n_r_s_to_dot_U_n_r_s_U_n = cp.empty((B, 2 * H), dtype)
-    dot_U_n_r_s = cp.empty((B, H), dtype)
+    r_s = cp.empty((T, B, H), dtype)
+    dot_r_s = cp.empty((T, B, H), dtype)
+    parts8 = cp.empty((B, 2 * H), dtype)
+    dot_U_n_r_s_r_s = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
@@ -1132,30 +1121,28 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        W_d_delta_to_dot_W_d_delta_W_d, dot_W_d_delta_delta, b_d, dot_b_d, V_r_m_to_dot_V_n_m_V_n,
-        dot_V_r_m_m_to_dot_V_n_m_m, gamma_h_relu, dot_gamma_h_relu, gamma_h, dot_gamma_h, dot_V_r_m,
-        dot_V_z_m, dot_V_n_m,
+        parts, dot_W_d_delta_delta, b_d, dot_b_d, parts3, dot_V_rzn_m_m, gamma_h_relu, dot_gamma_h_relu,
+        gamma_h, dot_gamma_h, dot_V_r_m, dot_V_z_m, dot_V_n_m,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * I, 1,
-        m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows, dot_x_mean,
-        x_hat_to_dot_x_hat,
+        m, x, gamma_x, x_last_rows, x_mean, dot_m, dot_x, dot_gamma_x, dot_x_last_rows, dot_x_mean, x_hat,
+        dot_x_hat,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        gamma_h, h_rows, dot_gamma_h, dot_h_rows, s_to_dot_s,
+        gamma_h, h_rows, dot_gamma_h, dot_h_rows, parts5, dot_W_rzn_x_hat_x_hat, s, dot_s, dot_W_r_x_hat,
+        dot_W_z_x_hat, dot_W_n_x_hat,
     )
     hvp_forward_step3 = kernel(
         "hvp_forward_step3", "each", B * H, 1,
-        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_r_s_to_dot_U_z_s_U_z, V_r_m_to_dot_V_n_m_V_n, b_r, dot_W_r_x_hat,
-        dot_U_r_s, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat, dot_U_z_s, dot_V_z_m, dot_b_z, s_to_dot_s,
-        dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s_to_dot_r_s,
+        parts7, dot_U_rz_s_s, parts5, parts3, b_r, dot_W_r_x_hat, dot_V_r_m, dot_b_r, b_z, dot_W_z_x_hat,
+        dot_V_z_m, dot_b_z, s, dot_s, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_s, dot_r_s,
     )
     hvp_forward_step4 = kernel(
         "hvp_forward_step4", "each", B * H, 1,
-        W_r_x_hat_to_dot_W_n_x_hat_W_n, U_n_r_s_to_dot_U_n_r_s_U_n, V_r_m_to_dot_V_n_m_V_n, b_n,
-        dot_W_n_x_hat, dot_U_n_r_s, dot_V_n_m, dot_b_n, z, s_to_dot_s, dot_z, dot_n_pre, n, dot_n, h_rows,
-        dot_h_rows,
+        parts8, dot_U_n_r_s_r_s, parts5, parts3, b_n, dot_W_n_x_hat, dot_V_n_m, dot_b_n, z, s, dot_z, dot_s,
+        dot_n_pre, n, dot_n, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -1199,74 +1186,61 @@ def hvp_passes(size, dtype):
         dot_U_n[...] = dot_params["U_n"]
         dot_V_n[...] = dot_params["V_n"]
         dot_b_n[...] = dot_params["b_n"]
-        W_d_to_dot_W_d[...] = cp.ascontiguousarray(cp.concatenate((W_d.T, dot_W_d.T), axis=1))
-        V_r_to_dot_V_n[...] = cp.ascontiguousarray(cp.concatenate((
-            V_r.T,
-            dot_V_r.T,
-            V_z.T,
-            dot_V_z.T,
-            V_n.T,
-            dot_V_n.T,
-        ), axis=1))
-        V_r_to_V_n[...] = cp.ascontiguousarray(cp.concatenate((V_r.T, V_z.T, V_n.T), axis=1))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
-        W_z_T[...] = cp.ascontiguousarray(W_z.T)
-        dot_W_z_to_W_z[...] = cp.ascontiguousarray(cp.concatenate((dot_W_z.T, W_z.T)))
-        W_n_T[...] = cp.ascontiguousarray(W_n.T)
-        dot_W_n_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((dot_W_n.T, W_n.T)))
-        U_r_T[...] = cp.ascontiguousarray(U_r.T)
-        dot_U_r_to_U_r[...] = cp.ascontiguousarray(cp.concatenate((dot_U_r.T, U_r.T)))
-        U_z_T[...] = cp.ascontiguousarray(U_z.T)
-        dot_U_z_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((dot_U_z.T, U_z.T)))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
-        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
         h_rows[0] = state["h"]
         x_last_rows[0] = state["x_last"]
         dot_h_rows[0] = dot_state["h"]
         dot_x_last_rows[0] = dot_state["x_last"]
 
     def before():
-        # W_d_delta, dot_W_d_delta_W_d side by side
-        product(delta.reshape(-1, I), W_d_to_dot_W_d, W_d_delta_to_dot_W_d_delta_W_d.reshape(-1, 2 * H))
+        dot_W_d2[..., :H] = W_d.T
+        dot_W_d2[..., H:2 * H] = dot_W_d.T
+        parts2[..., :H] = V_r.T
+        parts2[..., H:2 * H] = dot_V_r.T
+        parts2[..., 2 * H:3 * H] = V_z.T
+        parts2[..., 3 * H:4 * H] = dot_V_z.T
+        parts2[..., 4 * H:5 * H] = V_n.T
+        parts2[..., 5 * H:6 * H] = dot_V_n.T
+        V_rzn[..., :H] = parts2[..., :H]
+        V_rzn[..., H:2 * H] = parts2[..., 2 * H:3 * H]
+        V_rzn[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+        parts4[..., :H] = W_r.T
+        parts4[..., H:2 * H] = dot_W_r.T
+        parts4[..., 2 * H:3 * H] = W_z.T
+        parts4[..., 3 * H:4 * H] = dot_W_z.T
+        parts4[..., 4 * H:5 * H] = W_n.T
+        parts4[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = parts4[..., :H]
+        W_rzn[..., H:2 * H] = parts4[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
+        parts6[..., :H] = U_r.T
+        parts6[..., H:2 * H] = dot_U_r.T
+        parts6[..., 2 * H:3 * H] = U_z.T
+        parts6[..., 3 * H:4 * H] = dot_U_z.T
+        U_rz[..., :H] = parts6[..., :H]
+        U_rz[..., H:2 * H] = parts6[..., 2 * H:3 * H]
+        dot_U_n2[..., :H] = U_n.T
+        dot_U_n2[..., H:2 * H] = dot_U_n.T
+        U_n_T2[...] = U_n.T
+        product(delta.reshape(-1, I), dot_W_d2, parts.reshape(-1, 2 * H))
         # gamma_h = exp(-relu(W_d @ delta + b_d))
         product(dot_delta.reshape(-1, I), W_d.T, dot_W_d_delta_delta.reshape(-1, H))
-        # V_r_m, dot_V_r_m_V_r, V_z_m, dot_V_z_m_V_z, V_n_m, dot_V_n_m_V_n side by side
-        product(m.reshape(-1, I), V_r_to_dot_V_n, V_r_m_to_dot_V_n_m_V_n.reshape(-1, 6 * H))
-        # dot_V_r_m_m, dot_V_z_m_m, dot_V_n_m_m side by side
-        product(dot_m.reshape(-1, I), V_r_to_V_n, dot_V_r_m_m_to_dot_V_n_m_m.reshape(-1, 3 * H))
+        product(m.reshape(-1, I), parts2, parts3.reshape(-1, 6 * H))
+        product(dot_m.reshape(-1, I), V_rzn, dot_V_rzn_m_m.reshape(-1, 3 * H))
         hvp_forward_before()
         hvp_forward_before2()
 
     def loop():
         for t in range(T):
             hvp_forward_step(t)
-            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-            product(x_hat_to_dot_x_hat[t][:, :I], W_r_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, :H])
-            # x_hat, dot_x_hat side by side
-            product(x_hat_to_dot_x_hat[t], dot_W_r_to_W_r, dot_W_r_x_hat)
-            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-            product(x_hat_to_dot_x_hat[t][:, :I], W_z_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 2 * H:3 * H])
-            # x_hat, dot_x_hat side by side
-            product(x_hat_to_dot_x_hat[t], dot_W_z_to_W_z, dot_W_z_x_hat)
-            # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(x_hat_to_dot_x_hat[t][:, :I], W_n_T, W_r_x_hat_to_dot_W_n_x_hat_W_n[:, 4 * H:5 * H])
-            # x_hat, dot_x_hat side by side
-            product(x_hat_to_dot_x_hat[t], dot_W_n_to_W_n, dot_W_n_x_hat)
+            product(x_hat[t], parts4, parts5)
+            product(dot_x_hat[t], W_rzn, dot_W_rzn_x_hat_x_hat)
             hvp_forward_step2(t)
-            # r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-            product(s_to_dot_s[t][:, :H], U_r_T, U_r_s_to_dot_U_z_s_U_z[:, :H])
-            # s, dot_s side by side
-            product(s_to_dot_s[t], dot_U_r_to_U_r, dot_U_r_s)
-            # z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-            product(s_to_dot_s[t][:, :H], U_z_T, U_r_s_to_dot_U_z_s_U_z[:, 2 * H:3 * H])
-            # s, dot_s side by side
-            product(s_to_dot_s[t], dot_U_z_to_U_z, dot_U_z_s)
+            product(s[t], parts6, parts7)
+            product(dot_s[t], U_rz, dot_U_rz_s_s)
             hvp_forward_step3(t)
+            product(r_s[t], dot_U_n2, parts8)
             # n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(r_s_to_dot_r_s[t][:, :H], U_n_T, U_n_r_s_to_dot_U_n_r_s_U_n[:, :H])
-            # r_s, dot_r_s side by side
-            product(r_s_to_dot_r_s[t], dot_U_n_to_U_n, dot_U_n_r_s)
+            product(dot_r_s[t], U_n_T2, dot_U_n_r_s_r_s)
             hvp_forward_step4(t)
 
     def after():
@@ -1277,36 +1251,42 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_n_to_dot_U_n = cp.empty((2 * H, H), dtype)
-    U_r_to_dot_U_z = cp.empty((4 * H, H), dtype)
-    W_r_to_dot_W_n = cp.empty((6 * H, I), dtype)
-    V_r_to_dot_V_n2 = cp.empty((6 * H, I), dtype)
-    W_d_to_dot_W_d2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_x_last_prev_rows = cp.empty((T + 1, B, I), dtype)
+    parts9 = cp.empty((4 * H, I), dtype)
+    dot_V_n2 = cp.empty((2 * H, I), dtype)
+    dot_W_d22 = cp.empty((2 * H, I), dtype)
+    dot_U_n22 = cp.empty((2 * H, H), dtype)
+    parts62 = cp.empty((4 * H, H), dtype)
+    parts10 = cp.empty((4 * H, I), dtype)
+    dot_W_n2 = cp.empty((2 * H, I), dtype)
+    UW_n = cp.empty((H, H + I), dtype)
+    UW_r = cp.empty((H, H + I), dtype)
+    UW_z = cp.empty((H, H + I), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_r_pre_to_d_dot_n_pre = cp.empty((T, B, 6 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_parts = cp.empty((B, H + I), dtype)
     d_r_s = cp.empty((B, H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
+    d_r_dot_r_z_dot_z_pre = cp.empty((T, B, 4 * H), dtype)
+    d_dot_parts2 = cp.empty((B, H + I), dtype)
+    d_dot_parts3 = cp.empty((B, H + I), dtype)
     d_dot_s = cp.empty((T, B, H), dtype)
-    d_s_U_r_s = cp.empty((B, H), dtype)
+    d_s_parts = cp.empty((B, H), dtype)
     d_s = cp.empty((T, B, H), dtype)
-    parts6 = cp.empty((B, 2 * I), dtype)
-    parts7 = cp.empty((B, 2 * I), dtype)
-    parts8 = cp.empty((B, 2 * I), dtype)
     d_dot_x_hat = cp.empty((T, B, I), dtype)
+    d_x_hat_parts = cp.empty((B, I), dtype)
+    d_x_hat_parts2 = cp.empty((B, I), dtype)
     d_x_hat = cp.empty((T, B, I), dtype)
-    parts = cp.empty((T, B, 2 * H), dtype)
+    d_dot_gamma_h_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_gamma_x_pre = cp.empty((T, B, I), dtype)
     d_gamma_x_pre = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_m_V_r_m = cp.empty((T, B, I), dtype)
+    d_m_parts = cp.empty((T, B, I), dtype)
+    d_m_parts2 = cp.empty((T, B, I), dtype)
     d_m = cp.empty((T, B, I), dtype)
-    d_delta_W_d_delta = cp.empty((T, B, I), dtype)
+    d_delta_parts = cp.empty((T, B, I), dtype)
     d_delta = cp.empty((T, B, I), dtype)
     d_w_x_gamma_x_pre = cp.empty((I,), dtype)
     d_w_x_dot_gamma_x_pre = cp.empty((I,), dtype)
@@ -1353,32 +1333,32 @@ def hvp_passes(size, dtype):
     d_V_n = cp.empty((H, I), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s_to_dot_s, dot_z_pre, dot_n, d_dot_h,
-        d_r_pre_to_d_dot_n_pre,
+        dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, s, dot_z_pre, dot_s, dot_n, d_dot_h,
+        d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts3, s_to_dot_s, dot_r_pre, r, d_r_s, d_r_pre_to_d_dot_n_pre,
+        d_dot_parts, s, dot_r_pre, r, d_r_s, dot_s, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        parts4, parts5, parts3, r, d_dot_h, z, d_s_U_r_s, d_r_s, dot_r, d_h_prev_rows, dot_z, gamma_h,
-        dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
+        d_dot_parts2, d_dot_parts3, d_dot_parts, r, d_dot_h, z, d_s_parts, d_r_s, dot_r, d_h_prev_rows,
+        dot_z, gamma_h, dot_gamma_h, d_dot_s, d_s, d_dot_h_prev_rows,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * I, 1,
-        parts6, parts7, parts8, d_x_hat, m, gamma_x, dot_m, dot_gamma_x, d_x_last_prev_rows,
-        d_dot_x_last_prev_rows, d_dot_x_hat,
+        d_dot_parts2, d_dot_parts3, d_dot_parts, d_x_hat_parts2, d_x_hat_parts, m, gamma_x, dot_m,
+        dot_gamma_x, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_dot_x_hat, d_x_hat,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h, gamma_h_relu, parts,
+        d_dot_s, h_rows, dot_gamma_h_relu, d_s, dot_h_rows, gamma_h, gamma_h_relu, d_dot_gamma_h_pre2,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
         d_dot_x_hat, m, x_last_rows, x_mean, dot_gamma_x_relu, d_x_hat, dot_m, dot_x_last_rows, dot_x_mean,
-        gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows, x, dot_x, dot_gamma_x, d_m_V_r_m,
-        w_x, dot_w_x, d_delta_W_d_delta, d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta,
+        gamma_x, gamma_x_relu, d_x_last_prev_rows, d_dot_x_last_prev_rows, d_m_parts2, d_m_parts, x, dot_x,
+        dot_gamma_x, d_delta_parts, w_x, dot_w_x, d_dot_gamma_x_pre, d_gamma_x_pre, d_x, d_m, d_delta,
         d_x_hat_by_x_mean, d_dot_x_hat_by_x_mean,
     )
     hvp_backward_after_sum = kernel(
@@ -1408,172 +1388,138 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_n_to_dot_U_n[...] = cp.concatenate((U_n, dot_U_n))
-        U_r_to_dot_U_z[...] = cp.concatenate((U_r, dot_U_r, U_z, dot_U_z))
-        W_r_to_dot_W_n[...] = cp.concatenate((
-            W_r,
-            dot_W_r,
-            W_z,
-            dot_W_z,
-            W_n,
-            dot_W_n,
-        ))
-        V_r_to_dot_V_n2[...] = cp.concatenate((
-            V_r,
-            dot_V_r,
-            V_z,
-            dot_V_z,
-            V_n,
-            dot_V_n,
-        ))
-        W_d_to_dot_W_d2[...] = cp.concatenate((W_d, dot_W_d))
         d_h_prev_rows[T % 2] = 0
         d_x_last_prev_rows[T] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_x_last_prev_rows[T] = dstate["x_last"]
 
     def before():
-        pass
+        parts9[:H] = V_r
+        parts9[H:2 * H] = dot_V_r
+        parts9[2 * H:3 * H] = V_z
+        parts9[3 * H:4 * H] = dot_V_z
+        dot_V_n2[:H] = V_n
+        dot_V_n2[H:2 * H] = dot_V_n
+        dot_W_d22[:H] = W_d
+        dot_W_d22[H:2 * H] = dot_W_d
+        dot_U_n22[:H] = U_n
+        dot_U_n22[H:2 * H] = dot_U_n
+        parts62[:H] = U_r
+        parts62[H:2 * H] = dot_U_r
+        parts62[2 * H:3 * H] = U_z
+        parts62[3 * H:4 * H] = dot_U_z
+        parts10[:H] = W_r
+        parts10[H:2 * H] = dot_W_r
+        parts10[2 * H:3 * H] = W_z
+        parts10[3 * H:4 * H] = dot_W_z
+        dot_W_n2[:H] = W_n
+        dot_W_n2[H:2 * H] = dot_W_n
+        UW_n[..., :H] = U_n
+        UW_n[..., H:H + I] = W_n
+        UW_r[..., :H] = U_r
+        UW_r[..., H:H + I] = W_r
+        UW_z[..., :H] = U_z
+        UW_z[..., H:H + I] = W_z
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
+            product(d_dot_n_pre2[t][:, H:2 * H], UW_n, d_dot_parts)
             # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts3[:, :H])
-            # d_n_pre, d_dot_n_pre side by side
-            product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_s)
-            # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-            product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts5[:, :H])
-            # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-            product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], W_z, parts7[:, :I])
-            # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-            product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], W_n, parts8[:, :I])
+            product(d_dot_n_pre2[t], dot_U_n22, d_r_s)
+            product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], UW_z, d_dot_parts3)
+            # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+            product(d_dot_n_pre2[t], dot_W_n2, d_x_hat_parts2)
             hvp_backward_step2(t)
-            # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-            product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts4[:, :H])
-            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
-            product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z, d_s_U_r_s)
-            # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-            product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], W_r, parts6[:, :I])
-            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
-            product(d_r_pre_to_d_dot_n_pre[t], W_r_to_dot_W_n, d_x_hat[t])
+            product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], UW_r, d_dot_parts2)
+            # through s = gamma_h * h[t-1]
+            product(d_r_dot_r_z_dot_z_pre[t], parts62, d_s_parts)
+            # through x_hat = m * x + (1 - m) * (gamma_x * x_last[t-1] + (1 - gamma_x) * x_mean)
+            product(d_r_dot_r_z_dot_z_pre[t], parts10, d_x_hat_parts)
             hvp_backward_step3(t)
             hvp_backward_step4(t)
 
     def after():
-        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), V_r_to_dot_V_n2, d_m_V_r_m.reshape(-1, I))
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts9, d_m_parts.reshape(-1, I))
+        product(d_dot_n_pre2.reshape(-1, 2 * H), dot_V_n2, d_m_parts2.reshape(-1, I))
+        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_r_W_r_x_hat)
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
-            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
-            d_W_r_W_r_x_hat,
-        )
-        # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            dot_x_hat.reshape(-1, I),
             d_W_r_dot_W_r_x_hat_x_hat,
         )
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T,
-            s_to_dot_s.reshape(-1, 2 * H)[:, :H],
-            d_U_r_U_r_s,
-        )
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, s.reshape(-1, H), d_U_r_U_r_s)
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-            s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
-            d_U_r_dot_U_r_s_s,
-        )
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_s.reshape(-1, H), d_U_r_dot_U_r_s_s)
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, m.reshape(-1, I), d_V_r_V_r_m)
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-            dot_m.reshape(-1, I),
-            d_V_r_dot_V_r_m_m,
-        )
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_r_dot_V_r_m_m)
         # through r = sigmoid(W_r @ x_hat + U_r @ s + V_r @ m + b_r)
-        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
-            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            x_hat.reshape(-1, I),
             d_W_z_W_z_x_hat,
         )
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
-            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_x_hat.reshape(-1, I),
             d_W_z_dot_W_z_x_hat_x_hat,
         )
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
-            s_to_dot_s.reshape(-1, 2 * H)[:, :H],
-            d_U_z_U_z_s,
-        )
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, s.reshape(-1, H), d_U_z_U_z_s)
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
-            s_to_dot_s.reshape(-1, 2 * H)[:, H:2 * H],
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_s.reshape(-1, H),
             d_U_z_dot_U_z_s_s,
         )
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, m.reshape(-1, I), d_V_z_V_z_m)
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_m.reshape(-1, I),
             d_V_z_dot_V_z_m_m,
         )
         # through z = sigmoid(W_z @ x_hat + U_z @ s + V_z @ m + b_z)
-        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x_hat.reshape(-1, I), d_W_n_W_n_x_hat)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, :I],
-            d_W_n_W_n_x_hat,
-        )
-        # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-            x_hat_to_dot_x_hat.reshape(-1, 2 * I)[:, I:2 * I],
+            d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_x_hat.reshape(-1, I),
             d_W_n_dot_W_n_x_hat_x_hat,
         )
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-            r_s_to_dot_r_s.reshape(-1, 2 * H)[:, :H],
-            d_U_n_U_n_r_s,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_s.reshape(-1, H), d_U_n_U_n_r_s)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-            r_s_to_dot_r_s.reshape(-1, 2 * H)[:, H:2 * H],
-            d_U_n_dot_U_n_r_s_r_s,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_s.reshape(-1, H), d_U_n_dot_U_n_r_s_r_s)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, m.reshape(-1, I), d_V_n_V_n_m)
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, m.reshape(-1, I), d_V_n_V_n_m)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-            dot_m.reshape(-1, I),
-            d_V_n_dot_V_n_m_m,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_m.reshape(-1, I), d_V_n_dot_V_n_m_m)
         # through n = tanh(W_n @ x_hat + U_n @ (r * s) + V_n @ m + b_n)
-        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+        cp.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
         hvp_backward_after()
-        # d_gamma_h_pre, d_dot_gamma_h_pre side by side
-        product(parts.reshape(-1, 2 * H), W_d_to_dot_W_d2, d_delta_W_d_delta.reshape(-1, I))
+        product(d_dot_gamma_h_pre2.reshape(-1, 2 * H), dot_W_d22, d_delta_parts.reshape(-1, I))
         # through gamma_h = exp(-relu(W_d @ delta + b_d))
-        product(parts.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
+        product(d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, :H].T, delta.reshape(-1, I), d_W_d_W_d_delta)
         # through gamma_h = exp(-relu(W_d @ delta + b_d))
-        product(parts.reshape(-1, 2 * H)[:, H:2 * H].T, dot_delta.reshape(-1, I), d_W_d_dot_W_d_delta_delta)
+        product(
+            d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_delta.reshape(-1, I),
+            d_W_d_dot_W_d_delta_delta,
+        )
         # through gamma_h = exp(-relu(W_d @ delta + b_d))
-        cp.sum(parts.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
+        cp.sum(d_dot_gamma_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_d)
         hvp_backward_after2()
         # through gamma_x = exp(-relu(w_x * delta + b_x))
         hvp_backward_after_sum()

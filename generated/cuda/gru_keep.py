@@ -215,12 +215,12 @@ def train_passes(size, dtype):
     W_n = cp.empty((H, I), dtype)
     U_n = cp.empty((H, H), dtype)
     b_n = cp.empty((H,), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_U_z = cp.empty((H, 2 * H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = cp.empty((T, B, 3 * H), dtype)
-    U_r_h_to_U_z_h = cp.empty((B, 2 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    W_rzn_x = cp.empty((T, B, 3 * H), dtype)
+    U_rz_h = cp.empty((B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     r_h = cp.empty((T, B, H), dtype)
@@ -228,11 +228,11 @@ def train_passes(size, dtype):
     n = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, r, z, r_h,
+        W_rzn_x, U_rz_h, b_r, b_z, h_rows, r, z, r_h,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows, n,
+        W_rzn_x, U_n_r_h, b_n, z, h_rows, n,
     )
 
     def fill(params, inputs, state):
@@ -246,19 +246,20 @@ def train_passes(size, dtype):
         W_n[...] = params["W_n"]
         U_n[...] = params["U_n"]
         b_n[...] = params["b_n"]
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
         h_rows[0] = state["h"]
 
     def before():
-        # W_r_x, W_z_x, W_n_x side by side
-        product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rz[..., :H] = U_r.T
+        U_rz[..., H:2 * H] = U_z.T
+        U_n_T[...] = U_n.T
+        product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
 
     def loop():
         for t in range(T):
-            # U_r_h, U_z_h side by side
-            product(h_rows[t], U_r_to_U_z, U_r_h_to_U_z_h)
+            product(h_rows[t], U_rz, U_rz_h)
             forward_step(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             product(r_h[t], U_n_T, U_n_r_h)
@@ -273,29 +274,29 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_r_to_U_z2 = cp.empty((2 * H, H), dtype)
-    W_r_to_W_n2 = cp.empty((3 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_rzn2 = cp.empty((3 * H, I), dtype)
+    U_rz2 = cp.empty((2 * H, H), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_r_pre_to_d_n_pre = cp.empty((T, B, 3 * H), dtype)
+    d_rzn_pre = cp.empty((T, B, 3 * H), dtype)
     d_r_h = cp.empty((B, H), dtype)
-    d_h_prev_U_r_h = cp.empty((B, H), dtype)
+    d_h_prev_U_rz_h = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_rzn = cp.empty((3 * H, I), dtype)
+    d_U_rz = cp.empty((2 * H, H), dtype)
+    d_b_rzn = cp.empty((3 * H,), dtype)
     d_U_n = cp.empty((H, H), dtype)
-    d_W_r_to_d_W_n = cp.empty((3 * H, I), dtype)
-    d_U_r_to_d_U_z = cp.empty((2 * H, H), dtype)
-    d_b_r_to_d_b_n = cp.empty((3 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z, n, h_rows, d_h, d_r_pre_to_d_n_pre,
+        dy, d_h_prev_rows, z, n, h_rows, d_h, d_rzn_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_r_h, h_rows, r, d_r_pre_to_d_n_pre,
+        d_r_h, h_rows, r, d_rzn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
-        d_h_prev_U_r_h, d_r_h, r, d_h, z, d_h_prev_rows,
+        d_h_prev_U_rz_h, d_r_h, r, d_h, z, d_h_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -306,46 +307,43 @@ def train_passes(size, dtype):
         U_z[...] = params["U_z"]
         W_n[...] = params["W_n"]
         U_n[...] = params["U_n"]
-        U_r_to_U_z2[...] = cp.concatenate((U_r, U_z))
-        W_r_to_W_n2[...] = cp.concatenate((W_r, W_z, W_n))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        W_rzn2[:H] = W_r
+        W_rzn2[H:2 * H] = W_z
+        W_rzn2[2 * H:3 * H] = W_n
+        U_rz2[:H] = U_r
+        U_rz2[H:2 * H] = U_z
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
             # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(d_r_pre_to_d_n_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
+            product(d_rzn_pre[t][:, 2 * H:3 * H], U_n, d_r_h)
             backward_step2(t)
-            # d_r_pre, d_z_pre side by side
-            product(d_r_pre_to_d_n_pre[t][:, :2 * H], U_r_to_U_z2, d_h_prev_U_r_h)
+            product(d_rzn_pre[t][:, :2 * H], U_rz2, d_h_prev_U_rz_h)
             backward_step3(t)
 
     def after():
-        # d_r_pre, d_z_pre, d_n_pre side by side
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), W_r_to_W_n2, d_x.reshape(-1, I))
-        # d_W_r, d_W_z, d_W_n side by side
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_r_to_d_W_n)
-        # d_U_r, d_U_z side by side
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_r_to_d_U_z)
-        # d_b_r, d_b_z, d_b_n side by side
-        cp.sum(d_r_pre_to_d_n_pre.reshape(-1, 3 * H), axis=0, out=d_b_r_to_d_b_n)
+        product(d_rzn_pre.reshape(-1, 3 * H), W_rzn2, d_x.reshape(-1, I))
+        product(d_rzn_pre.reshape(-1, 3 * H).T, x.reshape(-1, I), d_W_rzn)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, :2 * H].T, h_rows[:-1].reshape(-1, H), d_U_rz)
+        cp.sum(d_rzn_pre.reshape(-1, 3 * H), axis=0, out=d_b_rzn)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_r_pre_to_d_n_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
+        product(d_rzn_pre.reshape(-1, 3 * H)[:, 2 * H:3 * H].T, r_h.reshape(-1, H), d_U_n)
 
     def results():
         dparams = {
-            "W_r": d_W_r_to_d_W_n[:H].copy(),
-            "U_r": d_U_r_to_d_U_z[:H].copy(),
-            "b_r": d_b_r_to_d_b_n[:H].copy(),
-            "W_z": d_W_r_to_d_W_n[H:2 * H].copy(),
-            "U_z": d_U_r_to_d_U_z[H:2 * H].copy(),
-            "b_z": d_b_r_to_d_b_n[H:2 * H].copy(),
-            "W_n": d_W_r_to_d_W_n[2 * H:3 * H].copy(),
+            "W_r": d_W_rzn[:H].copy(),
+            "U_r": d_U_rz[:H].copy(),
+            "b_r": d_b_rzn[:H].copy(),
+            "W_z": d_W_rzn[H:2 * H].copy(),
+            "U_z": d_U_rz[H:2 * H].copy(),
+            "b_z": d_b_rzn[H:2 * H].copy(),
+            "W_n": d_W_rzn[2 * H:3 * H].copy(),
             "U_n": d_U_n.copy(),
-            "b_n": d_b_r_to_d_b_n[2 * H:3 * H].copy(),
+            "b_n": d_b_rzn[2 * H:3 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -368,22 +366,22 @@ def infer_passes(size, dtype):
     W_n = cp.empty((H, I), dtype)
     U_n = cp.empty((H, H), dtype)
     b_n = cp.empty((H,), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_U_z = cp.empty((H, 2 * H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = cp.empty((T, B, 3 * H), dtype)
-    U_r_h_to_U_z_h = cp.empty((B, 2 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    W_rzn_x = cp.empty((T, B, 3 * H), dtype)
+    U_rz_h = cp.empty((B, 2 * H), dtype)
     z = cp.empty((B, H), dtype)
     r_h = cp.empty((B, H), dtype)
     U_n_r_h = cp.empty((B, H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_r_h_to_U_z_h, b_r, b_z, h_rows, z, r_h,
+        W_rzn_x, U_rz_h, b_r, b_z, h_rows, z, r_h,
     )
     infer_step2 = kernel(
         "infer_step2", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_n_r_h, b_n, z, h_rows,
+        W_rzn_x, U_n_r_h, b_n, z, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -397,19 +395,20 @@ def infer_passes(size, dtype):
         W_n[...] = params["W_n"]
         U_n[...] = params["U_n"]
         b_n[...] = params["b_n"]
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
         h_rows[0] = state["h"]
 
     def before():
-        # W_r_x, W_z_x, W_n_x side by side
-        product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rz[..., :H] = U_r.T
+        U_rz[..., H:2 * H] = U_z.T
+        U_n_T[...] = U_n.T
+        product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
 
     def loop():
         for t in range(T):
-            # U_r_h, U_z_h side by side
-            product(h_rows[t], U_r_to_U_z, U_r_h_to_U_z_h)
+            product(h_rows[t], U_rz, U_rz_h)
             infer_step(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
             product(r_h, U_n_T, U_n_r_h)
@@ -525,39 +524,38 @@ def jvp_passes(size, dtype):
     dot_W_n = cp.empty((H, I), dtype)
     dot_U_n = cp.empty((H, H), dtype)
     dot_b_n = cp.empty((H,), dtype)
-    W_r_to_dot_W_n = cp.empty((I, 6 * H), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_dot_U_z = cp.empty((H, 4 * H), dtype)
-    U_r_to_U_z = cp.empty((H, 2 * H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
-    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_dot_W_n_x_W_n = cp.empty((T, B, 6 * H), dtype)
-    dot_W_r_x_x_to_dot_W_n_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    dot_U_n2 = cp.empty((2 * H, H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    U_n_T = cp.empty((H, H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    U_r_h_to_dot_U_z_h_U_z = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_rz_h_h_prev = cp.empty((B, 2 * H), dtype)
     z = cp.empty((B, H), dtype)
     dot_z = cp.empty((B, H), dtype)
-    r_h_to_dot_r_h = cp.empty((B, 2 * H), dtype)
-    U_n_r_h_to_dot_U_n_r_h_U_n = cp.empty((B, 2 * H), dtype)
+    dot_r_h2 = cp.empty((B, 2 * H), dtype)
+    U_n_r_h = cp.empty((B, H), dtype)
     dot_U_n_r_h = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, h_rows, dot_h_rows, z, dot_z, r_h_to_dot_r_h,
+        parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, h_rows,
+        dot_h_rows, z, dot_z, dot_r_h2,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows,
-        dot_z, dot_h_rows,
+        parts2, U_n_r_h, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows, dot_z, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -581,45 +579,41 @@ def jvp_passes(size, dtype):
         dot_W_n[...] = dot_params["W_n"]
         dot_U_n[...] = dot_params["U_n"]
         dot_b_n[...] = dot_params["b_n"]
-        W_r_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((
-            W_r.T,
-            dot_W_r.T,
-            W_z.T,
-            dot_W_z.T,
-            W_n.T,
-            dot_W_n.T,
-        ), axis=1))
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_dot_U_z[...] = cp.ascontiguousarray(cp.concatenate((
-            U_r.T,
-            dot_U_r.T,
-            U_z.T,
-            dot_U_z.T,
-        ), axis=1))
-        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
-        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
-        product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
-        # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
-        product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_r.T
+        parts[..., H:2 * H] = dot_W_r.T
+        parts[..., 2 * H:3 * H] = W_z.T
+        parts[..., 3 * H:4 * H] = dot_W_z.T
+        parts[..., 4 * H:5 * H] = W_n.T
+        parts[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = parts[..., :H]
+        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        dot_U_n2[:H] = dot_U_n.T
+        dot_U_n2[H:2 * H] = U_n.T
+        parts3[..., :H] = U_r.T
+        parts3[..., H:2 * H] = dot_U_r.T
+        parts3[..., 2 * H:3 * H] = U_z.T
+        parts3[..., 3 * H:4 * H] = dot_U_z.T
+        U_rz[..., :H] = parts3[..., :H]
+        U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_n_T[...] = U_n.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
-            product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
-            # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
-            product(dot_h_rows[t], U_r_to_U_z, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
             jvp_step(t)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(r_h_to_dot_r_h[:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
-            # r_h, dot_r_h side by side
-            product(r_h_to_dot_r_h, dot_U_n_to_U_n, dot_U_n_r_h)
+            product(dot_r_h2[:, :H], U_n_T, U_n_r_h)
+            # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(dot_r_h2, dot_U_n2, dot_U_n_r_h)
             jvp_step2(t)
 
     def after():
@@ -658,46 +652,47 @@ def hvp_passes(size, dtype):
     dot_W_n = cp.empty((H, I), dtype)
     dot_U_n = cp.empty((H, H), dtype)
     dot_b_n = cp.empty((H,), dtype)
-    W_r_to_dot_W_n = cp.empty((I, 6 * H), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_dot_U_z = cp.empty((H, 4 * H), dtype)
-    U_r_to_U_z = cp.empty((H, 2 * H), dtype)
-    U_n_T = cp.empty((H, H), dtype)
-    dot_U_n_to_U_n = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_dot_W_n_x_W_n = cp.empty((T, B, 6 * H), dtype)
-    dot_W_r_x_x_to_dot_W_n_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_rz = cp.empty((H, 2 * H), dtype)
+    dot_U_n2 = cp.empty((H, 2 * H), dtype)
+    U_n_T2 = cp.empty((H, H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    U_r_h_to_dot_U_z_h_U_z = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_rz_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
-    r_h_to_dot_r_h = cp.empty((T, B, 2 * H), dtype)
-    U_n_r_h_to_dot_U_n_r_h_U_n = cp.empty((B, 2 * H), dtype)
-    dot_U_n_r_h = cp.empty((B, H), dtype)
+    r_h = cp.empty((T, B, H), dtype)
+    dot_r_h = cp.empty((T, B, H), dtype)
+    parts5 = cp.empty((B, 2 * H), dtype)
+    dot_U_n_r_h_r_h = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_r_h_to_dot_U_z_h_U_z, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h_to_dot_r_h,
+        parts4, dot_U_rz_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, h_rows,
+        dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        W_r_x_to_dot_W_n_x_W_n, U_n_r_h_to_dot_U_n_r_h_U_n, b_n, dot_W_n_x, dot_U_n_r_h, dot_b_n, z, h_rows,
-        dot_z, dot_h_rows, dot_n_pre, n, dot_n,
+        parts5, dot_U_n_r_h_r_h, parts2, b_n, dot_W_n_x, dot_b_n, z, h_rows, dot_z, dot_h_rows, dot_n_pre,
+        n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -721,45 +716,40 @@ def hvp_passes(size, dtype):
         dot_W_n[...] = dot_params["W_n"]
         dot_U_n[...] = dot_params["U_n"]
         dot_b_n[...] = dot_params["b_n"]
-        W_r_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((
-            W_r.T,
-            dot_W_r.T,
-            W_z.T,
-            dot_W_z.T,
-            W_n.T,
-            dot_W_n.T,
-        ), axis=1))
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_dot_U_z[...] = cp.ascontiguousarray(cp.concatenate((
-            U_r.T,
-            dot_U_r.T,
-            U_z.T,
-            dot_U_z.T,
-        ), axis=1))
-        U_r_to_U_z[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T), axis=1))
-        U_n_T[...] = cp.ascontiguousarray(U_n.T)
-        dot_U_n_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((dot_U_n.T, U_n.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
-        product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
-        # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
-        product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_r.T
+        parts[..., H:2 * H] = dot_W_r.T
+        parts[..., 2 * H:3 * H] = W_z.T
+        parts[..., 3 * H:4 * H] = dot_W_z.T
+        parts[..., 4 * H:5 * H] = W_n.T
+        parts[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = parts[..., :H]
+        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        parts3[..., :H] = U_r.T
+        parts3[..., H:2 * H] = dot_U_r.T
+        parts3[..., 2 * H:3 * H] = U_z.T
+        parts3[..., 3 * H:4 * H] = dot_U_z.T
+        U_rz[..., :H] = parts3[..., :H]
+        U_rz[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        dot_U_n2[..., :H] = U_n.T
+        dot_U_n2[..., H:2 * H] = dot_U_n.T
+        U_n_T2[...] = U_n.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z side by side
-            product(h_rows[t], U_r_to_dot_U_z, U_r_h_to_dot_U_z_h_U_z)
-            # dot_U_r_h_h_prev, dot_U_z_h_h_prev side by side
-            product(dot_h_rows[t], U_r_to_U_z, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_rz, dot_U_rz_h_h_prev)
             hvp_forward_step(t)
+            product(r_h[t], dot_U_n2, parts5)
             # n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(r_h_to_dot_r_h[t][:, :H], U_n_T, U_n_r_h_to_dot_U_n_r_h_U_n[:, :H])
-            # r_h, dot_r_h side by side
-            product(r_h_to_dot_r_h[t], dot_U_n_to_U_n, dot_U_n_r_h)
+            product(dot_r_h[t], U_n_T2, dot_U_n_r_h_r_h)
             hvp_forward_step2(t)
 
     def after():
@@ -770,18 +760,22 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_n_to_dot_U_n = cp.empty((2 * H, H), dtype)
-    U_r_to_dot_U_z2 = cp.empty((4 * H, H), dtype)
-    W_r_to_dot_W_n2 = cp.empty((6 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    parts6 = cp.empty((4 * H, I), dtype)
+    dot_W_n2 = cp.empty((2 * H, I), dtype)
+    dot_U_n22 = cp.empty((2 * H, H), dtype)
+    parts32 = cp.empty((4 * H, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_r_pre_to_d_dot_n_pre = cp.empty((T, B, 6 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
+    d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_r_h = cp.empty((B, H), dtype)
     d_r_h = cp.empty((B, H), dtype)
-    d_h_prev_U_r_h = cp.empty((B, H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
+    d_r_dot_r_z_dot_z_pre = cp.empty((T, B, 4 * H), dtype)
+    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_r_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_z_h_h_prev = cp.empty((B, H), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_parts2 = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_r_W_r_x = cp.empty((H, I), dtype)
     d_W_r_dot_W_r_x_x = cp.empty((H, I), dtype)
@@ -807,16 +801,20 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, h_rows, dot_z_pre, dot_h_rows, dot_n,
-        d_dot_h, d_r_pre_to_d_dot_n_pre,
+        d_dot_h, d_dot_n_pre2, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts2, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_pre_to_d_dot_n_pre,
+        d_dot_r_h, h_rows, dot_r_pre, r, d_r_h, dot_h_rows, d_r_dot_r_z_dot_z_pre,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        d_h_prev_U_r_h, d_r_h, r, parts2, dot_r, d_h_prev_rows, z, d_dot_h, dot_z, parts3, parts4,
-        d_dot_h_prev_rows,
+        d_h_prev_parts, d_r_h, r, d_dot_r_h, dot_r, d_h_prev_rows, z, d_dot_h, dot_z,
+        d_dot_h_prev_dot_U_r_h_h_prev, d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * I, 1,
+        d_x_parts2, d_x_parts, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -831,103 +829,88 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_n_to_dot_U_n[...] = cp.concatenate((U_n, dot_U_n))
-        U_r_to_dot_U_z2[...] = cp.concatenate((U_r, dot_U_r, U_z, dot_U_z))
-        W_r_to_dot_W_n2[...] = cp.concatenate((
-            W_r,
-            dot_W_r,
-            W_z,
-            dot_W_z,
-            W_n,
-            dot_W_n,
-        ))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        parts6[:H] = W_r
+        parts6[H:2 * H] = dot_W_r
+        parts6[2 * H:3 * H] = W_z
+        parts6[3 * H:4 * H] = dot_W_z
+        dot_W_n2[:H] = W_n
+        dot_W_n2[H:2 * H] = dot_W_n
+        dot_U_n22[:H] = U_n
+        dot_U_n22[H:2 * H] = dot_U_n
+        parts32[:H] = U_r
+        parts32[H:2 * H] = dot_U_r
+        parts32[2 * H:3 * H] = U_z
+        parts32[3 * H:4 * H] = dot_U_z
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-            product(d_r_pre_to_d_dot_n_pre[t][:, 5 * H:6 * H], U_n, parts2[:, :H])
-            # d_n_pre, d_dot_n_pre side by side
-            product(d_r_pre_to_d_dot_n_pre[t][:, 4 * H:6 * H], U_n_to_dot_U_n, d_r_h)
+            product(d_dot_n_pre2[t][:, H:2 * H], U_n, d_dot_r_h)
+            # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            product(d_dot_n_pre2[t], dot_U_n22, d_r_h)
             # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-            product(d_r_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_z, parts4[:, H:2 * H])
+            product(d_r_dot_r_z_dot_z_pre[t][:, 3 * H:4 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
             hvp_backward_step2(t)
-            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
-            product(d_r_pre_to_d_dot_n_pre[t][:, :4 * H], U_r_to_dot_U_z2, d_h_prev_U_r_h)
+            product(d_r_dot_r_z_dot_z_pre[t], parts32, d_h_prev_parts)
             # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-            product(d_r_pre_to_d_dot_n_pre[t][:, H:2 * H], U_r, parts3[:, H:2 * H])
+            product(d_r_dot_r_z_dot_z_pre[t][:, H:2 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
             hvp_backward_step3(t)
 
     def after():
-        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_n_pre, d_dot_n_pre side by side
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H), W_r_to_dot_W_n2, d_x.reshape(-1, I))
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
+        product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_n2, d_x_parts2.reshape(-1, I))
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_r_dot_W_r_x_x,
-        )
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, H:2 * H].T,
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_r_dot_U_r_h_h_prev,
         )
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_r)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_x.reshape(-1, I),
             d_W_z_dot_W_z_x_x,
         )
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
             h_rows[:-1].reshape(-1, H),
             d_U_z_U_z_h,
         )
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_z_dot_U_z_h_h_prev,
         )
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        cp.sum(d_r_dot_r_z_dot_z_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_n_W_n_x)
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_n_dot_W_n_x_x,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-            r_h_to_dot_r_h.reshape(-1, 2 * H)[:, :H],
-            d_U_n_U_n_r_h,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, r_h.reshape(-1, H), d_U_n_U_n_r_h)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
-            r_h_to_dot_r_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_U_n_dot_U_n_r_h_r_h,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_r_h.reshape(-1, H), d_U_n_dot_U_n_r_h_r_h)
         # through n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
-        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 6 * H)[:, 4 * H:5 * H], axis=0, out=d_b_n)
+        cp.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+        hvp_backward_after()
         hvp_backward_finish()
         hvp_backward_finish2()
 

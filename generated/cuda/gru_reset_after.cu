@@ -64,9 +64,9 @@ __device__ inline compute_t column_sum(compute_t a)
 
 __device__ inline void forward_step_point(
     const compute_t W_r_x, const compute_t U_r_h, const compute_t b_r, const compute_t W_z_x,
-    const compute_t U_z_h, const compute_t b_z, const compute_t W_n_x, const compute_t b_n,
-    const compute_t U_n_h, const compute_t b_hn, const compute_t h_prev, compute_t& r, compute_t& z,
-    compute_t& n_, compute_t& h)
+    const compute_t U_z_h, const compute_t b_z, const compute_t U_n_h_part, const compute_t W_n_x,
+    const compute_t b_n, const compute_t b_hn, const compute_t h_prev, compute_t& r, compute_t& z,
+    compute_t& U_n_h, compute_t& n_, compute_t& h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t r_pre = W_r_x + U_r_h + b_r;
@@ -75,7 +75,8 @@ __device__ inline void forward_step_point(
     const compute_t z_pre = W_z_x + U_z_h + b_z;
     z = sigmoid(z_pre);
     // n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-    const compute_t n_pre = W_n_x + b_n + (U_n_h + b_hn) * r;
+    U_n_h = U_n_h_part;
+    const compute_t n_pre = W_n_x + b_n + (b_hn + U_n_h) * r;
     n_ = tanh(n_pre);
     // h = (1 - z) * n + z * h[t-1]
     h = h_prev * z + (1 - z) * n_;
@@ -83,32 +84,33 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_r_h_to_U_n_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rzn_h_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ b_hn_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ n_at)
+    storage_t* __restrict__ U_n_h_at, storage_t* __restrict__ n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t r, z, n_, h;
+        compute_t r, z, U_n_h, n_, h;
         forward_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            r, z, n_, h);
+            r, z, U_n_h, n_, h);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
+        U_n_h_at[(t * B + iB) * H + iH] = storage_t(U_n_h);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
     }
@@ -139,9 +141,8 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ U_r_h_to_U_n_h_at, const storage_t* __restrict__ b_hn_at,
-    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_n_pre_at,
-    storage_t* __restrict__ d_r_pre_to_d_U_n_h_at)
+    const storage_t* __restrict__ U_n_h_at, const storage_t* __restrict__ b_hn_at,
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -155,26 +156,26 @@ extern "C" __global__ void backward_step(
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(U_r_h_to_U_n_h_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_n_h_at[(t * B + iB) * H + iH]),
             compute_t(b_hn_at[iH]),
             d_h, d_n_pre, d_U_n_h, d_z_pre, d_r_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_n_pre_at[(t * B + iB) * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_U_n_h_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_U_n_h);
-        d_r_pre_to_d_U_n_h_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
-        d_r_pre_to_d_U_n_h_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_U_n_h);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_h, const compute_t z, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_rzn_h, const compute_t d_h, const compute_t z, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_h * z;
+    d_h_prev = d_h_prev_U_rzn_h + d_h * z;
 }
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_r_h_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ d_h_prev_U_rzn_h_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ z_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -183,7 +184,7 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev;
         backward_step2_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rzn_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             d_h_prev);
@@ -194,7 +195,7 @@ extern "C" __global__ void backward_step2(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_n_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ d_b_hn_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -205,37 +206,12 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_n_pre_at[(iT * B + iB) * H + iH])
+            total += compute_t(d_parts_at[(iT * B + iB) * (4 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
             d_b_hn_at[iH] = storage_t(total);
-    }
-}
-
-__device__ inline void backward_after_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_W_n_x, compute_t& d_x)
-{
-    d_x = d_x_W_r_x + d_x_W_n_x;
-}
-
-extern "C" __global__ void backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_W_n_x_at,
-    storage_t* __restrict__ d_x_at)
-{
-    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t d_x;
-        backward_after_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_n_x_at[(iT * B + iB) * I + iI]),
-            d_x);
-        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 
@@ -263,7 +239,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_r_h_to_U_n_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rzn_h_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ b_hn_at,
     storage_t* __restrict__ h_rows_at)
@@ -274,15 +250,15 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t h;
         infer_step_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_n_h_at[iB * (3 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_n_h_at[iB * (3 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + H + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_U_n_h_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(U_rzn_h_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             h);
@@ -362,9 +338,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at, storage_t* __restrict__ dot_W_r_x_at,
-    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_n_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_n_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -373,12 +349,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -423,8 +399,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_r_h_to_dot_U_n_h_U_n_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rzn_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_n_at,
@@ -438,25 +414,25 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
@@ -488,9 +464,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at, storage_t* __restrict__ dot_W_r_x_at,
-    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_n_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_n_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -499,12 +475,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -517,12 +493,12 @@ __device__ inline void hvp_forward_step_point(
     const compute_t U_r_h, const compute_t b_r, const compute_t dot_W_r_x, const compute_t dot_b_r,
     const compute_t dot_U_z_h_U_z, const compute_t dot_U_z_h_h_prev, const compute_t W_z_x,
     const compute_t U_z_h, const compute_t b_z, const compute_t dot_W_z_x, const compute_t dot_b_z,
-    const compute_t dot_U_n_h_U_n, const compute_t dot_U_n_h_h_prev, const compute_t W_n_x,
-    const compute_t b_n, const compute_t U_n_h, const compute_t b_hn, const compute_t dot_W_n_x,
+    const compute_t U_n_h_part, const compute_t dot_U_n_h_U_n, const compute_t dot_U_n_h_h_prev,
+    const compute_t W_n_x, const compute_t b_n, const compute_t b_hn, const compute_t dot_W_n_x,
     const compute_t dot_b_n, const compute_t dot_b_hn, const compute_t h_prev, const compute_t dot_h_prev,
     compute_t& dot_r_pre, compute_t& r, compute_t& dot_r, compute_t& dot_z_pre, compute_t& z,
-    compute_t& dot_z, compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n,
-    compute_t& h, compute_t& dot_h)
+    compute_t& dot_z, compute_t& U_n_h, compute_t& dot_U_n_h, compute_t& dot_n_pre, compute_t& n_,
+    compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
     const compute_t dot_U_r_h = dot_U_r_h_U_r + dot_U_r_h_h_prev;
@@ -538,8 +514,9 @@ __device__ inline void hvp_forward_step_point(
     const compute_t s1 = 1 - z;
     dot_z = dot_z_pre * z * s1;
     // n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+    U_n_h = U_n_h_part;
     dot_U_n_h = dot_U_n_h_U_n + dot_U_n_h_h_prev;
-    const compute_t s2 = U_n_h + b_hn;
+    const compute_t s2 = b_hn + U_n_h;
     const compute_t n_pre = W_n_x + b_n + r * s2;
     dot_n_pre = dot_W_n_x + dot_b_n + dot_b_hn * r + r * dot_U_n_h + dot_r * s2;
     n_ = tanh(n_pre);
@@ -551,8 +528,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_r_h_to_dot_U_n_h_U_n_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rzn_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_n_at,
@@ -561,47 +538,48 @@ extern "C" __global__ void hvp_forward_step(
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_r_pre_at, storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_U_n_h_at, storage_t* __restrict__ dot_n_pre_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+    storage_t* __restrict__ U_n_h_at, storage_t* __restrict__ dot_U_n_h_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
+        compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_U_rzn_h_h_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_n_at[iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_n_at[iH]),
             compute_t(dot_b_hn_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
+            dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h, dot_U_n_h, dot_n_pre, n_, dot_n, h, dot_h);
         dot_r_pre_at[(t * B + iB) * H + iH] = storage_t(dot_r_pre);
         r_at[(t * B + iB) * H + iH] = storage_t(r);
         dot_r_at[(t * B + iB) * H + iH] = storage_t(dot_r);
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
+        U_n_h_at[(t * B + iB) * H + iH] = storage_t(U_n_h);
         dot_U_n_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_n_h);
         dot_n_pre_at[(t * B + iB) * H + iH] = storage_t(dot_n_pre);
         n_at[(t * B + iB) * H + iH] = storage_t(n_);
@@ -657,11 +635,10 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_n_at,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ U_r_h_to_dot_U_n_h_U_n_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ U_n_h_at,
     const storage_t* __restrict__ b_hn_at, const storage_t* __restrict__ dot_r_pre_at,
     const storage_t* __restrict__ dot_U_n_h_at, const storage_t* __restrict__ dot_b_hn_at,
-    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at,
-    storage_t* __restrict__ d_r_pre_to_d_dot_U_n_h_at)
+    storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -682,41 +659,42 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
-            compute_t(U_r_h_to_dot_U_n_h_U_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(U_n_h_at[(t * B + iB) * H + iH]),
             compute_t(b_hn_at[iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_n_h_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_hn_at[iH]),
             d_dot_h, d_dot_n_pre, d_n_pre, d_dot_U_n_h, d_U_n_h, d_dot_z_pre, d_z_pre, d_dot_r_pre, d_r_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_U_n_h);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_U_n_h);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_U_n_h_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_n_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_U_n_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_U_n_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_r_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
+    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t z, const compute_t d_dot_h,
     const compute_t dot_z, const compute_t d_dot_h_prev_dot_U_r_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_z_h_h_prev, const compute_t d_dot_h_prev_dot_U_n_h_h_prev,
     compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_h_next * z + d_dot_h * dot_z;
+    d_h_prev = d_h_prev_parts + d_h_next * z + d_dot_h * dot_z;
     d_dot_h_prev = z * d_dot_h + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h_prev_dot_U_n_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_r_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_n_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -725,14 +703,14 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_n_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
@@ -742,7 +720,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ r_at,
     storage_t* __restrict__ d_b_hn_n_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -753,7 +731,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_r_pre_to_d_dot_n_pre_at[(iT * B + iB) * (2 * H) + iH])
+            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -765,7 +743,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at, const storage_t* __restrict__ dot_r_at,
+    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ d_b_hn_dot_n_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -776,37 +754,12 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_r_pre_to_d_dot_n_pre_at[(iT * B + iB) * (2 * H) + H + iH])
+            total += compute_t(d_parts_at[(iT * B + iB) * (8 * H) + H + iH])
                 * compute_t(dot_r_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
             d_b_hn_dot_n_pre_at[iH] = storage_t(total);
-    }
-}
-
-__device__ inline void hvp_backward_after_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_W_n_x, compute_t& d_x)
-{
-    d_x = d_x_W_r_x + d_x_W_n_x;
-}
-
-extern "C" __global__ void hvp_backward_after(
-    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_W_n_x_at,
-    storage_t* __restrict__ d_x_at)
-{
-    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
-    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
-        const int64 iT = n / I / B;
-        const int64 iB = n / I % B;
-        const int64 iI = n % I;
-        compute_t d_x;
-        hvp_backward_after_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_n_x_at[(iT * B + iB) * I + iI]),
-            d_x);
-        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -222,17 +222,18 @@ def train_passes(size, dtype):
     b_n = cp.empty((H,), dtype)
     U_n = cp.empty((H, H), dtype)
     b_hn = cp.empty((H,), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_U_n = cp.empty((H, 3 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = cp.empty((T, B, 3 * H), dtype)
-    U_r_h_to_U_n_h = cp.empty((T, B, 3 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rzn = cp.empty((H, 3 * H), dtype)
+    W_rzn_x = cp.empty((T, B, 3 * H), dtype)
+    U_rzn_h = cp.empty((B, 3 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
+    U_n_h = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_r_h_to_U_n_h, b_r, b_z, b_n, b_hn, h_rows, r, z, n,
+        W_rzn_x, U_rzn_h, b_r, b_z, b_n, b_hn, h_rows, r, z, U_n_h, n,
     )
 
     def fill(params, inputs, state):
@@ -247,18 +248,20 @@ def train_passes(size, dtype):
         b_n[...] = params["b_n"]
         U_n[...] = params["U_n"]
         b_hn[...] = params["b_hn"]
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_r_x, W_z_x, W_n_x side by side
-        product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rzn[..., :H] = U_r.T
+        U_rzn[..., H:2 * H] = U_z.T
+        U_rzn[..., 2 * H:3 * H] = U_n.T
+        product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
 
     def loop():
         for t in range(T):
-            # U_r_h, U_z_h, U_n_h side by side
-            product(h_rows[t], U_r_to_U_n, U_r_h_to_U_n_h[t])
+            product(h_rows[t], U_rzn, U_rzn_h)
             forward_step(t)
 
     def after():
@@ -270,37 +273,28 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_r_to_U_n2 = cp.empty((3 * H, H), dtype)
-    W_r_to_W_z = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_nrz = cp.empty((3 * H, I), dtype)
+    U_rzn2 = cp.empty((3 * H, H), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_n_pre = cp.empty((T, B, H), dtype)
-    d_r_pre_to_d_U_n_h = cp.empty((T, B, 3 * H), dtype)
-    d_h_prev_U_r_h = cp.empty((B, H), dtype)
-    d_x_W_r_x = cp.empty((T, B, I), dtype)
-    d_x_W_n_x = cp.empty((T, B, I), dtype)
+    d_parts = cp.empty((T, B, 4 * H), dtype)
+    d_h_prev_U_rzn_h = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_W_n = cp.empty((H, I), dtype)
-    d_b_n = cp.empty((H,), dtype)
+    d_W_nrz = cp.empty((3 * H, I), dtype)
+    d_U_rzn = cp.empty((3 * H, H), dtype)
+    d_b_nrz = cp.empty((3 * H,), dtype)
     d_b_hn = cp.empty((H,), dtype)
-    d_W_r_to_d_W_z = cp.empty((2 * H, I), dtype)
-    d_U_r_to_d_U_n = cp.empty((3 * H, H), dtype)
-    d_b_r_to_d_b_z = cp.empty((2 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, z, n, r, h_rows, U_r_h_to_U_n_h, b_hn, d_h, d_n_pre, d_r_pre_to_d_U_n_h,
+        dy, d_h_prev_rows, z, n, r, h_rows, U_n_h, b_hn, d_h, d_parts,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_h_prev_U_r_h, d_h, z, d_h_prev_rows,
+        d_h_prev_U_rzn_h, d_h, z, d_h_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
-        d_n_pre, r, d_b_hn,
-    )
-    backward_after = kernel(
-        "backward_after", "each", T * B * I, 1,
-        d_x_W_r_x, d_x_W_n_x, d_x,
+        d_parts, r, d_b_hn,
     )
 
     def fill(params, cotangents, dstate):
@@ -312,50 +306,41 @@ def train_passes(size, dtype):
         W_n[...] = params["W_n"]
         U_n[...] = params["U_n"]
         b_hn[...] = params["b_hn"]
-        U_r_to_U_n2[...] = cp.concatenate((U_r, U_z, U_n))
-        W_r_to_W_z[...] = cp.concatenate((W_r, W_z))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        W_nrz[:H] = W_n
+        W_nrz[H:2 * H] = W_r
+        W_nrz[2 * H:3 * H] = W_z
+        U_rzn2[:H] = U_r
+        U_rzn2[H:2 * H] = U_z
+        U_rzn2[2 * H:3 * H] = U_n
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_r_pre, d_z_pre, d_U_n_h side by side
-            product(d_r_pre_to_d_U_n_h[t], U_r_to_U_n2, d_h_prev_U_r_h)
+            product(d_parts[t][:, H:4 * H], U_rzn2, d_h_prev_U_rzn_h)
             backward_step2(t)
 
     def after():
-        # d_r_pre, d_z_pre side by side
-        product(d_r_pre_to_d_U_n_h.reshape(-1, 3 * H)[:, :2 * H], W_r_to_W_z, d_x_W_r_x.reshape(-1, I))
-        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(d_n_pre.reshape(-1, H), W_n, d_x_W_n_x.reshape(-1, I))
-        # d_W_r, d_W_z side by side
-        product(d_r_pre_to_d_U_n_h.reshape(-1, 3 * H)[:, :2 * H].T, x.reshape(-1, I), d_W_r_to_d_W_z)
-        # d_U_r, d_U_z, d_U_n side by side
-        product(d_r_pre_to_d_U_n_h.reshape(-1, 3 * H).T, h_rows[:-1].reshape(-1, H), d_U_r_to_d_U_n)
-        # d_b_r, d_b_z side by side
-        cp.sum(d_r_pre_to_d_U_n_h.reshape(-1, 3 * H)[:, :2 * H], axis=0, out=d_b_r_to_d_b_z)
-        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(d_n_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_n)
-        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        cp.sum(d_n_pre.reshape(-1, H), axis=0, out=d_b_n)
+        product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_nrz, d_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_nrz)
+        product(d_parts.reshape(-1, 4 * H)[:, H:4 * H].T, h_rows[:-1].reshape(-1, H), d_U_rzn)
+        cp.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_nrz)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
         backward_after_sum()
-        backward_after()
 
     def results():
         dparams = {
-            "W_r": d_W_r_to_d_W_z[:H].copy(),
-            "U_r": d_U_r_to_d_U_n[:H].copy(),
-            "b_r": d_b_r_to_d_b_z[:H].copy(),
-            "W_z": d_W_r_to_d_W_z[H:2 * H].copy(),
-            "U_z": d_U_r_to_d_U_n[H:2 * H].copy(),
-            "b_z": d_b_r_to_d_b_z[H:2 * H].copy(),
-            "W_n": d_W_n.copy(),
-            "b_n": d_b_n.copy(),
-            "U_n": d_U_r_to_d_U_n[2 * H:3 * H].copy(),
+            "W_r": d_W_nrz[H:2 * H].copy(),
+            "U_r": d_U_rzn[:H].copy(),
+            "b_r": d_b_nrz[H:2 * H].copy(),
+            "W_z": d_W_nrz[2 * H:3 * H].copy(),
+            "U_z": d_U_rzn[H:2 * H].copy(),
+            "b_z": d_b_nrz[2 * H:3 * H].copy(),
+            "W_n": d_W_nrz[:H].copy(),
+            "b_n": d_b_nrz[:H].copy(),
+            "U_n": d_U_rzn[2 * H:3 * H].copy(),
             "b_hn": d_b_hn.copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy()}
@@ -380,14 +365,14 @@ def infer_passes(size, dtype):
     b_n = cp.empty((H,), dtype)
     U_n = cp.empty((H, H), dtype)
     b_hn = cp.empty((H,), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_U_n = cp.empty((H, 3 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_W_n_x = cp.empty((T, B, 3 * H), dtype)
-    U_r_h_to_U_n_h = cp.empty((B, 3 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    U_rzn = cp.empty((H, 3 * H), dtype)
+    W_rzn_x = cp.empty((T, B, 3 * H), dtype)
+    U_rzn_h = cp.empty((B, 3 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_r_x_to_W_n_x, U_r_h_to_U_n_h, b_r, b_z, b_n, b_hn, h_rows,
+        W_rzn_x, U_rzn_h, b_r, b_z, b_n, b_hn, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -402,18 +387,20 @@ def infer_passes(size, dtype):
         b_n[...] = params["b_n"]
         U_n[...] = params["U_n"]
         b_hn[...] = params["b_hn"]
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_r_x, W_z_x, W_n_x side by side
-        product(x.reshape(-1, I), W_r_to_W_n, W_r_x_to_W_n_x.reshape(-1, 3 * H))
+        W_rzn[..., :H] = W_r.T
+        W_rzn[..., H:2 * H] = W_z.T
+        W_rzn[..., 2 * H:3 * H] = W_n.T
+        U_rzn[..., :H] = U_r.T
+        U_rzn[..., H:2 * H] = U_z.T
+        U_rzn[..., 2 * H:3 * H] = U_n.T
+        product(x.reshape(-1, I), W_rzn, W_rzn_x.reshape(-1, 3 * H))
 
     def loop():
         for t in range(T):
-            # U_r_h, U_z_h, U_n_h side by side
-            product(h_rows[t], U_r_to_U_n, U_r_h_to_U_n_h)
+            product(h_rows[t], U_rzn, U_rzn_h)
             infer_step(t)
 
     def after():
@@ -523,27 +510,27 @@ def jvp_passes(size, dtype):
     dot_b_n = cp.empty((H,), dtype)
     dot_U_n = cp.empty((H, H), dtype)
     dot_b_hn = cp.empty((H,), dtype)
-    W_r_to_dot_W_n = cp.empty((I, 6 * H), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_dot_U_n = cp.empty((H, 6 * H), dtype)
-    U_r_to_U_n = cp.empty((H, 3 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_dot_W_n_x_W_n = cp.empty((T, B, 6 * H), dtype)
-    dot_W_r_x_x_to_dot_W_n_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    parts3 = cp.empty((H, 6 * H), dtype)
+    U_rzn = cp.empty((H, 3 * H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    U_r_h_to_dot_U_n_h_U_n = cp.empty((B, 6 * H), dtype)
-    parts = cp.empty((B, 3 * H), dtype)
+    parts4 = cp.empty((B, 6 * H), dtype)
+    dot_U_rzn_h_h_prev = cp.empty((B, 3 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_r_h_to_dot_U_n_h_U_n, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows,
+        parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, b_n, b_hn,
+        dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -569,40 +556,36 @@ def jvp_passes(size, dtype):
         dot_b_n[...] = dot_params["b_n"]
         dot_U_n[...] = dot_params["U_n"]
         dot_b_hn[...] = dot_params["b_hn"]
-        W_r_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((
-            W_r.T,
-            dot_W_r.T,
-            W_z.T,
-            dot_W_z.T,
-            W_n.T,
-            dot_W_n.T,
-        ), axis=1))
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_dot_U_n[...] = cp.ascontiguousarray(cp.concatenate((
-            U_r.T,
-            dot_U_r.T,
-            U_z.T,
-            dot_U_z.T,
-            U_n.T,
-            dot_U_n.T,
-        ), axis=1))
-        U_r_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
-        product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
-        # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
-        product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_r.T
+        parts[..., H:2 * H] = dot_W_r.T
+        parts[..., 2 * H:3 * H] = W_z.T
+        parts[..., 3 * H:4 * H] = dot_W_z.T
+        parts[..., 4 * H:5 * H] = W_n.T
+        parts[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = parts[..., :H]
+        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        parts3[..., :H] = U_r.T
+        parts3[..., H:2 * H] = dot_U_r.T
+        parts3[..., 2 * H:3 * H] = U_z.T
+        parts3[..., 3 * H:4 * H] = dot_U_z.T
+        parts3[..., 4 * H:5 * H] = U_n.T
+        parts3[..., 5 * H:6 * H] = dot_U_n.T
+        U_rzn[..., :H] = parts3[..., :H]
+        U_rzn[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_rzn[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z, U_n_h, dot_U_n_h_U_n side by side
-            product(h_rows[t], U_r_to_dot_U_n, U_r_h_to_dot_U_n_h_U_n)
-            # dot_U_r_h_h_prev, dot_U_z_h_h_prev, dot_U_n_h_h_prev side by side
-            product(dot_h_rows[t], U_r_to_U_n, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_rzn, dot_U_rzn_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -643,38 +626,39 @@ def hvp_passes(size, dtype):
     dot_b_n = cp.empty((H,), dtype)
     dot_U_n = cp.empty((H, H), dtype)
     dot_b_hn = cp.empty((H,), dtype)
-    W_r_to_dot_W_n = cp.empty((I, 6 * H), dtype)
-    W_r_to_W_n = cp.empty((I, 3 * H), dtype)
-    U_r_to_dot_U_n = cp.empty((H, 6 * H), dtype)
-    U_r_to_U_n = cp.empty((H, 3 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_r_x_to_dot_W_n_x_W_n = cp.empty((T, B, 6 * H), dtype)
-    dot_W_r_x_x_to_dot_W_n_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 6 * H), dtype)
+    W_rzn = cp.empty((I, 3 * H), dtype)
+    parts3 = cp.empty((H, 6 * H), dtype)
+    U_rzn = cp.empty((H, 3 * H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_W_rzn_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_n_x = cp.empty((T, B, H), dtype)
-    U_r_h_to_dot_U_n_h_U_n = cp.empty((T, B, 6 * H), dtype)
-    parts = cp.empty((B, 3 * H), dtype)
+    parts4 = cp.empty((B, 6 * H), dtype)
+    dot_U_rzn_h_h_prev = cp.empty((B, 3 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
+    U_n_h = cp.empty((T, B, H), dtype)
     dot_U_n_h = cp.empty((T, B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_r_x_to_dot_W_n_x_W_n, dot_W_r_x_x_to_dot_W_n_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
+        parts2, dot_W_rzn_x_x, dot_W_r_x, dot_W_z_x, dot_W_n_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_r_h_to_dot_U_n_h_U_n, parts, W_r_x_to_dot_W_n_x_W_n, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x,
-        dot_b_z, b_n, b_hn, dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_r,
-        dot_z_pre, z, dot_z, dot_U_n_h, dot_n_pre, n, dot_n,
+        parts4, dot_U_rzn_h_h_prev, parts2, b_r, dot_W_r_x, dot_b_r, b_z, dot_W_z_x, dot_b_z, b_n, b_hn,
+        dot_W_n_x, dot_b_n, dot_b_hn, h_rows, dot_h_rows, dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, U_n_h,
+        dot_U_n_h, dot_n_pre, n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -700,40 +684,36 @@ def hvp_passes(size, dtype):
         dot_b_n[...] = dot_params["b_n"]
         dot_U_n[...] = dot_params["U_n"]
         dot_b_hn[...] = dot_params["b_hn"]
-        W_r_to_dot_W_n[...] = cp.ascontiguousarray(cp.concatenate((
-            W_r.T,
-            dot_W_r.T,
-            W_z.T,
-            dot_W_z.T,
-            W_n.T,
-            dot_W_n.T,
-        ), axis=1))
-        W_r_to_W_n[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_z.T, W_n.T), axis=1))
-        U_r_to_dot_U_n[...] = cp.ascontiguousarray(cp.concatenate((
-            U_r.T,
-            dot_U_r.T,
-            U_z.T,
-            dot_U_z.T,
-            U_n.T,
-            dot_U_n.T,
-        ), axis=1))
-        U_r_to_U_n[...] = cp.ascontiguousarray(cp.concatenate((U_r.T, U_z.T, U_n.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_r_x, dot_W_r_x_W_r, W_z_x, dot_W_z_x_W_z, W_n_x, dot_W_n_x_W_n side by side
-        product(x.reshape(-1, I), W_r_to_dot_W_n, W_r_x_to_dot_W_n_x_W_n.reshape(-1, 6 * H))
-        # dot_W_r_x_x, dot_W_z_x_x, dot_W_n_x_x side by side
-        product(dot_x.reshape(-1, I), W_r_to_W_n, dot_W_r_x_x_to_dot_W_n_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_r.T
+        parts[..., H:2 * H] = dot_W_r.T
+        parts[..., 2 * H:3 * H] = W_z.T
+        parts[..., 3 * H:4 * H] = dot_W_z.T
+        parts[..., 4 * H:5 * H] = W_n.T
+        parts[..., 5 * H:6 * H] = dot_W_n.T
+        W_rzn[..., :H] = parts[..., :H]
+        W_rzn[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_rzn[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        parts3[..., :H] = U_r.T
+        parts3[..., H:2 * H] = dot_U_r.T
+        parts3[..., 2 * H:3 * H] = U_z.T
+        parts3[..., 3 * H:4 * H] = dot_U_z.T
+        parts3[..., 4 * H:5 * H] = U_n.T
+        parts3[..., 5 * H:6 * H] = dot_U_n.T
+        U_rzn[..., :H] = parts3[..., :H]
+        U_rzn[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_rzn[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, I), W_rzn, dot_W_rzn_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_r_h, dot_U_r_h_U_r, U_z_h, dot_U_z_h_U_z, U_n_h, dot_U_n_h_U_n side by side
-            product(h_rows[t], U_r_to_dot_U_n, U_r_h_to_dot_U_n_h_U_n[t])
-            # dot_U_r_h_h_prev, dot_U_z_h_h_prev, dot_U_n_h_h_prev side by side
-            product(dot_h_rows[t], U_r_to_U_n, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_rzn, dot_U_rzn_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -744,20 +724,16 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_r_to_dot_U_n2 = cp.empty((6 * H, H), dtype)
-    W_r_to_dot_W_z = cp.empty((4 * H, I), dtype)
-    W_n_to_dot_W_n = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    parts5 = cp.empty((6 * H, I), dtype)
+    parts32 = cp.empty((6 * H, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_r_pre_to_d_dot_n_pre = cp.empty((T, B, 2 * H), dtype)
-    d_r_pre_to_d_dot_U_n_h = cp.empty((T, B, 6 * H), dtype)
-    d_h_prev_U_r_h = cp.empty((B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    d_x_W_r_x = cp.empty((T, B, I), dtype)
-    d_x_W_n_x = cp.empty((T, B, I), dtype)
+    d_parts = cp.empty((T, B, 8 * H), dtype)
+    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_r_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_z_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_n_h_h_prev = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_r_W_r_x = cp.empty((H, I), dtype)
     d_W_r_dot_W_r_x_x = cp.empty((H, I), dtype)
@@ -786,24 +762,20 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, z, dot_n_pre, n, d_h_prev_rows, dot_z, r, dot_r, h_rows, dot_z_pre, dot_n,
-        dot_h_rows, U_r_h_to_dot_U_n_h_U_n, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h,
-        d_r_pre_to_d_dot_n_pre, d_r_pre_to_d_dot_U_n_h,
+        dot_h_rows, U_n_h, b_hn, dot_r_pre, dot_U_n_h, dot_b_hn, d_dot_h, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_U_r_h, d_h_prev_rows, z, d_dot_h, dot_z, parts2, parts3, parts4, d_dot_h_prev_rows,
+        d_h_prev_parts, d_h_prev_rows, z, d_dot_h, dot_z, d_dot_h_prev_dot_U_r_h_h_prev,
+        d_dot_h_prev_dot_U_z_h_h_prev, d_dot_h_prev_dot_U_n_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_r_pre_to_d_dot_n_pre, r, d_b_hn_n_pre,
+        d_parts, r, d_b_hn_n_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_r_pre_to_d_dot_n_pre, dot_r, d_b_hn_dot_n_pre,
-    )
-    hvp_backward_after = kernel(
-        "hvp_backward_after", "each", T * B * I, 1,
-        d_x_W_r_x, d_x_W_n_x, d_x,
+        d_parts, dot_r, d_b_hn_dot_n_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -822,99 +794,76 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_r_to_dot_U_n2[...] = cp.concatenate((
-            U_r,
-            dot_U_r,
-            U_z,
-            dot_U_z,
-            U_n,
-            dot_U_n,
-        ))
-        W_r_to_dot_W_z[...] = cp.concatenate((W_r, dot_W_r, W_z, dot_W_z))
-        W_n_to_dot_W_n[...] = cp.concatenate((W_n, dot_W_n))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        parts5[:H] = W_n
+        parts5[H:2 * H] = dot_W_n
+        parts5[2 * H:3 * H] = W_r
+        parts5[3 * H:4 * H] = dot_W_r
+        parts5[4 * H:5 * H] = W_z
+        parts5[5 * H:6 * H] = dot_W_z
+        parts32[:H] = U_r
+        parts32[H:2 * H] = dot_U_r
+        parts32[2 * H:3 * H] = U_z
+        parts32[3 * H:4 * H] = dot_U_z
+        parts32[4 * H:5 * H] = U_n
+        parts32[5 * H:6 * H] = dot_U_n
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre, d_U_n_h, d_dot_U_n_h side by side
-            product(d_r_pre_to_d_dot_U_n_h[t], U_r_to_dot_U_n2, d_h_prev_U_r_h)
+            product(d_parts[t][:, 2 * H:8 * H], parts32, d_h_prev_parts)
             # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-            product(d_r_pre_to_d_dot_U_n_h[t][:, H:2 * H], U_r, parts2[:, H:2 * H])
+            product(d_parts[t][:, 3 * H:4 * H], U_r, d_dot_h_prev_dot_U_r_h_h_prev)
             # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-            product(d_r_pre_to_d_dot_U_n_h[t][:, 3 * H:4 * H], U_z, parts3[:, H:2 * H])
+            product(d_parts[t][:, 5 * H:6 * H], U_z, d_dot_h_prev_dot_U_z_h_h_prev)
             # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-            product(d_r_pre_to_d_dot_U_n_h[t][:, 5 * H:6 * H], U_n, parts4[:, H:2 * H])
+            product(d_parts[t][:, 7 * H:8 * H], U_n, d_dot_h_prev_dot_U_n_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_r_pre, d_dot_r_pre, d_z_pre, d_dot_z_pre side by side
-        product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :4 * H], W_r_to_dot_W_z, d_x_W_r_x.reshape(-1, I))
-        # d_n_pre, d_dot_n_pre side by side
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H), W_n_to_dot_W_n, d_x_W_n_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 8 * H)[:, :6 * H], parts5, d_x.reshape(-1, I))
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :H].T, x.reshape(-1, I), d_W_r_W_r_x)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_r_W_r_x)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(
-            d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_r_dot_W_r_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_r_U_r_h)
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
         product(
-            d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, H:2 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_r_dot_U_r_h_h_prev,
         )
         # through r = sigmoid(W_r @ x + U_r @ h[t-1] + b_r)
-        cp.sum(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, :H], axis=0, out=d_b_r)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_r)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(
-            d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_z_dot_W_z_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_z_U_z_h)
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
         product(
-            d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 2 * H:3 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_z_U_z_h,
-        )
-        # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        product(
-            d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 3 * H:4 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_z_dot_U_z_h_h_prev,
         )
         # through z = sigmoid(W_z @ x + U_z @ h[t-1] + b_z)
-        cp.sum(d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 2 * H:3 * H], axis=0, out=d_b_z)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_z)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
+        product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_n_W_n_x)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(
-            d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_n_dot_W_n_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_n_dot_W_n_x_x)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        cp.sum(d_r_pre_to_d_dot_n_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_n)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_n)
+        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
+        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_n_U_n_h)
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
         product(
-            d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 4 * H:5 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_n_U_n_h,
-        )
-        # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
-        product(
-            d_r_pre_to_d_dot_U_n_h.reshape(-1, 6 * H)[:, 5 * H:6 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_n_dot_U_n_h_h_prev,
         )
@@ -922,7 +871,6 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum()
         # through n = tanh(W_n @ x + b_n + r * (U_n @ h[t-1] + b_hn))
         hvp_backward_after_sum2()
-        hvp_backward_after()
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

@@ -110,9 +110,9 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_a_u_to_W_i_u_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ W_ai_u_at, const storage_t* __restrict__ b_a_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
-    const storage_t* __restrict__ u_to_W_y_x_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ u_W_y_x_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
     storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -122,13 +122,13 @@ extern "C" __global__ void forward_before(
         const int64 iH = n % H;
         compute_t r, i, a, h_sqrt, gelu_W_y_x;
         forward_before_point(
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             r, i, a, h_sqrt, gelu_W_y_x);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
@@ -150,7 +150,7 @@ extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_to_W_y_x_at)
+    const storage_t* __restrict__ u_W_y_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -164,7 +164,7 @@ extern "C" __global__ void forward_sequence(
                 h_prev,
                 compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(i_at[(t * B + iB) * H + iH]),
-                compute_t(u_to_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
                 h);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
             h_prev = h;
@@ -211,7 +211,7 @@ __device__ inline void backward_before_point(
 extern "C" __global__ void backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ u_to_W_y_x_at, storage_t* __restrict__ d_W_y_x_at)
+    const storage_t* __restrict__ u_W_y_x_at, storage_t* __restrict__ d_W_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -222,7 +222,7 @@ extern "C" __global__ void backward_before(
         backward_before_point(
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             d_W_y_x);
         d_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_y_x);
     }
@@ -285,10 +285,10 @@ __device__ inline void backward_after_point(
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_to_W_y_x_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ a_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ a_softplus_at, const storage_t* __restrict__ r_at,
-    storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_r_pre_to_d_i_pre_at)
+    storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_ri_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -299,7 +299,7 @@ extern "C" __global__ void backward_after(
         backward_after_point(
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
@@ -308,8 +308,8 @@ extern "C" __global__ void backward_after(
             compute_t(r_at[(iT * B + iB) * H + iH]),
             d_a_pre, d_i_pre, d_r_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
-        d_r_pre_to_d_i_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
-        d_r_pre_to_d_i_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_i_pre);
+        d_ri_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -337,16 +337,16 @@ extern "C" __global__ void backward_after_sum(
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_u_W_a_u, const compute_t d_h, const compute_t h_sqrt, const compute_t i,
+    const compute_t d_u_W_ai_u, const compute_t d_h, const compute_t h_sqrt, const compute_t i,
     compute_t& d_u)
 {
     // through u = W_u @ x
-    d_u = d_u_W_a_u + d_h * h_sqrt * i;
+    d_u = d_u_W_ai_u + d_h * h_sqrt * i;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_u_W_a_u_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ d_u_W_ai_u_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
     storage_t* __restrict__ d_u_at)
 {
@@ -357,7 +357,7 @@ extern "C" __global__ void backward_after2(
         const int64 iH = n % H;
         compute_t d_u;
         backward_after2_point(
-            compute_t(d_u_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_u_W_ai_u_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
@@ -467,9 +467,9 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_a_u_to_W_i_u_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ W_ai_u_at, const storage_t* __restrict__ b_a_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
-    const storage_t* __restrict__ u_to_W_y_x_at, storage_t* __restrict__ i_at, storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ u_W_y_x_at, storage_t* __restrict__ i_at, storage_t* __restrict__ a_at,
     storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -479,13 +479,13 @@ extern "C" __global__ void infer_before(
         const int64 iH = n % H;
         compute_t i, a, h_sqrt, gelu_W_y_x;
         infer_before_point(
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_W_i_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             i, a, h_sqrt, gelu_W_y_x);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -506,7 +506,7 @@ extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_to_W_y_x_at)
+    const storage_t* __restrict__ u_W_y_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -520,7 +520,7 @@ extern "C" __global__ void infer_sequence(
                 h_prev,
                 compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(i_at[(t * B + iB) * H + iH]),
-                compute_t(u_to_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
                 h);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
             h_prev = h;
@@ -753,11 +753,10 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at,
-    const storage_t* __restrict__ dot_u_x_to_dot_W_y_x_x_at,
-    const storage_t* __restrict__ W_a_u_to_dot_W_i_u_W_i_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_u_W_y_x_x_at,
+    const storage_t* __restrict__ W_ai_u_at, const storage_t* __restrict__ b_a_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
-    storage_t* __restrict__ u_to_dot_u_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ dot_u2_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
     storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ gelu_W_y_x_at,
     storage_t* __restrict__ dot_gelu_W_y_x_at)
 {
@@ -768,19 +767,19 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x;
         jvp_before_point(
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_ai_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x);
-        u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -859,9 +858,9 @@ extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_to_dot_u_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_sqrt_at,
-    const storage_t* __restrict__ dot_i_at)
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_u2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -876,12 +875,12 @@ extern "C" __global__ void jvp_sequence(
                 h_prev,
                 compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(i_at[(t * B + iB) * H + iH]),
-                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
                 compute_t(dot_a_at[(t * B + iB) * H + iH]),
                 dot_h_prev,
                 compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(dot_i_at[(t * B + iB) * H + iH]),
-                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(dot_u2_at[(t * B + iB) * (2 * H) + H + iH]),
                 h, dot_h);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -984,12 +983,12 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at,
-    const storage_t* __restrict__ dot_u_x_to_dot_W_y_x_x_at,
-    const storage_t* __restrict__ W_a_u_to_dot_W_i_u_W_i_at, const storage_t* __restrict__ b_a_at,
+    const storage_t* __restrict__ dot_u_W_u_W_y_x_W_y_at, const storage_t* __restrict__ dot_u_W_y_x_x_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_a_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ a_softplus_at,
-    storage_t* __restrict__ u_to_dot_u_at, storage_t* __restrict__ r_at, storage_t* __restrict__ i_at,
-    storage_t* __restrict__ a_at, storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ dot_W_y_x_at,
+    const storage_t* __restrict__ u_W_y_x_at, storage_t* __restrict__ dot_u_at,
+    storage_t* __restrict__ r_at, storage_t* __restrict__ i_at, storage_t* __restrict__ a_at,
+    storage_t* __restrict__ h_sqrt_at, storage_t* __restrict__ dot_W_y_x_at,
     storage_t* __restrict__ gelu_W_y_x_at, storage_t* __restrict__ dot_gelu_W_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -999,19 +998,19 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x;
         hvp_forward_before_point(
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_u_W_u_W_y_x_W_y_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_a_at[iH]),
-            compute_t(W_a_u_to_dot_W_i_u_W_i_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(8),
             compute_t(a_softplus_at[iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(dot_u_x_to_dot_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(dot_u_W_u_W_y_x_W_y_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_u_W_y_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x);
-        u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_u);
+        dot_u_at[(iT * B + iB) * H + iH] = storage_t(dot_u);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         i_at[(iT * B + iB) * H + iH] = storage_t(i);
         a_at[(iT * B + iB) * H + iH] = storage_t(a);
@@ -1023,17 +1022,19 @@ extern "C" __global__ void hvp_forward_before(
 }
 
 __device__ inline void hvp_forward_before2_point(
-    const compute_t dot_W_a_u, const compute_t dot_b_a, const compute_t r, const compute_t dot_W_i_u,
-    const compute_t dot_b_i, const compute_t i, const compute_t dot_a_softplus, const compute_t c,
-    const compute_t a_softplus, const compute_t a, const compute_t h_sqrt, compute_t& dot_r_pre,
-    compute_t& dot_r, compute_t& dot_i_pre, compute_t& dot_i, compute_t& dot_a_pre, compute_t& dot_a,
-    compute_t& dot_h_sqrt)
+    const compute_t dot_W_a_u_W_a, const compute_t dot_W_a_u_u, const compute_t dot_b_a, const compute_t r,
+    const compute_t dot_W_i_u_W_i, const compute_t dot_W_i_u_u, const compute_t dot_b_i, const compute_t i,
+    const compute_t dot_a_softplus, const compute_t c, const compute_t a_softplus, const compute_t a,
+    const compute_t h_sqrt, compute_t& dot_r_pre, compute_t& dot_r, compute_t& dot_i_pre, compute_t& dot_i,
+    compute_t& dot_a_pre, compute_t& dot_a, compute_t& dot_h_sqrt)
 {
     // r = sigmoid(W_a @ u + b_a)
-    dot_r_pre = dot_W_a_u + dot_b_a;
+    const compute_t dot_W_a_u = dot_W_a_u_W_a + dot_W_a_u_u;
+    dot_r_pre = dot_b_a + dot_W_a_u;
     dot_r = r * (1 - r) * dot_r_pre;
     // i = sigmoid(W_i @ u + b_i)
-    dot_i_pre = dot_W_i_u + dot_b_i;
+    const compute_t dot_W_i_u = dot_W_i_u_W_i + dot_W_i_u_u;
+    dot_i_pre = dot_b_i + dot_W_i_u;
     dot_i = i * (1 - i) * dot_i_pre;
     // a = exp(-c * softplus(-Lambda) * r)
     dot_a_pre = -r * dot_a_softplus * c - c * a_softplus * dot_r;
@@ -1044,8 +1045,8 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ dot_W_a_u_at, const storage_t* __restrict__ dot_b_a_at,
-    const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_W_i_u_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ai_u_u_at,
+    const storage_t* __restrict__ dot_b_a_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_a_softplus_at, const storage_t* __restrict__ a_softplus_at,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
@@ -1061,10 +1062,12 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_r_pre, dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt;
         hvp_forward_before2_point(
-            compute_t(dot_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_b_a_at[iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
-            compute_t(dot_W_i_u_at[(iT * B + iB) * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_ai_u_u_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_softplus_at[iH]),
@@ -1098,9 +1101,9 @@ extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_to_dot_u_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_h_sqrt_at,
-    const storage_t* __restrict__ dot_i_at)
+    const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ dot_u_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1115,12 +1118,12 @@ extern "C" __global__ void hvp_forward_sequence(
                 h_prev,
                 compute_t(h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(i_at[(t * B + iB) * H + iH]),
-                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(u_W_y_x_at[(t * B + iB) * (2 * H) + iH]),
                 compute_t(dot_a_at[(t * B + iB) * H + iH]),
                 dot_h_prev,
                 compute_t(dot_h_sqrt_at[(t * B + iB) * H + iH]),
                 compute_t(dot_i_at[(t * B + iB) * H + iH]),
-                compute_t(u_to_dot_u_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(dot_u_at[(t * B + iB) * H + iH]),
                 h, dot_h);
             h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
             dot_h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(dot_h);
@@ -1151,7 +1154,7 @@ __device__ inline void hvp_backward_before_point(
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_to_dot_W_y_x_W_y_at,
+    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_W_y_x_at,
     const storage_t* __restrict__ dot_W_y_x_at, storage_t* __restrict__ d_dot_W_y_x_at,
     storage_t* __restrict__ d_W_y_x_at)
 {
@@ -1165,7 +1168,7 @@ extern "C" __global__ void hvp_backward_before(
             compute_t(dy_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[((iT + 1) * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[((iT + 1) * B + iB) * H + iH]),
-            compute_t(u_to_dot_W_y_x_W_y_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_y_x_at[(iT * B + iB) * H + iH]),
             d_dot_W_y_x, d_W_y_x);
         d_dot_W_y_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_y_x);
@@ -1263,15 +1266,16 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ u_to_dot_u_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ u_W_y_x_at, const storage_t* __restrict__ dot_a_at,
     const storage_t* __restrict__ a_at, const storage_t* __restrict__ h_sqrt_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_i_at,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_a_pre_at,
-    const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_i_pre_at,
-    const storage_t* __restrict__ dot_h_sqrt_at, const storage_t* __restrict__ a_softplus_at,
-    const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
-    const storage_t* __restrict__ dot_a_softplus_at, storage_t* __restrict__ d_dot_a_pre_at,
-    storage_t* __restrict__ d_a_pre_at, storage_t* __restrict__ d_r_pre_to_d_dot_i_pre_at)
+    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_a_pre_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_h_sqrt_at,
+    const storage_t* __restrict__ a_softplus_at, const storage_t* __restrict__ dot_r_pre_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_a_softplus_at,
+    storage_t* __restrict__ d_dot_a_pre_at, storage_t* __restrict__ d_a_pre_at,
+    storage_t* __restrict__ d_r_dot_r_i_dot_i_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1282,13 +1286,13 @@ extern "C" __global__ void hvp_backward_after(
         hvp_backward_after_point(
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(u_W_y_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(dot_a_at[(iT * B + iB) * H + iH]),
             compute_t(a_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(dot_i_at[(iT * B + iB) * H + iH]),
-            compute_t(u_to_dot_u_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_u_at[(iT * B + iB) * H + iH]),
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
@@ -1302,10 +1306,10 @@ extern "C" __global__ void hvp_backward_after(
             d_dot_a_pre, d_a_pre, d_dot_i_pre, d_i_pre, d_dot_r_pre, d_r_pre);
         d_dot_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_a_pre);
         d_a_pre_at[(iT * B + iB) * H + iH] = storage_t(d_a_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_i_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_i_dot_i_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
@@ -1380,22 +1384,23 @@ extern "C" __global__ void hvp_backward_after_sum3(
 
 __device__ inline void hvp_backward_after2_point(
     const compute_t d_dot_u_dot_W_a_u_u, const compute_t d_dot_u_dot_W_i_u_u, const compute_t d_dot_h,
-    const compute_t h_sqrt, const compute_t i, const compute_t d_u_W_a_u, const compute_t d_h,
+    const compute_t h_sqrt, const compute_t i, const compute_t d_u_parts, const compute_t d_h,
     const compute_t dot_h_sqrt, const compute_t dot_i, compute_t& d_dot_u, compute_t& d_u)
 {
     // through u = W_u @ x
     const compute_t s1 = h_sqrt * i;
     d_dot_u = d_dot_u_dot_W_a_u_u + d_dot_u_dot_W_i_u_u + d_dot_h * s1;
-    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_W_a_u + d_h * s1;
+    d_u = d_dot_h * (h_sqrt * dot_i + i * dot_h_sqrt) + d_u_parts + d_h * s1;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ h_sqrt_at,
-    const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_u_W_a_u_at,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_h_sqrt_at,
-    const storage_t* __restrict__ dot_i_at, storage_t* __restrict__ d_u_to_d_dot_u_at)
+    const storage_t* __restrict__ d_dot_u_dot_W_a_u_u_at,
+    const storage_t* __restrict__ d_dot_u_dot_W_i_u_u_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ h_sqrt_at, const storage_t* __restrict__ i_at,
+    const storage_t* __restrict__ d_u_parts_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ dot_h_sqrt_at, const storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ d_dot_u2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1404,30 +1409,31 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iH = n % H;
         compute_t d_dot_u, d_u;
         hvp_backward_after2_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(d_dot_u_dot_W_a_u_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_dot_u_dot_W_i_u_u_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_h_at[(iT * B + iB) * H + iH]),
             compute_t(h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(i_at[(iT * B + iB) * H + iH]),
-            compute_t(d_u_W_a_u_at[(iT * B + iB) * H + iH]),
+            compute_t(d_u_parts_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_at[(iT * B + iB) * H + iH]),
             compute_t(dot_h_sqrt_at[(iT * B + iB) * H + iH]),
             compute_t(dot_i_at[(iT * B + iB) * H + iH]),
             d_dot_u, d_u);
-        d_u_to_d_dot_u_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
-        d_u_to_d_dot_u_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
+        d_dot_u2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_u);
+        d_dot_u2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_u);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_u, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y, compute_t& d_x)
+    const compute_t d_x_dot_u_W_u2, const compute_t d_x_W_y_x, const compute_t d_x_dot_W_y_x_W_y,
+    compute_t& d_x)
 {
-    d_x = d_x_u + d_x_W_y_x + d_x_dot_W_y_x_W_y;
+    d_x = d_x_dot_u_W_u2 + d_x_W_y_x + d_x_dot_W_y_x_W_y;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_u_at, const storage_t* __restrict__ d_x_W_y_x_at,
+    const storage_t* __restrict__ d_x_dot_u_W_u2_at, const storage_t* __restrict__ d_x_W_y_x_at,
     const storage_t* __restrict__ d_x_dot_W_y_x_W_y_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1437,7 +1443,7 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_u_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_u_W_u2_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_y_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_y_x_W_y_at[(iT * B + iB) * I + iI]),
             d_x);

@@ -211,12 +211,12 @@ def train_passes(size, dtype):
     b_i = cp.empty((H,), dtype)
     Lambda = cp.empty((H,), dtype)
     W_y = cp.empty((H, I), dtype)
-    W_u_to_W_y = cp.empty((I, 2 * H), dtype)
-    W_a_to_W_i = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     a_softplus = cp.empty((H,), dtype)
-    u_to_W_y_x = cp.empty((T, B, 2 * H), dtype)
-    W_a_u_to_W_i_u = cp.empty((T, B, 2 * H), dtype)
+    W_uy = cp.empty((I, 2 * H), dtype)
+    W_ai = cp.empty((H, 2 * H), dtype)
+    u_W_y_x = cp.empty((T, B, 2 * H), dtype)
+    W_ai_u = cp.empty((T, B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     a = cp.empty((T, B, H), dtype)
@@ -229,11 +229,11 @@ def train_passes(size, dtype):
     )
     forward_before = kernel(
         "forward_before", "each", T * B * H, 1,
-        W_a_u_to_W_i_u, b_a, b_i, a_softplus, u_to_W_y_x, r, i, a, h_sqrt, gelu_W_y_x,
+        W_ai_u, b_a, b_i, a_softplus, u_W_y_x, r, i, a, h_sqrt, gelu_W_y_x,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
-        a, h_rows, h_sqrt, i, u_to_W_y_x,
+        a, h_rows, h_sqrt, i, u_W_y_x,
     )
     forward_after = kernel(
         "forward_after", "each", T * B * H, 1,
@@ -249,16 +249,16 @@ def train_passes(size, dtype):
         b_i[...] = params["b_i"]
         Lambda[...] = params["Lambda"]
         W_y[...] = params["W_y"]
-        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
-        W_a_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((W_a.T, W_i.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
+        W_uy[..., :H] = W_u.T
+        W_uy[..., H:2 * H] = W_y.T
+        W_ai[..., :H] = W_a.T
+        W_ai[..., H:2 * H] = W_i.T
         forward_once()
-        # u, W_y_x side by side
-        product(x.reshape(-1, I), W_u_to_W_y, u_to_W_y_x.reshape(-1, 2 * H))
-        # W_a_u, W_i_u side by side
-        product(u_to_W_y_x.reshape(-1, 2 * H)[:, :H], W_a_to_W_i, W_a_u_to_W_i_u.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+        product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
         forward_before()
 
     def loop():
@@ -273,26 +273,26 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_a_to_W_i2 = cp.empty((2 * H, H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_ai2 = cp.empty((2 * H, H), dtype)
     d_W_y_x = cp.empty((T, B, H), dtype)
     d_x_W_y_x = cp.empty((T, B, I), dtype)
     d_h = cp.empty((T, B, H), dtype)
     d_a_pre = cp.empty((T, B, H), dtype)
     d_a_softplus_a_pre = cp.empty((H,), dtype)
-    d_r_pre_to_d_i_pre = cp.empty((T, B, 2 * H), dtype)
-    d_u_W_a_u = cp.empty((T, B, H), dtype)
+    d_ri_pre = cp.empty((T, B, 2 * H), dtype)
+    d_u_W_ai_u = cp.empty((T, B, H), dtype)
     d_u = cp.empty((T, B, H), dtype)
     d_x_u = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_u = cp.empty((H, I), dtype)
+    d_W_ai = cp.empty((2 * H, H), dtype)
+    d_b_ai = cp.empty((2 * H,), dtype)
     d_W_y = cp.empty((H, I), dtype)
     d_Lambda = cp.empty((H,), dtype)
-    d_W_a_to_d_W_i = cp.empty((2 * H, H), dtype)
-    d_b_a_to_d_b_i = cp.empty((2 * H,), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
-        dy, h_rows, u_to_W_y_x, d_W_y_x,
+        dy, h_rows, u_W_y_x, d_W_y_x,
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * H, 1,
@@ -300,7 +300,7 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_h, i, u_to_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_r_pre_to_d_i_pre,
+        d_h, i, u_W_y_x, a, h_sqrt, h_rows, a_softplus, r, d_a_pre, d_ri_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -308,7 +308,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * H, 1,
-        d_u_W_a_u, d_h, h_sqrt, i, d_u,
+        d_u_W_ai_u, d_h, h_sqrt, i, d_u,
     )
     backward_after3 = kernel(
         "backward_after3", "each", T * B * I, 1,
@@ -325,10 +325,11 @@ def train_passes(size, dtype):
         W_a[...] = params["W_a"]
         W_i[...] = params["W_i"]
         W_y[...] = params["W_y"]
-        W_a_to_W_i2[...] = cp.concatenate((W_a, W_i))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
+        W_ai2[:H] = W_a
+        W_ai2[H:2 * H] = W_i
         backward_before()
         # through y = h * gelu(W_y @ x)
         product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
@@ -342,12 +343,10 @@ def train_passes(size, dtype):
         backward_after()
         # through a = exp(-c * softplus(-Lambda) * r)
         backward_after_sum()
-        # d_r_pre, d_i_pre side by side
-        product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), W_a_to_W_i2, d_u_W_a_u.reshape(-1, H))
-        # d_W_a, d_W_i side by side
-        product(d_r_pre_to_d_i_pre.reshape(-1, 2 * H).T, u_to_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_a_to_d_W_i)
-        # d_b_a, d_b_i side by side
-        cp.sum(d_r_pre_to_d_i_pre.reshape(-1, 2 * H), axis=0, out=d_b_a_to_d_b_i)
+        # through u = W_u @ x
+        product(d_ri_pre.reshape(-1, 2 * H), W_ai2, d_u_W_ai_u.reshape(-1, H))
+        product(d_ri_pre.reshape(-1, 2 * H).T, u_W_y_x.reshape(-1, 2 * H)[:, :H], d_W_ai)
+        cp.sum(d_ri_pre.reshape(-1, 2 * H), axis=0, out=d_b_ai)
         backward_after2()
         # through u = W_u @ x
         product(d_u.reshape(-1, H), W_u, d_x_u.reshape(-1, I))
@@ -359,10 +358,10 @@ def train_passes(size, dtype):
     def results():
         dparams = {
             "W_u": d_W_u.copy(),
-            "W_a": d_W_a_to_d_W_i[:H].copy(),
-            "b_a": d_b_a_to_d_b_i[:H].copy(),
-            "W_i": d_W_a_to_d_W_i[H:2 * H].copy(),
-            "b_i": d_b_a_to_d_b_i[H:2 * H].copy(),
+            "W_a": d_W_ai[:H].copy(),
+            "b_a": d_b_ai[:H].copy(),
+            "W_i": d_W_ai[H:2 * H].copy(),
+            "b_i": d_b_ai[H:2 * H].copy(),
             "Lambda": d_Lambda.copy(),
             "W_y": d_W_y.copy(),
         }
@@ -385,12 +384,12 @@ def infer_passes(size, dtype):
     b_i = cp.empty((H,), dtype)
     Lambda = cp.empty((H,), dtype)
     W_y = cp.empty((H, I), dtype)
-    W_u_to_W_y = cp.empty((I, 2 * H), dtype)
-    W_a_to_W_i = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     a_softplus = cp.empty((H,), dtype)
-    u_to_W_y_x = cp.empty((T, B, 2 * H), dtype)
-    W_a_u_to_W_i_u = cp.empty((T, B, 2 * H), dtype)
+    W_uy = cp.empty((I, 2 * H), dtype)
+    W_ai = cp.empty((H, 2 * H), dtype)
+    u_W_y_x = cp.empty((T, B, 2 * H), dtype)
+    W_ai_u = cp.empty((T, B, 2 * H), dtype)
     i = cp.empty((T, B, H), dtype)
     a = cp.empty((T, B, H), dtype)
     h_sqrt = cp.empty((T, B, H), dtype)
@@ -402,11 +401,11 @@ def infer_passes(size, dtype):
     )
     infer_before = kernel(
         "infer_before", "each", T * B * H, 1,
-        W_a_u_to_W_i_u, b_a, b_i, a_softplus, u_to_W_y_x, i, a, h_sqrt, gelu_W_y_x,
+        W_ai_u, b_a, b_i, a_softplus, u_W_y_x, i, a, h_sqrt, gelu_W_y_x,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H, 1,
-        a, h_rows, h_sqrt, i, u_to_W_y_x,
+        a, h_rows, h_sqrt, i, u_W_y_x,
     )
     infer_after = kernel(
         "infer_after", "each", T * B * H, 1,
@@ -422,16 +421,16 @@ def infer_passes(size, dtype):
         b_i[...] = params["b_i"]
         Lambda[...] = params["Lambda"]
         W_y[...] = params["W_y"]
-        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
-        W_a_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((W_a.T, W_i.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
+        W_uy[..., :H] = W_u.T
+        W_uy[..., H:2 * H] = W_y.T
+        W_ai[..., :H] = W_a.T
+        W_ai[..., H:2 * H] = W_i.T
         infer_once()
-        # u, W_y_x side by side
-        product(x.reshape(-1, I), W_u_to_W_y, u_to_W_y_x.reshape(-1, 2 * H))
-        # W_a_u, W_i_u side by side
-        product(u_to_W_y_x.reshape(-1, 2 * H)[:, :H], W_a_to_W_i, W_a_u_to_W_i_u.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+        product(u_W_y_x.reshape(-1, 2 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
         infer_before()
 
     def loop():
@@ -545,18 +544,19 @@ def jvp_passes(size, dtype):
     dot_b_i = cp.empty((H,), dtype)
     dot_Lambda = cp.empty((H,), dtype)
     dot_W_y = cp.empty((H, I), dtype)
-    dot_W_u_to_dot_W_y = cp.empty((I, 3 * H), dtype)
-    W_u_to_W_y = cp.empty((I, 2 * H), dtype)
-    dot_W_a_to_W_a = cp.empty((2 * H, H), dtype)
-    dot_W_i_to_W_i = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     a_softplus = cp.empty((H,), dtype)
     dot_a_softplus = cp.empty((H,), dtype)
-    u_to_dot_u = cp.empty((T, B, 2 * H), dtype)
-    u_to_dot_W_y_x_W_y = cp.empty((T, B, 3 * H), dtype)
-    dot_u_x_to_dot_W_y_x_x = cp.empty((T, B, 2 * H), dtype)
-    W_a_u_to_dot_W_i_u_W_i = cp.empty((T, B, 4 * H), dtype)
+    dot_W_a2 = cp.empty((2 * H, H), dtype)
+    dot_W_i2 = cp.empty((2 * H, H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_uy = cp.empty((I, 2 * H), dtype)
+    W_ai = cp.empty((H, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_u_W_y_x_x = cp.empty((T, B, 2 * H), dtype)
+    dot_u2 = cp.empty((T, B, 2 * H), dtype)
+    W_ai_u = cp.empty((T, B, 2 * H), dtype)
     dot_W_a_u = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_W_i_u = cp.empty((T, B, H), dtype)
@@ -576,8 +576,8 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i, a_softplus,
-        u_to_dot_u, r, i, a, h_sqrt, gelu_W_y_x, dot_gelu_W_y_x,
+        parts2, dot_u_W_y_x_x, W_ai_u, b_a, b_i, a_softplus, dot_u2, r, i, a, h_sqrt, gelu_W_y_x,
+        dot_gelu_W_y_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
@@ -586,7 +586,7 @@ def jvp_passes(size, dtype):
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+        a, h_rows, h_sqrt, i, parts2, dot_a, dot_h_rows, dot_h_sqrt, dot_i, dot_u2,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
@@ -610,34 +610,32 @@ def jvp_passes(size, dtype):
         dot_b_i[...] = dot_params["b_i"]
         dot_Lambda[...] = dot_params["Lambda"]
         dot_W_y[...] = dot_params["W_y"]
-        dot_W_u_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
-        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
-        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
-        dot_W_i_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((dot_W_i.T, W_i.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        dot_W_a2[:H] = dot_W_a.T
+        dot_W_a2[H:2 * H] = W_a.T
+        dot_W_i2[:H] = dot_W_i.T
+        dot_W_i2[H:2 * H] = W_i.T
+        parts[..., :H] = W_u.T
+        parts[..., H:2 * H] = dot_W_u.T
+        parts[..., 2 * H:3 * H] = W_y.T
+        parts[..., 3 * H:4 * H] = dot_W_y.T
+        W_uy[..., :H] = parts[..., :H]
+        W_uy[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ai[..., :H] = W_a.T
+        W_ai[..., H:2 * H] = W_i.T
         jvp_once()
-        # u = W_u @ x
-        product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
-        # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
-        product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
-        # dot_u_x, dot_W_y_x_x side by side
-        product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
-        # r = sigmoid(W_a @ u + b_a)
-        product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
-        # i = sigmoid(W_i @ u + b_i)
-        product(
-            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
-            W_i.T,
-            W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
-        )
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_uy, dot_u_W_y_x_x.reshape(-1, 2 * H))
+        product(parts2.reshape(-1, 4 * H)[:, :H], W_ai, W_ai_u.reshape(-1, 2 * H))
         jvp_before()
-        # u, dot_u side by side
-        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
-        # u, dot_u side by side
-        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+        dot_u2[..., :H] = parts2[..., :H]
+        # r = sigmoid(W_a @ u + b_a)
+        product(dot_u2.reshape(-1, 2 * H), dot_W_a2, dot_W_a_u.reshape(-1, H))
+        # i = sigmoid(W_i @ u + b_i)
+        product(dot_u2.reshape(-1, 2 * H), dot_W_i2, dot_W_i_u.reshape(-1, H))
         jvp_before2()
 
     def loop():
@@ -675,23 +673,23 @@ def hvp_passes(size, dtype):
     dot_b_i = cp.empty((H,), dtype)
     dot_Lambda = cp.empty((H,), dtype)
     dot_W_y = cp.empty((H, I), dtype)
-    dot_W_u_to_dot_W_y = cp.empty((I, 3 * H), dtype)
-    W_u_to_W_y = cp.empty((I, 2 * H), dtype)
-    dot_W_a_to_W_a = cp.empty((2 * H, H), dtype)
-    dot_W_i_to_W_i = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     a_softplus = cp.empty((H,), dtype)
     dot_a_softplus = cp.empty((H,), dtype)
-    u_to_dot_u = cp.empty((T, B, 2 * H), dtype)
-    u_to_dot_W_y_x_W_y = cp.empty((T, B, 3 * H), dtype)
-    dot_u_x_to_dot_W_y_x_x = cp.empty((T, B, 2 * H), dtype)
-    W_a_u_to_dot_W_i_u_W_i = cp.empty((T, B, 4 * H), dtype)
-    dot_W_a_u = cp.empty((T, B, H), dtype)
+    W_uy = cp.empty((I, 2 * H), dtype)
+    dot_W_uy = cp.empty((I, 2 * H), dtype)
+    parts = cp.empty((H, 4 * H), dtype)
+    W_ai = cp.empty((H, 2 * H), dtype)
+    u_W_y_x = cp.empty((T, B, 2 * H), dtype)
+    dot_u_W_u_W_y_x_W_y = cp.empty((T, B, 2 * H), dtype)
+    dot_u_W_y_x_x = cp.empty((T, B, 2 * H), dtype)
+    dot_u = cp.empty((T, B, H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_ai_u_u = cp.empty((T, B, 2 * H), dtype)
     dot_r_pre = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
-    dot_W_i_u = cp.empty((T, B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     dot_i = cp.empty((T, B, H), dtype)
@@ -709,17 +707,17 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        u_to_dot_W_y_x_W_y, dot_u_x_to_dot_W_y_x_x, W_a_u_to_dot_W_i_u_W_i, b_a, b_i, a_softplus,
-        u_to_dot_u, r, i, a, h_sqrt, dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
+        dot_u_W_u_W_y_x_W_y, dot_u_W_y_x_x, parts2, b_a, b_i, a_softplus, u_W_y_x, dot_u, r, i, a, h_sqrt,
+        dot_W_y_x, gelu_W_y_x, dot_gelu_W_y_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        dot_W_a_u, dot_b_a, r, dot_W_i_u, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt, dot_r_pre,
+        parts2, dot_W_ai_u_u, dot_b_a, r, dot_b_i, i, dot_a_softplus, a_softplus, a, h_sqrt, dot_r_pre,
         dot_r, dot_i_pre, dot_i, dot_a_pre, dot_a, dot_h_sqrt,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        a, h_rows, h_sqrt, i, u_to_dot_u, dot_a, dot_h_rows, dot_h_sqrt, dot_i,
+        a, h_rows, h_sqrt, i, u_W_y_x, dot_a, dot_h_rows, dot_h_sqrt, dot_i, dot_u,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -739,34 +737,27 @@ def hvp_passes(size, dtype):
         dot_b_i[...] = dot_params["b_i"]
         dot_Lambda[...] = dot_params["Lambda"]
         dot_W_y[...] = dot_params["W_y"]
-        dot_W_u_to_dot_W_y[...] = cp.ascontiguousarray(cp.concatenate((dot_W_u.T, W_y.T, dot_W_y.T), axis=1))
-        W_u_to_W_y[...] = cp.ascontiguousarray(cp.concatenate((W_u.T, W_y.T), axis=1))
-        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
-        dot_W_i_to_W_i[...] = cp.ascontiguousarray(cp.concatenate((dot_W_i.T, W_i.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        W_uy[..., :H] = W_u.T
+        W_uy[..., H:2 * H] = W_y.T
+        dot_W_uy[..., :H] = dot_W_u.T
+        dot_W_uy[..., H:2 * H] = dot_W_y.T
+        parts[..., :H] = W_a.T
+        parts[..., H:2 * H] = dot_W_a.T
+        parts[..., 2 * H:3 * H] = W_i.T
+        parts[..., 3 * H:4 * H] = dot_W_i.T
+        W_ai[..., :H] = parts[..., :H]
+        W_ai[..., H:2 * H] = parts[..., 2 * H:3 * H]
         hvp_forward_once()
-        # u = W_u @ x
-        product(x.reshape(-1, I), W_u.T, u_to_dot_u.reshape(-1, 2 * H)[:, :H])
-        # dot_u_W_u, W_y_x, dot_W_y_x_W_y side by side
-        product(x.reshape(-1, I), dot_W_u_to_dot_W_y, u_to_dot_W_y_x_W_y.reshape(-1, 3 * H))
-        # dot_u_x, dot_W_y_x_x side by side
-        product(dot_x.reshape(-1, I), W_u_to_W_y, dot_u_x_to_dot_W_y_x_x.reshape(-1, 2 * H))
-        # r = sigmoid(W_a @ u + b_a)
-        product(u_to_dot_u.reshape(-1, 2 * H)[:, :H], W_a.T, W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, :H])
-        # i = sigmoid(W_i @ u + b_i)
-        product(
-            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
-            W_i.T,
-            W_a_u_to_dot_W_i_u_W_i.reshape(-1, 4 * H)[:, 2 * H:3 * H],
-        )
+        product(x.reshape(-1, I), W_uy, u_W_y_x.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), dot_W_uy, dot_u_W_u_W_y_x_W_y.reshape(-1, 2 * H))
+        product(dot_x.reshape(-1, I), W_uy, dot_u_W_y_x_x.reshape(-1, 2 * H))
+        product(u_W_y_x.reshape(-1, 2 * H)[:, :H], parts, parts2.reshape(-1, 4 * H))
         hvp_forward_before()
-        # u, dot_u side by side
-        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_a_to_W_a, dot_W_a_u.reshape(-1, H))
-        # u, dot_u side by side
-        product(u_to_dot_u.reshape(-1, 2 * H), dot_W_i_to_W_i, dot_W_i_u.reshape(-1, H))
+        product(dot_u.reshape(-1, H), W_ai, dot_W_ai_u_u.reshape(-1, 2 * H))
         hvp_forward_before2()
 
     def loop():
@@ -780,10 +771,10 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_a_to_dot_W_i = cp.empty((4 * H, H), dtype)
-    W_u_to_dot_W_u = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    parts3 = cp.empty((4 * H, H), dtype)
+    dot_W_u2 = cp.empty((2 * H, I), dtype)
     d_dot_W_y_x = cp.empty((T, B, H), dtype)
     d_W_y_x = cp.empty((T, B, H), dtype)
     d_x_W_y_x = cp.empty((T, B, I), dtype)
@@ -795,12 +786,12 @@ def hvp_passes(size, dtype):
     d_dot_a_softplus_dot_a_pre = cp.empty((H,), dtype)
     d_a_softplus_a_pre = cp.empty((H,), dtype)
     d_a_softplus_dot_a_pre = cp.empty((H,), dtype)
-    d_r_pre_to_d_dot_i_pre = cp.empty((T, B, 4 * H), dtype)
-    parts = cp.empty((T, B, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 2 * H), dtype)
-    d_u_to_d_dot_u = cp.empty((T, B, 2 * H), dtype)
-    d_u_W_a_u = cp.empty((T, B, H), dtype)
-    d_x_u = cp.empty((T, B, I), dtype)
+    d_r_dot_r_i_dot_i_pre = cp.empty((T, B, 4 * H), dtype)
+    d_dot_u_dot_W_a_u_u = cp.empty((T, B, H), dtype)
+    d_dot_u_dot_W_i_u_u = cp.empty((T, B, H), dtype)
+    d_dot_u2 = cp.empty((T, B, 2 * H), dtype)
+    d_u_parts = cp.empty((T, B, H), dtype)
+    d_x_dot_u_W_u2 = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_u_u = cp.empty((H, I), dtype)
     d_W_u_dot_u_x = cp.empty((H, I), dtype)
@@ -819,7 +810,7 @@ def hvp_passes(size, dtype):
     d_W_y = cp.empty((H, I), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        dy, h_rows, dot_h_rows, u_to_dot_W_y_x_W_y, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
+        dy, h_rows, dot_h_rows, u_W_y_x, dot_W_y_x, d_dot_W_y_x, d_W_y_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
@@ -827,8 +818,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h, i, u_to_dot_u, dot_a, a, h_sqrt, d_h, dot_i, h_rows, dot_a_pre, dot_h_rows, dot_i_pre,
-        dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre, d_r_pre_to_d_dot_i_pre,
+        d_dot_h, i, u_W_y_x, dot_a, a, h_sqrt, d_h, dot_i, dot_u, h_rows, dot_a_pre, dot_h_rows, dot_i_pre,
+        dot_h_sqrt, a_softplus, dot_r_pre, r, dot_a_softplus, d_dot_a_pre, d_a_pre, d_r_dot_r_i_dot_i_pre,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
@@ -844,11 +835,12 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,
-        parts, parts2, d_dot_h, h_sqrt, i, d_u_W_a_u, d_h, dot_h_sqrt, dot_i, d_u_to_d_dot_u,
+        d_dot_u_dot_W_a_u_u, d_dot_u_dot_W_i_u_u, d_dot_h, h_sqrt, i, d_u_parts, d_h, dot_h_sqrt, dot_i,
+        d_dot_u2,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_u, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
+        d_x_dot_u_W_u2, d_x_W_y_x, d_x_dot_W_y_x_W_y, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H, 1,
@@ -866,12 +858,16 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        W_a_to_dot_W_i[...] = cp.concatenate((W_a, dot_W_a, W_i, dot_W_i))
-        W_u_to_dot_W_u[...] = cp.concatenate((W_u, dot_W_u))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
+        parts3[:H] = W_a
+        parts3[H:2 * H] = dot_W_a
+        parts3[2 * H:3 * H] = W_i
+        parts3[3 * H:4 * H] = dot_W_i
+        dot_W_u2[:H] = W_u
+        dot_W_u2[H:2 * H] = dot_W_u
         hvp_backward_before()
         # through y = h * gelu(W_y @ x)
         product(d_W_y_x.reshape(-1, H), W_y, d_x_W_y_x.reshape(-1, I))
@@ -894,50 +890,45 @@ def hvp_passes(size, dtype):
         # through a = exp(-c * softplus(-Lambda) * r)
         hvp_backward_after_sum3()
         # through r = sigmoid(W_a @ u + b_a)
-        product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H], W_a, parts.reshape(-1, 2 * H)[:, :H])
+        product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H], W_a, d_dot_u_dot_W_a_u_u.reshape(-1, H))
         # through i = sigmoid(W_i @ u + b_i)
         product(
-            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+            d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
             W_i,
-            parts2.reshape(-1, 2 * H)[:, :H],
+            d_dot_u_dot_W_i_u_u.reshape(-1, H),
         )
-        # d_r_pre, d_dot_r_pre, d_i_pre, d_dot_i_pre side by side
-        product(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H), W_a_to_dot_W_i, d_u_W_a_u.reshape(-1, H))
+        # through u = W_u @ x
+        product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H), parts3, d_u_parts.reshape(-1, H))
         # through r = sigmoid(W_a @ u + b_a)
         product(
-            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H].T,
-            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+            d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, :H].T,
+            u_W_y_x.reshape(-1, 2 * H)[:, :H],
             d_W_a_W_a_u,
         )
         # through r = sigmoid(W_a @ u + b_a)
-        product(
-            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-            u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
-            d_W_a_dot_W_a_u_u,
-        )
+        product(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_u.reshape(-1, H), d_W_a_dot_W_a_u_u)
         # through r = sigmoid(W_a @ u + b_a)
-        cp.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
+        cp.sum(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_a)
         # through i = sigmoid(W_i @ u + b_i)
         product(
-            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-            u_to_dot_u.reshape(-1, 2 * H)[:, :H],
+            d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            u_W_y_x.reshape(-1, 2 * H)[:, :H],
             d_W_i_W_i_u,
         )
         # through i = sigmoid(W_i @ u + b_i)
         product(
-            d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            u_to_dot_u.reshape(-1, 2 * H)[:, H:2 * H],
+            d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            dot_u.reshape(-1, H),
             d_W_i_dot_W_i_u_u,
         )
         # through i = sigmoid(W_i @ u + b_i)
-        cp.sum(d_r_pre_to_d_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+        cp.sum(d_r_dot_r_i_dot_i_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
         hvp_backward_after2()
-        # d_u, d_dot_u side by side
-        product(d_u_to_d_dot_u.reshape(-1, 2 * H), W_u_to_dot_W_u, d_x_u.reshape(-1, I))
+        product(d_dot_u2.reshape(-1, 2 * H), dot_W_u2, d_x_dot_u_W_u2.reshape(-1, I))
         # through u = W_u @ x
-        product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
+        product(d_dot_u2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_u_u)
         # through u = W_u @ x
-        product(d_u_to_d_dot_u.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
+        product(d_dot_u2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_u_dot_u_x)
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

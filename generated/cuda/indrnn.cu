@@ -242,7 +242,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -252,7 +252,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         jvp_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -273,7 +273,7 @@ __device__ inline void jvp_sequence_point(
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ u_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ dot_u_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_b_at)
@@ -291,7 +291,7 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t h, dot_h;
             jvp_sequence_point(
-                compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
                 u,
                 h_prev,
                 b,
@@ -321,7 +321,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ dot_W_x_x_at,
     storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -331,7 +331,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_x_to_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_x_dot_W_x_W_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_x);
         dot_W_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_x);
@@ -352,7 +352,7 @@ __device__ inline void hvp_forward_sequence_point(
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_x_to_dot_W_x_W_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ W_x_dot_W_x_W_at, const storage_t* __restrict__ u_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ dot_u_at,
     storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_b_at)
@@ -370,7 +370,7 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t h, dot_h;
             hvp_forward_sequence_point(
-                compute_t(W_x_to_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(W_x_dot_W_x_W_at[(t * B + iB) * (2 * H) + iH]),
                 u,
                 h_prev,
                 b,
@@ -406,7 +406,7 @@ extern "C" __global__ void hvp_backward_sequence(
     const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ dot_u_at,
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -426,8 +426,8 @@ extern "C" __global__ void hvp_backward_sequence(
                 u,
                 dot_u,
                 d_dot_h_pre, d_h_pre, d_h_prev, d_dot_h_prev);
-            d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-            d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+            d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+            d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
             d_dot_h_next = d_dot_h_prev;
             d_h_next = d_h_prev;
         }
@@ -439,7 +439,7 @@ extern "C" __global__ void hvp_backward_sequence(
 // through h = relu(W @ x + u * h[t-1] + b)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_dot_h_pre2_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ d_u_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -450,7 +450,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_h_pre_to_d_dot_h_pre_at[(iT * B + iB) * (2 * H) + iH])
+            total += compute_t(d_dot_h_pre2_at[(iT * B + iB) * (2 * H) + iH])
                 * compute_t(h_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -462,7 +462,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h = relu(W @ x + u * h[t-1] + b)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at, const storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ d_dot_h_pre2_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ d_u_dot_h_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -473,7 +473,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_h_pre_to_d_dot_h_pre_at[(iT * B + iB) * (2 * H) + H + iH])
+            total += compute_t(d_dot_h_pre2_at[(iT * B + iB) * (2 * H) + H + iH])
                 * compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);

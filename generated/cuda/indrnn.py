@@ -356,19 +356,19 @@ def jvp_passes(size, dtype):
     dot_W = cp.empty((H, I), dtype)
     dot_u = cp.empty((H,), dtype)
     dot_b = cp.empty((H,), dtype)
-    W_to_dot_W = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W2 = cp.empty((I, 2 * H), dtype)
+    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        W_x_to_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+        W_x_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -380,13 +380,13 @@ def jvp_passes(size, dtype):
         dot_W[...] = dot_params["W"]
         dot_u[...] = dot_params["u"]
         dot_b[...] = dot_params["b"]
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
         # h = relu(W @ x + u * h[t-1] + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         jvp_before()
@@ -418,19 +418,19 @@ def hvp_passes(size, dtype):
     dot_W = cp.empty((H, I), dtype)
     dot_u = cp.empty((H,), dtype)
     dot_b = cp.empty((H,), dtype)
-    W_to_dot_W = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_x_to_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
+    dot_W2 = cp.empty((I, 2 * H), dtype)
+    W_x_dot_W_x_W = cp.empty((T, B, 2 * H), dtype)
     dot_W_x_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_x_to_dot_W_x_W, dot_W_x_x, dot_W_x,
+        W_x_dot_W_x_W, dot_W_x_x, dot_W_x,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        W_x_to_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
+        W_x_dot_W_x_W, u, h_rows, b, dot_W_x, dot_u, dot_h_rows, dot_b,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -442,13 +442,13 @@ def hvp_passes(size, dtype):
         dot_W[...] = dot_params["W"]
         dot_u[...] = dot_params["u"]
         dot_b[...] = dot_params["b"]
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_x, dot_W_x_W side by side
-        product(x.reshape(-1, I), W_to_dot_W, W_x_to_dot_W_x_W.reshape(-1, 2 * H))
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        product(x.reshape(-1, I), dot_W2, W_x_dot_W_x_W.reshape(-1, 2 * H))
         # h = relu(W @ x + u * h[t-1] + b)
         product(dot_x.reshape(-1, I), W.T, dot_W_x_x.reshape(-1, H))
         hvp_forward_before()
@@ -464,10 +464,10 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_to_dot_W2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    dot_W22 = cp.empty((2 * H, I), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_W_x = cp.empty((H, I), dtype)
     d_W_dot_W_x_x = cp.empty((H, I), dtype)
@@ -478,15 +478,15 @@ def hvp_passes(size, dtype):
     d_u = cp.empty((H,), dtype)
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u, d_h_pre_to_d_dot_h_pre,
+        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, u, dot_u, d_dot_h_pre2,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_h_pre_to_d_dot_h_pre, h_rows, d_u_h_pre,
+        d_dot_h_pre2, h_rows, d_u_h_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_h_pre_to_d_dot_h_pre, dot_h_rows, d_u_dot_h_pre,
+        d_dot_h_pre2, dot_h_rows, d_u_dot_h_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -499,29 +499,28 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        dot_W22[:H] = W
+        dot_W22[H:2 * H] = dot_W
 
     def loop():
         hvp_backward_sequence()
 
     def after():
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_to_dot_W2, d_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W22, d_x.reshape(-1, I))
         # through h = relu(W @ x + u * h[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_W_x)
         # through h = relu(W @ x + u * h[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_dot_W_x_x)
         # through h = relu(W @ x + u * h[t-1] + b)
         hvp_backward_after_sum()
         # through h = relu(W @ x + u * h[t-1] + b)
         hvp_backward_after_sum2()
         # through h = relu(W @ x + u * h[t-1] + b)
-        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

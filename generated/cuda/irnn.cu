@@ -173,7 +173,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -183,7 +183,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -204,8 +204,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
@@ -215,10 +215,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -241,7 +241,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -251,7 +251,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -272,8 +272,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_h_to_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_h_dot_W_h_W_at, const storage_t* __restrict__ dot_W_h_h_prev_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
@@ -283,10 +283,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_h_h_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_h_to_dot_W_h_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_h_dot_W_h_W_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -311,7 +311,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ d_h_prev_rows_at,
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -324,8 +324,8 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 

@@ -188,8 +188,8 @@ def train_passes(size, dtype):
     U = cp.empty((H, I), dtype)
     W = cp.empty((H, H), dtype)
     b = cp.empty((H,), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
     U_x = cp.empty((T, B, H), dtype)
     W_h = cp.empty((B, H), dtype)
     forward_step = kernel(
@@ -202,10 +202,10 @@ def train_passes(size, dtype):
         U[...] = params["U"]
         W[...] = params["W"]
         b[...] = params["b"]
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
 
     def before():
+        W_T[...] = W.T
         # h = relu(U @ x + W @ h[t-1] + b)
         product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -277,8 +277,8 @@ def infer_passes(size, dtype):
     U = cp.empty((H, I), dtype)
     W = cp.empty((H, H), dtype)
     b = cp.empty((H,), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
+    W_T = cp.empty((H, H), dtype)
     U_x = cp.empty((T, B, H), dtype)
     W_h = cp.empty((B, H), dtype)
     infer_step = kernel(
@@ -291,10 +291,10 @@ def infer_passes(size, dtype):
         U[...] = params["U"]
         W[...] = params["W"]
         b[...] = params["b"]
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
 
     def before():
+        W_T[...] = W.T
         # h = relu(U @ x + W @ h[t-1] + b)
         product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -371,23 +371,23 @@ def jvp_passes(size, dtype):
     dot_U = cp.empty((H, I), dtype)
     dot_W = cp.empty((H, H), dtype)
     dot_b = cp.empty((H,), dtype)
-    U_to_dot_U = cp.empty((I, 2 * H), dtype)
-    W_to_dot_W = cp.empty((H, 2 * H), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U2 = cp.empty((I, 2 * H), dtype)
+    dot_W2 = cp.empty((H, 2 * H), dtype)
+    W_T2 = cp.empty((H, H), dtype)
+    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_h_to_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_h_to_dot_W_h_W, dot_W_h_h_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        W_h_dot_W_h_W, dot_W_h_h_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -399,25 +399,25 @@ def jvp_passes(size, dtype):
         dot_U[...] = dot_params["U"]
         dot_W[...] = dot_params["W"]
         dot_b[...] = dot_params["b"]
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # U_x, dot_U_x_U side by side
-        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        W_T2[...] = W.T
+        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
         # h = relu(U @ x + W @ h[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # W_h, dot_W_h_W side by side
-            product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
             # h = relu(U @ x + W @ h[t-1] + b)
-            product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -444,23 +444,23 @@ def hvp_passes(size, dtype):
     dot_U = cp.empty((H, I), dtype)
     dot_W = cp.empty((H, H), dtype)
     dot_b = cp.empty((H,), dtype)
-    U_to_dot_U = cp.empty((I, 2 * H), dtype)
-    W_to_dot_W = cp.empty((H, 2 * H), dtype)
-    W_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U2 = cp.empty((I, 2 * H), dtype)
+    dot_W2 = cp.empty((H, 2 * H), dtype)
+    W_T2 = cp.empty((H, H), dtype)
+    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_h_to_dot_W_h_W = cp.empty((B, 2 * H), dtype)
+    W_h_dot_W_h_W = cp.empty((B, 2 * H), dtype)
     dot_W_h_h_prev = cp.empty((B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_h_to_dot_W_h_W, dot_W_h_h_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
+        W_h_dot_W_h_W, dot_W_h_h_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -472,25 +472,25 @@ def hvp_passes(size, dtype):
         dot_U[...] = dot_params["U"]
         dot_W[...] = dot_params["W"]
         dot_b[...] = dot_params["b"]
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        W_T[...] = cp.ascontiguousarray(W.T)
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # U_x, dot_U_x_U side by side
-        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        W_T2[...] = W.T
+        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
         # h = relu(U @ x + W @ h[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # W_h, dot_W_h_W side by side
-            product(h_rows[t], W_to_dot_W, W_h_to_dot_W_h_W)
+            product(h_rows[t], dot_W2, W_h_dot_W_h_W)
             # h = relu(U @ x + W @ h[t-1] + b)
-            product(dot_h_rows[t], W_T, dot_W_h_h_prev)
+            product(dot_h_rows[t], W_T2, dot_W_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -501,11 +501,11 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_to_dot_W2 = cp.empty((2 * H, H), dtype)
-    U_to_dot_U2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    dot_U22 = cp.empty((2 * H, I), dtype)
+    dot_W22 = cp.empty((2 * H, H), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U_U_x = cp.empty((H, I), dtype)
     d_U_dot_U_x_x = cp.empty((H, I), dtype)
@@ -516,7 +516,7 @@ def hvp_passes(size, dtype):
     d_W = cp.empty((H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, d_h_pre_to_d_dot_h_pre,
+        dy, d_dot_h_prev_rows, h_rows, d_h_prev_rows, d_dot_h_pre2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -529,39 +529,38 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
-        U_to_dot_U2[...] = cp.concatenate((U, dot_U))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        dot_U22[:H] = U
+        dot_U22[H:2 * H] = dot_U
+        dot_W22[:H] = W
+        dot_W22[H:2 * H] = dot_W
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], W_to_dot_W2, d_h_prev_rows[t % 2])
+            product(d_dot_h_pre2[t], dot_W22, d_h_prev_rows[t % 2])
             # through h = relu(U @ x + W @ h[t-1] + b)
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
+            product(d_dot_h_pre2[t][:, H:2 * H], W, d_dot_h_prev_rows[t % 2])
 
     def after():
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
         # through h = relu(U @ x + W @ h[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
         # through h = relu(U @ x + W @ h[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
         # through h = relu(U @ x + W @ h[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_W_h)
         # through h = relu(U @ x + W @ h[t-1] + b)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_W_dot_W_h_h_prev,
         )
         # through h = relu(U @ x + W @ h[t-1] + b)
-        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

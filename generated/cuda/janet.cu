@@ -65,7 +65,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_c_x_at, const storage_t* __restrict__ U_f_h_to_U_c_h_at,
+    const storage_t* __restrict__ W_fc_x_at, const storage_t* __restrict__ U_fc_h_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_c_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ g_at, storage_t* __restrict__ sigmoid_s_at,
     storage_t* __restrict__ h_sigmoid_at)
@@ -76,11 +76,11 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t g, sigmoid_s, h_sigmoid, h;
         forward_step_point(
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(1),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -114,7 +114,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ h_sigmoid_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ sigmoid_s_at,
-    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_to_d_g_pre_at)
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_g_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -130,20 +130,20 @@ extern "C" __global__ void backward_step(
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_s);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_s_to_d_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
-        d_s_to_d_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_s_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s);
     }
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_h_prev_U_f_h, const compute_t d_h, const compute_t sigmoid_s, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_fc_h, const compute_t d_h, const compute_t sigmoid_s, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_f_h + d_h * sigmoid_s;
+    d_h_prev = d_h_prev_U_fc_h + d_h * sigmoid_s;
 }
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_f_h_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ d_h_prev_U_fc_h_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ sigmoid_s_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -152,7 +152,7 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev;
         backward_step2_point(
-            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_fc_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             d_h_prev);
@@ -182,7 +182,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_c_x_at, const storage_t* __restrict__ U_f_h_to_U_c_h_at,
+    const storage_t* __restrict__ W_fc_x_at, const storage_t* __restrict__ U_fc_h_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_c_at,
     storage_t* __restrict__ h_rows_at)
 {
@@ -192,11 +192,11 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t h;
         infer_step_point(
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_f_x_to_W_c_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_f_h_to_U_c_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_fc_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_fc_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(1),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -267,9 +267,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at,
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_c_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fc_x_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_c_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -278,10 +277,10 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_c_x;
         jvp_before_point(
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -318,8 +317,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_fc_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ dot_W_c_x_at,
     const storage_t* __restrict__ dot_b_c_at, storage_t* __restrict__ h_rows_at,
@@ -331,17 +330,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -370,9 +369,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at,
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_c_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_c_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fc_x_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_c_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -381,10 +379,10 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_c_x;
         hvp_forward_before_point(
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_c_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fc_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_c_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
@@ -424,8 +422,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_f_h_to_dot_U_c_h_U_c_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_f_x_to_dot_W_c_x_W_c_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_fc_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ dot_W_c_x_at,
     const storage_t* __restrict__ dot_b_c_at, storage_t* __restrict__ h_rows_at,
@@ -442,17 +440,17 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid, dot_h_sigmoid, h,
             dot_h;
         hvp_forward_step_point(
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_c_x_W_c_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_f_h_to_dot_U_c_h_U_c_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_fc_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
@@ -516,7 +514,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_s_at, const storage_t* __restrict__ sigmoid_s_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_g_pre_at,
     const storage_t* __restrict__ dot_h_sigmoid_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_s_to_d_dot_g_pre_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -539,28 +537,30 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_h_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_s, d_s);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
-        d_s_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_s);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_s);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_f_h, const compute_t d_h_next, const compute_t sigmoid_s,
+    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t sigmoid_s,
     const compute_t d_dot_h, const compute_t dot_sigmoid_s, const compute_t d_dot_h_prev_dot_U_f_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_c_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_f_h + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
+    d_h_prev = d_h_prev_parts + d_h_next * sigmoid_s + d_dot_h * dot_sigmoid_s;
     d_dot_h_prev = sigmoid_s * d_dot_h + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_c_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_f_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ sigmoid_s_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_sigmoid_s_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+    const storage_t* __restrict__ dot_sigmoid_s_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_c_h_h_prev_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -568,13 +568,13 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(sigmoid_s_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_sigmoid_s_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_c_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);

@@ -204,17 +204,17 @@ def train_passes(size, dtype):
     W_c = cp.empty((H, I), dtype)
     U_c = cp.empty((H, H), dtype)
     b_c = cp.empty((H,), dtype)
-    W_f_to_W_c = cp.empty((I, 2 * H), dtype)
-    U_f_to_U_c = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_c_x = cp.empty((T, B, 2 * H), dtype)
-    U_f_h_to_U_c_h = cp.empty((B, 2 * H), dtype)
+    W_fc = cp.empty((I, 2 * H), dtype)
+    U_fc = cp.empty((H, 2 * H), dtype)
+    W_fc_x = cp.empty((T, B, 2 * H), dtype)
+    U_fc_h = cp.empty((B, 2 * H), dtype)
     g = cp.empty((T, B, H), dtype)
     sigmoid_s = cp.empty((T, B, H), dtype)
     h_sigmoid = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_f_x_to_W_c_x, U_f_h_to_U_c_h, b_f, b_c, h_rows, g, sigmoid_s, h_sigmoid,
+        W_fc_x, U_fc_h, b_f, b_c, h_rows, g, sigmoid_s, h_sigmoid,
     )
 
     def fill(params, inputs, state):
@@ -225,18 +225,18 @@ def train_passes(size, dtype):
         W_c[...] = params["W_c"]
         U_c[...] = params["U_c"]
         b_c[...] = params["b_c"]
-        W_f_to_W_c[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_c.T), axis=1))
-        U_f_to_U_c[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, U_c.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_f_x, W_c_x side by side
-        product(x.reshape(-1, I), W_f_to_W_c, W_f_x_to_W_c_x.reshape(-1, 2 * H))
+        W_fc[..., :H] = W_f.T
+        W_fc[..., H:2 * H] = W_c.T
+        U_fc[..., :H] = U_f.T
+        U_fc[..., H:2 * H] = U_c.T
+        product(x.reshape(-1, I), W_fc, W_fc_x.reshape(-1, 2 * H))
 
     def loop():
         for t in range(T):
-            # U_f_h, U_c_h side by side
-            product(h_rows[t], U_f_to_U_c, U_f_h_to_U_c_h)
+            product(h_rows[t], U_fc, U_fc_h)
             forward_step(t)
 
     def after():
@@ -248,23 +248,23 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_f_to_U_c2 = cp.empty((2 * H, H), dtype)
-    W_f_to_W_c2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_fc2 = cp.empty((2 * H, I), dtype)
+    U_fc2 = cp.empty((2 * H, H), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_s_to_d_g_pre = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_U_f_h = cp.empty((B, H), dtype)
+    d_s_g_pre = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_U_fc_h = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_W_f_to_d_W_c = cp.empty((2 * H, I), dtype)
-    d_U_f_to_d_U_c = cp.empty((2 * H, H), dtype)
-    d_b_f_to_d_b_c = cp.empty((2 * H,), dtype)
+    d_W_fc = cp.empty((2 * H, I), dtype)
+    d_U_fc = cp.empty((2 * H, H), dtype)
+    d_b_fc = cp.empty((2 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_to_d_g_pre,
+        dy, d_h_prev_rows, g, h_sigmoid, h_rows, sigmoid_s, d_h, d_s_g_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_h_prev_U_f_h, d_h, sigmoid_s, d_h_prev_rows,
+        d_h_prev_U_fc_h, d_h, sigmoid_s, d_h_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -273,38 +273,34 @@ def train_passes(size, dtype):
         U_f[...] = params["U_f"]
         W_c[...] = params["W_c"]
         U_c[...] = params["U_c"]
-        U_f_to_U_c2[...] = cp.concatenate((U_f, U_c))
-        W_f_to_W_c2[...] = cp.concatenate((W_f, W_c))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        W_fc2[:H] = W_f
+        W_fc2[H:2 * H] = W_c
+        U_fc2[:H] = U_f
+        U_fc2[H:2 * H] = U_c
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_s, d_g_pre side by side
-            product(d_s_to_d_g_pre[t], U_f_to_U_c2, d_h_prev_U_f_h)
+            product(d_s_g_pre[t], U_fc2, d_h_prev_U_fc_h)
             backward_step2(t)
 
     def after():
-        # d_s, d_g_pre side by side
-        product(d_s_to_d_g_pre.reshape(-1, 2 * H), W_f_to_W_c2, d_x.reshape(-1, I))
-        # d_W_f, d_W_c side by side
-        product(d_s_to_d_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_f_to_d_W_c)
-        # d_U_f, d_U_c side by side
-        product(d_s_to_d_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_f_to_d_U_c)
-        # d_b_f, d_b_c side by side
-        cp.sum(d_s_to_d_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_f_to_d_b_c)
+        product(d_s_g_pre.reshape(-1, 2 * H), W_fc2, d_x.reshape(-1, I))
+        product(d_s_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fc)
+        product(d_s_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_fc)
+        cp.sum(d_s_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_fc)
 
     def results():
         dparams = {
-            "W_f": d_W_f_to_d_W_c[:H].copy(),
-            "U_f": d_U_f_to_d_U_c[:H].copy(),
-            "b_f": d_b_f_to_d_b_c[:H].copy(),
-            "W_c": d_W_f_to_d_W_c[H:2 * H].copy(),
-            "U_c": d_U_f_to_d_U_c[H:2 * H].copy(),
-            "b_c": d_b_f_to_d_b_c[H:2 * H].copy(),
+            "W_f": d_W_fc[:H].copy(),
+            "U_f": d_U_fc[:H].copy(),
+            "b_f": d_b_fc[:H].copy(),
+            "W_c": d_W_fc[H:2 * H].copy(),
+            "U_c": d_U_fc[H:2 * H].copy(),
+            "b_c": d_b_fc[H:2 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -324,14 +320,14 @@ def infer_passes(size, dtype):
     W_c = cp.empty((H, I), dtype)
     U_c = cp.empty((H, H), dtype)
     b_c = cp.empty((H,), dtype)
-    W_f_to_W_c = cp.empty((I, 2 * H), dtype)
-    U_f_to_U_c = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_c_x = cp.empty((T, B, 2 * H), dtype)
-    U_f_h_to_U_c_h = cp.empty((B, 2 * H), dtype)
+    W_fc = cp.empty((I, 2 * H), dtype)
+    U_fc = cp.empty((H, 2 * H), dtype)
+    W_fc_x = cp.empty((T, B, 2 * H), dtype)
+    U_fc_h = cp.empty((B, 2 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_f_x_to_W_c_x, U_f_h_to_U_c_h, b_f, b_c, h_rows,
+        W_fc_x, U_fc_h, b_f, b_c, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -342,18 +338,18 @@ def infer_passes(size, dtype):
         W_c[...] = params["W_c"]
         U_c[...] = params["U_c"]
         b_c[...] = params["b_c"]
-        W_f_to_W_c[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_c.T), axis=1))
-        U_f_to_U_c[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, U_c.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_f_x, W_c_x side by side
-        product(x.reshape(-1, I), W_f_to_W_c, W_f_x_to_W_c_x.reshape(-1, 2 * H))
+        W_fc[..., :H] = W_f.T
+        W_fc[..., H:2 * H] = W_c.T
+        U_fc[..., :H] = U_f.T
+        U_fc[..., H:2 * H] = U_c.T
+        product(x.reshape(-1, I), W_fc, W_fc_x.reshape(-1, 2 * H))
 
     def loop():
         for t in range(T):
-            # U_f_h, U_c_h side by side
-            product(h_rows[t], U_f_to_U_c, U_f_h_to_U_c_h)
+            product(h_rows[t], U_fc, U_fc_h)
             infer_step(t)
 
     def after():
@@ -441,26 +437,26 @@ def jvp_passes(size, dtype):
     dot_W_c = cp.empty((H, I), dtype)
     dot_U_c = cp.empty((H, H), dtype)
     dot_b_c = cp.empty((H,), dtype)
-    W_f_to_dot_W_c = cp.empty((I, 4 * H), dtype)
-    W_f_to_W_c = cp.empty((I, 2 * H), dtype)
-    U_f_to_dot_U_c = cp.empty((H, 4 * H), dtype)
-    U_f_to_U_c = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_dot_W_c_x_W_c = cp.empty((T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_c_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_fc = cp.empty((I, 2 * H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_fc = cp.empty((H, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_fc_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
-    U_f_h_to_dot_U_c_h_U_c = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_fc_h_h_prev = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_f_x_to_dot_W_c_x_W_c, dot_W_f_x_x_to_dot_W_c_x_x, dot_W_f_x, dot_W_c_x,
+        parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_f_h_to_dot_U_c_h_U_c, parts, W_f_x_to_dot_W_c_x_W_c, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x,
-        dot_b_c, h_rows, dot_h_rows,
+        parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c, h_rows,
+        dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -478,36 +474,30 @@ def jvp_passes(size, dtype):
         dot_W_c[...] = dot_params["W_c"]
         dot_U_c[...] = dot_params["U_c"]
         dot_b_c[...] = dot_params["b_c"]
-        W_f_to_dot_W_c[...] = cp.ascontiguousarray(cp.concatenate((
-            W_f.T,
-            dot_W_f.T,
-            W_c.T,
-            dot_W_c.T,
-        ), axis=1))
-        W_f_to_W_c[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_c.T), axis=1))
-        U_f_to_dot_U_c[...] = cp.ascontiguousarray(cp.concatenate((
-            U_f.T,
-            dot_U_f.T,
-            U_c.T,
-            dot_U_c.T,
-        ), axis=1))
-        U_f_to_U_c[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, U_c.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_f_x, dot_W_f_x_W_f, W_c_x, dot_W_c_x_W_c side by side
-        product(x.reshape(-1, I), W_f_to_dot_W_c, W_f_x_to_dot_W_c_x_W_c.reshape(-1, 4 * H))
-        # dot_W_f_x_x, dot_W_c_x_x side by side
-        product(dot_x.reshape(-1, I), W_f_to_W_c, dot_W_f_x_x_to_dot_W_c_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_f.T
+        parts[..., H:2 * H] = dot_W_f.T
+        parts[..., 2 * H:3 * H] = W_c.T
+        parts[..., 3 * H:4 * H] = dot_W_c.T
+        W_fc[..., :H] = parts[..., :H]
+        W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        parts3[..., :H] = U_f.T
+        parts3[..., H:2 * H] = dot_U_f.T
+        parts3[..., 2 * H:3 * H] = U_c.T
+        parts3[..., 3 * H:4 * H] = dot_U_c.T
+        U_fc[..., :H] = parts3[..., :H]
+        U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_f_h, dot_U_f_h_U_f, U_c_h, dot_U_c_h_U_c side by side
-            product(h_rows[t], U_f_to_dot_U_c, U_f_h_to_dot_U_c_h_U_c)
-            # dot_U_f_h_h_prev, dot_U_c_h_h_prev side by side
-            product(dot_h_rows[t], U_f_to_U_c, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -540,18 +530,18 @@ def hvp_passes(size, dtype):
     dot_W_c = cp.empty((H, I), dtype)
     dot_U_c = cp.empty((H, H), dtype)
     dot_b_c = cp.empty((H,), dtype)
-    W_f_to_dot_W_c = cp.empty((I, 4 * H), dtype)
-    W_f_to_W_c = cp.empty((I, 2 * H), dtype)
-    U_f_to_dot_U_c = cp.empty((H, 4 * H), dtype)
-    U_f_to_U_c = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_dot_W_c_x_W_c = cp.empty((T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_c_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_fc = cp.empty((I, 2 * H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_fc = cp.empty((H, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_fc_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
-    U_f_h_to_dot_U_c_h_U_c = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_fc_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_s = cp.empty((T, B, H), dtype)
     dot_g_pre = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
@@ -563,13 +553,13 @@ def hvp_passes(size, dtype):
     dot_h_sigmoid = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_f_x_to_dot_W_c_x_W_c, dot_W_f_x_x_to_dot_W_c_x_x, dot_W_f_x, dot_W_c_x,
+        parts2, dot_W_fc_x_x, dot_W_f_x, dot_W_c_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_f_h_to_dot_U_c_h_U_c, parts, W_f_x_to_dot_W_c_x_W_c, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x,
-        dot_b_c, h_rows, dot_h_rows, dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre,
-        h_sigmoid, dot_h_sigmoid,
+        parts4, dot_U_fc_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, b_c, dot_W_c_x, dot_b_c, h_rows,
+        dot_h_rows, dot_s, dot_g_pre, g, dot_g, sigmoid_s, dot_sigmoid_s, dot_h_pre, h_sigmoid,
+        dot_h_sigmoid,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -587,36 +577,30 @@ def hvp_passes(size, dtype):
         dot_W_c[...] = dot_params["W_c"]
         dot_U_c[...] = dot_params["U_c"]
         dot_b_c[...] = dot_params["b_c"]
-        W_f_to_dot_W_c[...] = cp.ascontiguousarray(cp.concatenate((
-            W_f.T,
-            dot_W_f.T,
-            W_c.T,
-            dot_W_c.T,
-        ), axis=1))
-        W_f_to_W_c[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_c.T), axis=1))
-        U_f_to_dot_U_c[...] = cp.ascontiguousarray(cp.concatenate((
-            U_f.T,
-            dot_U_f.T,
-            U_c.T,
-            dot_U_c.T,
-        ), axis=1))
-        U_f_to_U_c[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, U_c.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_f_x, dot_W_f_x_W_f, W_c_x, dot_W_c_x_W_c side by side
-        product(x.reshape(-1, I), W_f_to_dot_W_c, W_f_x_to_dot_W_c_x_W_c.reshape(-1, 4 * H))
-        # dot_W_f_x_x, dot_W_c_x_x side by side
-        product(dot_x.reshape(-1, I), W_f_to_W_c, dot_W_f_x_x_to_dot_W_c_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_f.T
+        parts[..., H:2 * H] = dot_W_f.T
+        parts[..., 2 * H:3 * H] = W_c.T
+        parts[..., 3 * H:4 * H] = dot_W_c.T
+        W_fc[..., :H] = parts[..., :H]
+        W_fc[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        parts3[..., :H] = U_f.T
+        parts3[..., H:2 * H] = dot_U_f.T
+        parts3[..., 2 * H:3 * H] = U_c.T
+        parts3[..., 3 * H:4 * H] = dot_U_c.T
+        U_fc[..., :H] = parts3[..., :H]
+        U_fc[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_fc, dot_W_fc_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_f_h, dot_U_f_h_U_f, U_c_h, dot_U_c_h_U_c side by side
-            product(h_rows[t], U_f_to_dot_U_c, U_f_h_to_dot_U_c_h_U_c)
-            # dot_U_f_h_h_prev, dot_U_c_h_h_prev side by side
-            product(dot_h_rows[t], U_f_to_U_c, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_fc, dot_U_fc_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -627,15 +611,15 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_f_to_dot_U_c2 = cp.empty((4 * H, H), dtype)
-    W_f_to_dot_W_c2 = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    parts5 = cp.empty((4 * H, I), dtype)
+    parts32 = cp.empty((4 * H, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_s_to_d_dot_g_pre = cp.empty((T, B, 4 * H), dtype)
-    d_h_prev_U_f_h = cp.empty((B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    d_parts = cp.empty((T, B, 4 * H), dtype)
+    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_c_h_h_prev = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_f_W_f_x = cp.empty((H, I), dtype)
     d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
@@ -654,11 +638,12 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, g, dot_h_pre, h_sigmoid, d_h_prev_rows, dot_g, h_rows, dot_s, sigmoid_s,
-        dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_s_to_d_dot_g_pre,
+        dot_h_rows, dot_g_pre, dot_h_sigmoid, d_dot_h, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_U_f_h, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s, parts2, parts3, d_dot_h_prev_rows,
+        d_h_prev_parts, d_h_prev_rows, sigmoid_s, d_dot_h, dot_sigmoid_s, d_dot_h_prev_dot_U_f_h_h_prev,
+        d_dot_h_prev_dot_U_c_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -671,64 +656,59 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_f_to_dot_U_c2[...] = cp.concatenate((U_f, dot_U_f, U_c, dot_U_c))
-        W_f_to_dot_W_c2[...] = cp.concatenate((W_f, dot_W_f, W_c, dot_W_c))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        parts5[:H] = W_f
+        parts5[H:2 * H] = dot_W_f
+        parts5[2 * H:3 * H] = W_c
+        parts5[3 * H:4 * H] = dot_W_c
+        parts32[:H] = U_f
+        parts32[H:2 * H] = dot_U_f
+        parts32[2 * H:3 * H] = U_c
+        parts32[3 * H:4 * H] = dot_U_c
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_s, d_dot_s, d_g_pre, d_dot_g_pre side by side
-            product(d_s_to_d_dot_g_pre[t], U_f_to_dot_U_c2, d_h_prev_U_f_h)
+            product(d_parts[t], parts32, d_h_prev_parts)
             # through s = W_f @ x + U_f @ h[t-1] + b_f
-            product(d_s_to_d_dot_g_pre[t][:, H:2 * H], U_f, parts2[:, H:2 * H])
+            product(d_parts[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-            product(d_s_to_d_dot_g_pre[t][:, 3 * H:4 * H], U_c, parts3[:, H:2 * H])
+            product(d_parts[t][:, 3 * H:4 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_s, d_dot_s, d_g_pre, d_dot_g_pre side by side
-        product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H), W_f_to_dot_W_c2, d_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        product(d_parts.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through s = W_f @ x + U_f @ h[t-1] + b_f
         product(
-            d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_parts.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through s = W_f @ x + U_f @ h[t-1] + b_f
-        cp.sum(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+        cp.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
+        product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_c_W_c_x)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(
-            d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_c_dot_W_c_x_x,
-        )
+        product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
+        # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
+        product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         product(
-            d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_c_U_c_h,
-        )
-        # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(
-            d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_c_dot_U_c_h_h_prev,
         )
         # through g = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        cp.sum(d_s_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
+        cp.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_c)
         hvp_backward_finish()
         hvp_backward_finish2()
 

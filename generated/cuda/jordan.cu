@@ -277,7 +277,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -287,7 +287,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -308,10 +308,10 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ W_y_to_dot_W_y_W_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_y_dot_W_y_W_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
-    storage_t* __restrict__ h_to_dot_h_at)
+    storage_t* __restrict__ dot_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -319,16 +319,16 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
             h, dot_h);
-        h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+        dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
+        dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
     }
 }
 
@@ -345,7 +345,7 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ V_h_to_dot_V_h_V_at, const storage_t* __restrict__ c_at,
+    const storage_t* __restrict__ V_h_at, const storage_t* __restrict__ c_at,
     const storage_t* __restrict__ dot_V_h_at, const storage_t* __restrict__ dot_c_at,
     storage_t* __restrict__ y_rows_at, storage_t* __restrict__ dot_y_rows_at)
 {
@@ -355,7 +355,7 @@ extern "C" __global__ void jvp_step2(
         const int64 iO = n % O;
         compute_t y, dot_y;
         jvp_step2_point(
-            compute_t(V_h_to_dot_V_h_V_at[iB * (2 * O) + iO]),
+            compute_t(V_h_at[iB * O + iO]),
             compute_t(c_at[iO]),
             compute_t(dot_V_h_at[iB * O + iO]),
             compute_t(dot_c_at[iO]),
@@ -378,7 +378,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -388,7 +388,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -410,10 +410,10 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ W_y_to_dot_W_y_W_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ W_y_dot_W_y_W_at, const storage_t* __restrict__ dot_W_y_y_prev_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
-    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_to_dot_h_at)
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_at, storage_t* __restrict__ dot_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -421,35 +421,36 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + H + iH]),
+            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_y_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_y_to_dot_W_y_W_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_y_dot_W_y_W_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
-        h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+        h_at[(t * B + iB) * H + iH] = storage_t(h);
+        dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t V_h, const compute_t c, const compute_t dot_V_h, const compute_t dot_c,
-    compute_t& dot_y_pre, compute_t& y, compute_t& dot_y)
+    const compute_t dot_V_h_V, const compute_t dot_V_h_h, const compute_t V_h, const compute_t c,
+    const compute_t dot_c, compute_t& dot_y_pre, compute_t& y, compute_t& dot_y)
 {
     // y = sigmoid(V @ h + c)
+    const compute_t dot_V_h = dot_V_h_V + dot_V_h_h;
     const compute_t y_pre = V_h + c;
-    dot_y_pre = dot_V_h + dot_c;
+    dot_y_pre = dot_c + dot_V_h;
     y = sigmoid(y_pre);
     dot_y = dot_y_pre * y * (1 - y);
 }
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ V_h_to_dot_V_h_V_at, const storage_t* __restrict__ c_at,
-    const storage_t* __restrict__ dot_V_h_at, const storage_t* __restrict__ dot_c_at,
+    const storage_t* __restrict__ V_h_dot_V_h_V_at, const storage_t* __restrict__ dot_V_h_h_at,
+    const storage_t* __restrict__ c_at, const storage_t* __restrict__ dot_c_at,
     storage_t* __restrict__ dot_y_pre_at, storage_t* __restrict__ y_rows_at,
     storage_t* __restrict__ dot_y_rows_at)
 {
@@ -459,9 +460,10 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iO = n % O;
         compute_t dot_y_pre, y, dot_y;
         hvp_forward_step2_point(
-            compute_t(V_h_to_dot_V_h_V_at[iB * (2 * O) + iO]),
+            compute_t(V_h_dot_V_h_V_at[iB * (2 * O) + O + iO]),
+            compute_t(dot_V_h_h_at[iB * O + iO]),
+            compute_t(V_h_dot_V_h_V_at[iB * (2 * O) + iO]),
             compute_t(c_at[iO]),
-            compute_t(dot_V_h_at[iB * O + iO]),
             compute_t(dot_c_at[iO]),
             dot_y_pre, y, dot_y);
         dot_y_pre_at[(t * B + iB) * O + iO] = storage_t(dot_y_pre);
@@ -487,7 +489,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_y_prev_rows_at,
     const storage_t* __restrict__ d_y_prev_rows_at, const storage_t* __restrict__ dot_y_pre_at,
-    const storage_t* __restrict__ y_rows_at, storage_t* __restrict__ d_y_pre_to_d_dot_y_pre_at)
+    const storage_t* __restrict__ y_rows_at, storage_t* __restrict__ d_dot_y_pre2_at)
 {
     const int64 count = B * O, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -501,17 +503,17 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_y_pre_at[(t * B + iB) * O + iO]),
             compute_t(y_rows_at[((t + 1) * B + iB) * O + iO]),
             d_dot_y_pre, d_y_pre);
-        d_y_pre_to_d_dot_y_pre_at[(t * B + iB) * (2 * O) + O + iO] = storage_t(d_dot_y_pre);
-        d_y_pre_to_d_dot_y_pre_at[(t * B + iB) * (2 * O) + iO] = storage_t(d_y_pre);
+        d_dot_y_pre2_at[(t * B + iB) * (2 * O) + O + iO] = storage_t(d_dot_y_pre);
+        d_dot_y_pre2_at[(t * B + iB) * (2 * O) + iO] = storage_t(d_y_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_dot_h, const compute_t dot_h_pre, const compute_t h, const compute_t d_h_V_h,
-    compute_t& d_dot_h_pre, compute_t& d_h_pre)
+    const compute_t d_h_V_h_dot_V_h_V, const compute_t d_dot_h, const compute_t dot_h_pre,
+    const compute_t h, compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
     // through h = tanh(U @ x + W @ y[t-1] + b)
-    const compute_t d_h = d_h_V_h - 2 * d_dot_h * dot_h_pre * h;
+    const compute_t d_h = d_h_V_h_dot_V_h_V - 2 * d_dot_h * dot_h_pre * h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -519,9 +521,9 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 O, const int64 H,
-    const storage_t* __restrict__ d_dot_h_to_d_h_dot_V_h_V_at, const storage_t* __restrict__ dot_h_pre_at,
-    const storage_t* __restrict__ h_to_dot_h_at, const storage_t* __restrict__ d_h_V_h_at,
-    storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    const storage_t* __restrict__ d_h_V_h_dot_V_h_V_at, const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_at,
+    storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -529,13 +531,13 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_pre, d_h_pre;
         hvp_backward_step2_point(
-            compute_t(d_dot_h_to_d_h_dot_V_h_V_at[iB * (2 * H) + iH]),
+            compute_t(d_h_V_h_dot_V_h_V_at[iB * H + iH]),
+            compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(d_h_V_h_at[iB * H + iH]),
+            compute_t(h_at[(t * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 

@@ -199,9 +199,9 @@ def train_passes(size, dtype):
     b = cp.empty((H,), dtype)
     V = cp.empty((O, H), dtype)
     c = cp.empty((O,), dtype)
+    y_rows = cp.empty((T + 1, B, O), dtype)
     W_T = cp.empty((O, H), dtype)
     V_T = cp.empty((H, O), dtype)
-    y_rows = cp.empty((T + 1, B, O), dtype)
     U_x = cp.empty((T, B, H), dtype)
     W_y = cp.empty((B, H), dtype)
     h = cp.empty((T, B, H), dtype)
@@ -222,11 +222,11 @@ def train_passes(size, dtype):
         b[...] = params["b"]
         V[...] = params["V"]
         c[...] = params["c"]
-        W_T[...] = cp.ascontiguousarray(W.T)
-        V_T[...] = cp.ascontiguousarray(V.T)
         y_rows[0] = state["y"]
 
     def before():
+        W_T[...] = W.T
+        V_T[...] = V.T
         # h = tanh(U @ x + W @ y[t-1] + b)
         product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -325,9 +325,9 @@ def infer_passes(size, dtype):
     b = cp.empty((H,), dtype)
     V = cp.empty((O, H), dtype)
     c = cp.empty((O,), dtype)
+    y_rows = cp.empty((T + 1, B, O), dtype)
     W_T = cp.empty((O, H), dtype)
     V_T = cp.empty((H, O), dtype)
-    y_rows = cp.empty((T + 1, B, O), dtype)
     U_x = cp.empty((T, B, H), dtype)
     W_y = cp.empty((B, H), dtype)
     h = cp.empty((B, H), dtype)
@@ -348,11 +348,11 @@ def infer_passes(size, dtype):
         b[...] = params["b"]
         V[...] = params["V"]
         c[...] = params["c"]
-        W_T[...] = cp.ascontiguousarray(W.T)
-        V_T[...] = cp.ascontiguousarray(V.T)
         y_rows[0] = state["y"]
 
     def before():
+        W_T[...] = W.T
+        V_T[...] = V.T
         # h = tanh(U @ x + W @ y[t-1] + b)
         product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -449,32 +449,32 @@ def jvp_passes(size, dtype):
     dot_b = cp.empty((H,), dtype)
     dot_V = cp.empty((O, H), dtype)
     dot_c = cp.empty((O,), dtype)
-    U_to_dot_U = cp.empty((I, 2 * H), dtype)
-    W_to_dot_W = cp.empty((O, 2 * H), dtype)
-    W_T = cp.empty((O, H), dtype)
-    V_T = cp.empty((H, O), dtype)
-    dot_V_to_V = cp.empty((2 * H, O), dtype)
     y_rows = cp.empty((T + 1, B, O), dtype)
     dot_y_rows = cp.empty((T + 1, B, O), dtype)
-    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U2 = cp.empty((I, 2 * H), dtype)
+    dot_V2 = cp.empty((2 * H, O), dtype)
+    dot_W2 = cp.empty((O, 2 * H), dtype)
+    W_T2 = cp.empty((O, H), dtype)
+    V_T = cp.empty((H, O), dtype)
+    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_y_to_dot_W_y_W = cp.empty((B, 2 * H), dtype)
+    W_y_dot_W_y_W = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_prev = cp.empty((B, H), dtype)
-    h_to_dot_h = cp.empty((B, 2 * H), dtype)
-    V_h_to_dot_V_h_V = cp.empty((B, 2 * O), dtype)
+    dot_h2 = cp.empty((B, 2 * H), dtype)
+    V_h = cp.empty((B, O), dtype)
     dot_V_h = cp.empty((B, O), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_y_to_dot_W_y_W, dot_W_y_y_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_to_dot_h,
+        W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h2,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * O, 1,
-        V_h_to_dot_V_h_V, c, dot_V_h, dot_c, y_rows, dot_y_rows,
+        V_h, c, dot_V_h, dot_c, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -490,32 +490,33 @@ def jvp_passes(size, dtype):
         dot_b[...] = dot_params["b"]
         dot_V[...] = dot_params["V"]
         dot_c[...] = dot_params["c"]
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        W_T[...] = cp.ascontiguousarray(W.T)
-        V_T[...] = cp.ascontiguousarray(V.T)
-        dot_V_to_V[...] = cp.ascontiguousarray(cp.concatenate((dot_V.T, V.T)))
         y_rows[0] = state["y"]
         dot_y_rows[0] = dot_state["y"]
 
     def before():
-        # U_x, dot_U_x_U side by side
-        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        dot_V2[:H] = dot_V.T
+        dot_V2[H:2 * H] = V.T
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        W_T2[...] = W.T
+        V_T[...] = V.T
+        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
         # h = tanh(U @ x + W @ y[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # W_y, dot_W_y_W side by side
-            product(y_rows[t], W_to_dot_W, W_y_to_dot_W_y_W)
+            product(y_rows[t], dot_W2, W_y_dot_W_y_W)
             # h = tanh(U @ x + W @ y[t-1] + b)
-            product(dot_y_rows[t], W_T, dot_W_y_y_prev)
+            product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
             jvp_step(t)
             # y = sigmoid(V @ h + c)
-            product(h_to_dot_h[:, :H], V_T, V_h_to_dot_V_h_V[:, :O])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_V_to_V, dot_V_h)
+            product(dot_h2[:, :H], V_T, V_h)
+            # y = sigmoid(V @ h + c)
+            product(dot_h2, dot_V2, dot_V_h)
             jvp_step2(t)
 
     def after():
@@ -546,34 +547,35 @@ def hvp_passes(size, dtype):
     dot_b = cp.empty((H,), dtype)
     dot_V = cp.empty((O, H), dtype)
     dot_c = cp.empty((O,), dtype)
-    U_to_dot_U = cp.empty((I, 2 * H), dtype)
-    W_to_dot_W = cp.empty((O, 2 * H), dtype)
-    W_T = cp.empty((O, H), dtype)
-    V_T = cp.empty((H, O), dtype)
-    dot_V_to_V = cp.empty((2 * H, O), dtype)
     y_rows = cp.empty((T + 1, B, O), dtype)
     dot_y_rows = cp.empty((T + 1, B, O), dtype)
-    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U2 = cp.empty((I, 2 * H), dtype)
+    dot_W2 = cp.empty((O, 2 * H), dtype)
+    dot_V2 = cp.empty((H, 2 * O), dtype)
+    W_T2 = cp.empty((O, H), dtype)
+    V_T2 = cp.empty((H, O), dtype)
+    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_y_to_dot_W_y_W = cp.empty((B, 2 * H), dtype)
+    W_y_dot_W_y_W = cp.empty((B, 2 * H), dtype)
     dot_W_y_y_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
-    h_to_dot_h = cp.empty((T, B, 2 * H), dtype)
-    V_h_to_dot_V_h_V = cp.empty((B, 2 * O), dtype)
-    dot_V_h = cp.empty((B, O), dtype)
+    h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((T, B, H), dtype)
+    V_h_dot_V_h_V = cp.empty((B, 2 * O), dtype)
+    dot_V_h_h = cp.empty((B, O), dtype)
     dot_y_pre = cp.empty((T, B, O), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_y_to_dot_W_y_W, dot_W_y_y_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, dot_h_pre, h_to_dot_h,
+        W_y_dot_W_y_W, dot_W_y_y_prev, U_x_dot_U_x_U, b, dot_U_x, dot_b, dot_h_pre, h, dot_h,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * O, 1,
-        V_h_to_dot_V_h_V, c, dot_V_h, dot_c, dot_y_pre, y_rows, dot_y_rows,
+        V_h_dot_V_h_V, dot_V_h_h, c, dot_c, dot_y_pre, y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -589,32 +591,32 @@ def hvp_passes(size, dtype):
         dot_b[...] = dot_params["b"]
         dot_V[...] = dot_params["V"]
         dot_c[...] = dot_params["c"]
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        W_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((W.T, dot_W.T), axis=1))
-        W_T[...] = cp.ascontiguousarray(W.T)
-        V_T[...] = cp.ascontiguousarray(V.T)
-        dot_V_to_V[...] = cp.ascontiguousarray(cp.concatenate((dot_V.T, V.T)))
         y_rows[0] = state["y"]
         dot_y_rows[0] = dot_state["y"]
 
     def before():
-        # U_x, dot_U_x_U side by side
-        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        dot_W2[..., :H] = W.T
+        dot_W2[..., H:2 * H] = dot_W.T
+        dot_V2[..., :O] = V.T
+        dot_V2[..., O:2 * O] = dot_V.T
+        W_T2[...] = W.T
+        V_T2[...] = V.T
+        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
         # h = tanh(U @ x + W @ y[t-1] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # W_y, dot_W_y_W side by side
-            product(y_rows[t], W_to_dot_W, W_y_to_dot_W_y_W)
+            product(y_rows[t], dot_W2, W_y_dot_W_y_W)
             # h = tanh(U @ x + W @ y[t-1] + b)
-            product(dot_y_rows[t], W_T, dot_W_y_y_prev)
+            product(dot_y_rows[t], W_T2, dot_W_y_y_prev)
             hvp_forward_step(t)
+            product(h[t], dot_V2, V_h_dot_V_h_V)
             # y = sigmoid(V @ h + c)
-            product(h_to_dot_h[t][:, :H], V_T, V_h_to_dot_V_h_V[:, :O])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_V_to_V, dot_V_h)
+            product(dot_h[t], V_T2, dot_V_h_h)
             hvp_forward_step2(t)
 
     def after():
@@ -625,15 +627,15 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, O), dtype)
-    V_to_dot_V = cp.empty((2 * O, H), dtype)
-    W_to_dot_W2 = cp.empty((2 * H, O), dtype)
-    U_to_dot_U2 = cp.empty((2 * H, I), dtype)
     d_y_prev_rows = cp.empty((2, B, O), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, O), dtype)
-    d_y_pre_to_d_dot_y_pre = cp.empty((T, B, 2 * O), dtype)
-    d_dot_h_to_d_h_dot_V_h_V = cp.empty((B, 2 * H), dtype)
-    d_h_V_h = cp.empty((B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    dot_U22 = cp.empty((2 * H, I), dtype)
+    dot_V22 = cp.empty((2 * O, H), dtype)
+    dot_W22 = cp.empty((2 * H, O), dtype)
+    d_dot_y_pre2 = cp.empty((T, B, 2 * O), dtype)
+    d_dot_h = cp.empty((B, H), dtype)
+    d_h_V_h_dot_V_h_V = cp.empty((B, H), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U_U_x = cp.empty((H, I), dtype)
     d_U_dot_U_x_x = cp.empty((H, I), dtype)
@@ -648,11 +650,11 @@ def hvp_passes(size, dtype):
     d_V = cp.empty((O, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * O, 1,
-        dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_y_pre_to_d_dot_y_pre,
+        dy, d_dot_y_prev_rows, d_y_prev_rows, dot_y_pre, y_rows, d_dot_y_pre2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_dot_h_to_d_h_dot_V_h_V, dot_h_pre, h_to_dot_h, d_h_V_h, d_h_pre_to_d_dot_h_pre,
+        d_h_V_h_dot_V_h_V, d_dot_h, dot_h_pre, h, d_dot_h_pre2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -669,59 +671,51 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        V_to_dot_V[...] = cp.concatenate((V, dot_V))
-        W_to_dot_W2[...] = cp.concatenate((W, dot_W))
-        U_to_dot_U2[...] = cp.concatenate((U, dot_U))
         d_y_prev_rows[T % 2] = 0
         d_dot_y_prev_rows[T % 2] = dstate["y"]
 
     def before():
-        pass
+        dot_U22[:H] = U
+        dot_U22[H:2 * H] = dot_U
+        dot_V22[:O] = V
+        dot_V22[O:2 * O] = dot_V
+        dot_W22[:H] = W
+        dot_W22[H:2 * H] = dot_W
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through y = sigmoid(V @ h + c)
-            product(d_y_pre_to_d_dot_y_pre[t][:, O:2 * O], V, d_dot_h_to_d_h_dot_V_h_V[:, :H])
-            # d_y_pre, d_dot_y_pre side by side
-            product(d_y_pre_to_d_dot_y_pre[t], V_to_dot_V, d_h_V_h)
-            hvp_backward_step2(t)
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], W_to_dot_W2, d_y_prev_rows[t % 2])
+            product(d_dot_y_pre2[t][:, O:2 * O], V, d_dot_h)
             # through h = tanh(U @ x + W @ y[t-1] + b)
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
+            product(d_dot_y_pre2[t], dot_V22, d_h_V_h_dot_V_h_V)
+            hvp_backward_step2(t)
+            product(d_dot_h_pre2[t], dot_W22, d_y_prev_rows[t % 2])
+            # through h = tanh(U @ x + W @ y[t-1] + b)
+            product(d_dot_h_pre2[t][:, H:2 * H], W, d_dot_y_prev_rows[t % 2])
 
     def after():
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, y_rows[:-1].reshape(-1, O), d_W_W_y)
         # through h = tanh(U @ x + W @ y[t-1] + b)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, O),
             d_W_dot_W_y_y_prev,
         )
         # through h = tanh(U @ x + W @ y[t-1] + b)
-        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         # through y = sigmoid(V @ h + c)
-        product(
-            d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, :O].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-            d_V_V_h,
-        )
+        product(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O].T, h.reshape(-1, H), d_V_V_h)
         # through y = sigmoid(V @ h + c)
-        product(
-            d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, O:2 * O].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_V_dot_V_h_h,
-        )
+        product(d_dot_y_pre2.reshape(-1, 2 * O)[:, O:2 * O].T, dot_h.reshape(-1, H), d_V_dot_V_h_h)
         # through y = sigmoid(V @ h + c)
-        cp.sum(d_y_pre_to_d_dot_y_pre.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
+        cp.sum(d_dot_y_pre2.reshape(-1, 2 * O)[:, :O], axis=0, out=d_c)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

@@ -69,7 +69,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_1_y_to_W_z_y_at, const storage_t* __restrict__ V_1_x_to_V_y_x_at,
+    const storage_t* __restrict__ W_12z_y_at, const storage_t* __restrict__ V_12zy_x_at,
     const storage_t* __restrict__ b_1_at, const storage_t* __restrict__ b_2_at,
     const storage_t* __restrict__ b_z_at, storage_t* __restrict__ z_rows_at,
     storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ dt_1_at,
@@ -82,15 +82,15 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z;
         forward_step_point(
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(b_2_at[iH]),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(z_rows_at[(t * B + iB) * H + iH]),
             dt_1_sigmoid, dt_1, dt_2_sigmoid, dt_2, z_tanh, z);
@@ -115,7 +115,7 @@ __device__ inline void forward_step2_point(
 
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_z_at, const storage_t* __restrict__ V_1_x_to_V_y_x_at,
+    const storage_t* __restrict__ W_y_z_at, const storage_t* __restrict__ V_12zy_x_at,
     const storage_t* __restrict__ b_y_at, const storage_t* __restrict__ dt_2_at,
     storage_t* __restrict__ y_rows_at, storage_t* __restrict__ y_tanh_at)
 {
@@ -126,7 +126,7 @@ extern "C" __global__ void forward_step2(
         compute_t y_tanh, y;
         forward_step2_point(
             compute_t(W_y_z_at[iB * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dt_2_at[(t * B + iB) * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
@@ -156,7 +156,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dt_2_at, const storage_t* __restrict__ y_tanh_at,
     const storage_t* __restrict__ y_rows_at, const storage_t* __restrict__ dt_2_sigmoid_at,
-    storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_dt_1_pre_to_d_y_pre_at)
+    storage_t* __restrict__ d_y_at, storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -173,8 +173,8 @@ extern "C" __global__ void backward_step(
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_y, d_y_pre, d_dt_2_pre);
         d_y_at[iB * H + iH] = storage_t(d_y);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_y_pre);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dt_2_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_y_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dt_2_pre);
     }
 }
 
@@ -199,7 +199,7 @@ extern "C" __global__ void backward_step2(
     storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_W_y_z_at,
     const storage_t* __restrict__ dt_1_at, const storage_t* __restrict__ z_tanh_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dt_1_sigmoid_at,
-    storage_t* __restrict__ d_dt_1_pre_to_d_y_pre_at)
+    storage_t* __restrict__ d_dt_1_dt_2_z_y_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -215,21 +215,21 @@ extern "C" __global__ void backward_step2(
             compute_t(1),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_z_pre, d_dt_1_pre, d_z_prev);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
-        d_dt_1_pre_to_d_y_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_dt_1_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dt_1_dt_2_z_y_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_dt_1_pre);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_y_prev_W_1_y, const compute_t d_y, const compute_t dt_2, compute_t& d_y_prev)
+    const compute_t d_y_prev_W_12z_y, const compute_t d_y, const compute_t dt_2, compute_t& d_y_prev)
 {
-    d_y_prev = d_y_prev_W_1_y + d_y * (1 - dt_2);
+    d_y_prev = d_y_prev_W_12z_y + d_y * (1 - dt_2);
 }
 
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_y_prev_W_1_y_at, const storage_t* __restrict__ d_y_at,
+    const storage_t* __restrict__ d_y_prev_W_12z_y_at, const storage_t* __restrict__ d_y_at,
     const storage_t* __restrict__ dt_2_at, storage_t* __restrict__ d_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -238,7 +238,7 @@ extern "C" __global__ void backward_step3(
         const int64 iH = n % H;
         compute_t d_y_prev;
         backward_step3_point(
-            compute_t(d_y_prev_W_1_y_at[iB * H + iH]),
+            compute_t(d_y_prev_W_12z_y_at[iB * H + iH]),
             compute_t(d_y_at[iB * H + iH]),
             compute_t(dt_2_at[(t * B + iB) * H + iH]),
             d_y_prev);
@@ -271,7 +271,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_1_y_to_W_z_y_at, const storage_t* __restrict__ V_1_x_to_V_y_x_at,
+    const storage_t* __restrict__ W_12z_y_at, const storage_t* __restrict__ V_12zy_x_at,
     const storage_t* __restrict__ b_1_at, const storage_t* __restrict__ b_2_at,
     const storage_t* __restrict__ b_z_at, storage_t* __restrict__ z_rows_at, storage_t* __restrict__ dt_2_at)
 {
@@ -281,15 +281,15 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t dt_2, z;
         infer_step_point(
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + H + iH]),
             compute_t(b_2_at[iH]),
-            compute_t(W_1_y_to_W_z_y_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(W_12z_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(z_rows_at[((t % 2) * B + iB) * H + iH]),
             dt_2, z);
@@ -310,7 +310,7 @@ __device__ inline void infer_step2_point(
 
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_z_at, const storage_t* __restrict__ V_1_x_to_V_y_x_at,
+    const storage_t* __restrict__ W_y_z_at, const storage_t* __restrict__ V_12zy_x_at,
     const storage_t* __restrict__ b_y_at, const storage_t* __restrict__ dt_2_at,
     storage_t* __restrict__ y_rows_at)
 {
@@ -321,7 +321,7 @@ extern "C" __global__ void infer_step2(
         compute_t y;
         infer_step2_point(
             compute_t(W_y_z_at[iB * H + iH]),
-            compute_t(V_1_x_to_V_y_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(V_12zy_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dt_2_at[iB * H + iH]),
             compute_t(y_rows_at[(t * B + iB) * H + iH]),
@@ -438,10 +438,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at,
-    const storage_t* __restrict__ dot_V_1_x_x_to_dot_V_y_x_x_at, storage_t* __restrict__ dot_V_1_x_at,
-    storage_t* __restrict__ dot_V_2_x_at, storage_t* __restrict__ dot_V_z_x_at,
-    storage_t* __restrict__ dot_V_y_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_V_12zy_x_x_at,
+    storage_t* __restrict__ dot_V_1_x_at, storage_t* __restrict__ dot_V_2_x_at,
+    storage_t* __restrict__ dot_V_z_x_at, storage_t* __restrict__ dot_V_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -450,14 +449,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         jvp_before_point(
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
         dot_V_2_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_2_x);
@@ -505,8 +504,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_1_y_to_dot_W_z_y_W_z_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at, const storage_t* __restrict__ b_1_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_W_12z_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_1_at,
     const storage_t* __restrict__ dot_V_1_x_at, const storage_t* __restrict__ dot_b_1_at,
     const storage_t* __restrict__ b_2_at, const storage_t* __restrict__ dot_V_2_x_at,
     const storage_t* __restrict__ dot_b_2_at, const storage_t* __restrict__ b_z_at,
@@ -520,25 +519,25 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t dt_2, dot_dt_2, z, dot_z;
         jvp_step_point(
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -571,8 +570,8 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_z_to_dot_W_y_z_W_y_at, const storage_t* __restrict__ dot_W_y_z_z_at,
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at, const storage_t* __restrict__ b_y_at,
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_W_y_z_z_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_y_at,
     const storage_t* __restrict__ dot_V_y_x_at, const storage_t* __restrict__ dot_b_y_at,
     const storage_t* __restrict__ dt_2_at, storage_t* __restrict__ y_rows_at,
     const storage_t* __restrict__ dot_dt_2_at, storage_t* __restrict__ dot_y_rows_at)
@@ -583,10 +582,10 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t y, dot_y;
         jvp_step2_point(
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -622,10 +621,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at,
-    const storage_t* __restrict__ dot_V_1_x_x_to_dot_V_y_x_x_at, storage_t* __restrict__ dot_V_1_x_at,
-    storage_t* __restrict__ dot_V_2_x_at, storage_t* __restrict__ dot_V_z_x_at,
-    storage_t* __restrict__ dot_V_y_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_V_12zy_x_x_at,
+    storage_t* __restrict__ dot_V_1_x_at, storage_t* __restrict__ dot_V_2_x_at,
+    storage_t* __restrict__ dot_V_z_x_at, storage_t* __restrict__ dot_V_y_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -634,14 +632,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x;
         hvp_forward_before_point(
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_V_1_x_x_to_dot_V_y_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_V_12zy_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_V_1_x, dot_V_2_x, dot_V_z_x, dot_V_y_x);
         dot_V_1_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_1_x);
         dot_V_2_x_at[(iT * B + iB) * H + iH] = storage_t(dot_V_2_x);
@@ -691,8 +689,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_1_y_to_dot_W_z_y_W_z_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at, const storage_t* __restrict__ b_1_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_W_12z_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_1_at,
     const storage_t* __restrict__ dot_V_1_x_at, const storage_t* __restrict__ dot_b_1_at,
     const storage_t* __restrict__ b_2_at, const storage_t* __restrict__ dot_V_2_x_at,
     const storage_t* __restrict__ dot_b_2_at, const storage_t* __restrict__ b_z_at,
@@ -712,25 +710,25 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_dt_1_pre, dt_1_sigmoid, dt_1, dot_dt_1, dot_dt_2_pre, dt_2_sigmoid, dt_2, dot_dt_2,
             dot_z_pre, z_tanh, dot_z_tanh, z, dot_z;
         hvp_forward_step_point(
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
             compute_t(b_1_at[iH]),
             compute_t(dot_V_1_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_1_at[iH]),
             compute_t(1),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 2 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
             compute_t(b_2_at[iH]),
             compute_t(dot_V_2_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_2_at[iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_1_y_to_dot_W_z_y_W_z_at[iB * (6 * H) + 4 * H + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_12z_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_V_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -773,8 +771,8 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_y_z_to_dot_W_y_z_W_y_at, const storage_t* __restrict__ dot_W_y_z_z_at,
-    const storage_t* __restrict__ V_1_x_to_dot_V_y_x_V_y_at, const storage_t* __restrict__ b_y_at,
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_W_y_z_z_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_y_at,
     const storage_t* __restrict__ dot_V_y_x_at, const storage_t* __restrict__ dot_b_y_at,
     const storage_t* __restrict__ dt_2_at, storage_t* __restrict__ y_rows_at,
     const storage_t* __restrict__ dot_dt_2_at, storage_t* __restrict__ dot_y_rows_at,
@@ -787,10 +785,10 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_y_pre, y_tanh, dot_y_tanh, y, dot_y;
         hvp_forward_step2_point(
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_y_z_z_at[iB * H + iH]),
-            compute_t(W_y_z_to_dot_W_y_z_W_y_at[iB * (2 * H) + iH]),
-            compute_t(V_1_x_to_dot_V_y_x_V_y_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
             compute_t(b_y_at[iH]),
             compute_t(dot_V_y_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_y_at[iH]),
@@ -842,7 +840,8 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_dt_2_at, const storage_t* __restrict__ y_rows_at,
     const storage_t* __restrict__ dot_y_rows_at, const storage_t* __restrict__ dot_y_tanh_at,
     const storage_t* __restrict__ dot_dt_2_pre_at, const storage_t* __restrict__ dt_2_sigmoid_at,
-    storage_t* __restrict__ d_dot_y_at, storage_t* __restrict__ d_dt_1_pre_to_d_dot_y_pre_at)
+    storage_t* __restrict__ d_dot_y_at, storage_t* __restrict__ d_dot_y_pre2_at,
+    storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -865,16 +864,16 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dt_2_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_y, d_dot_y_pre, d_y_pre, d_dot_dt_2_pre, d_dt_2_pre);
         d_dot_y_at[iB * H + iH] = storage_t(d_dot_y);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_y_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_y_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
+        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_y_pre);
+        d_dot_y_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_y_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_dt_2_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_dt_2_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_next,
-    const compute_t d_z_W_y_z, const compute_t dt_1, const compute_t dot_z_pre, const compute_t z_tanh,
+    const compute_t d_dot_z_next, const compute_t d_dot_z_dot_W_y_z_z, const compute_t d_z_parts,
+    const compute_t d_z_next, const compute_t dt_1, const compute_t dot_z_pre, const compute_t z_tanh,
     const compute_t dot_dt_1, const compute_t z_prev, const compute_t dot_z_prev,
     const compute_t dot_z_tanh, const compute_t dt, const compute_t dot_dt_1_pre,
     const compute_t dt_1_sigmoid, compute_t& d_dot_z_pre, compute_t& d_z_pre, compute_t& d_dot_dt_1_pre,
@@ -882,7 +881,7 @@ __device__ inline void hvp_backward_step2_point(
 {
     // through z = (1 - dt_1) * z[t-1] + dt_1 * tanh(W_z @ y[t-1] + V_z @ x + b_z)
     const compute_t d_dot_z = d_dot_z_next + d_dot_z_dot_W_y_z_z;
-    const compute_t d_z = d_z_next + d_z_W_y_z;
+    const compute_t d_z = d_z_parts + d_z_next;
     const compute_t d_dot_z_tanh = dt_1 * d_dot_z;
     const compute_t s1 = dot_dt_1 * d_dot_z;
     const compute_t d_z_tanh = dt_1 * d_z - 2 * dot_z_pre * z_tanh * d_dot_z_tanh + s1;
@@ -907,13 +906,13 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ parts2_at,
-    storage_t* __restrict__ d_z_prev_rows_at, const storage_t* __restrict__ d_z_W_y_z_at,
+    storage_t* __restrict__ d_dot_z_prev_rows_at, const storage_t* __restrict__ d_dot_z_dot_W_y_z_z_at,
+    const storage_t* __restrict__ d_z_parts_at, storage_t* __restrict__ d_z_prev_rows_at,
     const storage_t* __restrict__ dt_1_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ z_tanh_at, const storage_t* __restrict__ dot_dt_1_at,
     const storage_t* __restrict__ z_rows_at, const storage_t* __restrict__ dot_z_rows_at,
     const storage_t* __restrict__ dot_z_tanh_at, const storage_t* __restrict__ dot_dt_1_pre_at,
-    const storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ d_dt_1_pre_to_d_dot_y_pre_at)
+    const storage_t* __restrict__ dt_1_sigmoid_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -922,9 +921,9 @@ extern "C" __global__ void hvp_backward_step2(
         compute_t d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev;
         hvp_backward_step2_point(
             compute_t(d_dot_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_z_dot_W_y_z_z_at[iB * H + iH]),
+            compute_t(d_z_parts_at[iB * H + iH]),
             compute_t(d_z_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(d_z_W_y_z_at[iB * H + iH]),
             compute_t(dt_1_at[(t * B + iB) * H + iH]),
             compute_t(dot_z_pre_at[(t * B + iB) * H + iH]),
             compute_t(z_tanh_at[(t * B + iB) * H + iH]),
@@ -936,33 +935,35 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(dot_dt_1_pre_at[(t * B + iB) * H + iH]),
             compute_t(dt_1_sigmoid_at[(t * B + iB) * H + iH]),
             d_dot_z_pre, d_z_pre, d_dot_dt_1_pre, d_dt_1_pre, d_z_prev, d_dot_z_prev);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_z_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
-        d_dt_1_pre_to_d_dot_y_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_dt_1_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_dt_1_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_dt_1_pre);
         d_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_z_prev);
         d_dot_z_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_z_prev);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
-    const compute_t d_y_prev_W_1_y, const compute_t d_y_next, const compute_t dt_2, const compute_t d_dot_y,
+    const compute_t d_y_prev_parts, const compute_t d_y_next, const compute_t dt_2, const compute_t d_dot_y,
     const compute_t dot_dt_2, const compute_t d_dot_y_prev_dot_W_1_y_y_prev,
     const compute_t d_dot_y_prev_dot_W_2_y_y_prev, const compute_t d_dot_y_prev_dot_W_z_y_y_prev,
     compute_t& d_y_prev, compute_t& d_dot_y_prev)
 {
     const compute_t s1 = 1 - dt_2;
-    d_y_prev = d_y_prev_W_1_y + d_y_next * s1 - d_dot_y * dot_dt_2;
+    d_y_prev = d_y_prev_parts + d_y_next * s1 - d_dot_y * dot_dt_2;
     d_dot_y_prev = d_dot_y * s1 + d_dot_y_prev_dot_W_1_y_y_prev + d_dot_y_prev_dot_W_2_y_y_prev +
         d_dot_y_prev_dot_W_z_y_y_prev;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_y_prev_W_1_y_at, storage_t* __restrict__ d_y_prev_rows_at,
+    const storage_t* __restrict__ d_y_prev_parts_at, storage_t* __restrict__ d_y_prev_rows_at,
     const storage_t* __restrict__ dt_2_at, const storage_t* __restrict__ d_dot_y_at,
-    const storage_t* __restrict__ dot_dt_2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ dot_dt_2_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_W_1_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_W_2_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_W_z_y_y_prev_at,
     storage_t* __restrict__ d_dot_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -971,17 +972,42 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_y_prev, d_dot_y_prev;
         hvp_backward_step3_point(
-            compute_t(d_y_prev_W_1_y_at[iB * H + iH]),
+            compute_t(d_y_prev_parts_at[iB * H + iH]),
             compute_t(d_y_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dt_2_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_y_at[iB * H + iH]),
             compute_t(dot_dt_2_at[(t * B + iB) * H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_W_1_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_W_2_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_W_z_y_y_prev_at[iB * H + iH]),
             d_y_prev, d_dot_y_prev);
         d_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -83,7 +83,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ elu_W_q_x_at,
+    const storage_t* __restrict__ W_qk_x_at, storage_t* __restrict__ elu_W_q_x_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -93,8 +93,8 @@ extern "C" __global__ void forward_before(
         const int64 iK = n % K;
         compute_t elu_W_q_x, q, elu_W_k_x, k_;
         forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * K) + iK]),
+            compute_t(W_qk_x_at[(iT * B + iB) * (2 * K) + K + iK]),
             elu_W_q_x, q, elu_W_k_x, k_);
         elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
@@ -112,8 +112,7 @@ __device__ inline void forward_before2_point(
 
 extern "C" __global__ void forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ k_at,
-    storage_t* __restrict__ v_k_at)
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ v_k_at)
 {
     const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -123,7 +122,7 @@ extern "C" __global__ void forward_before2(
         const int64 iK = n % K;
         compute_t v_k;
         forward_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
@@ -402,7 +401,8 @@ extern "C" __global__ void backward_sequence2(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k_at, storage_t* __restrict__ d_v_at)
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ k_at,
+    storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -415,14 +415,14 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(k_at[(iT * B + iB) * K + iK]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(total);
     }
 }
 
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_v_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_k_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -433,7 +433,7 @@ extern "C" __global__ void backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -451,7 +451,7 @@ __device__ inline void backward_after_point(
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_W_k_x_at)
+    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -464,20 +464,20 @@ extern "C" __global__ void backward_after(
             compute_t(d_z_at[(iT * B + iB) * K + iK]),
             compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
-    const storage_t* __restrict__ d_x_v_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_k_x_v_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -486,9 +486,8 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -511,7 +510,8 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -520,8 +520,8 @@ extern "C" __global__ void infer_before(
         const int64 iK = n % K;
         compute_t q, k_;
         infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             q, k_);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
         k_at[(iT * B + iB) * K + iK] = storage_t(k_);
@@ -537,7 +537,7 @@ __device__ inline void infer_before2_point(
 
 extern "C" __global__ void infer_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ k_at,
     storage_t* __restrict__ v_k_at)
 {
     const int64 count = T * B * H * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -548,7 +548,7 @@ extern "C" __global__ void infer_before2(
         const int64 iK = n % K;
         compute_t v_k;
         infer_before2_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             v_k);
         v_k_at[((iT * B + iB) * H + iH) * K + iK] = storage_t(v_k);
@@ -887,9 +887,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_elu_W_q_x_at,
-    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_elu_W_k_x_at, storage_t* __restrict__ k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_elu_W_q_x_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_elu_W_k_x_at, storage_t* __restrict__ k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -898,12 +898,12 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t dot_elu_W_q_x, q, dot_elu_W_k_x, k_;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
             dot_elu_W_q_x, q, dot_elu_W_k_x, k_);
         dot_elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_elu_W_q_x);
         q_at[(iT * B + iB) * K + iK] = storage_t(q);
@@ -921,8 +921,8 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -931,8 +931,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -949,7 +949,7 @@ __device__ inline void jvp_before3_point(
 
 extern "C" __global__ void jvp_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_elu_W_k_x_at,
     storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
 {
@@ -961,7 +961,7 @@ extern "C" __global__ void jvp_before3(
         const int64 iK = n % K;
         compute_t v_k, dot_v_k;
         jvp_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_elu_W_k_x_at[(iT * B + iB) * K + iK]),
@@ -1181,11 +1181,10 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_W_q_x_at,
-    storage_t* __restrict__ elu_W_q_x_at, storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at,
-    storage_t* __restrict__ dot_W_k_x_at, storage_t* __restrict__ elu_W_k_x_at,
-    storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_W_q_x_at, storage_t* __restrict__ elu_W_q_x_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ dot_W_k_x_at,
+    storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1194,12 +1193,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k_, dot_k);
         dot_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(dot_W_q_x);
         elu_W_q_x_at[(iT * B + iB) * K + iK] = storage_t(elu_W_q_x);
@@ -1221,8 +1220,8 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1231,8 +1230,8 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1249,7 +1248,7 @@ __device__ inline void hvp_forward_before3_point(
 
 extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ v_k_at, storage_t* __restrict__ dot_v_k_at)
 {
@@ -1261,7 +1260,7 @@ extern "C" __global__ void hvp_forward_before3(
         const int64 iK = n % K;
         compute_t v_k, dot_v_k;
         hvp_forward_before3_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(k_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_k_at[(iT * B + iB) * K + iK]),
@@ -1690,7 +1689,7 @@ extern "C" __global__ void hvp_backward_sequence2(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_dot_k_dot_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -1701,7 +1700,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_k_dot_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -1711,7 +1710,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S = S[t-1] + outer(v, k)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_k_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -1722,7 +1721,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_k_v_k_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -1770,7 +1769,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_k_dot_v_k_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_k_dot_v_k_at,
     const storage_t* __restrict__ d_z_at, const storage_t* __restrict__ dot_W_k_x_at,
-    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    const storage_t* __restrict__ elu_W_k_x_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1787,8 +1786,8 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_W_k_x_at[(iT * B + iB) * K + iK]),
             compute_t(elu_W_k_x_at[(iT * B + iB) * K + iK]),
             d_dot_W_k_x, d_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
@@ -1796,7 +1795,7 @@ extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ d_dot_v_at, storage_t* __restrict__ d_v_v_k_at,
+    storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_k_at,
     storage_t* __restrict__ d_v_dot_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -1821,7 +1820,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t d_v_v_k = d_v_v_k_total;
         const compute_t d_v_dot_v_k = d_v_dot_v_k_total;
         if (threadIdx.x == 0) {
-            d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+            d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
             d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
             d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
         }
@@ -1838,7 +1837,7 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1850,22 +1849,20 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
-    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_v_W_v_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1874,10 +1871,9 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -195,25 +195,26 @@ def train_passes(size, dtype):
     W_q = cp.empty((K, I), dtype)
     W_k = cp.empty((K, I), dtype)
     W_v = cp.empty((H, I), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
     z_rows = cp.empty((T + 1, B, K), dtype)
-    W_q_x_to_v = cp.empty((T, B, 2 * K + H), dtype)
+    W_qk = cp.empty((I, 2 * K), dtype)
+    W_qk_x = cp.empty((T, B, 2 * K), dtype)
     elu_W_q_x = cp.empty((T, B, K), dtype)
     q = cp.empty((T, B, K), dtype)
     elu_W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
     v_k = cp.empty((T, B, H, K), dtype)
     S_q = cp.empty((T, B, H), dtype)
     z_q = cp.empty((T, B), dtype)
     y = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * B * K, 1,
-        W_q_x_to_v, elu_W_q_x, q, elu_W_k_x, k,
+        W_qk_x, elu_W_q_x, q, elu_W_k_x, k,
     )
     forward_before2 = kernel(
         "forward_before2", "each", T * B * H * K, 1,
-        W_q_x_to_v, k, v_k,
+        v, k, v_k,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * K, 1,
@@ -241,13 +242,15 @@ def train_passes(size, dtype):
         W_q[...] = params["W_q"]
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 
     def before():
-        # W_q_x, W_k_x, v side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
+        W_qk[..., :K] = W_q.T
+        W_qk[..., K:2 * K] = W_k.T
+        product(x.reshape(-1, I), W_qk, W_qk_x.reshape(-1, 2 * K))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         forward_before()
         forward_before2()
 
@@ -270,6 +273,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_z_prev_rows = cp.empty((2, B, K), dtype)
+    W_kv = cp.empty((K + H, I), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_S_q = cp.empty((T, B, H), dtype)
     d_q_S_q = cp.empty((T, B, K), dtype)
@@ -277,15 +281,12 @@ def train_passes(size, dtype):
     d_x_W_q_x = cp.empty((T, B, I), dtype)
     d_z = cp.empty((T, B, K), dtype)
     d_S = cp.empty((T, B, H, K), dtype)
-    d_v = cp.empty((T, B, H), dtype)
+    d_W_k_x_v = cp.empty((T, B, K + H), dtype)
     d_k_v_k = cp.empty((T, B, K), dtype)
-    d_W_k_x = cp.empty((T, B, K), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_v = cp.empty((T, B, I), dtype)
+    d_x_W_k_x_v = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q = cp.empty((K, I), dtype)
-    d_W_k = cp.empty((K, I), dtype)
-    d_W_v = cp.empty((H, I), dtype)
+    d_W_kv = cp.empty((K + H, I), dtype)
     backward_before_rows = kernel(
         "backward_before_rows", "rows", T * B, H,
         dy, S_q, z_q, d_z_q, d_S_q,
@@ -308,19 +309,19 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * H, K,
-        d_S, k, d_v,
+        d_S, k, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * K, H,
-        d_S, W_q_x_to_v, d_k_v_k,
+        d_S, v, d_k_v_k,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * K, 1,
-        d_k_v_k, d_z, elu_W_k_x, d_W_k_x,
+        d_k_v_k, d_z, elu_W_k_x, d_W_k_x_v,
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+        d_x_W_k_x_v, d_x_W_q_x, d_x,
     )
 
     def fill(params, cotangents, dstate):
@@ -332,6 +333,8 @@ def train_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        W_kv[:K] = W_k
+        W_kv[K:K + H] = W_v
         backward_before_rows()
         # through y = (S @ q) / dot(z, q)
         backward_before_sum()
@@ -348,21 +351,15 @@ def train_passes(size, dtype):
         backward_after_sum()
         # through S = S[t-1] + outer(v, k)
         backward_after_sum2()
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
         # through q = elu(W_q @ x) + 1
         product(d_W_q_x.reshape(-1, K).T, x.reshape(-1, I), d_W_q)
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
         backward_after()
-        # through k = elu(W_k @ x) + 1
-        product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
-        # through k = elu(W_k @ x) + 1
-        product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
+        product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+        product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
         backward_after2()
 
     def results():
-        dparams = {"W_q": d_W_q.copy(), "W_k": d_W_k.copy(), "W_v": d_W_v.copy()}
+        dparams = {"W_q": d_W_q.copy(), "W_k": d_W_kv[:K].copy(), "W_v": d_W_kv[K:K + H].copy()}
         dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
 
@@ -378,10 +375,10 @@ def infer_passes(size, dtype):
     W_q = cp.empty((K, I), dtype)
     W_k = cp.empty((K, I), dtype)
     W_v = cp.empty((H, I), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
     z_rows = cp.empty((T + 1, B, K), dtype)
-    W_q_x_to_v = cp.empty((T, B, 2 * K + H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    W_q_x_W_k_x_v = cp.empty((T, B, 2 * K + H), dtype)
     q = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     v_k = cp.empty((T, B, H, K), dtype)
@@ -390,11 +387,11 @@ def infer_passes(size, dtype):
     y = cp.empty((T, B, H), dtype)
     infer_before = kernel(
         "infer_before", "each", T * B * K, 1,
-        W_q_x_to_v, q, k,
+        W_q_x_W_k_x_v, q, k,
     )
     infer_before2 = kernel(
         "infer_before2", "each", T * B * H * K, 1,
-        W_q_x_to_v, k, v_k,
+        W_q_x_W_k_x_v, k, v_k,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * K, 1,
@@ -422,13 +419,14 @@ def infer_passes(size, dtype):
         W_q[...] = params["W_q"]
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 
     def before():
-        # W_q_x, W_k_x, v side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * K + H))
+        W_qkv[..., :K] = W_q.T
+        W_qkv[..., K:2 * K] = W_k.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * K + H))
         infer_before()
         infer_before2()
 
@@ -548,14 +546,14 @@ def jvp_passes(size, dtype):
     dot_W_q = cp.empty((K, I), dtype)
     dot_W_k = cp.empty((K, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * K + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
     z_rows = cp.empty((T + 1, B, K), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_z_rows = cp.empty((T + 1, B, K), dtype)
-    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * K + H), dtype)
+    parts = cp.empty((I, 4 * K + 2 * H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    parts2 = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * K + H), dtype)
     dot_elu_W_q_x = cp.empty((T, B, K), dtype)
     q = cp.empty((T, B, K), dtype)
     dot_elu_W_k_x = cp.empty((T, B, K), dtype)
@@ -572,15 +570,15 @@ def jvp_passes(size, dtype):
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * K, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_elu_W_q_x, q, dot_elu_W_k_x, k,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B * H * K, 1,
-        W_q_x_to_dot_v_W_v, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
+        parts2, k, dot_v, dot_elu_W_k_x, v_k, dot_v_k,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * K, 1,
@@ -612,25 +610,23 @@ def jvp_passes(size, dtype):
         dot_W_q[...] = dot_params["W_q"]
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
         dot_S_rows[0] = dot_state["S"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * K + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
+        parts[..., :K] = W_q.T
+        parts[..., K:2 * K] = dot_W_q.T
+        parts[..., 2 * K:3 * K] = W_k.T
+        parts[..., 3 * K:4 * K] = dot_W_k.T
+        parts[..., 4 * K:4 * K + H] = W_v.T
+        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        W_qkv[..., :K] = parts[..., :K]
+        W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
+        W_qkv[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 2 * H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
         jvp_before()
         jvp_before2()
         jvp_before3()
@@ -665,14 +661,14 @@ def hvp_passes(size, dtype):
     dot_W_q = cp.empty((K, I), dtype)
     dot_W_k = cp.empty((K, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * K + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * K + H), dtype)
     S_rows = cp.empty((T + 1, B, H, K), dtype)
     z_rows = cp.empty((T + 1, B, K), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_z_rows = cp.empty((T + 1, B, K), dtype)
-    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * K + H), dtype)
+    parts = cp.empty((I, 4 * K + H), dtype)
+    W_qkv = cp.empty((I, 2 * K + H), dtype)
+    parts2 = cp.empty((T, B, 4 * K + H), dtype)
+    dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * K + H), dtype)
     dot_W_q_x = cp.empty((T, B, K), dtype)
     elu_W_q_x = cp.empty((T, B, K), dtype)
     q = cp.empty((T, B, K), dtype)
@@ -681,6 +677,7 @@ def hvp_passes(size, dtype):
     elu_W_k_x = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     dot_k = cp.empty((T, B, K), dtype)
+    v = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
     v_k = cp.empty((T, B, H, K), dtype)
     dot_v_k = cp.empty((T, B, H, K), dtype)
@@ -692,16 +689,15 @@ def hvp_passes(size, dtype):
     dot_z_q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k,
-        dot_k,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_W_q_x, elu_W_q_x, q, dot_q, dot_W_k_x, elu_W_k_x, k, dot_k,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * B * H * K, 1,
-        W_q_x_to_dot_v_W_v, k, dot_v, dot_k, v_k, dot_v_k,
+        v, k, dot_v, dot_k, v_k, dot_v_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * K, 1,
@@ -733,25 +729,24 @@ def hvp_passes(size, dtype):
         dot_W_q[...] = dot_params["W_q"]
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
         dot_S_rows[0] = dot_state["S"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * K + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * K + H))
+        parts[..., :K] = W_q.T
+        parts[..., K:2 * K] = dot_W_q.T
+        parts[..., 2 * K:3 * K] = W_k.T
+        parts[..., 3 * K:4 * K] = dot_W_k.T
+        parts[..., 4 * K:4 * K + H] = dot_W_v.T
+        W_qkv[..., 2 * K:2 * K + H] = W_v.T
+        W_qkv[..., :K] = parts[..., :K]
+        W_qkv[..., K:2 * K] = parts[..., 2 * K:3 * K]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * K + H))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         hvp_forward_before()
         hvp_forward_before2()
         hvp_forward_before3()
@@ -770,11 +765,11 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_k_to_W_v = cp.empty((2 * K + H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_z_prev_rows = cp.empty((2, B, K), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, K), dtype)
+    parts3 = cp.empty((2 * K + 2 * H, I), dtype)
     d_dot_z_q = cp.empty((T, B), dtype)
     d_z_q = cp.empty((T, B), dtype)
     d_dot_S_q = cp.empty((T, B, H), dtype)
@@ -790,15 +785,13 @@ def hvp_passes(size, dtype):
     d_z = cp.empty((T, B, K), dtype)
     d_dot_S = cp.empty((T, B, H, K), dtype)
     d_S = cp.empty((T, B, H, K), dtype)
-    d_dot_v = cp.empty((T, B, H), dtype)
+    d_parts = cp.empty((T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = cp.empty((T, B, H), dtype)
     d_v_dot_v_k = cp.empty((T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = cp.empty((T, B, 2 * K + H), dtype)
     d_dot_k_dot_v_k = cp.empty((T, B, K), dtype)
     d_k_v_k = cp.empty((T, B, K), dtype)
     d_k_dot_v_k = cp.empty((T, B, K), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_dot_v_W_v = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((K, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
@@ -840,11 +833,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * K, H,
-        d_dot_S, W_q_x_to_dot_v_W_v, d_dot_k_dot_v_k,
+        d_dot_S, v, d_dot_k_dot_v_k,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B * K, H,
-        d_S, W_q_x_to_dot_v_W_v, d_k_v_k,
+        d_S, v, d_k_v_k,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B * K, H,
@@ -852,19 +845,19 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * K, 1,
-        d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x, d_W_k_x_to_d_dot_v,
+        d_dot_k_dot_v_k, d_dot_z, d_k_v_k, d_k_dot_v_k, d_z, dot_W_k_x, elu_W_k_x, d_parts,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_S, k, d_S, dot_k, d_dot_v, d_v_v_k, d_v_dot_v_k,
+        d_dot_S, k, d_S, dot_k, d_parts, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,
-        d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+        d_v_v_k, d_v_dot_v_k, d_parts,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -877,13 +870,16 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        W_k_to_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v))
         d_S_prev_rows[T % 2] = 0
         d_z_prev_rows[T % 2] = 0
         d_dot_S_prev_rows[T % 2] = dstate["S"]
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        parts3[:K] = W_k
+        parts3[K:2 * K] = dot_W_k
+        parts3[2 * K:2 * K + H] = W_v
+        parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
         hvp_backward_before_rows()
         # through y = (S @ q) / dot(z, q)
         hvp_backward_before_sum()
@@ -914,23 +910,20 @@ def hvp_passes(size, dtype):
         product(d_dot_W_q_x.reshape(-1, K).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
         hvp_backward_after()
         # through k = elu(W_k @ x) + 1
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = elu(W_k @ x) + 1
-        product(
-            d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
-            dot_x.reshape(-1, I),
-            d_W_k_dot_W_k_x_x,
-        )
+        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
         hvp_backward_after_rows()
         # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
-        # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+        product(
+            d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_v_dot_v_x,
+        )
         hvp_backward_after2()
         # through v = W_v @ x
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
-        # d_W_k_x, d_dot_W_k_x, d_v side by side
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_v)
+        product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -125,7 +125,7 @@ extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
     const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
-    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_x_to_B_im_x_at)
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_im_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -144,8 +144,8 @@ extern "C" __global__ void forward_sequence(
                 lam_im,
                 h_im_prev,
                 exp_gamma_log,
-                compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + iH]),
-                compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
                 h_re, h_im);
             h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
             h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
@@ -258,7 +258,7 @@ extern "C" __global__ void backward_sequence(
 // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_x_to_B_im_x_at,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_exp_gamma_log_h_re_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -270,7 +270,7 @@ extern "C" __global__ void backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_B_im_x_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -281,7 +281,7 @@ extern "C" __global__ void backward_after_sum(
 // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_x_to_B_im_x_at,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_exp_gamma_log_h_im_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -293,7 +293,7 @@ extern "C" __global__ void backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_B_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -428,7 +428,7 @@ __device__ inline void backward_after_point(
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ exp_gamma_log_at,
-    const storage_t* __restrict__ d_h_re_at, storage_t* __restrict__ d_B_re_x_to_d_B_im_x_at)
+    const storage_t* __restrict__ d_h_re_at, storage_t* __restrict__ d_B_re_im_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -441,20 +441,20 @@ extern "C" __global__ void backward_after(
             compute_t(exp_gamma_log_at[iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_B_im_x, d_B_re_x);
-        d_B_re_x_to_d_B_im_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_B_im_x);
-        d_B_re_x_to_d_B_im_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_B_re_x);
+        d_B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_B_im_x);
+        d_B_re_im_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_B_re_x);
     }
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_B_re_x, const compute_t dy, const compute_t D, compute_t& d_x)
+    const compute_t d_x_B_re_im_x, const compute_t dy, const compute_t D, compute_t& d_x)
 {
-    d_x = d_x_B_re_x + dy * D;
+    d_x = d_x_B_re_im_x + dy * D;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_B_re_x_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_x_B_re_im_x_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -464,7 +464,7 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
-            compute_t(d_x_B_re_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_B_re_im_x_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(D_at[iI]),
             d_x);
@@ -587,7 +587,7 @@ extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
     const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
-    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_x_to_B_im_x_at)
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_im_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -606,8 +606,8 @@ extern "C" __global__ void infer_sequence(
                 lam_im,
                 h_im_prev,
                 exp_gamma_log,
-                compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + iH]),
-                compute_t(B_re_x_to_B_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
                 h_re, h_im);
             h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
             h_im_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_im);
@@ -835,9 +835,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
-    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at, storage_t* __restrict__ dot_B_re_x_at,
-    storage_t* __restrict__ dot_B_im_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_B_re_im_x_x_at,
+    storage_t* __restrict__ dot_B_re_x_at, storage_t* __restrict__ dot_B_im_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -846,10 +845,10 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_B_re_x, dot_B_im_x;
         jvp_before_point(
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
         dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
@@ -877,11 +876,11 @@ extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
     const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
-    const storage_t* __restrict__ exp_gamma_log_at,
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at, const storage_t* __restrict__ dot_lam_re_at,
-    storage_t* __restrict__ dot_h_re_rows_at, const storage_t* __restrict__ dot_lam_im_at,
-    storage_t* __restrict__ dot_h_im_rows_at, const storage_t* __restrict__ dot_exp_gamma_log_at,
-    const storage_t* __restrict__ dot_B_re_x_at, const storage_t* __restrict__ dot_B_im_x_at)
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_lam_re_at, storage_t* __restrict__ dot_h_re_rows_at,
+    const storage_t* __restrict__ dot_lam_im_at, storage_t* __restrict__ dot_h_im_rows_at,
+    const storage_t* __restrict__ dot_exp_gamma_log_at, const storage_t* __restrict__ dot_B_re_x_at,
+    const storage_t* __restrict__ dot_B_im_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -905,14 +904,14 @@ extern "C" __global__ void jvp_sequence(
                 lam_im,
                 h_im_prev,
                 exp_gamma_log,
-                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+                compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
                 dot_lam_re,
                 dot_h_re_prev,
                 dot_lam_im,
                 dot_h_im_prev,
                 dot_exp_gamma_log,
                 compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
-                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+                compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
                 compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
                 h_re, dot_h_re, h_im, dot_h_im);
             h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
@@ -942,8 +941,8 @@ __device__ inline void jvp_after_point(
 
 extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_C_re_h_re_h_re_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_C_im_h_im_h_im_at,
+    const storage_t* __restrict__ parts_re_at, const storage_t* __restrict__ dot_C_re_h_re_h_re_at,
+    const storage_t* __restrict__ parts_im_at, const storage_t* __restrict__ dot_C_im_h_im_h_im_at,
     const storage_t* __restrict__ D_at, const storage_t* __restrict__ x_at,
     const storage_t* __restrict__ dot_D_at, const storage_t* __restrict__ dot_x_at,
     storage_t* __restrict__ y_at, storage_t* __restrict__ dot_y_at)
@@ -955,12 +954,12 @@ extern "C" __global__ void jvp_after(
         const int64 iI = n % I;
         compute_t y, dot_y;
         jvp_after_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_re_h_re_h_re_at[(iT * B + iB) * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + I + iI]),
             compute_t(dot_C_im_h_im_h_im_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts_re_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts_im_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(D_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
@@ -1067,9 +1066,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
-    const storage_t* __restrict__ dot_B_re_x_x_to_dot_B_im_x_x_at, storage_t* __restrict__ dot_B_re_x_at,
-    storage_t* __restrict__ dot_B_im_x_at)
+    const storage_t* __restrict__ dot_B_parts_at, const storage_t* __restrict__ dot_B_re_im_x_x_at,
+    storage_t* __restrict__ dot_B_re_x_at, storage_t* __restrict__ dot_B_im_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1078,10 +1076,10 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_B_re_x, dot_B_im_x;
         hvp_forward_before_point(
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_B_re_x_x_to_dot_B_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(dot_B_parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_B_re_im_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_B_re_x, dot_B_im_x);
         dot_B_re_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_re_x);
         dot_B_im_x_at[(iT * B + iB) * H + iH] = storage_t(dot_B_im_x);
@@ -1109,11 +1107,11 @@ extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ lam_re_at, storage_t* __restrict__ h_re_rows_at,
     const storage_t* __restrict__ lam_im_at, storage_t* __restrict__ h_im_rows_at,
-    const storage_t* __restrict__ exp_gamma_log_at,
-    const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at, const storage_t* __restrict__ dot_lam_re_at,
-    storage_t* __restrict__ dot_h_re_rows_at, const storage_t* __restrict__ dot_lam_im_at,
-    storage_t* __restrict__ dot_h_im_rows_at, const storage_t* __restrict__ dot_exp_gamma_log_at,
-    const storage_t* __restrict__ dot_B_re_x_at, const storage_t* __restrict__ dot_B_im_x_at)
+    const storage_t* __restrict__ exp_gamma_log_at, const storage_t* __restrict__ B_re_im_x_at,
+    const storage_t* __restrict__ dot_lam_re_at, storage_t* __restrict__ dot_h_re_rows_at,
+    const storage_t* __restrict__ dot_lam_im_at, storage_t* __restrict__ dot_h_im_rows_at,
+    const storage_t* __restrict__ dot_exp_gamma_log_at, const storage_t* __restrict__ dot_B_re_x_at,
+    const storage_t* __restrict__ dot_B_im_x_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1137,14 +1135,14 @@ extern "C" __global__ void hvp_forward_sequence(
                 lam_im,
                 h_im_prev,
                 exp_gamma_log,
-                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + iH]),
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + iH]),
                 dot_lam_re,
                 dot_h_re_prev,
                 dot_lam_im,
                 dot_h_im_prev,
                 dot_exp_gamma_log,
                 compute_t(dot_B_re_x_at[(t * B + iB) * H + iH]),
-                compute_t(B_re_x_to_dot_B_im_x_B_im_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+                compute_t(B_re_im_x_at[(t * B + iB) * (2 * H) + H + iH]),
                 compute_t(dot_B_im_x_at[(t * B + iB) * H + iH]),
                 h_re, dot_h_re, h_im, dot_h_im);
             h_re_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h_re);
@@ -1206,9 +1204,9 @@ __device__ inline void hvp_backward_sequence_point(
 
 extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_dot_h_im_prev_rows_at, const storage_t* __restrict__ parts_at,
+    storage_t* __restrict__ d_dot_h_im_prev_rows_at, const storage_t* __restrict__ d_parts_im_at,
     storage_t* __restrict__ d_h_im_prev_rows_at, storage_t* __restrict__ d_dot_h_re_prev_rows_at,
-    const storage_t* __restrict__ parts2_at, storage_t* __restrict__ d_h_re_prev_rows_at,
+    const storage_t* __restrict__ d_parts_re_at, storage_t* __restrict__ d_h_re_prev_rows_at,
     const storage_t* __restrict__ lam_re_at, const storage_t* __restrict__ dot_lam_re_at,
     const storage_t* __restrict__ lam_im_at, const storage_t* __restrict__ dot_lam_im_at,
     storage_t* __restrict__ d_dot_h_im_at, storage_t* __restrict__ d_h_im_at,
@@ -1231,13 +1229,13 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_dot_h_im_prev;
             hvp_backward_sequence_point(
                 d_dot_h_im_next,
-                compute_t(parts_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + iH]),
                 d_h_im_next,
-                compute_t(parts_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(d_parts_im_at[(t * B + iB) * (2 * H) + H + iH]),
                 d_dot_h_re_next,
-                compute_t(parts2_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + iH]),
                 d_h_re_next,
-                compute_t(parts2_at[(t * B + iB) * (2 * H) + H + iH]),
+                compute_t(d_parts_re_at[(t * B + iB) * (2 * H) + H + iH]),
                 lam_re,
                 dot_lam_re,
                 lam_im,
@@ -1263,7 +1261,7 @@ extern "C" __global__ void hvp_backward_sequence(
 // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_re_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1275,7 +1273,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1286,7 +1284,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_dot_exp_gamma_log_dot_h_im_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1298,7 +1296,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1309,7 +1307,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    const storage_t* __restrict__ d_h_re_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_exp_gamma_log_h_re_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1321,7 +1319,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_re_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1355,7 +1353,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_x_to_dot_B_im_x_B_im_at,
+    const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ B_re_im_x_at,
     storage_t* __restrict__ d_exp_gamma_log_h_im_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1367,7 +1365,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_h_im_at[(iT * B + iB) * H + iH])
-                * compute_t(B_re_x_to_dot_B_im_x_B_im_at[(iT * B + iB) * (4 * H) + 2 * H + iH]);
+                * compute_t(B_re_im_x_at[(iT * B + iB) * (2 * H) + H + iH]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -1715,7 +1713,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_h_im_at, const storage_t* __restrict__ exp_gamma_log_at,
     const storage_t* __restrict__ d_h_im_at, const storage_t* __restrict__ dot_exp_gamma_log_at,
     const storage_t* __restrict__ d_dot_h_re_at, const storage_t* __restrict__ d_h_re_at,
-    storage_t* __restrict__ d_B_re_x_to_d_dot_B_im_x_at)
+    storage_t* __restrict__ d_parts_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1731,22 +1729,22 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_h_re_at[(iT * B + iB) * H + iH]),
             compute_t(d_h_re_at[(iT * B + iB) * H + iH]),
             d_dot_B_im_x, d_B_im_x, d_dot_B_re_x, d_B_re_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
-        d_B_re_x_to_d_dot_B_im_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_B_im_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_B_im_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_B_re_x);
+        d_parts_x_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_B_re_x);
     }
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_B_re_x, const compute_t dy, const compute_t dot_D, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_B_re_x + dy * dot_D;
+    d_x = d_x_parts + dy * dot_D;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_B_re_x_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ dot_D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1756,7 +1754,7 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_B_re_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(dy_at[(iT * B + iB) * I + iI]),
             compute_t(dot_D_at[iI]),
             d_x);

@@ -215,7 +215,6 @@ def train_passes(size, dtype):
     C_re = cp.empty((I, H), dtype)
     C_im = cp.empty((I, H), dtype)
     D = cp.empty((I,), dtype)
-    B_re_to_B_im = cp.empty((I, 2 * H), dtype)
     h_re_rows = cp.empty((T + 1, B, H), dtype)
     h_im_rows = cp.empty((T + 1, B, H), dtype)
     exp_nu = cp.empty((H,), dtype)
@@ -226,7 +225,8 @@ def train_passes(size, dtype):
     sin_exp_theta = cp.empty((H,), dtype)
     lam_im = cp.empty((H,), dtype)
     exp_gamma_log = cp.empty((H,), dtype)
-    B_re_x_to_B_im_x = cp.empty((T, B, 2 * H), dtype)
+    B_re_im = cp.empty((I, 2 * H), dtype)
+    B_re_im_x = cp.empty((T, B, 2 * H), dtype)
     C_re_h_re = cp.empty((T, B, I), dtype)
     C_im_h_im = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
@@ -237,7 +237,7 @@ def train_passes(size, dtype):
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
-        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_B_im_x,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x,
     )
     forward_after = kernel(
         "forward_after", "each", T * B * I, 1,
@@ -254,14 +254,14 @@ def train_passes(size, dtype):
         C_re[...] = params["C_re"]
         C_im[...] = params["C_im"]
         D[...] = params["D"]
-        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
         h_re_rows[0] = state["h_re"]
         h_im_rows[0] = state["h_im"]
 
     def before():
+        B_re_im[..., :H] = B_re.T
+        B_re_im[..., H:2 * H] = B_im.T
         forward_once()
-        # B_re_x, B_im_x side by side
-        product(x.reshape(-1, I), B_re_to_B_im, B_re_x_to_B_im_x.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
 
     def loop():
         forward_sequence()
@@ -279,30 +279,30 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, I), dtype)
-    B_re_to_B_im2 = cp.empty((2 * H, I), dtype)
     d_h_re_prev_rows = cp.empty((2, B, H), dtype)
     d_h_im_prev_rows = cp.empty((2, B, H), dtype)
+    B_re_im2 = cp.empty((2 * H, I), dtype)
     d_C_im_h_im = cp.empty((T, B, I), dtype)
     d_h_im_C_im_h_im = cp.empty((T, B, H), dtype)
     d_h_re_C_re_h_re = cp.empty((T, B, H), dtype)
     d_h_im = cp.empty((T, B, H), dtype)
     d_h_re = cp.empty((T, B, H), dtype)
-    d_B_re_x_to_d_B_im_x = cp.empty((T, B, 2 * H), dtype)
+    d_B_re_im_x = cp.empty((T, B, 2 * H), dtype)
     d_exp_gamma_log_h_re = cp.empty((H,), dtype)
     d_exp_gamma_log_h_im = cp.empty((H,), dtype)
     d_lam_im_h_re = cp.empty((H,), dtype)
     d_lam_im_h_im = cp.empty((H,), dtype)
     d_lam_re_h_re = cp.empty((H,), dtype)
     d_lam_re_h_im = cp.empty((H,), dtype)
-    d_x_B_re_x = cp.empty((T, B, I), dtype)
+    d_x_B_re_im_x = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_B_re_im = cp.empty((2 * H, I), dtype)
     d_C_re = cp.empty((I, H), dtype)
     d_C_im = cp.empty((I, H), dtype)
     d_D = cp.empty((I,), dtype)
     d_nu = cp.empty((H,), dtype)
     d_theta = cp.empty((H,), dtype)
     d_gamma_log = cp.empty((H,), dtype)
-    d_B_re_to_d_B_im = cp.empty((2 * H, I), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * I, 1,
         dy, d_C_im_h_im,
@@ -314,11 +314,11 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
-        d_h_re, B_re_x_to_B_im_x, d_exp_gamma_log_h_re,
+        d_h_re, B_re_im_x, d_exp_gamma_log_h_re,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "columns", H, T * B,
-        d_h_im, B_re_x_to_B_im_x, d_exp_gamma_log_h_im,
+        d_h_im, B_re_im_x, d_exp_gamma_log_h_im,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", "columns", H, T * B,
@@ -342,11 +342,11 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_h_im, exp_gamma_log, d_h_re, d_B_re_x_to_d_B_im_x,
+        d_h_im, exp_gamma_log, d_h_re, d_B_re_im_x,
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_B_re_x, dy, D, d_x,
+        d_x_B_re_im_x, dy, D, d_x,
     )
     backward_finish = kernel(
         "backward_finish", "each", H, 1,
@@ -362,11 +362,12 @@ def train_passes(size, dtype):
         C_re[...] = params["C_re"]
         C_im[...] = params["C_im"]
         D[...] = params["D"]
-        B_re_to_B_im2[...] = cp.concatenate((B_re, B_im))
         d_h_re_prev_rows[T % 2] = dstate["h_re"]
         d_h_im_prev_rows[T % 2] = dstate["h_im"]
 
     def before():
+        B_re_im2[:H] = B_re
+        B_re_im2[H:2 * H] = B_im
         # through y = C_re @ h_re - C_im @ h_im + D * x
         product(dy.reshape(-1, I), C_re, d_h_re_C_re_h_re.reshape(-1, H))
         backward_before()
@@ -396,10 +397,8 @@ def train_passes(size, dtype):
         # through y = C_re @ h_re - C_im @ h_im + D * x
         backward_after_sum7()
         backward_after()
-        # d_B_re_x, d_B_im_x side by side
-        product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H), B_re_to_B_im2, d_x_B_re_x.reshape(-1, I))
-        # d_B_re, d_B_im side by side
-        product(d_B_re_x_to_d_B_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_to_d_B_im)
+        product(d_B_re_im_x.reshape(-1, 2 * H), B_re_im2, d_x_B_re_im_x.reshape(-1, I))
+        product(d_B_re_im_x.reshape(-1, 2 * H).T, x.reshape(-1, I), d_B_re_im)
         backward_after2()
         backward_finish()
 
@@ -408,8 +407,8 @@ def train_passes(size, dtype):
             "nu": d_nu.copy(),
             "theta": d_theta.copy(),
             "gamma_log": d_gamma_log.copy(),
-            "B_re": d_B_re_to_d_B_im[:H].copy(),
-            "B_im": d_B_re_to_d_B_im[H:2 * H].copy(),
+            "B_re": d_B_re_im[:H].copy(),
+            "B_im": d_B_re_im[H:2 * H].copy(),
             "C_re": d_C_re.copy(),
             "C_im": d_C_im.copy(),
             "D": d_D.copy(),
@@ -434,13 +433,13 @@ def infer_passes(size, dtype):
     C_re = cp.empty((I, H), dtype)
     C_im = cp.empty((I, H), dtype)
     D = cp.empty((I,), dtype)
-    B_re_to_B_im = cp.empty((I, 2 * H), dtype)
     h_re_rows = cp.empty((T + 1, B, H), dtype)
     h_im_rows = cp.empty((T + 1, B, H), dtype)
     lam_re = cp.empty((H,), dtype)
     lam_im = cp.empty((H,), dtype)
     exp_gamma_log = cp.empty((H,), dtype)
-    B_re_x_to_B_im_x = cp.empty((T, B, 2 * H), dtype)
+    B_re_im = cp.empty((I, 2 * H), dtype)
+    B_re_im_x = cp.empty((T, B, 2 * H), dtype)
     C_re_h_re = cp.empty((T, B, I), dtype)
     C_im_h_im = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
@@ -450,7 +449,7 @@ def infer_passes(size, dtype):
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H, 1,
-        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_B_im_x,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x,
     )
     infer_after = kernel(
         "infer_after", "each", T * B * I, 1,
@@ -467,14 +466,14 @@ def infer_passes(size, dtype):
         C_re[...] = params["C_re"]
         C_im[...] = params["C_im"]
         D[...] = params["D"]
-        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
         h_re_rows[0] = state["h_re"]
         h_im_rows[0] = state["h_im"]
 
     def before():
+        B_re_im[..., :H] = B_re.T
+        B_re_im[..., H:2 * H] = B_im.T
         infer_once()
-        # B_re_x, B_im_x side by side
-        product(x.reshape(-1, I), B_re_to_B_im, B_re_x_to_B_im_x.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
 
     def loop():
         infer_sequence()
@@ -590,10 +589,6 @@ def jvp_passes(size, dtype):
     dot_C_re = cp.empty((I, H), dtype)
     dot_C_im = cp.empty((I, H), dtype)
     dot_D = cp.empty((I,), dtype)
-    B_re_to_dot_B_im = cp.empty((I, 4 * H), dtype)
-    B_re_to_B_im = cp.empty((I, 2 * H), dtype)
-    C_re_to_dot_C_re = cp.empty((H, 2 * I), dtype)
-    C_im_to_dot_C_im = cp.empty((H, 2 * I), dtype)
     h_re_rows = cp.empty((T + 1, B, H), dtype)
     h_im_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_re_rows = cp.empty((T + 1, B, H), dtype)
@@ -604,13 +599,17 @@ def jvp_passes(size, dtype):
     dot_lam_im = cp.empty((H,), dtype)
     exp_gamma_log = cp.empty((H,), dtype)
     dot_exp_gamma_log = cp.empty((H,), dtype)
-    B_re_x_to_dot_B_im_x_B_im = cp.empty((T, B, 4 * H), dtype)
-    dot_B_re_x_x_to_dot_B_im_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    B_re_im = cp.empty((I, 2 * H), dtype)
+    dot_C_re2 = cp.empty((H, 2 * I), dtype)
+    dot_C_im2 = cp.empty((H, 2 * I), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_B_re_im_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_B_re_x = cp.empty((T, B, H), dtype)
     dot_B_im_x = cp.empty((T, B, H), dtype)
-    parts = cp.empty((T, B, 2 * I), dtype)
+    parts_re = cp.empty((T, B, 2 * I), dtype)
     dot_C_re_h_re_h_re = cp.empty((T, B, I), dtype)
-    parts2 = cp.empty((T, B, 2 * I), dtype)
+    parts_im = cp.empty((T, B, 2 * I), dtype)
     dot_C_im_h_im_h_im = cp.empty((T, B, I), dtype)
     y = cp.empty((T, B, I), dtype)
     dot_y = cp.empty((T, B, I), dtype)
@@ -621,16 +620,16 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x, dot_B_im_x,
+        parts2, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_dot_B_im_x_B_im, dot_lam_re,
-        dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, parts2, dot_lam_re, dot_h_re_rows, dot_lam_im,
+        dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * I, 1,
-        parts, dot_C_re_h_re_h_re, parts2, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y, dot_y,
+        parts_re, dot_C_re_h_re_h_re, parts_im, dot_C_im_h_im_h_im, D, x, dot_D, dot_x, y, dot_y,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -652,38 +651,35 @@ def jvp_passes(size, dtype):
         dot_C_re[...] = dot_params["C_re"]
         dot_C_im[...] = dot_params["C_im"]
         dot_D[...] = dot_params["D"]
-        B_re_to_dot_B_im[...] = cp.ascontiguousarray(cp.concatenate((
-            B_re.T,
-            dot_B_re.T,
-            B_im.T,
-            dot_B_im.T,
-        ), axis=1))
-        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
-        C_re_to_dot_C_re[...] = cp.ascontiguousarray(cp.concatenate((C_re.T, dot_C_re.T), axis=1))
-        C_im_to_dot_C_im[...] = cp.ascontiguousarray(cp.concatenate((C_im.T, dot_C_im.T), axis=1))
         h_re_rows[0] = state["h_re"]
         h_im_rows[0] = state["h_im"]
         dot_h_re_rows[0] = dot_state["h_re"]
         dot_h_im_rows[0] = dot_state["h_im"]
 
     def before():
+        parts[..., :H] = B_re.T
+        parts[..., H:2 * H] = dot_B_re.T
+        parts[..., 2 * H:3 * H] = B_im.T
+        parts[..., 3 * H:4 * H] = dot_B_im.T
+        B_re_im[..., :H] = parts[..., :H]
+        B_re_im[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        dot_C_re2[..., :I] = C_re.T
+        dot_C_re2[..., I:2 * I] = dot_C_re.T
+        dot_C_im2[..., :I] = C_im.T
+        dot_C_im2[..., I:2 * I] = dot_C_im.T
         jvp_once()
-        # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
-        product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
-        # dot_B_re_x_x, dot_B_im_x_x side by side
-        product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
         jvp_sequence()
 
     def after():
-        # C_re_h_re, dot_C_re_h_re_C_re side by side
-        product(h_re_rows[1:].reshape(-1, H), C_re_to_dot_C_re, parts.reshape(-1, 2 * I))
+        product(h_re_rows[1:].reshape(-1, H), dot_C_re2, parts_re.reshape(-1, 2 * I))
         # y = C_re @ h_re - C_im @ h_im + D * x
         product(dot_h_re_rows[1:].reshape(-1, H), C_re.T, dot_C_re_h_re_h_re.reshape(-1, I))
-        # C_im_h_im, dot_C_im_h_im_C_im side by side
-        product(h_im_rows[1:].reshape(-1, H), C_im_to_dot_C_im, parts2.reshape(-1, 2 * I))
+        product(h_im_rows[1:].reshape(-1, H), dot_C_im2, parts_im.reshape(-1, 2 * I))
         # y = C_re @ h_re - C_im @ h_im + D * x
         product(dot_h_im_rows[1:].reshape(-1, H), C_im.T, dot_C_im_h_im_h_im.reshape(-1, I))
         jvp_after()
@@ -713,8 +709,6 @@ def hvp_passes(size, dtype):
     dot_gamma_log = cp.empty((H,), dtype)
     dot_B_re = cp.empty((H, I), dtype)
     dot_B_im = cp.empty((H, I), dtype)
-    B_re_to_dot_B_im = cp.empty((I, 4 * H), dtype)
-    B_re_to_B_im = cp.empty((I, 2 * H), dtype)
     h_re_rows = cp.empty((T + 1, B, H), dtype)
     h_im_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_re_rows = cp.empty((T + 1, B, H), dtype)
@@ -735,8 +729,11 @@ def hvp_passes(size, dtype):
     dot_lam_im = cp.empty((H,), dtype)
     exp_gamma_log = cp.empty((H,), dtype)
     dot_exp_gamma_log = cp.empty((H,), dtype)
-    B_re_x_to_dot_B_im_x_B_im = cp.empty((T, B, 4 * H), dtype)
-    dot_B_re_x_x_to_dot_B_im_x_x = cp.empty((T, B, 2 * H), dtype)
+    B_re_im = cp.empty((I, 2 * H), dtype)
+    dot_B_re_im = cp.empty((I, 2 * H), dtype)
+    B_re_im_x = cp.empty((T, B, 2 * H), dtype)
+    dot_B_parts = cp.empty((T, B, 2 * H), dtype)
+    dot_B_re_im_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_B_re_x = cp.empty((T, B, H), dtype)
     dot_B_im_x = cp.empty((T, B, H), dtype)
     hvp_forward_once = kernel(
@@ -747,12 +744,12 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        B_re_x_to_dot_B_im_x_B_im, dot_B_re_x_x_to_dot_B_im_x_x, dot_B_re_x, dot_B_im_x,
+        dot_B_parts, dot_B_re_im_x_x, dot_B_re_x, dot_B_im_x,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_x_to_dot_B_im_x_B_im, dot_lam_re,
-        dot_h_re_rows, dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
+        lam_re, h_re_rows, lam_im, h_im_rows, exp_gamma_log, B_re_im_x, dot_lam_re, dot_h_re_rows,
+        dot_lam_im, dot_h_im_rows, dot_exp_gamma_log, dot_B_re_x, dot_B_im_x,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -768,24 +765,20 @@ def hvp_passes(size, dtype):
         dot_gamma_log[...] = dot_params["gamma_log"]
         dot_B_re[...] = dot_params["B_re"]
         dot_B_im[...] = dot_params["B_im"]
-        B_re_to_dot_B_im[...] = cp.ascontiguousarray(cp.concatenate((
-            B_re.T,
-            dot_B_re.T,
-            B_im.T,
-            dot_B_im.T,
-        ), axis=1))
-        B_re_to_B_im[...] = cp.ascontiguousarray(cp.concatenate((B_re.T, B_im.T), axis=1))
         h_re_rows[0] = state["h_re"]
         h_im_rows[0] = state["h_im"]
         dot_h_re_rows[0] = dot_state["h_re"]
         dot_h_im_rows[0] = dot_state["h_im"]
 
     def before():
+        B_re_im[..., :H] = B_re.T
+        B_re_im[..., H:2 * H] = B_im.T
+        dot_B_re_im[..., :H] = dot_B_re.T
+        dot_B_re_im[..., H:2 * H] = dot_B_im.T
         hvp_forward_once()
-        # B_re_x, dot_B_re_x_B_re, B_im_x, dot_B_im_x_B_im side by side
-        product(x.reshape(-1, I), B_re_to_dot_B_im, B_re_x_to_dot_B_im_x_B_im.reshape(-1, 4 * H))
-        # dot_B_re_x_x, dot_B_im_x_x side by side
-        product(dot_x.reshape(-1, I), B_re_to_B_im, dot_B_re_x_x_to_dot_B_im_x_x.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), B_re_im, B_re_im_x.reshape(-1, 2 * H))
+        product(x.reshape(-1, I), dot_B_re_im, dot_B_parts.reshape(-1, 2 * H))
+        product(dot_x.reshape(-1, I), B_re_im, dot_B_re_im_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
@@ -804,21 +797,21 @@ def hvp_passes(size, dtype):
     dot_C_re = cp.empty((I, H), dtype)
     dot_C_im = cp.empty((I, H), dtype)
     dot_D = cp.empty((I,), dtype)
-    C_re_to_dot_C_re = cp.empty((I, 2 * H), dtype)
-    C_im_to_dot_C_im = cp.empty((I, 2 * H), dtype)
-    B_re_to_dot_B_im2 = cp.empty((4 * H, I), dtype)
     d_h_re_prev_rows = cp.empty((2, B, H), dtype)
     d_h_im_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_re_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_im_prev_rows = cp.empty((2, B, H), dtype)
+    dot_C_im2 = cp.empty((I, 2 * H), dtype)
+    dot_C_re2 = cp.empty((I, 2 * H), dtype)
+    parts = cp.empty((4 * H, I), dtype)
     d_dot_C_im_h_im = cp.empty((T, B, I), dtype)
-    parts = cp.empty((T, B, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 2 * H), dtype)
+    d_parts_im = cp.empty((T, B, 2 * H), dtype)
+    d_parts_re = cp.empty((T, B, 2 * H), dtype)
     d_dot_h_im = cp.empty((T, B, H), dtype)
     d_h_im = cp.empty((T, B, H), dtype)
     d_dot_h_re = cp.empty((T, B, H), dtype)
     d_h_re = cp.empty((T, B, H), dtype)
-    d_B_re_x_to_d_dot_B_im_x = cp.empty((T, B, 4 * H), dtype)
+    d_parts_x = cp.empty((T, B, 4 * H), dtype)
     d_dot_exp_gamma_log_dot_h_re = cp.empty((H,), dtype)
     d_dot_exp_gamma_log_dot_h_im = cp.empty((H,), dtype)
     d_exp_gamma_log_h_re = cp.empty((H,), dtype)
@@ -837,7 +830,7 @@ def hvp_passes(size, dtype):
     d_lam_re_dot_h_re = cp.empty((H,), dtype)
     d_lam_re_h_im = cp.empty((H,), dtype)
     d_lam_re_dot_h_im = cp.empty((H,), dtype)
-    d_x_B_re_x = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_B_re_B_re_x = cp.empty((H, I), dtype)
     d_B_re_dot_B_re_x_x = cp.empty((H, I), dtype)
@@ -857,20 +850,20 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
-        d_dot_h_im_prev_rows, parts, d_h_im_prev_rows, d_dot_h_re_prev_rows, parts2, d_h_re_prev_rows,
-        lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im, d_dot_h_re, d_h_re,
+        d_dot_h_im_prev_rows, d_parts_im, d_h_im_prev_rows, d_dot_h_re_prev_rows, d_parts_re,
+        d_h_re_prev_rows, lam_re, dot_lam_re, lam_im, dot_lam_im, d_dot_h_im, d_h_im, d_dot_h_re, d_h_re,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_dot_h_re, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_re,
+        d_dot_h_re, B_re_im_x, d_dot_exp_gamma_log_dot_h_re,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_dot_h_im, B_re_x_to_dot_B_im_x_B_im, d_dot_exp_gamma_log_dot_h_im,
+        d_dot_h_im, B_re_im_x, d_dot_exp_gamma_log_dot_h_im,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_h_re, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_re,
+        d_h_re, B_re_im_x, d_exp_gamma_log_h_re,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", H, T * B,
@@ -878,7 +871,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "columns", H, T * B,
-        d_h_im, B_re_x_to_dot_B_im_x_B_im, d_exp_gamma_log_h_im,
+        d_h_im, B_re_im_x, d_exp_gamma_log_h_im,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "columns", H, T * B,
@@ -938,11 +931,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re, d_B_re_x_to_d_dot_B_im_x,
+        d_dot_h_im, exp_gamma_log, d_h_im, dot_exp_gamma_log, d_dot_h_re, d_h_re, d_parts_x,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_B_re_x, dy, dot_D, d_x,
+        d_x_parts, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H, 1,
@@ -966,20 +959,23 @@ def hvp_passes(size, dtype):
         dot_C_re[...] = dot_params["C_re"]
         dot_C_im[...] = dot_params["C_im"]
         dot_D[...] = dot_params["D"]
-        C_re_to_dot_C_re[...] = cp.concatenate((C_re, dot_C_re), axis=1)
-        C_im_to_dot_C_im[...] = cp.concatenate((C_im, dot_C_im), axis=1)
-        B_re_to_dot_B_im2[...] = cp.concatenate((B_re, dot_B_re, B_im, dot_B_im))
         d_h_re_prev_rows[T % 2] = 0
         d_h_im_prev_rows[T % 2] = 0
         d_dot_h_re_prev_rows[T % 2] = dstate["h_re"]
         d_dot_h_im_prev_rows[T % 2] = dstate["h_im"]
 
     def before():
-        # d_dot_h_re_dot_C_re_h_re_h_re, d_h_re_dot_C_re_h_re_C_re side by side
-        product(dy.reshape(-1, I), C_re_to_dot_C_re, parts2.reshape(-1, 2 * H))
+        dot_C_im2[..., :H] = C_im
+        dot_C_im2[..., H:2 * H] = dot_C_im
+        dot_C_re2[..., :H] = C_re
+        dot_C_re2[..., H:2 * H] = dot_C_re
+        parts[:H] = B_re
+        parts[H:2 * H] = dot_B_re
+        parts[2 * H:3 * H] = B_im
+        parts[3 * H:4 * H] = dot_B_im
+        product(dy.reshape(-1, I), dot_C_re2, d_parts_re.reshape(-1, 2 * H))
         hvp_backward_before()
-        # d_dot_h_im_dot_C_im_h_im_h_im, d_h_im_dot_C_im_h_im_C_im side by side
-        product(d_dot_C_im_h_im.reshape(-1, I), C_im_to_dot_C_im, parts.reshape(-1, 2 * H))
+        product(d_dot_C_im_h_im.reshape(-1, I), dot_C_im2, d_parts_im.reshape(-1, 2 * H))
 
     def loop():
         hvp_backward_sequence()
@@ -1028,24 +1024,15 @@ def hvp_passes(size, dtype):
         # through y = C_re @ h_re - C_im @ h_im + D * x
         hvp_backward_after_sum19()
         hvp_backward_after()
-        # d_B_re_x, d_dot_B_re_x, d_B_im_x, d_dot_B_im_x side by side
-        product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H), B_re_to_dot_B_im2, d_x_B_re_x.reshape(-1, I))
+        product(d_parts_x.reshape(-1, 4 * H), parts, d_x_parts.reshape(-1, I))
         # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-        product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
+        product(d_parts_x.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_B_re_B_re_x)
         # through h_re = lam_re * h_re[t-1] - lam_im * h_im[t-1] + exp(gamma_log) * (B_re @ x)
-        product(
-            d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_B_re_dot_B_re_x_x,
-        )
+        product(d_parts_x.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_B_re_dot_B_re_x_x)
         # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-        product(d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
+        product(d_parts_x.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_B_im_B_im_x)
         # through h_im = lam_re * h_im[t-1] + lam_im * h_re[t-1] + exp(gamma_log) * (B_im @ x)
-        product(
-            d_B_re_x_to_d_dot_B_im_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_B_im_dot_B_im_x_x,
-        )
+        product(d_parts_x.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_B_im_dot_B_im_x_x)
         hvp_backward_after2()
         hvp_backward_finish()
         hvp_backward_finish2()

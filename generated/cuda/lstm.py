@@ -233,12 +233,12 @@ def train_passes(size, dtype):
     W_o = cp.empty((H, I), dtype)
     U_o = cp.empty((H, H), dtype)
     b_o = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
-    U_i_h_to_U_o_h = cp.empty((B, 4 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
+    W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
+    U_ifgo_h = cp.empty((B, 4 * H), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
@@ -246,7 +246,7 @@ def train_passes(size, dtype):
     tanh_c = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
+        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -263,19 +263,23 @@ def train_passes(size, dtype):
         W_o[...] = params["W_o"]
         U_o[...] = params["U_o"]
         b_o[...] = params["b_o"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_i_x, W_f_x, W_g_x, W_o_x side by side
-        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # U_i_h, U_f_h, U_g_h, U_o_h side by side
-            product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+            product(h_rows[t], U_ifgo, U_ifgo_h)
             forward_step(t)
 
     def after():
@@ -287,18 +291,18 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_U_o2 = cp.empty((4 * H, H), dtype)
-    W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
+    W_ifgo2 = cp.empty((4 * H, I), dtype)
+    U_ifgo2 = cp.empty((4 * H, H), dtype)
+    d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
-    d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
-    d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
+    d_W_ifgo = cp.empty((4 * H, I), dtype)
+    d_U_ifgo = cp.empty((4 * H, H), dtype)
+    d_b_ifgo = cp.empty((4 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
 
     def fill(params, cotangents, dstate):
@@ -311,44 +315,44 @@ def train_passes(size, dtype):
         U_g[...] = params["U_g"]
         W_o[...] = params["W_o"]
         U_o[...] = params["U_o"]
-        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
-        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_ifgo2[:H] = W_i
+        W_ifgo2[H:2 * H] = W_f
+        W_ifgo2[2 * H:3 * H] = W_g
+        W_ifgo2[3 * H:4 * H] = W_o
+        U_ifgo2[:H] = U_i
+        U_ifgo2[H:2 * H] = U_f
+        U_ifgo2[2 * H:3 * H] = U_g
+        U_ifgo2[3 * H:4 * H] = U_o
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-            product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
+            product(d_ifgo_pre[t], U_ifgo2, d_h_prev_rows[t % 2])
 
     def after():
-        # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-        # d_W_i, d_W_f, d_W_g, d_W_o side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-        # d_U_i, d_U_f, d_U_g, d_U_o side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-        # d_b_i, d_b_f, d_b_g, d_b_o side by side
-        cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
+        cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
 
     def results():
         dparams = {
-            "W_i": d_W_i_to_d_W_o[:H].copy(),
-            "U_i": d_U_i_to_d_U_o[:H].copy(),
-            "b_i": d_b_i_to_d_b_o[:H].copy(),
-            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-            "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
-            "b_f": d_b_i_to_d_b_o[H:2 * H].copy(),
-            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-            "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
-            "b_g": d_b_i_to_d_b_o[2 * H:3 * H].copy(),
-            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-            "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
-            "b_o": d_b_i_to_d_b_o[3 * H:4 * H].copy(),
+            "W_i": d_W_ifgo[:H].copy(),
+            "U_i": d_U_ifgo[:H].copy(),
+            "b_i": d_b_ifgo[:H].copy(),
+            "W_f": d_W_ifgo[H:2 * H].copy(),
+            "U_f": d_U_ifgo[H:2 * H].copy(),
+            "b_f": d_b_ifgo[H:2 * H].copy(),
+            "W_g": d_W_ifgo[2 * H:3 * H].copy(),
+            "U_g": d_U_ifgo[2 * H:3 * H].copy(),
+            "b_g": d_b_ifgo[2 * H:3 * H].copy(),
+            "W_o": d_W_ifgo[3 * H:4 * H].copy(),
+            "U_o": d_U_ifgo[3 * H:4 * H].copy(),
+            "b_o": d_b_ifgo[3 * H:4 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -374,15 +378,15 @@ def infer_passes(size, dtype):
     W_o = cp.empty((H, I), dtype)
     U_o = cp.empty((H, H), dtype)
     b_o = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
-    W_i_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
-    U_i_h_to_U_o_h = cp.empty((B, 4 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
+    W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
+    U_ifgo_h = cp.empty((B, 4 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_g, b_o, c_rows, h_rows,
+        W_ifgo_x, U_ifgo_h, b_i, b_f, b_g, b_o, c_rows, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -399,19 +403,23 @@ def infer_passes(size, dtype):
         W_o[...] = params["W_o"]
         U_o[...] = params["U_o"]
         b_o[...] = params["b_o"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_i_x, W_f_x, W_g_x, W_o_x side by side
-        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # U_i_h, U_f_h, U_g_h, U_o_h side by side
-            product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+            product(h_rows[t], U_ifgo, U_ifgo_h)
             infer_step(t)
 
     def after():
@@ -537,30 +545,30 @@ def jvp_passes(size, dtype):
     dot_W_o = cp.empty((H, I), dtype)
     dot_U_o = cp.empty((H, H), dtype)
     dot_b_o = cp.empty((H,), dtype)
-    W_i_to_dot_W_o = cp.empty((I, 8 * H), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_dot_U_o = cp.empty((H, 8 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
+        parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
+        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -590,46 +598,44 @@ def jvp_passes(size, dtype):
         dot_W_o[...] = dot_params["W_o"]
         dot_U_o[...] = dot_params["U_o"]
         dot_b_o[...] = dot_params["b_o"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_g.T,
-            dot_W_g.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-            U_g.T,
-            dot_U_g.T,
-            U_o.T,
-            dot_U_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-        # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_i.T
+        parts[..., H:2 * H] = dot_W_i.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_g.T
+        parts[..., 5 * H:6 * H] = dot_W_g.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = parts[..., :H]
+        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        parts3[..., 4 * H:5 * H] = U_g.T
+        parts3[..., 5 * H:6 * H] = dot_U_g.T
+        parts3[..., 6 * H:7 * H] = U_o.T
+        parts3[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts3[..., :H]
+        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
-            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -674,22 +680,22 @@ def hvp_passes(size, dtype):
     dot_W_o = cp.empty((H, I), dtype)
     dot_U_o = cp.empty((H, H), dtype)
     dot_b_o = cp.empty((H,), dtype)
-    W_i_to_dot_W_o = cp.empty((I, 8 * H), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_dot_U_o = cp.empty((H, 8 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_U_ifgo_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     dot_i = cp.empty((T, B, H), dtype)
@@ -706,14 +712,13 @@ def hvp_passes(size, dtype):
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_g, dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i,
-        dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows,
-        dot_h_rows,
+        parts4, dot_U_ifgo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_g,
+        dot_W_g_x, dot_b_g, b_o, dot_W_o_x, dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f,
+        dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -743,46 +748,44 @@ def hvp_passes(size, dtype):
         dot_W_o[...] = dot_params["W_o"]
         dot_U_o[...] = dot_params["U_o"]
         dot_b_o[...] = dot_params["b_o"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_g.T,
-            dot_W_g.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-            U_g.T,
-            dot_U_g.T,
-            U_o.T,
-            dot_U_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-        # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_i.T
+        parts[..., H:2 * H] = dot_W_i.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_g.T
+        parts[..., 5 * H:6 * H] = dot_W_g.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = parts[..., :H]
+        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        parts3[..., 4 * H:5 * H] = U_g.T
+        parts3[..., 5 * H:6 * H] = dot_U_g.T
+        parts3[..., 6 * H:7 * H] = U_o.T
+        parts3[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts3[..., :H]
+        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_g_h, dot_U_g_h_U_g, U_o_h, dot_U_o_h_U_o side by side
-            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_g_h_h_prev, dot_U_o_h_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_ifgo, dot_U_ifgo_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -793,17 +796,17 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_dot_U_o2 = cp.empty((8 * H, H), dtype)
-    W_i_to_dot_W_o2 = cp.empty((8 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    d_i_pre_to_d_dot_o_pre = cp.empty((T, B, 8 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
+    parts5 = cp.empty((8 * H, I), dtype)
+    parts32 = cp.empty((8 * H, H), dtype)
+    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_g_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_o_h_h_prev = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_i_W_i_x = cp.empty((H, I), dtype)
     d_W_i_dot_W_i_x_x = cp.empty((H, I), dtype)
@@ -837,11 +840,12 @@ def hvp_passes(size, dtype):
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
         d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g, dot_f, d_i_pre_to_d_dot_o_pre,
+        dot_g, dot_f, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+        d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_g_h_h_prev,
+        d_dot_h_prev_dot_U_o_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -856,136 +860,101 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_i_to_dot_U_o2[...] = cp.concatenate((
-            U_i,
-            dot_U_i,
-            U_f,
-            dot_U_f,
-            U_g,
-            dot_U_g,
-            U_o,
-            dot_U_o,
-        ))
-        W_i_to_dot_W_o2[...] = cp.concatenate((
-            W_i,
-            dot_W_i,
-            W_f,
-            dot_W_f,
-            W_g,
-            dot_W_g,
-            W_o,
-            dot_W_o,
-        ))
         d_h_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        parts5[:H] = W_i
+        parts5[H:2 * H] = dot_W_i
+        parts5[2 * H:3 * H] = W_f
+        parts5[3 * H:4 * H] = dot_W_f
+        parts5[4 * H:5 * H] = W_g
+        parts5[5 * H:6 * H] = dot_W_g
+        parts5[6 * H:7 * H] = W_o
+        parts5[7 * H:8 * H] = dot_W_o
+        parts32[:H] = U_i
+        parts32[H:2 * H] = dot_U_i
+        parts32[2 * H:3 * H] = U_f
+        parts32[3 * H:4 * H] = dot_U_f
+        parts32[4 * H:5 * H] = U_g
+        parts32[5 * H:6 * H] = dot_U_g
+        parts32[6 * H:7 * H] = U_o
+        parts32[7 * H:8 * H] = dot_U_o
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-            product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_rows[t % 2])
+            product(d_parts_pre[t], parts32, d_h_prev_rows[t % 2])
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-            product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+            product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+            product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+            product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
             # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+            product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
+        product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_i_dot_W_i_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_i_dot_U_i_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_f_U_f_h,
-        )
-        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_g_dot_W_g_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_U_g_h)
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_g_U_g_h,
-        )
-        # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_U_g_h_h_prev,
         )
         # through g = tanh(W_g @ x + U_g @ h[t-1] + b_g)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_o_dot_W_o_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_o_U_o_h,
-        )
-        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_U_o_h_h_prev,
         )
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -146,7 +146,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifo_x_at, const storage_t* __restrict__ U_ifo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
     storage_t* __restrict__ o_at)
@@ -157,14 +157,14 @@ extern "C" __global__ void forward_step(
         const int64 iN = n % N;
         compute_t i, f, o;
         forward_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + iN]),
             compute_t(b_i_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + N + iN]),
             compute_t(b_f_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + 2 * N + iN]),
             compute_t(b_o_at[iN]),
             i, f, o);
         i_at[(t * B + iB) * N + iN] = storage_t(i);
@@ -418,7 +418,7 @@ extern "C" __global__ void backward_step3(
     const storage_t* __restrict__ d_o_at, const storage_t* __restrict__ o_at,
     const storage_t* __restrict__ d_f_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ d_i_at, const storage_t* __restrict__ i_at,
-    storage_t* __restrict__ d_i_pre_to_d_o_pre_at)
+    storage_t* __restrict__ d_ifo_pre_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -433,21 +433,21 @@ extern "C" __global__ void backward_step3(
             compute_t(d_i_at[iB * N + iN]),
             compute_t(i_at[(t * B + iB) * N + iN]),
             d_o_pre, d_f_pre, d_i_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (3 * N) + iN] = storage_t(d_i_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + 2 * N + iN] = storage_t(d_o_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + N + iN] = storage_t(d_f_pre);
+        d_ifo_pre_at[(t * B + iB) * (3 * N) + iN] = storage_t(d_i_pre);
     }
 }
 
 __device__ inline void backward_step4_point(
-    const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_ifo_h, const compute_t d_h_prev_z_sum2, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_i_h + d_h_prev_z_sum2;
+    d_h_prev = d_h_prev_U_ifo_h + d_h_prev_z_sum2;
 }
 
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_prev_U_i_h_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
+    const storage_t* __restrict__ d_h_prev_U_ifo_h_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
     storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -456,7 +456,7 @@ extern "C" __global__ void backward_step4(
         const int64 iH = n % H;
         compute_t d_h_prev;
         backward_step4_point(
-            compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_ifo_h_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             d_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -583,14 +583,14 @@ extern "C" __global__ void backward_after_sum5(
 }
 
 __device__ inline void backward_after_point(
-    const compute_t d_x_W_i_x, const compute_t d_x_z_sum, compute_t& d_x)
+    const compute_t d_x_W_ifo_x, const compute_t d_x_z_sum, compute_t& d_x)
 {
-    d_x = d_x_W_i_x + d_x_z_sum;
+    d_x = d_x_W_ifo_x + d_x_z_sum;
 }
 
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_x_W_i_x_at, const storage_t* __restrict__ d_x_z_sum_at,
+    const storage_t* __restrict__ d_x_W_ifo_x_at, const storage_t* __restrict__ d_x_z_sum_at,
     storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -600,7 +600,7 @@ extern "C" __global__ void backward_after(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after_point(
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_ifo_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
@@ -672,7 +672,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifo_x_at, const storage_t* __restrict__ U_ifo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
     storage_t* __restrict__ o_at)
@@ -683,14 +683,14 @@ extern "C" __global__ void infer_step(
         const int64 iN = n % N;
         compute_t i, f, o;
         infer_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + iN]),
             compute_t(b_i_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + N + iN]),
             compute_t(b_f_at[iN]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(W_ifo_x_at[(t * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(U_ifo_h_at[iB * (3 * N) + 2 * N + iN]),
             compute_t(b_o_at[iN]),
             i, f, o);
         i_at[iB * N + iN] = storage_t(i);
@@ -972,9 +972,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -983,12 +983,12 @@ extern "C" __global__ void jvp_before(
         const int64 iN = n % N;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_f_x);
@@ -1091,8 +1091,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_o_at,
@@ -1106,24 +1106,24 @@ extern "C" __global__ void jvp_step(
         const int64 iN = n % N;
         compute_t i, dot_i, f, dot_f, o, dot_o;
         jvp_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + N + iN]),
-            compute_t(parts_at[iB * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 3 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 5 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -1322,9 +1322,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1333,12 +1333,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iN = n % N;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 3 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * N) + 5 * N + iN]),
+            compute_t(dot_W_ifo_x_x_at[(iT * B + iB) * (3 * N) + 2 * N + iN]),
             dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * N + iN] = storage_t(dot_W_f_x);
@@ -1442,8 +1442,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_o_at,
@@ -1458,24 +1458,24 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iN = n % N;
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o;
         hvp_forward_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + N + iN]),
-            compute_t(parts_at[iB * (3 * N) + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + iN]),
+            compute_t(parts4_at[iB * (6 * N) + iN]),
             compute_t(b_i_at[iN]),
             compute_t(dot_W_i_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_i_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 3 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 3 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 2 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 2 * N + iN]),
             compute_t(b_f_at[iN]),
             compute_t(dot_W_f_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_f_at[iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 5 * N + iN]),
-            compute_t(parts_at[iB * (3 * N) + 2 * N + iN]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 5 * N + iN]),
+            compute_t(dot_U_ifo_h_h_prev_at[iB * (3 * N) + 2 * N + iN]),
+            compute_t(parts2_at[(t * B + iB) * (6 * N) + 4 * N + iN]),
+            compute_t(parts4_at[iB * (6 * N) + 4 * N + iN]),
             compute_t(b_o_at[iN]),
             compute_t(dot_W_o_x_at[(t * B + iB) * N + iN]),
             compute_t(dot_b_o_at[iN]),
@@ -1996,7 +1996,7 @@ extern "C" __global__ void hvp_backward_step3(
     const storage_t* __restrict__ d_f_c_at, const storage_t* __restrict__ d_f_dot_c_at,
     const storage_t* __restrict__ d_dot_i_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_i_c_at,
-    const storage_t* __restrict__ d_i_dot_c_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+    const storage_t* __restrict__ d_i_dot_c_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2020,31 +2020,33 @@ extern "C" __global__ void hvp_backward_step3(
             compute_t(d_i_c_at[iB * N + iN]),
             compute_t(d_i_dot_c_at[iB * N + iN]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 5 * N + iN] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 4 * N + iN] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 3 * N + iN] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + 2 * N + iN] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + N + iN] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * N) + iN] = storage_t(d_i_pre);
     }
 }
 
 __device__ inline void hvp_backward_step4_point(
-    const compute_t d_h_prev_U_i_h, const compute_t d_h_prev_z_sum2,
+    const compute_t d_h_prev_parts, const compute_t d_h_prev_z_sum2,
     const compute_t d_h_prev_dot_z_sum2_U_z, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_o_h_h_prev,
     const compute_t d_dot_h_prev_dot_z_sum2_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_i_h + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
+    d_h_prev = d_h_prev_parts + d_h_prev_z_sum2 + d_h_prev_dot_z_sum2_U_z;
     d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_o_h_h_prev +
         d_dot_h_prev_dot_z_sum2_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_h_prev_U_i_h_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
-    const storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_h_prev_z_sum2_at,
+    const storage_t* __restrict__ d_h_prev_dot_z_sum2_U_z_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_o_h_h_prev_at,
     const storage_t* __restrict__ d_dot_h_prev_dot_z_sum2_h_prev_at,
     storage_t* __restrict__ d_h_prev_rows_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
@@ -2054,12 +2056,12 @@ extern "C" __global__ void hvp_backward_step4(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_U_i_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_z_sum2_at[iB * H + iH]),
             compute_t(d_h_prev_dot_z_sum2_U_z_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_o_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_prev_dot_z_sum2_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -2284,14 +2286,14 @@ extern "C" __global__ void hvp_backward_after_sum9(
 }
 
 __device__ inline void hvp_backward_after_point(
-    const compute_t d_x_W_i_x, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_z_sum, const compute_t d_x_dot_z_sum_W_z, compute_t& d_x)
 {
-    d_x = d_x_W_i_x + d_x_z_sum + d_x_dot_z_sum_W_z;
+    d_x = d_x_parts + d_x_z_sum + d_x_dot_z_sum_W_z;
 }
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 N, const int64 S,
-    const storage_t* __restrict__ d_x_W_i_x_at, const storage_t* __restrict__ d_x_z_sum_at,
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_z_sum_at,
     const storage_t* __restrict__ d_x_dot_z_sum_W_z_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2301,7 +2303,7 @@ extern "C" __global__ void hvp_backward_after(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after_point(
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_z_sum_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_z_sum_W_z_at[(iT * B + iB) * I + iI]),
             d_x);

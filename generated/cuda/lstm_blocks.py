@@ -239,13 +239,13 @@ def train_passes(size, dtype):
     U_z = cp.empty((N, S, H), dtype)
     b_z = cp.empty((N, S), dtype)
     W_h = cp.empty((H, N, S), dtype)
-    W_i_to_W_o = cp.empty((I, 3 * N), dtype)
-    U_i_to_U_o = cp.empty((H, 3 * N), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, N, S), dtype)
-    W_i_x_to_W_o_x = cp.empty((T, B, 3 * N), dtype)
+    W_ifo = cp.empty((I, 3 * N), dtype)
+    U_ifo = cp.empty((H, 3 * N), dtype)
+    W_ifo_x = cp.empty((T, B, 3 * N), dtype)
     z_sum = cp.empty((T, B, N, S), dtype)
-    U_i_h_to_U_o_h = cp.empty((B, 3 * N), dtype)
+    U_ifo_h = cp.empty((B, 3 * N), dtype)
     i = cp.empty((T, B, N), dtype)
     f = cp.empty((T, B, N), dtype)
     o = cp.empty((T, B, N), dtype)
@@ -264,7 +264,7 @@ def train_passes(size, dtype):
     )
     forward_step = kernel(
         "forward_step", "each", B * N, 1,
-        W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_o, i, f, o,
+        W_ifo_x, U_ifo_h, b_i, b_f, b_o, i, f, o,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * N * S, 1,
@@ -294,21 +294,23 @@ def train_passes(size, dtype):
         U_z[...] = params["U_z"]
         b_z[...] = params["b_z"]
         W_h[...] = params["W_h"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_i_x, W_f_x, W_o_x side by side
-        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 3 * N))
+        W_ifo[..., :N] = W_i.T
+        W_ifo[..., N:2 * N] = W_f.T
+        W_ifo[..., 2 * N:3 * N] = W_o.T
+        U_ifo[..., :N] = U_i.T
+        U_ifo[..., N:2 * N] = U_f.T
+        U_ifo[..., 2 * N:3 * N] = U_o.T
+        product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         forward_before_sum()
 
     def loop():
         for t in range(T):
-            # U_i_h, U_f_h, U_o_h side by side
-            product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+            product(h_rows[t], U_ifo, U_ifo_h)
             # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             forward_step_sum(t)
             forward_step(t)
@@ -327,30 +329,30 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_U_o2 = cp.empty((3 * N, H), dtype)
-    W_i_to_W_o2 = cp.empty((3 * N, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, N, S), dtype)
+    W_ifo2 = cp.empty((3 * N, I), dtype)
+    U_ifo2 = cp.empty((3 * N, H), dtype)
     d_h = cp.empty((B, H), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
     d_y = cp.empty((B, N, S), dtype)
     d_z_pre = cp.empty((T, B, N, S), dtype)
     d_o = cp.empty((B, N), dtype)
-    d_i_pre_to_d_o_pre = cp.empty((T, B, 3 * N), dtype)
+    d_ifo_pre = cp.empty((T, B, 3 * N), dtype)
     d_f = cp.empty((B, N), dtype)
     d_i = cp.empty((B, N), dtype)
-    d_h_prev_U_i_h = cp.empty((B, H), dtype)
     d_h_prev_z_sum2 = cp.empty((B, H), dtype)
-    d_x_W_i_x = cp.empty((T, B, I), dtype)
+    d_h_prev_U_ifo_h = cp.empty((B, H), dtype)
     d_x_z_sum = cp.empty((T, B, I), dtype)
+    d_x_W_ifo_x = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_ifo = cp.empty((3 * N, I), dtype)
+    d_U_ifo = cp.empty((3 * N, H), dtype)
+    d_b_ifo = cp.empty((3 * N,), dtype)
     d_W_z = cp.empty((N, S, I), dtype)
     d_U_z = cp.empty((N, S, H), dtype)
     d_b_z = cp.empty((N, S), dtype)
     d_W_h = cp.empty((H, N, S), dtype)
-    d_W_i_to_d_W_o = cp.empty((3 * N, I), dtype)
-    d_U_i_to_d_U_o = cp.empty((3 * N, H), dtype)
-    d_b_i_to_d_b_o = cp.empty((3 * N,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
         dy, d_h_prev_rows, d_h,
@@ -373,11 +375,11 @@ def train_passes(size, dtype):
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * N, 1,
-        d_o, o, d_f, f, d_i, i, d_i_pre_to_d_o_pre,
+        d_o, o, d_f, f, d_i, i, d_ifo_pre,
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * H, 1,
-        d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_rows,
+        d_h_prev_U_ifo_h, d_h_prev_z_sum2, d_h_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * I, N * S,
@@ -401,7 +403,7 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * I, 1,
-        d_x_W_i_x, d_x_z_sum, d_x,
+        d_x_W_ifo_x, d_x_z_sum, d_x,
     )
 
     def fill(params, cotangents, dstate):
@@ -415,13 +417,16 @@ def train_passes(size, dtype):
         W_z[...] = params["W_z"]
         U_z[...] = params["U_z"]
         W_h[...] = params["W_h"]
-        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_o))
-        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_o))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_ifo2[:N] = W_i
+        W_ifo2[N:2 * N] = W_f
+        W_ifo2[2 * N:3 * N] = W_o
+        U_ifo2[:N] = U_i
+        U_ifo2[N:2 * N] = U_f
+        U_ifo2[2 * N:3 * N] = U_o
 
     def loop():
         for t in reversed(range(T)):
@@ -433,21 +438,16 @@ def train_passes(size, dtype):
             # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             backward_step_sum2(t)
             backward_step3(t)
-            # d_i_pre, d_f_pre, d_o_pre side by side
-            product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_h_prev_U_i_h)
+            product(d_ifo_pre[t], U_ifo2, d_h_prev_U_ifo_h)
             backward_step4(t)
 
     def after():
-        # d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), W_i_to_W_o2, d_x_W_i_x.reshape(-1, I))
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         backward_after_sum()
-        # d_W_i, d_W_f, d_W_o side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-        # d_U_i, d_U_f, d_U_o side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
-        # d_b_i, d_b_f, d_b_o side by side
-        cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 3 * N), axis=0, out=d_b_i_to_d_b_o)
+        product(d_ifo_pre.reshape(-1, 3 * N), W_ifo2, d_x_W_ifo_x.reshape(-1, I))
+        product(d_ifo_pre.reshape(-1, 3 * N).T, x.reshape(-1, I), d_W_ifo)
+        product(d_ifo_pre.reshape(-1, 3 * N).T, h_rows[:-1].reshape(-1, H), d_U_ifo)
+        cp.sum(d_ifo_pre.reshape(-1, 3 * N), axis=0, out=d_b_ifo)
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         backward_after_sum2()
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
@@ -460,15 +460,15 @@ def train_passes(size, dtype):
 
     def results():
         dparams = {
-            "W_i": d_W_i_to_d_W_o[:N].copy(),
-            "U_i": d_U_i_to_d_U_o[:N].copy(),
-            "b_i": d_b_i_to_d_b_o[:N].copy(),
-            "W_f": d_W_i_to_d_W_o[N:2 * N].copy(),
-            "U_f": d_U_i_to_d_U_o[N:2 * N].copy(),
-            "b_f": d_b_i_to_d_b_o[N:2 * N].copy(),
-            "W_o": d_W_i_to_d_W_o[2 * N:3 * N].copy(),
-            "U_o": d_U_i_to_d_U_o[2 * N:3 * N].copy(),
-            "b_o": d_b_i_to_d_b_o[2 * N:3 * N].copy(),
+            "W_i": d_W_ifo[:N].copy(),
+            "U_i": d_U_ifo[:N].copy(),
+            "b_i": d_b_ifo[:N].copy(),
+            "W_f": d_W_ifo[N:2 * N].copy(),
+            "U_f": d_U_ifo[N:2 * N].copy(),
+            "b_f": d_b_ifo[N:2 * N].copy(),
+            "W_o": d_W_ifo[2 * N:3 * N].copy(),
+            "U_o": d_U_ifo[2 * N:3 * N].copy(),
+            "b_o": d_b_ifo[2 * N:3 * N].copy(),
             "W_z": d_W_z.copy(),
             "U_z": d_U_z.copy(),
             "b_z": d_b_z.copy(),
@@ -499,13 +499,13 @@ def infer_passes(size, dtype):
     U_z = cp.empty((N, S, H), dtype)
     b_z = cp.empty((N, S), dtype)
     W_h = cp.empty((H, N, S), dtype)
-    W_i_to_W_o = cp.empty((I, 3 * N), dtype)
-    U_i_to_U_o = cp.empty((H, 3 * N), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, N, S), dtype)
-    W_i_x_to_W_o_x = cp.empty((T, B, 3 * N), dtype)
+    W_ifo = cp.empty((I, 3 * N), dtype)
+    U_ifo = cp.empty((H, 3 * N), dtype)
+    W_ifo_x = cp.empty((T, B, 3 * N), dtype)
     z_sum = cp.empty((T, B, N, S), dtype)
-    U_i_h_to_U_o_h = cp.empty((B, 3 * N), dtype)
+    U_ifo_h = cp.empty((B, 3 * N), dtype)
     i = cp.empty((B, N), dtype)
     f = cp.empty((B, N), dtype)
     o = cp.empty((B, N), dtype)
@@ -522,7 +522,7 @@ def infer_passes(size, dtype):
     )
     infer_step = kernel(
         "infer_step", "each", B * N, 1,
-        W_i_x_to_W_o_x, U_i_h_to_U_o_h, b_i, b_f, b_o, i, f, o,
+        W_ifo_x, U_ifo_h, b_i, b_f, b_o, i, f, o,
     )
     infer_step2 = kernel(
         "infer_step2", "each", B * N * S, 1,
@@ -552,21 +552,23 @@ def infer_passes(size, dtype):
         U_z[...] = params["U_z"]
         b_z[...] = params["b_z"]
         W_h[...] = params["W_h"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_i_x, W_f_x, W_o_x side by side
-        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 3 * N))
+        W_ifo[..., :N] = W_i.T
+        W_ifo[..., N:2 * N] = W_f.T
+        W_ifo[..., 2 * N:3 * N] = W_o.T
+        U_ifo[..., :N] = U_i.T
+        U_ifo[..., N:2 * N] = U_f.T
+        U_ifo[..., 2 * N:3 * N] = U_o.T
+        product(x.reshape(-1, I), W_ifo, W_ifo_x.reshape(-1, 3 * N))
         # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         infer_before_sum()
 
     def loop():
         for t in range(T):
-            # U_i_h, U_f_h, U_o_h side by side
-            product(h_rows[t], U_i_to_U_o, U_i_h_to_U_o_h)
+            product(h_rows[t], U_ifo, U_ifo_h)
             # z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             infer_step_sum(t)
             infer_step(t)
@@ -733,16 +735,16 @@ def jvp_passes(size, dtype):
     dot_U_z = cp.empty((N, S, H), dtype)
     dot_b_z = cp.empty((N, S), dtype)
     dot_W_h = cp.empty((H, N, S), dtype)
-    W_i_to_dot_W_o = cp.empty((I, 6 * N), dtype)
-    W_i_to_W_o = cp.empty((I, 3 * N), dtype)
-    U_i_to_dot_U_o = cp.empty((H, 6 * N), dtype)
-    U_i_to_U_o = cp.empty((H, 3 * N), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, N, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, N, S), dtype)
-    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * N), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * N), dtype)
+    parts = cp.empty((I, 6 * N), dtype)
+    W_ifo = cp.empty((I, 3 * N), dtype)
+    parts3 = cp.empty((H, 6 * N), dtype)
+    U_ifo = cp.empty((H, 3 * N), dtype)
+    parts2 = cp.empty((T, B, 6 * N), dtype)
+    dot_W_ifo_x_x = cp.empty((T, B, 3 * N), dtype)
     dot_W_i_x = cp.empty((T, B, N), dtype)
     dot_W_f_x = cp.empty((T, B, N), dtype)
     dot_W_o_x = cp.empty((T, B, N), dtype)
@@ -750,8 +752,8 @@ def jvp_passes(size, dtype):
     dot_z_sum_W_z = cp.empty((T, B, N, S), dtype)
     dot_z_sum_x = cp.empty((T, B, N, S), dtype)
     dot_z_sum = cp.empty((T, B, N, S), dtype)
-    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 6 * N), dtype)
-    parts = cp.empty((B, 3 * N), dtype)
+    parts4 = cp.empty((B, 6 * N), dtype)
+    dot_U_ifo_h_h_prev = cp.empty((B, 3 * N), dtype)
     i = cp.empty((B, N), dtype)
     dot_i = cp.empty((B, N), dtype)
     f = cp.empty((B, N), dtype)
@@ -768,7 +770,7 @@ def jvp_passes(size, dtype):
     dot_h_sum_y = cp.empty((B, H, N), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * N, 1,
-        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B * N * S, I,
@@ -780,8 +782,8 @@ def jvp_passes(size, dtype):
     )
     jvp_step = kernel(
         "jvp_step", "each", B * N, 1,
-        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_o, dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
+        parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_o,
+        dot_W_o_x, dot_b_o, i, dot_i, f, dot_f, o, dot_o,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B * N * S, H,
@@ -830,44 +832,40 @@ def jvp_passes(size, dtype):
         dot_U_z[...] = dot_params["U_z"]
         dot_b_z[...] = dot_params["b_z"]
         dot_W_h[...] = dot_params["W_h"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-            U_o.T,
-            dot_U_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
-        # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+        parts[..., :N] = W_i.T
+        parts[..., N:2 * N] = dot_W_i.T
+        parts[..., 2 * N:3 * N] = W_f.T
+        parts[..., 3 * N:4 * N] = dot_W_f.T
+        parts[..., 4 * N:5 * N] = W_o.T
+        parts[..., 5 * N:6 * N] = dot_W_o.T
+        W_ifo[..., :N] = parts[..., :N]
+        W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
+        W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
+        parts3[..., :N] = U_i.T
+        parts3[..., N:2 * N] = dot_U_i.T
+        parts3[..., 2 * N:3 * N] = U_f.T
+        parts3[..., 3 * N:4 * N] = dot_U_f.T
+        parts3[..., 4 * N:5 * N] = U_o.T
+        parts3[..., 5 * N:6 * N] = dot_U_o.T
+        U_ifo[..., :N] = parts3[..., :N]
+        U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
+        U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+        product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
         jvp_before()
         jvp_before_rows()
         jvp_before2()
 
     def loop():
         for t in range(T):
-            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
-            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
             jvp_step(t)
             jvp_step_rows(t)
             jvp_step2(t)
@@ -918,16 +916,16 @@ def hvp_passes(size, dtype):
     dot_U_z = cp.empty((N, S, H), dtype)
     dot_b_z = cp.empty((N, S), dtype)
     dot_W_h = cp.empty((H, N, S), dtype)
-    W_i_to_dot_W_o = cp.empty((I, 6 * N), dtype)
-    W_i_to_W_o = cp.empty((I, 3 * N), dtype)
-    U_i_to_dot_U_o = cp.empty((H, 6 * N), dtype)
-    U_i_to_U_o = cp.empty((H, 3 * N), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, N, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, N, S), dtype)
-    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * N), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * N), dtype)
+    parts = cp.empty((I, 6 * N), dtype)
+    W_ifo = cp.empty((I, 3 * N), dtype)
+    parts3 = cp.empty((H, 6 * N), dtype)
+    U_ifo = cp.empty((H, 3 * N), dtype)
+    parts2 = cp.empty((T, B, 6 * N), dtype)
+    dot_W_ifo_x_x = cp.empty((T, B, 3 * N), dtype)
     dot_W_i_x = cp.empty((T, B, N), dtype)
     dot_W_f_x = cp.empty((T, B, N), dtype)
     dot_W_o_x = cp.empty((T, B, N), dtype)
@@ -935,8 +933,8 @@ def hvp_passes(size, dtype):
     dot_z_sum_W_z = cp.empty((T, B, N, S), dtype)
     dot_z_sum_x = cp.empty((T, B, N, S), dtype)
     dot_z_sum = cp.empty((T, B, N, S), dtype)
-    U_i_h_to_dot_U_o_h_U_o = cp.empty((B, 6 * N), dtype)
-    parts = cp.empty((B, 3 * N), dtype)
+    parts4 = cp.empty((B, 6 * N), dtype)
+    dot_U_ifo_h_h_prev = cp.empty((B, 3 * N), dtype)
     dot_i_pre = cp.empty((T, B, N), dtype)
     i = cp.empty((T, B, N), dtype)
     dot_i = cp.empty((T, B, N), dtype)
@@ -961,7 +959,7 @@ def hvp_passes(size, dtype):
     dot_h_sum_y = cp.empty((B, H, N), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * N, 1,
-        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        parts2, dot_W_ifo_x_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B * N * S, I,
@@ -973,8 +971,8 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * N, 1,
-        U_i_h_to_dot_U_o_h_U_o, parts, W_i_x_to_dot_W_o_x_W_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x,
-        dot_b_f, b_o, dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
+        parts4, dot_U_ifo_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, b_o,
+        dot_W_o_x, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B * N * S, H,
@@ -1023,44 +1021,40 @@ def hvp_passes(size, dtype):
         dot_U_z[...] = dot_params["U_z"]
         dot_b_z[...] = dot_params["b_z"]
         dot_W_h[...] = dot_params["W_h"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_o.T), axis=1))
-        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-            U_o.T,
-            dot_U_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 6 * N))
-        # dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 3 * N))
+        parts[..., :N] = W_i.T
+        parts[..., N:2 * N] = dot_W_i.T
+        parts[..., 2 * N:3 * N] = W_f.T
+        parts[..., 3 * N:4 * N] = dot_W_f.T
+        parts[..., 4 * N:5 * N] = W_o.T
+        parts[..., 5 * N:6 * N] = dot_W_o.T
+        W_ifo[..., :N] = parts[..., :N]
+        W_ifo[..., N:2 * N] = parts[..., 2 * N:3 * N]
+        W_ifo[..., 2 * N:3 * N] = parts[..., 4 * N:5 * N]
+        parts3[..., :N] = U_i.T
+        parts3[..., N:2 * N] = dot_U_i.T
+        parts3[..., 2 * N:3 * N] = U_f.T
+        parts3[..., 3 * N:4 * N] = dot_U_f.T
+        parts3[..., 4 * N:5 * N] = U_o.T
+        parts3[..., 5 * N:6 * N] = dot_U_o.T
+        U_ifo[..., :N] = parts3[..., :N]
+        U_ifo[..., N:2 * N] = parts3[..., 2 * N:3 * N]
+        U_ifo[..., 2 * N:3 * N] = parts3[..., 4 * N:5 * N]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * N))
+        product(dot_x.reshape(-1, I), W_ifo, dot_W_ifo_x_x.reshape(-1, 3 * N))
         hvp_forward_before()
         hvp_forward_before_rows()
         hvp_forward_before2()
 
     def loop():
         for t in range(T):
-            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f, U_o_h, dot_U_o_h_U_o side by side
-            product(h_rows[t], U_i_to_dot_U_o, U_i_h_to_dot_U_o_h_U_o)
-            # dot_U_i_h_h_prev, dot_U_f_h_h_prev, dot_U_o_h_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_ifo, dot_U_ifo_h_h_prev)
             hvp_forward_step(t)
             hvp_forward_step_rows(t)
             hvp_forward_step2(t)
@@ -1075,12 +1069,12 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_dot_U_o2 = cp.empty((6 * N, H), dtype)
-    W_i_to_dot_W_o2 = cp.empty((6 * N, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, N, S), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, N, S), dtype)
+    parts5 = cp.empty((6 * N, I), dtype)
+    parts32 = cp.empty((6 * N, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
     d_dot_h_sum = cp.empty((T, B, H, N), dtype)
     d_h_sum = cp.empty((T, B, H, N), dtype)
@@ -1092,23 +1086,23 @@ def hvp_passes(size, dtype):
     d_dot_o = cp.empty((B, N), dtype)
     d_o_y = cp.empty((B, N), dtype)
     d_o_dot_y = cp.empty((B, N), dtype)
-    d_i_pre_to_d_dot_o_pre = cp.empty((T, B, 6 * N), dtype)
+    d_parts_pre = cp.empty((T, B, 6 * N), dtype)
     d_dot_f = cp.empty((B, N), dtype)
     d_f_c = cp.empty((B, N), dtype)
     d_f_dot_c = cp.empty((B, N), dtype)
     d_dot_i = cp.empty((B, N), dtype)
     d_i_c = cp.empty((B, N), dtype)
     d_i_dot_c = cp.empty((B, N), dtype)
-    d_h_prev_U_i_h = cp.empty((B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
     d_h_prev_z_sum2 = cp.empty((B, H), dtype)
     d_h_prev_dot_z_sum2_U_z = cp.empty((B, H), dtype)
+    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_o_h_h_prev = cp.empty((B, H), dtype)
     d_dot_h_prev_dot_z_sum2_h_prev = cp.empty((B, H), dtype)
-    d_x_W_i_x = cp.empty((T, B, I), dtype)
     d_x_z_sum = cp.empty((T, B, I), dtype)
     d_x_dot_z_sum_W_z = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_i_W_i_x = cp.empty((N, I), dtype)
     d_W_i_dot_W_i_x_x = cp.empty((N, I), dtype)
@@ -1182,12 +1176,13 @@ def hvp_passes(size, dtype):
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * N, 1,
         d_dot_o, dot_o_pre, o, d_o_y, d_o_dot_y, d_dot_f, dot_f_pre, f, d_f_c, d_f_dot_c, d_dot_i,
-        dot_i_pre, i, d_i_c, d_i_dot_c, d_i_pre_to_d_dot_o_pre,
+        dot_i_pre, i, d_i_c, d_i_dot_c, d_parts_pre,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * H, 1,
-        d_h_prev_U_i_h, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, parts2, parts3, parts4,
-        d_dot_h_prev_dot_z_sum2_h_prev, d_h_prev_rows, d_dot_h_prev_rows,
+        d_h_prev_parts, d_h_prev_z_sum2, d_h_prev_dot_z_sum2_U_z, d_dot_h_prev_dot_U_i_h_h_prev,
+        d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_dot_U_o_h_h_prev, d_dot_h_prev_dot_z_sum2_h_prev,
+        d_h_prev_rows, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * I, N * S,
@@ -1227,7 +1222,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * I, 1,
-        d_x_W_i_x, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
+        d_x_parts, d_x_z_sum, d_x_dot_z_sum_W_z, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", N * I, 1,
@@ -1254,29 +1249,24 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_i_to_dot_U_o2[...] = cp.concatenate((
-            U_i,
-            dot_U_i,
-            U_f,
-            dot_U_f,
-            U_o,
-            dot_U_o,
-        ))
-        W_i_to_dot_W_o2[...] = cp.concatenate((
-            W_i,
-            dot_W_i,
-            W_f,
-            dot_W_f,
-            W_o,
-            dot_W_o,
-        ))
         d_h_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        parts5[:N] = W_i
+        parts5[N:2 * N] = dot_W_i
+        parts5[2 * N:3 * N] = W_f
+        parts5[3 * N:4 * N] = dot_W_f
+        parts5[4 * N:5 * N] = W_o
+        parts5[5 * N:6 * N] = dot_W_o
+        parts32[:N] = U_i
+        parts32[N:2 * N] = dot_U_i
+        parts32[2 * N:3 * N] = U_f
+        parts32[3 * N:4 * N] = dot_U_f
+        parts32[4 * N:5 * N] = U_o
+        parts32[5 * N:6 * N] = dot_U_o
 
     def loop():
         for t in reversed(range(T)):
@@ -1296,85 +1286,63 @@ def hvp_passes(size, dtype):
             # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
             hvp_backward_step_sum6(t)
             hvp_backward_step3(t)
-            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-            product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_h_prev_U_i_h)
+            product(d_parts_pre[t], parts32, d_h_prev_parts)
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-            product(d_i_pre_to_d_dot_o_pre[t][:, N:2 * N], U_i, parts2[:, H:2 * H])
+            product(d_parts_pre[t][:, N:2 * N], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 3 * N:4 * N], U_f, parts3[:, H:2 * H])
+            product(d_parts_pre[t][:, 3 * N:4 * N], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 5 * N:6 * N], U_o, parts4[:, H:2 * H])
+            product(d_parts_pre[t][:, 5 * N:6 * N], U_o, d_dot_h_prev_dot_U_o_h_h_prev)
             hvp_backward_step4(t)
 
     def after():
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N), W_i_to_dot_W_o2, d_x_W_i_x.reshape(-1, I))
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         hvp_backward_after_sum()
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         hvp_backward_after_sum2()
+        product(d_parts_pre.reshape(-1, 6 * N), parts5, d_x_parts.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
-            dot_x.reshape(-1, I),
-            d_W_i_dot_W_i_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        product(d_parts_pre.reshape(-1, 6 * N)[:, :N].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
+            d_parts_pre.reshape(-1, 6 * N)[:, N:2 * N].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_i_dot_U_i_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
+        cp.sum(d_parts_pre.reshape(-1, 6 * N)[:, :N], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
+        product(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_f_U_f_h,
-        )
-        # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
+            d_parts_pre.reshape(-1, 6 * N)[:, 3 * N:4 * N].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
+        cp.sum(d_parts_pre.reshape(-1, 6 * N)[:, 2 * N:3 * N], axis=0, out=d_b_f)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
-            dot_x.reshape(-1, I),
-            d_W_o_dot_W_o_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
+        product(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T, h_rows[:-1].reshape(-1, H), d_U_o_U_o_h)
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N].T,
-            h_rows[:-1].reshape(-1, H),
-            d_U_o_U_o_h,
-        )
-        # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
+            d_parts_pre.reshape(-1, 6 * N)[:, 5 * N:6 * N].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_U_o_h_h_prev,
         )
         # through o = sigmoid(W_o @ x + U_o @ h[t-1] + b_o)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
+        cp.sum(d_parts_pre.reshape(-1, 6 * N)[:, 4 * N:5 * N], axis=0, out=d_b_o)
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)
         hvp_backward_after_sum3()
         # through z = tanh(sum(W_z * x) + sum(U_z * h[t-1]) + b_z)

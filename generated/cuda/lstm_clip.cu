@@ -78,7 +78,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
@@ -91,17 +91,17 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t i, f, g, o, c_pre, c, tanh_c, h;
         forward_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(3),
@@ -151,7 +151,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ c_pre_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ d_i_pre_to_d_o_pre_at)
+    storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -171,10 +171,10 @@ extern "C" __global__ void backward_step(
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -211,7 +211,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ h_rows_at)
@@ -222,17 +222,17 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, h;
         infer_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(3),
@@ -330,10 +330,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -342,14 +341,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -409,8 +408,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
@@ -426,31 +425,31 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -487,10 +486,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -499,14 +497,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -569,8 +567,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
@@ -592,31 +590,31 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c_pre, c,
             dot_c, tanh_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -713,7 +711,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+    storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -748,14 +746,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -772,8 +770,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_o_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -782,10 +782,10 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_o_h_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }

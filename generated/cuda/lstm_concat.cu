@@ -77,7 +77,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_v_to_W_o_v_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ W_ifgo_v_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at,
     storage_t* __restrict__ f_at, storage_t* __restrict__ g_at, storage_t* __restrict__ o_at,
@@ -89,13 +89,13 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t i, f, g, o, c, tanh_c, h;
         forward_step_point(
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             i, f, g, o, c, tanh_c, h);
@@ -140,7 +140,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_i_pre_to_d_o_pre_at)
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -158,10 +158,10 @@ extern "C" __global__ void backward_step(
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -219,7 +219,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_v_to_W_o_v_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ W_ifgo_v_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ h_rows_at)
@@ -230,13 +230,13 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, h;
         infer_step_point(
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_v_to_W_o_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             c, h);
@@ -307,36 +307,31 @@ extern "C" __global__ void step_step(
 #if !defined SYMRNN_ONLY || SYMRNN_ONLY == SYMRNN_JVP
 
 __device__ inline void jvp_step_point(
-    const compute_t dot_W_i_v_W_i, const compute_t dot_W_i_v_v, const compute_t W_i_v, const compute_t b_i,
-    const compute_t dot_b_i, const compute_t dot_W_f_v_W_f, const compute_t dot_W_f_v_v,
-    const compute_t W_f_v, const compute_t b_f, const compute_t dot_b_f, const compute_t dot_W_g_v_W_g,
-    const compute_t dot_W_g_v_v, const compute_t W_g_v, const compute_t b_g, const compute_t dot_b_g,
-    const compute_t dot_W_o_v_W_o, const compute_t dot_W_o_v_v, const compute_t W_o_v, const compute_t b_o,
-    const compute_t dot_b_o, const compute_t c_prev, const compute_t dot_c_prev, compute_t& c,
-    compute_t& dot_c, compute_t& h, compute_t& dot_h)
+    const compute_t W_i_v, const compute_t b_i, const compute_t dot_W_i_v, const compute_t dot_b_i,
+    const compute_t W_f_v, const compute_t b_f, const compute_t dot_W_f_v, const compute_t dot_b_f,
+    const compute_t W_g_v, const compute_t b_g, const compute_t dot_W_g_v, const compute_t dot_b_g,
+    const compute_t W_o_v, const compute_t b_o, const compute_t dot_W_o_v, const compute_t dot_b_o,
+    const compute_t c_prev, const compute_t dot_c_prev, compute_t& c, compute_t& dot_c, compute_t& h,
+    compute_t& dot_h)
 {
     // i = sigmoid(W_i @ v + b_i)
-    const compute_t dot_W_i_v = dot_W_i_v_W_i + dot_W_i_v_v;
     const compute_t i_pre = W_i_v + b_i;
-    const compute_t dot_i_pre = dot_b_i + dot_W_i_v;
+    const compute_t dot_i_pre = dot_W_i_v + dot_b_i;
     const compute_t i = sigmoid(i_pre);
     const compute_t dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ v + b_f)
-    const compute_t dot_W_f_v = dot_W_f_v_W_f + dot_W_f_v_v;
     const compute_t f_pre = W_f_v + b_f;
-    const compute_t dot_f_pre = dot_b_f + dot_W_f_v;
+    const compute_t dot_f_pre = dot_W_f_v + dot_b_f;
     const compute_t f = sigmoid(f_pre);
     const compute_t dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ v + b_g)
-    const compute_t dot_W_g_v = dot_W_g_v_W_g + dot_W_g_v_v;
     const compute_t g_pre = W_g_v + b_g;
-    const compute_t dot_g_pre = dot_b_g + dot_W_g_v;
+    const compute_t dot_g_pre = dot_W_g_v + dot_b_g;
     const compute_t g = tanh(g_pre);
     const compute_t dot_g = dot_g_pre * (1 - square(g));
     // o = sigmoid(W_o @ v + b_o)
-    const compute_t dot_W_o_v = dot_W_o_v_W_o + dot_W_o_v_v;
     const compute_t o_pre = W_o_v + b_o;
-    const compute_t dot_o_pre = dot_b_o + dot_W_o_v;
+    const compute_t dot_o_pre = dot_W_o_v + dot_b_o;
     const compute_t o = sigmoid(o_pre);
     const compute_t dot_o = dot_o_pre * o * (1 - o);
     // c = f * c[t-1] + i * g
@@ -351,11 +346,12 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_v_to_dot_W_o_v_W_o_at,
-    const storage_t* __restrict__ dot_W_i_v_v_to_dot_W_o_v_v_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ W_ifgo_v_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_v_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_v_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
-    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ dot_W_g_v_at, const storage_t* __restrict__ dot_b_g_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_v_at,
     const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
@@ -366,25 +362,21 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
+            compute_t(dot_W_i_v_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
+            compute_t(dot_W_f_v_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
+            compute_t(dot_W_g_v_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(W_ifgo_v_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
+            compute_t(dot_W_o_v_at[iB * H + iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -448,19 +440,18 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_v_to_dot_W_o_v_W_o_at,
-    const storage_t* __restrict__ dot_W_i_v_v_to_dot_W_o_v_v_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
-    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_i_pre_at,
-    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
-    storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_v_v_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_b_g_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
+    storage_t* __restrict__ dot_g_pre_at, storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at,
+    storage_t* __restrict__ tanh_c_at, storage_t* __restrict__ dot_tanh_c_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -469,24 +460,24 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
             tanh_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_v_v_to_dot_W_o_v_v_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_v_to_dot_W_o_v_W_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_v_v_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -575,7 +566,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -608,14 +599,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -631,9 +622,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
-    storage_t* __restrict__ d_dot_v_at)
+    const storage_t* __restrict__ d_dot_v_dot_W_i_v_v_at,
+    const storage_t* __restrict__ d_dot_v_dot_W_f_v_v_at,
+    const storage_t* __restrict__ d_dot_v_dot_W_g_v_v_at,
+    const storage_t* __restrict__ d_dot_v_dot_W_o_v_v_at, storage_t* __restrict__ d_dot_v_at)
 {
     const int64 count = B * (H + I), stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -641,10 +633,10 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iHI = n % (H + I);
         compute_t d_dot_v;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts2_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts3_at[iB * (2 * H + 2 * I) + iHI]),
-            compute_t(parts4_at[iB * (2 * H + 2 * I) + iHI]),
+            compute_t(d_dot_v_dot_W_i_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_f_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_g_v_v_at[iB * (H + I) + iHI]),
+            compute_t(d_dot_v_dot_W_o_v_v_at[iB * (H + I) + iHI]),
             d_dot_v);
         d_dot_v_at[iB * (H + I) + iHI] = storage_t(d_dot_v);
     }

@@ -217,11 +217,11 @@ def train_passes(size, dtype):
     b_g = cp.empty((H,), dtype)
     W_o = cp.empty((H, H + I), dtype)
     b_o = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((H + I, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
+    W_ifgo = cp.empty((H + I, 4 * H), dtype)
     v = cp.empty((T, B, H + I), dtype)
-    W_i_v_to_W_o_v = cp.empty((B, 4 * H), dtype)
+    W_ifgo_v = cp.empty((B, 4 * H), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
@@ -229,7 +229,7 @@ def train_passes(size, dtype):
     tanh_c = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_i_v_to_W_o_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
+        W_ifgo_v, b_i, b_f, b_g, b_o, c_rows, i, f, g, o, tanh_c, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -242,19 +242,20 @@ def train_passes(size, dtype):
         b_g[...] = params["b_g"]
         W_o[...] = params["W_o"]
         b_o[...] = params["b_o"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        pass
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
 
     def loop():
         for t in range(T):
-            v[t][..., 0:H] = h_rows[t]
+            v[t][..., :H] = h_rows[t]
             v[t][..., H:H + I] = x[t]
-            # W_i_v, W_f_v, W_g_v, W_o_v side by side
-            product(v[t], W_i_to_W_o, W_i_v_to_W_o_v)
+            product(v[t], W_ifgo, W_ifgo_v)
             forward_step(t)
 
     def after():
@@ -266,16 +267,16 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_i_to_W_o2 = cp.empty((4 * H, H + I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
+    W_ifgo2 = cp.empty((4 * H, H + I), dtype)
+    d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_v = cp.empty((T, B, H + I), dtype)
-    d_W_i_to_d_W_o = cp.empty((4 * H, H + I), dtype)
-    d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
+    d_W_ifgo = cp.empty((4 * H, H + I), dtype)
+    d_b_ifgo = cp.empty((4 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_i_pre_to_d_o_pre,
+        dy, d_h_prev_rows, o, d_c_prev_rows, tanh_c, i, g, c_rows, f, d_ifgo_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
@@ -288,36 +289,36 @@ def train_passes(size, dtype):
         W_f[...] = params["W_f"]
         W_g[...] = params["W_g"]
         W_o[...] = params["W_o"]
-        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_ifgo2[:H] = W_i
+        W_ifgo2[H:2 * H] = W_f
+        W_ifgo2[2 * H:3 * H] = W_g
+        W_ifgo2[3 * H:4 * H] = W_o
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-            product(d_i_pre_to_d_o_pre[t], W_i_to_W_o2, d_v[t])
+            # through v = concat(h[t-1], x)
+            product(d_ifgo_pre[t], W_ifgo2, d_v[t])
             backward_step2(t)
 
     def after():
-        # d_W_i, d_W_f, d_W_g, d_W_o side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, v.reshape(-1, H + I), d_W_i_to_d_W_o)
-        # d_b_i, d_b_f, d_b_g, d_b_o side by side
-        cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, v.reshape(-1, H + I), d_W_ifgo)
+        cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
 
     def results():
         dparams = {
-            "W_i": d_W_i_to_d_W_o[:H].copy(),
-            "b_i": d_b_i_to_d_b_o[:H].copy(),
-            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-            "b_f": d_b_i_to_d_b_o[H:2 * H].copy(),
-            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-            "b_g": d_b_i_to_d_b_o[2 * H:3 * H].copy(),
-            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-            "b_o": d_b_i_to_d_b_o[3 * H:4 * H].copy(),
+            "W_i": d_W_ifgo[:H].copy(),
+            "b_i": d_b_ifgo[:H].copy(),
+            "W_f": d_W_ifgo[H:2 * H].copy(),
+            "b_f": d_b_ifgo[H:2 * H].copy(),
+            "W_g": d_W_ifgo[2 * H:3 * H].copy(),
+            "b_g": d_b_ifgo[2 * H:3 * H].copy(),
+            "W_o": d_W_ifgo[3 * H:4 * H].copy(),
+            "b_o": d_b_ifgo[3 * H:4 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
         return dparams, d_v[..., H:H + I].copy(), dstart
@@ -339,14 +340,14 @@ def infer_passes(size, dtype):
     b_g = cp.empty((H,), dtype)
     W_o = cp.empty((H, H + I), dtype)
     b_o = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((H + I, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
+    W_ifgo = cp.empty((H + I, 4 * H), dtype)
     v = cp.empty((B, H + I), dtype)
-    W_i_v_to_W_o_v = cp.empty((B, 4 * H), dtype)
+    W_ifgo_v = cp.empty((B, 4 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_i_v_to_W_o_v, b_i, b_f, b_g, b_o, c_rows, h_rows,
+        W_ifgo_v, b_i, b_f, b_g, b_o, c_rows, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -359,19 +360,20 @@ def infer_passes(size, dtype):
         b_g[...] = params["b_g"]
         W_o[...] = params["W_o"]
         b_o[...] = params["b_o"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        pass
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
 
     def loop():
         for t in range(T):
-            v[..., 0:H] = h_rows[t]
+            v[..., :H] = h_rows[t]
             v[..., H:H + I] = x[t]
-            # W_i_v, W_f_v, W_g_v, W_o_v side by side
-            product(v, W_i_to_W_o, W_i_v_to_W_o_v)
+            product(v, W_ifgo, W_ifgo_v)
             infer_step(t)
 
     def after():
@@ -428,7 +430,7 @@ def step_passes(size, dtype):
 
     def loop():
         for t in range(T):
-            v[..., 0:H] = h_rows[t]
+            v[..., :H] = h_rows[t]
             v[..., H:H + I] = x[t]
             # i = sigmoid(W_i @ v + b_i)
             product(v, W_i.T, W_i_v)
@@ -473,19 +475,24 @@ def jvp_passes(size, dtype):
     dot_b_g = cp.empty((H,), dtype)
     dot_W_o = cp.empty((H, H + I), dtype)
     dot_b_o = cp.empty((H,), dtype)
-    W_i_to_dot_W_o = cp.empty((H + I, 8 * H), dtype)
-    W_i_to_W_o = cp.empty((H + I, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    v = cp.empty((B, H + I), dtype)
-    dot_v = cp.empty((B, H + I), dtype)
-    W_i_v_to_dot_W_o_v_W_o = cp.empty((B, 8 * H), dtype)
-    dot_W_i_v_v_to_dot_W_o_v_v = cp.empty((B, 4 * H), dtype)
+    dot_W_i2 = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_W_f2 = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_W_g2 = cp.empty((2 * H + 2 * I, H), dtype)
+    dot_W_o2 = cp.empty((2 * H + 2 * I, H), dtype)
+    W_ifgo = cp.empty((H + I, 4 * H), dtype)
+    dot_v2 = cp.empty((B, 2 * H + 2 * I), dtype)
+    W_ifgo_v = cp.empty((B, 4 * H), dtype)
+    dot_W_i_v = cp.empty((B, H), dtype)
+    dot_W_f_v = cp.empty((B, H), dtype)
+    dot_W_g_v = cp.empty((B, H), dtype)
+    dot_W_o_v = cp.empty((B, H), dtype)
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_i_v_to_dot_W_o_v_W_o, dot_W_i_v_v_to_dot_W_o_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o,
+        W_ifgo_v, b_i, dot_W_i_v, dot_b_i, b_f, dot_W_f_v, dot_b_f, b_g, dot_W_g_v, dot_b_g, b_o, dot_W_o_v,
         dot_b_o, c_rows, dot_c_rows, h_rows, dot_h_rows,
     )
 
@@ -508,35 +515,40 @@ def jvp_passes(size, dtype):
         dot_b_g[...] = dot_params["b_g"]
         dot_W_o[...] = dot_params["W_o"]
         dot_b_o[...] = dot_params["b_o"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_g.T,
-            dot_W_g.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        pass
+        dot_W_i2[:H + I] = dot_W_i.T
+        dot_W_i2[H + I:2 * H + 2 * I] = W_i.T
+        dot_W_f2[:H + I] = dot_W_f.T
+        dot_W_f2[H + I:2 * H + 2 * I] = W_f.T
+        dot_W_g2[:H + I] = dot_W_g.T
+        dot_W_g2[H + I:2 * H + 2 * I] = W_g.T
+        dot_W_o2[:H + I] = dot_W_o.T
+        dot_W_o2[H + I:2 * H + 2 * I] = W_o.T
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
 
     def loop():
         for t in range(T):
-            v[..., 0:H] = h_rows[t]
-            v[..., H:H + I] = x[t]
-            dot_v[..., 0:H] = dot_h_rows[t]
-            dot_v[..., H:H + I] = dot_x[t]
-            # W_i_v, dot_W_i_v_W_i, W_f_v, dot_W_f_v_W_f, W_g_v, dot_W_g_v_W_g, W_o_v, dot_W_o_v_W_o side by side
-            product(v, W_i_to_dot_W_o, W_i_v_to_dot_W_o_v_W_o)
-            # dot_W_i_v_v, dot_W_f_v_v, dot_W_g_v_v, dot_W_o_v_v side by side
-            product(dot_v, W_i_to_W_o, dot_W_i_v_v_to_dot_W_o_v_v)
+            dot_v2[..., :H] = h_rows[t]
+            dot_v2[..., H:H + I] = x[t]
+            dot_v2[..., H + I:2 * H + I] = dot_h_rows[t]
+            dot_v2[..., 2 * H + I:2 * H + 2 * I] = dot_x[t]
+            product(dot_v2[:, :H + I], W_ifgo, W_ifgo_v)
+            # i = sigmoid(W_i @ v + b_i)
+            product(dot_v2, dot_W_i2, dot_W_i_v)
+            # f = sigmoid(W_f @ v + b_f)
+            product(dot_v2, dot_W_f2, dot_W_f_v)
+            # g = tanh(W_g @ v + b_g)
+            product(dot_v2, dot_W_g2, dot_W_g_v)
+            # o = sigmoid(W_o @ v + b_o)
+            product(dot_v2, dot_W_o2, dot_W_o_v)
             jvp_step(t)
 
     def after():
@@ -573,16 +585,16 @@ def hvp_passes(size, dtype):
     dot_b_g = cp.empty((H,), dtype)
     dot_W_o = cp.empty((H, H + I), dtype)
     dot_b_o = cp.empty((H,), dtype)
-    W_i_to_dot_W_o = cp.empty((H + I, 8 * H), dtype)
-    W_i_to_W_o = cp.empty((H + I, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    parts = cp.empty((H + I, 8 * H), dtype)
+    W_ifgo = cp.empty((H + I, 4 * H), dtype)
     v = cp.empty((T, B, H + I), dtype)
     dot_v = cp.empty((T, B, H + I), dtype)
-    W_i_v_to_dot_W_o_v_W_o = cp.empty((B, 8 * H), dtype)
-    dot_W_i_v_v_to_dot_W_o_v_v = cp.empty((B, 4 * H), dtype)
+    parts2 = cp.empty((B, 8 * H), dtype)
+    dot_W_ifgo_v_v = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     dot_i = cp.empty((T, B, H), dtype)
@@ -599,9 +611,9 @@ def hvp_passes(size, dtype):
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_i_v_to_dot_W_o_v_W_o, dot_W_i_v_v_to_dot_W_o_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o,
-        dot_b_o, c_rows, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g,
-        dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, h_rows, dot_h_rows,
+        parts2, dot_W_ifgo_v_v, b_i, dot_b_i, b_f, dot_b_f, b_g, dot_b_g, b_o, dot_b_o, c_rows, dot_c_rows,
+        dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c,
+        dot_tanh_c, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -623,35 +635,33 @@ def hvp_passes(size, dtype):
         dot_b_g[...] = dot_params["b_g"]
         dot_W_o[...] = dot_params["W_o"]
         dot_b_o[...] = dot_params["b_o"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_g.T,
-            dot_W_g.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        pass
+        parts[..., :H] = W_i.T
+        parts[..., H:2 * H] = dot_W_i.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_g.T
+        parts[..., 5 * H:6 * H] = dot_W_g.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = parts[..., :H]
+        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
 
     def loop():
         for t in range(T):
-            v[t][..., 0:H] = h_rows[t]
+            v[t][..., :H] = h_rows[t]
             v[t][..., H:H + I] = x[t]
-            dot_v[t][..., 0:H] = dot_h_rows[t]
+            dot_v[t][..., :H] = dot_h_rows[t]
             dot_v[t][..., H:H + I] = dot_x[t]
-            # W_i_v, dot_W_i_v_W_i, W_f_v, dot_W_f_v_W_f, W_g_v, dot_W_g_v_W_g, W_o_v, dot_W_o_v_W_o side by side
-            product(v[t], W_i_to_dot_W_o, W_i_v_to_dot_W_o_v_W_o)
-            # dot_W_i_v_v, dot_W_f_v_v, dot_W_g_v_v, dot_W_o_v_v side by side
-            product(dot_v[t], W_i_to_W_o, dot_W_i_v_v_to_dot_W_o_v_v)
+            product(v[t], parts, parts2)
+            product(dot_v[t], W_ifgo, dot_W_ifgo_v_v)
             hvp_forward_step(t)
 
     def after():
@@ -662,16 +672,16 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_i_to_dot_W_o2 = cp.empty((8 * H, H + I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    d_i_pre_to_d_dot_o_pre = cp.empty((T, B, 8 * H), dtype)
-    parts = cp.empty((B, 2 * H + 2 * I), dtype)
-    parts2 = cp.empty((B, 2 * H + 2 * I), dtype)
-    parts3 = cp.empty((B, 2 * H + 2 * I), dtype)
-    parts4 = cp.empty((B, 2 * H + 2 * I), dtype)
+    parts3 = cp.empty((8 * H, H + I), dtype)
+    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    d_dot_v_dot_W_i_v_v = cp.empty((B, H + I), dtype)
+    d_dot_v_dot_W_f_v_v = cp.empty((B, H + I), dtype)
+    d_dot_v_dot_W_g_v_v = cp.empty((B, H + I), dtype)
+    d_dot_v_dot_W_o_v_v = cp.empty((B, H + I), dtype)
     d_dot_v = cp.empty((B, H + I), dtype)
     d_v = cp.empty((T, B, H + I), dtype)
     d_W_i_W_i_v = cp.empty((H, H + I), dtype)
@@ -694,11 +704,11 @@ def hvp_passes(size, dtype):
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, o, dot_c_rows, tanh_c, d_h_prev_rows, dot_o, d_dot_c_prev_rows,
         d_c_prev_rows, dot_o_pre, dot_tanh_c, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre,
-        dot_g, dot_f, d_i_pre_to_d_dot_o_pre,
+        dot_g, dot_f, d_parts_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * (H + I), 1,
-        parts, parts2, parts3, parts4, d_dot_v,
+        d_dot_v_dot_W_i_v_v, d_dot_v_dot_W_f_v_v, d_dot_v_dot_W_g_v_v, d_dot_v_dot_W_o_v_v, d_dot_v,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
@@ -712,81 +722,62 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_i_to_dot_W_o2[...] = cp.concatenate((
-            W_i,
-            dot_W_i,
-            W_f,
-            dot_W_f,
-            W_g,
-            dot_W_g,
-            W_o,
-            dot_W_o,
-        ))
         d_h_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        parts3[:H] = W_i
+        parts3[H:2 * H] = dot_W_i
+        parts3[2 * H:3 * H] = W_f
+        parts3[3 * H:4 * H] = dot_W_f
+        parts3[4 * H:5 * H] = W_g
+        parts3[5 * H:6 * H] = dot_W_g
+        parts3[6 * H:7 * H] = W_o
+        parts3[7 * H:8 * H] = dot_W_o
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through i = sigmoid(W_i @ v + b_i)
-            product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], W_i, parts[:, :H + I])
+            product(d_parts_pre[t][:, H:2 * H], W_i, d_dot_v_dot_W_i_v_v)
             # through f = sigmoid(W_f @ v + b_f)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], W_f, parts2[:, :H + I])
+            product(d_parts_pre[t][:, 3 * H:4 * H], W_f, d_dot_v_dot_W_f_v_v)
             # through g = tanh(W_g @ v + b_g)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], W_g, parts3[:, :H + I])
+            product(d_parts_pre[t][:, 5 * H:6 * H], W_g, d_dot_v_dot_W_g_v_v)
             # through o = sigmoid(W_o @ v + b_o)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], W_o, parts4[:, :H + I])
-            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-            product(d_i_pre_to_d_dot_o_pre[t], W_i_to_dot_W_o2, d_v[t])
+            product(d_parts_pre[t][:, 7 * H:8 * H], W_o, d_dot_v_dot_W_o_v_v)
+            # through v = concat(h[t-1], x)
+            product(d_parts_pre[t], parts3, d_v[t])
             hvp_backward_step2(t)
             hvp_backward_step3(t)
 
     def after():
         # through i = sigmoid(W_i @ v + b_i)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, v.reshape(-1, H + I), d_W_i_W_i_v)
         # through i = sigmoid(W_i @ v + b_i)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-            dot_v.reshape(-1, H + I),
-            d_W_i_dot_W_i_v_v,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_v.reshape(-1, H + I), d_W_i_dot_W_i_v_v)
         # through i = sigmoid(W_i @ v + b_i)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ v + b_f)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, v.reshape(-1, H + I), d_W_f_W_f_v)
         # through f = sigmoid(W_f @ v + b_f)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-            dot_v.reshape(-1, H + I),
-            d_W_f_dot_W_f_v_v,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_v.reshape(-1, H + I), d_W_f_dot_W_f_v_v)
         # through f = sigmoid(W_f @ v + b_f)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ v + b_g)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, v.reshape(-1, H + I), d_W_g_W_g_v)
         # through g = tanh(W_g @ v + b_g)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-            dot_v.reshape(-1, H + I),
-            d_W_g_dot_W_g_v_v,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_v.reshape(-1, H + I), d_W_g_dot_W_g_v_v)
         # through g = tanh(W_g @ v + b_g)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ v + b_o)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, v.reshape(-1, H + I), d_W_o_W_o_v)
         # through o = sigmoid(W_o @ v + b_o)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-            dot_v.reshape(-1, H + I),
-            d_W_o_dot_W_o_v_v,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_v.reshape(-1, H + I), d_W_o_dot_W_o_v_v)
         # through o = sigmoid(W_o @ v + b_o)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_finish()
 
     def results():

@@ -497,7 +497,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_uf_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
-    storage_t* __restrict__ d_u_i_to_d_u_o_at)
+    storage_t* __restrict__ d_u_ifgo_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -519,10 +519,10 @@ extern "C" __global__ void backward_step(
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(gamma_ui_at[iH]),
             d_u_o, d_u_g, d_u_f, d_u_i);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_u_o_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_u_o);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_u_g);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_u_f);
+        d_u_ifgo_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -740,7 +740,7 @@ extern "C" __global__ void backward_after(
     const storage_t* __restrict__ d_g_pre_at, const storage_t* __restrict__ gamma_wg_at,
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ gamma_wf_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
-    storage_t* __restrict__ d_w_i_to_d_w_o_at)
+    storage_t* __restrict__ d_w_ifgo_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -763,10 +763,10 @@ extern "C" __global__ void backward_after(
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(gamma_wi_at[iH]),
             d_w_o, d_w_g, d_w_f, d_w_i);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_w_o_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_w_o);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_w_g);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_w_f);
+        d_w_ifgo_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_w_i);
     }
 }
 
@@ -1043,18 +1043,15 @@ extern "C" __global__ void step_step_rows(
 
 extern "C" __global__ void step_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_i_at,
+    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_i_at,
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ gamma_wf_at,
-    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ gamma_uf_at,
-    const storage_t* __restrict__ u_f_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ w_g_at,
-    const storage_t* __restrict__ gamma_ug_at, const storage_t* __restrict__ u_g_at,
+    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
-    const storage_t* __restrict__ w_o_at, const storage_t* __restrict__ gamma_uo_at,
-    const storage_t* __restrict__ u_o_at, const storage_t* __restrict__ b_o_at,
+    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
     const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ o_at,
     storage_t* __restrict__ c_centred_at, storage_t* __restrict__ h_rows_at)
@@ -1068,24 +1065,24 @@ extern "C" __global__ void step_step_rows2(
         compute_t sum_c_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w_i_at[(t * B + iB) * H + iH]);
+            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_i_at[iB * H + iH]);
+            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w_f_at[(t * B + iB) * H + iH]);
+            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_f_at[iB * H + iH]);
+            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w_g_at[(t * B + iB) * H + iH]);
+            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_g_at[iB * H + iH]);
+            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w_o_at[(t * B + iB) * H + iH]);
+            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_o_at[iB * H + iH]);
+            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
             // i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
@@ -1163,8 +1160,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at,
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at, storage_t* __restrict__ dot_w_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
+    storage_t* __restrict__ dot_w_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1173,14 +1170,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         jvp_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -1293,22 +1290,21 @@ extern "C" __global__ void jvp_step_rows(
 
 extern "C" __global__ void jvp_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
+    const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ parts2_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ gamma_wf_at,
-    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
-    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
-    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
-    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ dot_u_at, storage_t* __restrict__ i_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ g_at, storage_t* __restrict__ o_at,
-    storage_t* __restrict__ c_centred2_at, storage_t* __restrict__ c_std_at,
-    storage_t* __restrict__ layer_norm_c_at, storage_t* __restrict__ h_tanh_at,
-    storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ gamma_wf_at, const storage_t* __restrict__ gamma_uf_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ gamma_wg_at,
+    const storage_t* __restrict__ gamma_ug_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ gamma_uo_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
+    storage_t* __restrict__ dot_u_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ c_centred2_at,
+    storage_t* __restrict__ c_std_at, storage_t* __restrict__ layer_norm_c_at,
+    storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -1318,33 +1314,33 @@ extern "C" __global__ void jvp_step_rows2(
         const compute_t s_u = compute_t(s_u_at[iB]);
         compute_t sum_c2_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
-            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(parts4_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -1473,9 +1469,9 @@ extern "C" __global__ void jvp_step_rows4(
     const storage_t* __restrict__ dot_gamma_ui_at, const storage_t* __restrict__ dot_u_at,
     const storage_t* __restrict__ dot_m_u_at, const storage_t* __restrict__ dot_s_u_at,
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ gamma_wi_at,
-    const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ m_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ gamma_ui_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_gamma_wf_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ gamma_wf_at,
@@ -1511,9 +1507,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_i = compute_t(dot_u_at[iB * (4 * H) + iH]);
             const compute_t dot_b_i = compute_t(dot_b_i_at[iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
-            const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t w_i = compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[iB * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts4_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[iB * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -1521,9 +1517,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_f = compute_t(dot_u_at[iB * (4 * H) + H + iH]);
             const compute_t dot_b_f = compute_t(dot_b_f_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
-            const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t w_f = compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[iB * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[iB * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -1531,9 +1527,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_g = compute_t(dot_u_at[iB * (4 * H) + 2 * H + iH]);
             const compute_t dot_b_g = compute_t(dot_b_g_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
-            const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t w_g = compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[iB * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -1541,9 +1537,9 @@ extern "C" __global__ void jvp_step_rows4(
             const compute_t dot_u_o = compute_t(dot_u_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t dot_b_o = compute_t(dot_b_o_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
-            const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t w_o = compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[iB * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]);
@@ -1642,8 +1638,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ w_i_to_dot_w_o_W_o_at,
-    const storage_t* __restrict__ dot_w_i_x_to_dot_w_o_x_at, storage_t* __restrict__ dot_w_at)
+    const storage_t* __restrict__ dot_w_parts_at, const storage_t* __restrict__ dot_w_ifgo_x_at,
+    storage_t* __restrict__ dot_w_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1652,14 +1648,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_w_i, dot_w_f, dot_w_g, dot_w_o;
         hvp_forward_before_point(
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(w_i_to_dot_w_o_W_o_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_w_i_x_to_dot_w_o_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(dot_w_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_w_ifgo_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_w_i, dot_w_f, dot_w_g, dot_w_o);
         dot_w_at[(iT * B + iB) * (4 * H) + iH] = storage_t(dot_w_i);
         dot_w_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(dot_w_f);
@@ -1774,22 +1770,22 @@ extern "C" __global__ void hvp_forward_step_rows(
 
 extern "C" __global__ void hvp_forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ u_i_to_dot_u_o_U_o_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_u_ifgo_h_prev_at,
     const storage_t* __restrict__ gamma_wi_at, const storage_t* __restrict__ w_at,
     const storage_t* __restrict__ m_w_at, const storage_t* __restrict__ s_w_at,
-    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ m_u_at, const storage_t* __restrict__ s_u_at,
-    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ gamma_wf_at,
-    const storage_t* __restrict__ gamma_uf_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ gamma_wg_at, const storage_t* __restrict__ gamma_ug_at,
-    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ gamma_wo_at,
-    const storage_t* __restrict__ gamma_uo_at, const storage_t* __restrict__ b_o_at,
-    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ gamma_c_at,
-    const storage_t* __restrict__ beta_c_at, storage_t* __restrict__ dot_u_at, storage_t* __restrict__ i_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ g_at, storage_t* __restrict__ o_at,
-    storage_t* __restrict__ c_centred2_at, storage_t* __restrict__ c_std_at,
-    storage_t* __restrict__ dot_c_std_at, storage_t* __restrict__ layer_norm_c_at,
-    storage_t* __restrict__ h_tanh_at, storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ gamma_ui_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ gamma_wf_at, const storage_t* __restrict__ gamma_uf_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ gamma_wg_at,
+    const storage_t* __restrict__ gamma_ug_at, const storage_t* __restrict__ b_g_at,
+    const storage_t* __restrict__ gamma_wo_at, const storage_t* __restrict__ gamma_uo_at,
+    const storage_t* __restrict__ b_o_at, storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ gamma_c_at, const storage_t* __restrict__ beta_c_at,
+    storage_t* __restrict__ dot_u_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
+    storage_t* __restrict__ g_at, storage_t* __restrict__ o_at, storage_t* __restrict__ c_centred2_at,
+    storage_t* __restrict__ c_std_at, storage_t* __restrict__ dot_c_std_at,
+    storage_t* __restrict__ layer_norm_c_at, storage_t* __restrict__ h_tanh_at,
+    storage_t* __restrict__ h_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -1799,33 +1795,33 @@ extern "C" __global__ void hvp_forward_step_rows2(
         const compute_t s_u = compute_t(s_u_at[t * B + iB]);
         compute_t sum_c2_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_u_i_U_i = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_i_h_prev = compute_t(parts_at[iB * (4 * H) + iH]);
-            const compute_t dot_u_f_U_f = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_f_h_prev = compute_t(parts_at[iB * (4 * H) + H + iH]);
-            const compute_t dot_u_g_U_g = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_g_h_prev = compute_t(parts_at[iB * (4 * H) + 2 * H + iH]);
-            const compute_t dot_u_o_U_o = compute_t(u_i_to_dot_u_o_U_o_at[iB * (4 * H) + 3 * H + iH]);
-            const compute_t dot_u_o_h_prev = compute_t(parts_at[iB * (4 * H) + 3 * H + iH]);
+            const compute_t dot_u_i_U_i = compute_t(parts2_at[iB * (8 * H) + H + iH]);
+            const compute_t dot_u_i_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + iH]);
+            const compute_t dot_u_f_U_f = compute_t(parts2_at[iB * (8 * H) + 3 * H + iH]);
+            const compute_t dot_u_f_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + H + iH]);
+            const compute_t dot_u_g_U_g = compute_t(parts2_at[iB * (8 * H) + 5 * H + iH]);
+            const compute_t dot_u_g_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 2 * H + iH]);
+            const compute_t dot_u_o_U_o = compute_t(parts2_at[iB * (8 * H) + 7 * H + iH]);
+            const compute_t dot_u_o_h_prev = compute_t(dot_u_ifgo_h_prev_at[iB * (4 * H) + 3 * H + iH]);
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
             const compute_t b_i = compute_t(b_i_at[iH]);
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t b_f = compute_t(b_f_at[iH]);
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t b_g = compute_t(b_g_at[iH]);
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t b_o = compute_t(b_o_at[iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
             // u_i = U_i @ h[t-1]
@@ -1960,7 +1956,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
     const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ gamma_wi_at,
     const storage_t* __restrict__ w_at, const storage_t* __restrict__ m_w_at,
     const storage_t* __restrict__ s_w_at, const storage_t* __restrict__ gamma_ui_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ m_u_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ m_u_at,
     const storage_t* __restrict__ s_u_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ dot_gamma_wf_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ gamma_wf_at,
@@ -2004,7 +2000,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wi = compute_t(gamma_wi_at[iH]);
             const compute_t w_i = compute_t(w_at[(t * B + iB) * (4 * H) + iH]);
             const compute_t gamma_ui = compute_t(gamma_ui_at[iH]);
-            const compute_t u_i = compute_t(u_at[(t * B + iB) * (4 * H) + iH]);
+            const compute_t u_i = compute_t(parts2_at[iB * (8 * H) + iH]);
             const compute_t i = compute_t(i_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wf = compute_t(dot_gamma_wf_at[iH]);
             const compute_t dot_w_f = compute_t(dot_w_at[(t * B + iB) * (4 * H) + H + iH]);
@@ -2014,7 +2010,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wf = compute_t(gamma_wf_at[iH]);
             const compute_t w_f = compute_t(w_at[(t * B + iB) * (4 * H) + H + iH]);
             const compute_t gamma_uf = compute_t(gamma_uf_at[iH]);
-            const compute_t u_f = compute_t(u_at[(t * B + iB) * (4 * H) + H + iH]);
+            const compute_t u_f = compute_t(parts2_at[iB * (8 * H) + 2 * H + iH]);
             const compute_t f = compute_t(f_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wg = compute_t(dot_gamma_wg_at[iH]);
             const compute_t dot_w_g = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
@@ -2024,7 +2020,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wg = compute_t(gamma_wg_at[iH]);
             const compute_t w_g = compute_t(w_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
             const compute_t gamma_ug = compute_t(gamma_ug_at[iH]);
-            const compute_t u_g = compute_t(u_at[(t * B + iB) * (4 * H) + 2 * H + iH]);
+            const compute_t u_g = compute_t(parts2_at[iB * (8 * H) + 4 * H + iH]);
             const compute_t g = compute_t(g_at[(t * B + iB) * H + iH]);
             const compute_t dot_gamma_wo = compute_t(dot_gamma_wo_at[iH]);
             const compute_t dot_w_o = compute_t(dot_w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
@@ -2034,7 +2030,7 @@ extern "C" __global__ void hvp_forward_step_rows4(
             const compute_t gamma_wo = compute_t(gamma_wo_at[iH]);
             const compute_t w_o = compute_t(w_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
             const compute_t gamma_uo = compute_t(gamma_uo_at[iH]);
-            const compute_t u_o = compute_t(u_at[(t * B + iB) * (4 * H) + 3 * H + iH]);
+            const compute_t u_o = compute_t(parts2_at[iB * (8 * H) + 6 * H + iH]);
             const compute_t o = compute_t(o_at[(t * B + iB) * H + iH]);
             const compute_t dot_c_prev = compute_t(dot_c_rows_at[(t * B + iB) * H + iH]);
             const compute_t c_prev = compute_t(c_rows_at[(t * B + iB) * H + iH]);
@@ -2664,7 +2660,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ dot_gamma_uf_at,
     const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_ui_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ dot_gamma_ui_at,
-    storage_t* __restrict__ d_u_i_to_d_dot_u_o_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2699,14 +2695,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(d_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(dot_gamma_ui_at[iH]),
             d_dot_u_o, d_u_o, d_dot_u_g, d_u_g, d_dot_u_f, d_u_f, d_dot_u_i, d_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
-        d_u_i_to_d_dot_u_o_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_u_o);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_u_g);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_u_f);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_u_i);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_u_i);
     }
 }
 
@@ -2721,8 +2717,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_i_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_f_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_g_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_u_o_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2731,10 +2729,10 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_u_i_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_f_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_g_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_u_o_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -3204,7 +3202,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_f_pre_at, const storage_t* __restrict__ dot_gamma_wf_at,
     const storage_t* __restrict__ d_dot_i_pre_at, const storage_t* __restrict__ gamma_wi_at,
     const storage_t* __restrict__ d_i_pre_at, const storage_t* __restrict__ dot_gamma_wi_at,
-    storage_t* __restrict__ d_w_i_to_d_dot_w_o_at)
+    storage_t* __restrict__ d_parts2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3240,14 +3238,14 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_i_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_gamma_wi_at[iH]),
             d_dot_w_o, d_w_o, d_dot_w_g, d_w_g, d_dot_w_f, d_w_f, d_dot_w_i, d_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
-        d_w_i_to_d_dot_w_o_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_w_o);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_w_g);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_w_f);
+        d_parts2_at[(iT * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_w_i);
+        d_parts2_at[(iT * B + iB) * (8 * H) + iH] = storage_t(d_w_i);
     }
 }
 

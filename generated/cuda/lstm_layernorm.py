@@ -287,10 +287,10 @@ def train_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     gamma_c = cp.empty((H,), dtype)
     beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
     m_w = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
@@ -344,20 +344,24 @@ def train_passes(size, dtype):
         b_o[...] = params["b_o"]
         gamma_c[...] = params["gamma_c"]
         beta_c[...] = params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
         forward_before_rows()
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u[t])
+            product(h_rows[t], U_ifgo, u[t])
             forward_step_rows(t)
             forward_step_rows2(t)
 
@@ -370,10 +374,10 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_U_o2 = cp.empty((4 * H, H), dtype)
-    W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
+    W_ifgo2 = cp.empty((4 * H, I), dtype)
+    U_ifgo2 = cp.empty((4 * H, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_layer_norm_c = cp.empty((B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
@@ -387,7 +391,7 @@ def train_passes(size, dtype):
     d_m_u_g_pre = cp.empty((B,), dtype)
     d_m_u_o_pre = cp.empty((B,), dtype)
     d_u = cp.empty((B, 4 * H), dtype)
-    d_u_i_to_d_u_o = cp.empty((T, B, 4 * H), dtype)
+    d_u_ifgo = cp.empty((T, B, 4 * H), dtype)
     d_s_w_sum = cp.empty((T, B), dtype)
     d_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
     d_m_w_i_pre = cp.empty((T, B), dtype)
@@ -395,8 +399,10 @@ def train_passes(size, dtype):
     d_m_w_g_pre = cp.empty((T, B), dtype)
     d_m_w_o_pre = cp.empty((T, B), dtype)
     d_w = cp.empty((T, B, 4 * H), dtype)
-    d_w_i_to_d_w_o = cp.empty((T, B, 4 * H), dtype)
+    d_w_ifgo = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_ifgo = cp.empty((4 * H, I), dtype)
+    d_U_ifgo = cp.empty((4 * H, H), dtype)
     d_i_pre_by_gamma_wi = cp.empty((T, B, H), dtype)
     d_gamma_wi = cp.empty((H,), dtype)
     d_i_pre_by_gamma_ui = cp.empty((T, B, H), dtype)
@@ -419,8 +425,6 @@ def train_passes(size, dtype):
     d_b_o = cp.empty((H,), dtype)
     d_gamma_c = cp.empty((H,), dtype)
     d_beta_c = cp.empty((H,), dtype)
-    d_U_i_to_d_U_o = cp.empty((4 * H, H), dtype)
-    d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
     backward_step_rows = kernel(
         "backward_step_rows", "rows", B, H,
         dy, d_h_prev_rows, o, h_tanh, gamma_c, gamma_uo, u, m_u, s_u, layer_norm_c, d_c_prev_rows, c_std, i,
@@ -433,7 +437,7 @@ def train_passes(size, dtype):
     )
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_i_to_d_u_o,
+        d_u, d_o_pre, gamma_uo, s_u, d_g_pre, gamma_ug, d_f_pre, gamma_uf, d_i_pre, gamma_ui, d_u_ifgo,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -452,7 +456,7 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_i_to_d_w_o,
+        d_w, d_o_pre, gamma_wo, s_w, d_g_pre, gamma_wg, d_f_pre, gamma_wf, d_i_pre, gamma_wi, d_w_ifgo,
     )
 
     def fill(params, cotangents, dstate):
@@ -474,25 +478,28 @@ def train_passes(size, dtype):
         gamma_wo[...] = params["gamma_wo"]
         gamma_uo[...] = params["gamma_uo"]
         gamma_c[...] = params["gamma_c"]
-        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
-        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_ifgo2[:H] = W_i
+        W_ifgo2[H:2 * H] = W_f
+        W_ifgo2[2 * H:3 * H] = W_g
+        W_ifgo2[3 * H:4 * H] = W_o
+        U_ifgo2[:H] = U_i
+        U_ifgo2[H:2 * H] = U_f
+        U_ifgo2[2 * H:3 * H] = U_g
+        U_ifgo2[3 * H:4 * H] = U_o
 
     def loop():
         for t in reversed(range(T)):
             backward_step_rows(t)
             backward_step_rows2(t)
             backward_step(t)
-            # d_u_i, d_u_f, d_u_g, d_u_o side by side
-            product(d_u_i_to_d_u_o[t], U_i_to_U_o2, d_h_prev_rows[t % 2])
+            product(d_u_ifgo[t], U_ifgo2, d_h_prev_rows[t % 2])
 
     def after():
-        # d_U_i, d_U_f, d_U_g, d_U_o side by side
-        product(d_u_i_to_d_u_o.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_o)
+        product(d_u_ifgo.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_U_ifgo)
         # through i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         cp.sum(d_i_pre.reshape(-1, H), axis=0, out=d_b_i)
         # through f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
@@ -524,21 +531,19 @@ def train_passes(size, dtype):
         cp.sum(d_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo)
         backward_after_rows2()
         backward_after()
-        # d_w_i, d_w_f, d_w_g, d_w_o side by side
-        product(d_w_i_to_d_w_o.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-        # d_W_i, d_W_f, d_W_g, d_W_o side by side
-        product(d_w_i_to_d_w_o.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
+        product(d_w_ifgo.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_w_ifgo.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
 
     def results():
         dparams = {
-            "W_i": d_W_i_to_d_W_o[:H].copy(),
-            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-            "U_i": d_U_i_to_d_U_o[:H].copy(),
-            "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
-            "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
-            "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
+            "W_i": d_W_ifgo[:H].copy(),
+            "W_f": d_W_ifgo[H:2 * H].copy(),
+            "W_g": d_W_ifgo[2 * H:3 * H].copy(),
+            "W_o": d_W_ifgo[3 * H:4 * H].copy(),
+            "U_i": d_U_ifgo[:H].copy(),
+            "U_f": d_U_ifgo[H:2 * H].copy(),
+            "U_g": d_U_ifgo[2 * H:3 * H].copy(),
+            "U_o": d_U_ifgo[3 * H:4 * H].copy(),
             "gamma_wi": d_gamma_wi.copy(),
             "gamma_ui": d_gamma_ui.copy(),
             "b_i": d_b_i.copy(),
@@ -588,10 +593,10 @@ def infer_passes(size, dtype):
     b_o = cp.empty((H,), dtype)
     gamma_c = cp.empty((H,), dtype)
     beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
     m_w = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
@@ -638,20 +643,24 @@ def infer_passes(size, dtype):
         b_o[...] = params["b_o"]
         gamma_c[...] = params["gamma_c"]
         beta_c[...] = params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
         infer_before_rows()
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u)
+            product(h_rows[t], U_ifgo, u)
             infer_step_rows(t)
             infer_step_rows2(t)
 
@@ -695,17 +704,9 @@ def step_passes(size, dtype):
     beta_c = cp.empty((H,), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
-    w_i = cp.empty((T, B, H), dtype)
-    w_f = cp.empty((T, B, H), dtype)
-    w_g = cp.empty((T, B, H), dtype)
-    w_o = cp.empty((T, B, H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
     m_w = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
-    u_i = cp.empty((B, H), dtype)
-    u_f = cp.empty((B, H), dtype)
-    u_g = cp.empty((B, H), dtype)
-    u_o = cp.empty((B, H), dtype)
     u = cp.empty((B, 4 * H), dtype)
     m_u = cp.empty((B,), dtype)
     s_u = cp.empty((B,), dtype)
@@ -721,9 +722,8 @@ def step_passes(size, dtype):
     )
     step_step_rows2 = kernel(
         "step_step_rows2", "rows", B, H,
-        gamma_wi, w_i, m_w, s_w, gamma_ui, u_i, m_u, s_u, b_i, gamma_wf, w_f, gamma_uf, u_f, b_f, gamma_wg,
-        w_g, gamma_ug, u_g, b_g, gamma_wo, w_o, gamma_uo, u_o, b_o, c_rows, gamma_c, beta_c, o, c_centred,
-        h_rows,
+        gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f, gamma_wg, gamma_ug, b_g,
+        gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, o, c_centred, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -755,33 +755,25 @@ def step_passes(size, dtype):
 
     def before():
         # w_i = W_i @ x
-        product(x.reshape(-1, I), W_i.T, w_i.reshape(-1, H))
+        product(x.reshape(-1, I), W_i.T, w.reshape(-1, 4 * H)[:, :H])
         # w_f = W_f @ x
-        product(x.reshape(-1, I), W_f.T, w_f.reshape(-1, H))
+        product(x.reshape(-1, I), W_f.T, w.reshape(-1, 4 * H)[:, H:2 * H])
         # w_g = W_g @ x
-        product(x.reshape(-1, I), W_g.T, w_g.reshape(-1, H))
+        product(x.reshape(-1, I), W_g.T, w.reshape(-1, 4 * H)[:, 2 * H:3 * H])
         # w_o = W_o @ x
-        product(x.reshape(-1, I), W_o.T, w_o.reshape(-1, H))
-        w[..., 0:H] = w_i
-        w[..., H:2 * H] = w_f
-        w[..., 2 * H:3 * H] = w_g
-        w[..., 3 * H:4 * H] = w_o
+        product(x.reshape(-1, I), W_o.T, w.reshape(-1, 4 * H)[:, 3 * H:4 * H])
         step_before_rows()
 
     def loop():
         for t in range(T):
             # u_i = U_i @ h[t-1]
-            product(h_rows[t], U_i.T, u_i)
+            product(h_rows[t], U_i.T, u[:, :H])
             # u_f = U_f @ h[t-1]
-            product(h_rows[t], U_f.T, u_f)
+            product(h_rows[t], U_f.T, u[:, H:2 * H])
             # u_g = U_g @ h[t-1]
-            product(h_rows[t], U_g.T, u_g)
+            product(h_rows[t], U_g.T, u[:, 2 * H:3 * H])
             # u_o = U_o @ h[t-1]
-            product(h_rows[t], U_o.T, u_o)
-            u[..., 0:H] = u_i
-            u[..., H:2 * H] = u_f
-            u[..., 2 * H:3 * H] = u_g
-            u[..., 3 * H:4 * H] = u_o
+            product(h_rows[t], U_o.T, u[:, 3 * H:4 * H])
             step_step_rows(t)
             step_step_rows2(t)
 
@@ -846,26 +838,26 @@ def jvp_passes(size, dtype):
     dot_b_o = cp.empty((H,), dtype)
     dot_gamma_c = cp.empty((H,), dtype)
     dot_beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    dot_W_i_to_dot_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
-    dot_U_i_to_dot_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    w = cp.empty((T, B, 4 * H), dtype)
-    w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
-    dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_w_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
+    w = cp.empty((T, B, 4 * H), dtype)
     m_w = cp.empty((T, B), dtype)
     dot_m_w = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
-    u = cp.empty((B, 4 * H), dtype)
-    u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_u_ifgo_h_prev = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((B, 4 * H), dtype)
+    u = cp.empty((B, 4 * H), dtype)
     m_u = cp.empty((B,), dtype)
     dot_m_u = cp.empty((B,), dtype)
     s_u = cp.empty((B,), dtype)
@@ -881,7 +873,7 @@ def jvp_passes(size, dtype):
     h_tanh = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+        parts2, dot_w_ifgo_x, dot_w,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, (4 * H),
@@ -893,7 +885,7 @@ def jvp_passes(size, dtype):
     )
     jvp_step_rows2 = kernel(
         "jvp_step_rows2", "rows", B, H,
-        u_i_to_dot_u_o_U_o, parts, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf,
+        parts4, dot_u_ifgo_h_prev, gamma_wi, parts2, m_w, s_w, gamma_ui, m_u, s_u, b_i, gamma_wf, gamma_uf,
         b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
         c_centred2, c_std, layer_norm_c, h_tanh, h_rows,
     )
@@ -903,11 +895,11 @@ def jvp_passes(size, dtype):
     )
     jvp_step_rows4 = kernel(
         "jvp_step_rows4", "rows", B, H,
-        dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi, w,
-        m_w, s_w, gamma_ui, u, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f,
-        dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o,
-        gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c, dot_beta_c, gamma_c,
-        h_tanh, dot_o, dot_h_rows,
+        dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi,
+        parts2, m_w, s_w, gamma_ui, parts4, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf,
+        gamma_uf, f, dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo,
+        dot_b_o, gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, c_std, dot_gamma_c, dot_beta_c,
+        gamma_c, h_tanh, dot_o, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -957,43 +949,53 @@ def jvp_passes(size, dtype):
         dot_b_o[...] = dot_params["b_o"]
         dot_gamma_c[...] = dot_params["gamma_c"]
         dot_beta_c[...] = dot_params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        dot_W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_W_i.T,
-            dot_W_f.T,
-            dot_W_g.T,
-            dot_W_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        dot_U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_U_i.T,
-            dot_U_f.T,
-            dot_U_g.T,
-            dot_U_o.T,
-        ), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-        # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
-        product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
-        # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_i.T
+        parts[..., H:2 * H] = dot_W_i.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_g.T
+        parts[..., 5 * H:6 * H] = dot_W_g.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = parts[..., :H]
+        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        parts3[..., 4 * H:5 * H] = U_g.T
+        parts3[..., 5 * H:6 * H] = dot_U_g.T
+        parts3[..., 6 * H:7 * H] = U_o.T
+        parts3[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts3[..., :H]
+        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
+        w[..., :H] = parts2[..., :H]
+        w[..., H:2 * H] = parts2[..., 2 * H:3 * H]
+        w[..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+        w[..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
         jvp_before()
         jvp_before_rows()
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u)
-            # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
-            product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
-            # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
+            u[..., :H] = parts4[..., :H]
+            u[..., H:2 * H] = parts4[..., 2 * H:3 * H]
+            u[..., 2 * H:3 * H] = parts4[..., 4 * H:5 * H]
+            u[..., 3 * H:4 * H] = parts4[..., 6 * H:7 * H]
             jvp_step_rows(t)
             jvp_step_rows2(t)
             jvp_step_rows3(t)
@@ -1061,27 +1063,27 @@ def hvp_passes(size, dtype):
     dot_b_o = cp.empty((H,), dtype)
     dot_gamma_c = cp.empty((H,), dtype)
     dot_beta_c = cp.empty((H,), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    dot_W_i_to_dot_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((H, 4 * H), dtype)
-    dot_U_i_to_dot_U_o = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    dot_W_ifgo = cp.empty((I, 4 * H), dtype)
+    parts = cp.empty((H, 8 * H), dtype)
+    U_ifgo = cp.empty((H, 4 * H), dtype)
     w = cp.empty((T, B, 4 * H), dtype)
-    w_i_to_dot_w_o_W_o = cp.empty((T, B, 4 * H), dtype)
-    dot_w_i_x_to_dot_w_o_x = cp.empty((T, B, 4 * H), dtype)
+    dot_w_parts = cp.empty((T, B, 4 * H), dtype)
+    dot_w_ifgo_x = cp.empty((T, B, 4 * H), dtype)
     dot_w = cp.empty((T, B, 4 * H), dtype)
     m_w = cp.empty((T, B), dtype)
     dot_m_w = cp.empty((T, B), dtype)
     dot_s_w_pre = cp.empty((T, B), dtype)
     s_w = cp.empty((T, B), dtype)
     dot_s_w = cp.empty((T, B), dtype)
-    u = cp.empty((T, B, 4 * H), dtype)
-    u_i_to_dot_u_o_U_o = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts2 = cp.empty((B, 8 * H), dtype)
+    dot_u_ifgo_h_prev = cp.empty((B, 4 * H), dtype)
     dot_u = cp.empty((T, B, 4 * H), dtype)
+    u = cp.empty((T, B, 4 * H), dtype)
     m_u = cp.empty((T, B), dtype)
     dot_m_u = cp.empty((T, B), dtype)
     dot_s_u_pre = cp.empty((T, B), dtype)
@@ -1111,7 +1113,7 @@ def hvp_passes(size, dtype):
     dot_h_tanh = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        w_i_to_dot_w_o_W_o, dot_w_i_x_to_dot_w_o_x, dot_w,
+        dot_w_parts, dot_w_ifgo_x, dot_w,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, (4 * H),
@@ -1123,8 +1125,8 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", "rows", B, H,
-        u_i_to_dot_u_o_U_o, parts, gamma_wi, w, m_w, s_w, gamma_ui, u, m_u, s_u, b_i, gamma_wf, gamma_uf,
-        b_f, gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
+        parts2, dot_u_ifgo_h_prev, gamma_wi, w, m_w, s_w, gamma_ui, m_u, s_u, b_i, gamma_wf, gamma_uf, b_f,
+        gamma_wg, gamma_ug, b_g, gamma_wo, gamma_uo, b_o, c_rows, gamma_c, beta_c, dot_u, i, f, g, o,
         c_centred2, c_std, dot_c_std, layer_norm_c, h_tanh, h_rows,
     )
     hvp_forward_step_rows3 = kernel(
@@ -1134,7 +1136,7 @@ def hvp_passes(size, dtype):
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", "rows", B, H,
         dot_gamma_wi, dot_w, dot_m_w, dot_s_w, dot_gamma_ui, dot_u, dot_m_u, dot_s_u, dot_b_i, gamma_wi, w,
-        m_w, s_w, gamma_ui, u, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f,
+        m_w, s_w, gamma_ui, parts2, m_u, s_u, i, dot_gamma_wf, dot_gamma_uf, dot_b_f, gamma_wf, gamma_uf, f,
         dot_gamma_wg, dot_gamma_ug, dot_b_g, gamma_wg, gamma_ug, g, dot_gamma_wo, dot_gamma_uo, dot_b_o,
         gamma_wo, gamma_uo, o, dot_c_rows, c_rows, layer_norm_c, dot_c_std, dot_gamma_c, dot_beta_c,
         gamma_c, h_tanh, dot_i_pre, dot_i, dot_f_pre, dot_f, dot_g_pre, dot_g, dot_o_pre, dot_o, dot_c_mean,
@@ -1188,43 +1190,46 @@ def hvp_passes(size, dtype):
         dot_b_o[...] = dot_params["b_o"]
         dot_gamma_c[...] = dot_params["gamma_c"]
         dot_beta_c[...] = dot_params["beta_c"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        dot_W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_W_i.T,
-            dot_W_f.T,
-            dot_W_g.T,
-            dot_W_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        dot_U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_U_i.T,
-            dot_U_f.T,
-            dot_U_g.T,
-            dot_U_o.T,
-        ), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # w_i, w_f, w_g, w_o side by side
-        product(x.reshape(-1, I), W_i_to_W_o, w.reshape(-1, 4 * H))
-        # dot_w_i_W_i, dot_w_f_W_f, dot_w_g_W_g, dot_w_o_W_o side by side
-        product(x.reshape(-1, I), dot_W_i_to_dot_W_o, w_i_to_dot_w_o_W_o.reshape(-1, 4 * H))
-        # dot_w_i_x, dot_w_f_x, dot_w_g_x, dot_w_o_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_w_i_x_to_dot_w_o_x.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        dot_W_ifgo[..., :H] = dot_W_i.T
+        dot_W_ifgo[..., H:2 * H] = dot_W_f.T
+        dot_W_ifgo[..., 2 * H:3 * H] = dot_W_g.T
+        dot_W_ifgo[..., 3 * H:4 * H] = dot_W_o.T
+        parts[..., :H] = U_i.T
+        parts[..., H:2 * H] = dot_U_i.T
+        parts[..., 2 * H:3 * H] = U_f.T
+        parts[..., 3 * H:4 * H] = dot_U_f.T
+        parts[..., 4 * H:5 * H] = U_g.T
+        parts[..., 5 * H:6 * H] = dot_U_g.T
+        parts[..., 6 * H:7 * H] = U_o.T
+        parts[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts[..., :H]
+        U_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), W_ifgo, w.reshape(-1, 4 * H))
+        product(x.reshape(-1, I), dot_W_ifgo, dot_w_parts.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_w_ifgo_x.reshape(-1, 4 * H))
         hvp_forward_before()
         hvp_forward_before_rows()
 
     def loop():
         for t in range(T):
-            # u_i, u_f, u_g, u_o side by side
-            product(h_rows[t], U_i_to_U_o, u[t])
-            # dot_u_i_U_i, dot_u_f_U_f, dot_u_g_U_g, dot_u_o_U_o side by side
-            product(h_rows[t], dot_U_i_to_dot_U_o, u_i_to_dot_u_o_U_o)
-            # dot_u_i_h_prev, dot_u_f_h_prev, dot_u_g_h_prev, dot_u_o_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_o, parts)
+            product(h_rows[t], parts, parts2)
+            product(dot_h_rows[t], U_ifgo, dot_u_ifgo_h_prev)
+            u[t][..., :H] = parts2[..., :H]
+            u[t][..., H:2 * H] = parts2[..., 2 * H:3 * H]
+            u[t][..., 2 * H:3 * H] = parts2[..., 4 * H:5 * H]
+            u[t][..., 3 * H:4 * H] = parts2[..., 6 * H:7 * H]
             hvp_forward_step_rows(t)
             hvp_forward_step_rows2(t)
             hvp_forward_step_rows3(t)
@@ -1238,12 +1243,12 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_dot_U_o = cp.empty((8 * H, H), dtype)
-    W_i_to_dot_W_o = cp.empty((8 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    parts3 = cp.empty((8 * H, I), dtype)
+    parts4 = cp.empty((8 * H, H), dtype)
     c_standard = cp.empty((T, B, H), dtype)
     d_dot_h_pre = cp.empty((T, B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
@@ -1279,11 +1284,11 @@ def hvp_passes(size, dtype):
     d_m_u_dot_o_pre = cp.empty((B,), dtype)
     d_dot_u = cp.empty((B, 4 * H), dtype)
     d_u = cp.empty((B, 4 * H), dtype)
-    d_u_i_to_d_dot_u_o = cp.empty((T, B, 8 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
+    d_parts = cp.empty((T, B, 8 * H), dtype)
+    d_dot_h_prev_dot_u_i_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_u_f_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_u_g_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_u_o_h_prev = cp.empty((B, H), dtype)
     d_dot_s_w_sum = cp.empty((T, B), dtype)
     d_s_w_sum = cp.empty((T, B), dtype)
     d_dot_s_w_sum_arg = cp.empty((T, B, 4 * H), dtype)
@@ -1302,7 +1307,7 @@ def hvp_passes(size, dtype):
     d_m_w_dot_o_pre = cp.empty((T, B), dtype)
     d_dot_w = cp.empty((T, B, 4 * H), dtype)
     d_w = cp.empty((T, B, 4 * H), dtype)
-    d_w_i_to_d_dot_w_o = cp.empty((T, B, 8 * H), dtype)
+    d_parts2 = cp.empty((T, B, 8 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_i_w_i = cp.empty((H, I), dtype)
     d_W_i_dot_w_i_x = cp.empty((H, I), dtype)
@@ -1403,11 +1408,12 @@ def hvp_passes(size, dtype):
         "hvp_backward_step", "each", B * H, 1,
         d_dot_u, d_dot_o_pre, gamma_uo, s_u, d_u, d_o_pre, dot_gamma_uo, dot_s_u, d_dot_g_pre, gamma_ug,
         d_g_pre, dot_gamma_ug, d_dot_f_pre, gamma_uf, d_f_pre, dot_gamma_uf, d_dot_i_pre, gamma_ui, d_i_pre,
-        dot_gamma_ui, d_u_i_to_d_dot_u_o,
+        dot_gamma_ui, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+        d_dot_h_prev_dot_u_i_h_prev, d_dot_h_prev_dot_u_f_h_prev, d_dot_h_prev_dot_u_g_h_prev,
+        d_dot_h_prev_dot_u_o_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
@@ -1441,7 +1447,7 @@ def hvp_passes(size, dtype):
         "hvp_backward_after", "each", T * B * H, 1,
         d_dot_w, d_dot_o_pre, gamma_wo, s_w, d_w, d_o_pre, dot_gamma_wo, dot_s_w, d_dot_g_pre, gamma_wg,
         d_g_pre, dot_gamma_wg, d_dot_f_pre, gamma_wf, d_f_pre, dot_gamma_wf, d_dot_i_pre, gamma_wi, d_i_pre,
-        dot_gamma_wi, d_w_i_to_d_dot_w_o,
+        dot_gamma_wi, d_parts2,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1465,32 +1471,28 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_i_to_dot_U_o[...] = cp.concatenate((
-            U_i,
-            dot_U_i,
-            U_f,
-            dot_U_f,
-            U_g,
-            dot_U_g,
-            U_o,
-            dot_U_o,
-        ))
-        W_i_to_dot_W_o[...] = cp.concatenate((
-            W_i,
-            dot_W_i,
-            W_f,
-            dot_W_f,
-            W_g,
-            dot_W_g,
-            W_o,
-            dot_W_o,
-        ))
         d_h_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
+        parts3[:H] = W_i
+        parts3[H:2 * H] = dot_W_i
+        parts3[2 * H:3 * H] = W_f
+        parts3[3 * H:4 * H] = dot_W_f
+        parts3[4 * H:5 * H] = W_g
+        parts3[5 * H:6 * H] = dot_W_g
+        parts3[6 * H:7 * H] = W_o
+        parts3[7 * H:8 * H] = dot_W_o
+        parts4[:H] = U_i
+        parts4[H:2 * H] = dot_U_i
+        parts4[2 * H:3 * H] = U_f
+        parts4[3 * H:4 * H] = dot_U_f
+        parts4[4 * H:5 * H] = U_g
+        parts4[5 * H:6 * H] = dot_U_g
+        parts4[6 * H:7 * H] = U_o
+        parts4[7 * H:8 * H] = dot_U_o
         hvp_backward_before_rows()
 
     def loop():
@@ -1498,48 +1500,43 @@ def hvp_passes(size, dtype):
             hvp_backward_step_rows(t)
             hvp_backward_step_rows2(t)
             hvp_backward_step(t)
-            # d_u_i, d_dot_u_i, d_u_f, d_dot_u_f, d_u_g, d_dot_u_g, d_u_o, d_dot_u_o side by side
-            product(d_u_i_to_d_dot_u_o[t], U_i_to_dot_U_o, d_h_prev_rows[t % 2])
+            product(d_parts[t], parts4, d_h_prev_rows[t % 2])
             # through u_i = U_i @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+            product(d_parts[t][:, H:2 * H], U_i, d_dot_h_prev_dot_u_i_h_prev)
             # through u_f = U_f @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+            product(d_parts[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_u_f_h_prev)
             # through u_g = U_g @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, 5 * H:6 * H], U_g, parts4[:, H:2 * H])
+            product(d_parts[t][:, 5 * H:6 * H], U_g, d_dot_h_prev_dot_u_g_h_prev)
             # through u_o = U_o @ h[t-1]
-            product(d_u_i_to_d_dot_u_o[t][:, 7 * H:8 * H], U_o, parts5[:, H:2 * H])
+            product(d_parts[t][:, 7 * H:8 * H], U_o, d_dot_h_prev_dot_u_o_h_prev)
             hvp_backward_step2(t)
 
     def after():
         # through u_i = U_i @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
+        product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_u_i)
         # through u_i = U_i @ h[t-1]
-        product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, H:2 * H].T,
-            dot_h_rows[:-1].reshape(-1, H),
-            d_U_i_dot_u_i_h_prev,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_h_rows[:-1].reshape(-1, H), d_U_i_dot_u_i_h_prev)
         # through u_f = U_f @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_U_f_u_f)
         # through u_f = U_f @ h[t-1]
         product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_u_f_h_prev,
         )
         # through u_g = U_g @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_U_g_u_g)
         # through u_g = U_g @ h[t-1]
         product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_u_g_h_prev,
         )
         # through u_o = U_o @ h[t-1]
-        product(d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
+        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_U_o_u_o)
         # through u_o = U_o @ h[t-1]
         product(
-            d_u_i_to_d_dot_u_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_o_dot_u_o_h_prev,
         )
@@ -1592,24 +1589,23 @@ def hvp_passes(size, dtype):
         cp.sum(d_dot_o_pre_by_gamma_uo.reshape(-1, H), axis=0, out=d_gamma_uo_dot_o_pre)
         hvp_backward_after_rows2()
         hvp_backward_after()
-        # d_w_i, d_dot_w_i, d_w_f, d_dot_w_f, d_w_g, d_dot_w_g, d_w_o, d_dot_w_o side by side
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H), W_i_to_dot_W_o, d_x.reshape(-1, I))
+        product(d_parts2.reshape(-1, 8 * H), parts3, d_x.reshape(-1, I))
         # through w_i = W_i @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
+        product(d_parts2.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_w_i)
         # through w_i = W_i @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_w_i_x)
         # through w_f = W_f @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
+        product(d_parts2.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_w_f)
         # through w_f = W_f @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_w_f_x)
         # through w_g = W_g @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
+        product(d_parts2.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_w_g)
         # through w_g = W_g @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_w_g_x)
         # through w_o = W_o @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
+        product(d_parts2.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_w_o)
         # through w_o = W_o @ x
-        product(d_w_i_to_d_dot_w_o.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
+        product(d_parts2.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_w_o_x)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

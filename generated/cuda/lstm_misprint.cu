@@ -77,7 +77,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
@@ -90,17 +90,17 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t i, f, g, o, c, tanh_c, h;
         forward_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             i, f, g, o, c, tanh_c, h);
@@ -144,7 +144,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ tanh_c_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_i_pre_to_d_o_pre_at)
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -162,10 +162,10 @@ extern "C" __global__ void backward_step(
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -201,7 +201,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ h_rows_at)
@@ -212,17 +212,17 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, h;
         infer_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             c, h);
@@ -317,10 +317,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -329,14 +328,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -393,8 +392,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
@@ -410,31 +409,31 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -470,10 +469,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -482,14 +480,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -548,8 +546,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
@@ -571,31 +569,31 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
             tanh_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
@@ -682,7 +680,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -714,14 +712,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -738,8 +736,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_o_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -748,10 +748,10 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_o_h_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }

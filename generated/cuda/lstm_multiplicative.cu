@@ -59,7 +59,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at, const storage_t* __restrict__ U_m_h_at,
+    const storage_t* __restrict__ W_m_x_at, const storage_t* __restrict__ U_m_h_at,
     storage_t* __restrict__ m_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -68,7 +68,7 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t m;
         forward_step_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(U_m_h_at[(t * B + iB) * H + iH]),
             m);
         m_at[(t * B + iB) * H + iH] = storage_t(m);
@@ -103,7 +103,7 @@ __device__ inline void forward_step2_point(
 
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at, const storage_t* __restrict__ U_i_m_to_U_o_m_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_m_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
@@ -116,17 +116,17 @@ extern "C" __global__ void forward_step2(
         const int64 iH = n % H;
         compute_t i, f, g, o, c, tanh_c, h;
         forward_step2_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             i, f, g, o, c, tanh_c, h);
@@ -171,7 +171,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ o_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_i_pre_to_d_o_pre_at)
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -189,10 +189,10 @@ extern "C" __global__ void backward_step(
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -206,7 +206,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ W_m_x_to_W_o_x_at,
+    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ W_m_x_at,
     storage_t* __restrict__ d_U_m_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -216,7 +216,7 @@ extern "C" __global__ void backward_step2(
         compute_t d_U_m_h;
         backward_step2_point(
             compute_t(d_m_at[(t * B + iB) * H + iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             d_U_m_h);
         d_U_m_h_at[(t * B + iB) * H + iH] = storage_t(d_U_m_h);
     }
@@ -249,14 +249,14 @@ extern "C" __global__ void backward_after(
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_W_m_x, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_W_ifgo_x, const compute_t d_x_W_m_x, compute_t& d_x)
 {
-    d_x = d_x_W_m_x + d_x_W_i_x;
+    d_x = d_x_W_ifgo_x + d_x_W_m_x;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_m_x_at, const storage_t* __restrict__ d_x_W_i_x_at,
+    const storage_t* __restrict__ d_x_W_ifgo_x_at, const storage_t* __restrict__ d_x_W_m_x_at,
     storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -266,8 +266,8 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_ifgo_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_m_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -286,7 +286,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at, const storage_t* __restrict__ U_m_h_at,
+    const storage_t* __restrict__ W_mifgo_x_at, const storage_t* __restrict__ U_m_h_at,
     storage_t* __restrict__ m_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -295,7 +295,7 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t m;
         infer_step_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + iH]),
             compute_t(U_m_h_at[iB * H + iH]),
             m);
         m_at[iB * H + iH] = storage_t(m);
@@ -329,7 +329,7 @@ __device__ inline void infer_step2_point(
 
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_W_o_x_at, const storage_t* __restrict__ U_i_m_to_U_o_m_at,
+    const storage_t* __restrict__ W_mifgo_x_at, const storage_t* __restrict__ U_ifgo_m_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ h_rows_at)
@@ -340,17 +340,17 @@ extern "C" __global__ void infer_step2(
         const int64 iH = n % H;
         compute_t c, h;
         infer_step2_point(
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + H + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_m_x_to_W_o_x_at[(t * B + iB) * (5 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_U_o_m_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_mifgo_x_at[(t * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             c, h);
@@ -473,10 +473,10 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_m_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_m_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_mifgo_x_x_at,
+    storage_t* __restrict__ dot_W_m_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -485,16 +485,16 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -516,10 +516,9 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_m_h_to_dot_U_m_h_U_m_at,
-    const storage_t* __restrict__ dot_U_m_h_h_prev_at,
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ dot_W_m_x_at,
-    storage_t* __restrict__ m_to_dot_m_at)
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_m_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_m_x_at,
+    storage_t* __restrict__ dot_m2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -527,14 +526,14 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t m, dot_m;
         jvp_step_point(
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + iH]),
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             m, dot_m);
-        m_to_dot_m_at[iB * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
+        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -580,18 +579,17 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ U_i_m_to_dot_U_o_m_U_o_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_U_i_m_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_U_f_m_at,
-    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
-    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_U_g_m_at,
-    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_U_o_m_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
-    storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_ifgo_m_at,
+    const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
+    const storage_t* __restrict__ dot_U_i_m_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
+    const storage_t* __restrict__ dot_U_f_m_at, const storage_t* __restrict__ dot_b_f_at,
+    const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
+    const storage_t* __restrict__ dot_U_g_m_at, const storage_t* __restrict__ dot_b_g_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
+    const storage_t* __restrict__ dot_U_o_m_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ dot_c_rows_at,
+    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -599,26 +597,26 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step2_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
+            compute_t(U_ifgo_m_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_o_m_at[iB * H + iH]),
@@ -658,10 +656,10 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_m_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_m_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_mifgo_x_x_at,
+    storage_t* __restrict__ dot_W_m_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -670,16 +668,16 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 3 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 5 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 7 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (10 * H) + 9 * H + iH]),
-            compute_t(dot_W_m_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 2 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 4 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 6 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (9 * H) + 8 * H + iH]),
+            compute_t(dot_W_mifgo_x_x_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
             dot_W_m_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_m_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_m_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -690,70 +688,79 @@ extern "C" __global__ void hvp_forward_before(
 }
 
 __device__ inline void hvp_forward_step_point(
-    const compute_t dot_U_m_h_U_m, const compute_t dot_U_m_h_h_prev, const compute_t W_m_x,
-    const compute_t U_m_h, const compute_t dot_W_m_x, compute_t& dot_U_m_h, compute_t& m, compute_t& dot_m)
+    const compute_t U_m_h_part, const compute_t dot_U_m_h_U_m, const compute_t dot_U_m_h_h_prev,
+    const compute_t W_m_x, const compute_t dot_W_m_x, compute_t& U_m_h, compute_t& dot_U_m_h, compute_t& m,
+    compute_t& dot_m)
 {
     // m = (W_m @ x) * (U_m @ h[t-1])
+    U_m_h = U_m_h_part;
     dot_U_m_h = dot_U_m_h_U_m + dot_U_m_h_h_prev;
     m = W_m_x * U_m_h;
-    dot_m = W_m_x * dot_U_m_h + U_m_h * dot_W_m_x;
+    dot_m = W_m_x * dot_U_m_h + dot_W_m_x * U_m_h;
 }
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_m_h_to_dot_U_m_h_U_m_at,
-    const storage_t* __restrict__ dot_U_m_h_h_prev_at,
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ dot_W_m_x_at,
-    storage_t* __restrict__ dot_U_m_h_at, storage_t* __restrict__ m_to_dot_m_at)
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_m_h_h_prev_at,
+    const storage_t* __restrict__ W_m_x_at, const storage_t* __restrict__ dot_W_m_x_at,
+    storage_t* __restrict__ U_m_h_at, storage_t* __restrict__ dot_U_m_h_at, storage_t* __restrict__ m_at,
+    storage_t* __restrict__ dot_m_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iB = n / H;
         const int64 iH = n % H;
-        compute_t dot_U_m_h, m, dot_m;
+        compute_t U_m_h, dot_U_m_h, m, dot_m;
         hvp_forward_step_point(
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_m_h_h_prev_at[iB * H + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + iH]),
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
-            dot_U_m_h, m, dot_m);
+            U_m_h, dot_U_m_h, m, dot_m);
+        U_m_h_at[(t * B + iB) * H + iH] = storage_t(U_m_h);
         dot_U_m_h_at[(t * B + iB) * H + iH] = storage_t(dot_U_m_h);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_m);
+        m_at[(t * B + iB) * H + iH] = storage_t(m);
+        dot_m_at[(t * B + iB) * H + iH] = storage_t(dot_m);
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t W_i_x, const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x,
-    const compute_t dot_U_i_m, const compute_t dot_b_i, const compute_t W_f_x, const compute_t U_f_m,
-    const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_U_f_m, const compute_t dot_b_f,
-    const compute_t W_g_x, const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x,
-    const compute_t dot_U_g_m, const compute_t dot_b_g, const compute_t W_o_x, const compute_t U_o_m,
-    const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_U_o_m, const compute_t dot_b_o,
+    const compute_t dot_U_i_m_U_i, const compute_t dot_U_i_m_m, const compute_t W_i_x,
+    const compute_t U_i_m, const compute_t b_i, const compute_t dot_W_i_x, const compute_t dot_b_i,
+    const compute_t dot_U_f_m_U_f, const compute_t dot_U_f_m_m, const compute_t W_f_x,
+    const compute_t U_f_m, const compute_t b_f, const compute_t dot_W_f_x, const compute_t dot_b_f,
+    const compute_t dot_U_g_m_U_g, const compute_t dot_U_g_m_m, const compute_t W_g_x,
+    const compute_t U_g_m, const compute_t b_g, const compute_t dot_W_g_x, const compute_t dot_b_g,
+    const compute_t dot_U_o_m_U_o, const compute_t dot_U_o_m_m, const compute_t W_o_x,
+    const compute_t U_o_m, const compute_t b_o, const compute_t dot_W_o_x, const compute_t dot_b_o,
     const compute_t c_prev, const compute_t dot_c_prev, compute_t& dot_i_pre, compute_t& i,
     compute_t& dot_i, compute_t& dot_f_pre, compute_t& f, compute_t& dot_f, compute_t& dot_g_pre,
     compute_t& g, compute_t& dot_g, compute_t& dot_o_pre, compute_t& o, compute_t& dot_o, compute_t& c,
     compute_t& dot_c, compute_t& tanh_c, compute_t& dot_tanh_c, compute_t& h, compute_t& dot_h)
 {
     // i = sigmoid(W_i @ x + U_i @ m + b_i)
+    const compute_t dot_U_i_m = dot_U_i_m_U_i + dot_U_i_m_m;
     const compute_t i_pre = W_i_x + U_i_m + b_i;
-    dot_i_pre = dot_W_i_x + dot_U_i_m + dot_b_i;
+    dot_i_pre = dot_W_i_x + dot_b_i + dot_U_i_m;
     i = sigmoid(i_pre);
     dot_i = dot_i_pre * i * (1 - i);
     // f = sigmoid(W_f @ x + U_f @ m + b_f)
+    const compute_t dot_U_f_m = dot_U_f_m_U_f + dot_U_f_m_m;
     const compute_t f_pre = W_f_x + U_f_m + b_f;
-    dot_f_pre = dot_W_f_x + dot_U_f_m + dot_b_f;
+    dot_f_pre = dot_W_f_x + dot_b_f + dot_U_f_m;
     f = sigmoid(f_pre);
     dot_f = dot_f_pre * f * (1 - f);
     // g = tanh(W_g @ x + U_g @ m + b_g)
+    const compute_t dot_U_g_m = dot_U_g_m_U_g + dot_U_g_m_m;
     const compute_t g_pre = W_g_x + U_g_m + b_g;
-    dot_g_pre = dot_W_g_x + dot_U_g_m + dot_b_g;
+    dot_g_pre = dot_W_g_x + dot_b_g + dot_U_g_m;
     g = tanh(g_pre);
     dot_g = dot_g_pre * (1 - square(g));
     // o = sigmoid(W_o @ x + U_o @ m + b_o)
+    const compute_t dot_U_o_m = dot_U_o_m_U_o + dot_U_o_m_m;
     const compute_t o_pre = W_o_x + U_o_m + b_o;
-    dot_o_pre = dot_W_o_x + dot_U_o_m + dot_b_o;
+    dot_o_pre = dot_W_o_x + dot_b_o + dot_U_o_m;
     o = sigmoid(o_pre);
     dot_o = dot_o_pre * o * (1 - o);
     // c = f * c[t-1] + i * g
@@ -768,15 +775,13 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ U_i_m_to_dot_U_o_m_U_o_at, const storage_t* __restrict__ b_i_at,
-    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_U_i_m_at,
-    const storage_t* __restrict__ dot_b_i_at, const storage_t* __restrict__ b_f_at,
-    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_U_f_m_at,
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_U_ifgo_m_m_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
+    const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
-    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_U_g_m_at,
-    const storage_t* __restrict__ dot_b_g_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_U_o_m_at,
+    const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
     const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_i_pre_at,
     storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
@@ -793,29 +798,33 @@ extern "C" __global__ void hvp_forward_step2(
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, c, dot_c,
             tanh_c, dot_tanh_c, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 2 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts5_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_i_m_at[iB * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 4 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + 3 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_f_m_at[iB * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 6 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + 5 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_g_m_at[iB * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + 8 * H + iH]),
-            compute_t(U_i_m_to_dot_U_o_m_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_m_m_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (9 * H) + 7 * H + iH]),
+            compute_t(parts5_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_o_m_at[iB * H + iH]),
             compute_t(dot_b_o_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
@@ -903,7 +912,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -936,14 +945,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -963,11 +972,12 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
-    const storage_t* __restrict__ W_m_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ d_m_at,
-    const storage_t* __restrict__ dot_W_m_x_at, storage_t* __restrict__ d_dot_m_at,
-    storage_t* __restrict__ d_U_m_h_to_d_dot_U_m_h_at)
+    const storage_t* __restrict__ d_dot_m_dot_U_i_m_m_at,
+    const storage_t* __restrict__ d_dot_m_dot_U_f_m_m_at,
+    const storage_t* __restrict__ d_dot_m_dot_U_g_m_m_at,
+    const storage_t* __restrict__ d_dot_m_dot_U_o_m_m_at, const storage_t* __restrict__ W_m_x_at,
+    const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ dot_W_m_x_at,
+    storage_t* __restrict__ d_dot_m_at, storage_t* __restrict__ d_dot_U_m_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -975,17 +985,17 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_m, d_dot_U_m_h, d_U_m_h;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts4_at[iB * (2 * H) + iH]),
-            compute_t(W_m_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (10 * H) + iH]),
+            compute_t(d_dot_m_dot_U_i_m_m_at[iB * H + iH]),
+            compute_t(d_dot_m_dot_U_f_m_m_at[iB * H + iH]),
+            compute_t(d_dot_m_dot_U_g_m_m_at[iB * H + iH]),
+            compute_t(d_dot_m_dot_U_o_m_m_at[iB * H + iH]),
+            compute_t(W_m_x_at[(t * B + iB) * H + iH]),
             compute_t(d_m_at[(t * B + iB) * H + iH]),
             compute_t(dot_W_m_x_at[(t * B + iB) * H + iH]),
             d_dot_m, d_dot_U_m_h, d_U_m_h);
         d_dot_m_at[(t * B + iB) * H + iH] = storage_t(d_dot_m);
-        d_U_m_h_to_d_dot_U_m_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
-        d_U_m_h_to_d_dot_U_m_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
+        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_U_m_h);
+        d_dot_U_m_h2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_U_m_h);
     }
 }
 
@@ -1000,7 +1010,7 @@ __device__ inline void hvp_backward_after_point(
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_m_at, const storage_t* __restrict__ U_m_h_to_dot_U_m_h_U_m_at,
+    const storage_t* __restrict__ d_dot_m_at, const storage_t* __restrict__ U_m_h_at,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ dot_U_m_h_at,
     storage_t* __restrict__ d_dot_W_m_x_at, storage_t* __restrict__ d_W_m_x_at)
 {
@@ -1012,7 +1022,7 @@ extern "C" __global__ void hvp_backward_after(
         compute_t d_dot_W_m_x, d_W_m_x;
         hvp_backward_after_point(
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
-            compute_t(U_m_h_to_dot_U_m_h_U_m_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(U_m_h_at[(iT * B + iB) * H + iH]),
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(dot_U_m_h_at[(iT * B + iB) * H + iH]),
             d_dot_W_m_x, d_W_m_x);
@@ -1022,15 +1032,15 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_m_x, const compute_t d_x_dot_W_m_x_W_m, compute_t& d_x)
 {
-    d_x = d_x_W_m_x + d_x_dot_W_m_x_W_m + d_x_W_i_x;
+    d_x = d_x_parts + d_x_W_m_x + d_x_dot_W_m_x_W_m;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_m_x_at, const storage_t* __restrict__ d_x_dot_W_m_x_W_m_at,
-    const storage_t* __restrict__ d_x_W_i_x_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_m_x_at,
+    const storage_t* __restrict__ d_x_dot_W_m_x_W_m_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1039,9 +1049,9 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_m_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_m_x_W_m_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

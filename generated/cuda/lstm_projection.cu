@@ -93,7 +93,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_r_to_U_o_r_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_r_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ p_f_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
@@ -107,20 +107,20 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t i, f, g, c, o, tanh_c, m;
         forward_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             i, f, g, c, o, tanh_c, m);
@@ -191,7 +191,7 @@ extern "C" __global__ void backward_step2(
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ p_i_at,
-    const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_i_pre_to_d_o_pre_at)
+    const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -211,10 +211,10 @@ extern "C" __global__ void backward_step2(
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_g_pre, d_f_pre, d_i_pre, d_c_prev);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -222,7 +222,7 @@ extern "C" __global__ void backward_step2(
 // through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -233,7 +233,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + iH])
+            total += compute_t(d_ifgo_pre_at[(iT * B + iB) * (4 * H) + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -245,7 +245,7 @@ extern "C" __global__ void backward_after_sum(
 // through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -256,7 +256,7 @@ extern "C" __global__ void backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + H + iH])
+            total += compute_t(d_ifgo_pre_at[(iT * B + iB) * (4 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -268,7 +268,7 @@ extern "C" __global__ void backward_after_sum2(
 // through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
 extern "C" __global__ void backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_ifgo_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -279,7 +279,7 @@ extern "C" __global__ void backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+            total += compute_t(d_ifgo_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -320,7 +320,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_r_to_U_o_r_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_r_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ p_f_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ b_g_at,
@@ -332,20 +332,20 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, m;
         infer_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_r_to_U_o_r_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_r_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             c, m);
@@ -445,10 +445,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -457,14 +456,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -522,8 +521,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ U_i_r_to_dot_U_o_r_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_p_i_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_i_at,
@@ -533,7 +532,7 @@ extern "C" __global__ void jvp_step(
     const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
     const storage_t* __restrict__ p_o_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ dot_W_o_x_at, const storage_t* __restrict__ dot_p_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ m_to_dot_m_at)
+    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ dot_m2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -541,10 +540,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, m, dot_m;
         jvp_step_point(
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -552,26 +551,26 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -580,8 +579,8 @@ extern "C" __global__ void jvp_step(
             c, dot_c, m, dot_m);
         c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
         dot_c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(dot_c);
-        m_to_dot_m_at[iB * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
+        dot_m2_at[iB * (2 * H) + iH] = storage_t(m);
+        dot_m2_at[iB * (2 * H) + H + iH] = storage_t(dot_m);
     }
 }
 
@@ -607,10 +606,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -619,14 +617,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -687,8 +685,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ U_i_r_to_dot_U_o_r_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ p_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_r_r_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_p_i_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_i_at,
@@ -703,7 +701,7 @@ extern "C" __global__ void hvp_forward_step(
     storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_g_pre_at,
     storage_t* __restrict__ g_at, storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_o_pre_at,
     storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at, storage_t* __restrict__ tanh_c_at,
-    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ m_to_dot_m_at)
+    storage_t* __restrict__ dot_tanh_c_at, storage_t* __restrict__ m_at, storage_t* __restrict__ dot_m_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -712,10 +710,10 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, c, dot_c, dot_o_pre, o, dot_o,
             tanh_c, dot_tanh_c, m, dot_m;
         hvp_forward_step_point(
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -723,26 +721,26 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_r_to_dot_U_o_r_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_r_r_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -766,8 +764,33 @@ extern "C" __global__ void hvp_forward_step(
         dot_o_at[(t * B + iB) * H + iH] = storage_t(dot_o);
         tanh_c_at[(t * B + iB) * H + iH] = storage_t(tanh_c);
         dot_tanh_c_at[(t * B + iB) * H + iH] = storage_t(dot_tanh_c);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + iH] = storage_t(m);
-        m_to_dot_m_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_m);
+        m_at[(t * B + iB) * H + iH] = storage_t(m);
+        dot_m_at[(t * B + iB) * H + iH] = storage_t(dot_m);
+    }
+}
+
+__device__ inline void hvp_forward_step2_point(
+    const compute_t dot_r_W_r, const compute_t dot_r_m, compute_t& dot_r)
+{
+    // r = W_r @ m
+    dot_r = dot_r_W_r + dot_r_m;
+}
+
+extern "C" __global__ void hvp_forward_step2(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
+    const storage_t* __restrict__ dot_r_W_r_at, const storage_t* __restrict__ dot_r_m_at,
+    storage_t* __restrict__ dot_r_rows_at)
+{
+    const int64 count = B * P, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iB = n / P;
+        const int64 iP = n % P;
+        compute_t dot_r;
+        hvp_forward_step2_point(
+            compute_t(dot_r_W_r_at[iB * P + iP]),
+            compute_t(dot_r_m_at[iB * P + iP]),
+            dot_r);
+        dot_r_rows_at[((t + 1) * B + iB) * P + iP] = storage_t(dot_r);
     }
 }
 
@@ -850,7 +873,7 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_m_r_at, const storage_t* __restrict__ d_dot_m_to_d_m_dot_r_W_r_at,
+    const storage_t* __restrict__ d_m_r_at, const storage_t* __restrict__ d_dot_m_m_dot_r_W_r_at,
     const storage_t* __restrict__ o_at, const storage_t* __restrict__ dot_c_rows_at,
     const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ dot_o_at,
     const storage_t* __restrict__ dot_o_pre_at, const storage_t* __restrict__ dot_tanh_c_at,
@@ -863,7 +886,7 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ dot_p_i_at, const storage_t* __restrict__ p_f_at,
     const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+    storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -873,8 +896,8 @@ extern "C" __global__ void hvp_backward_step2(
             d_c_prev, d_dot_c_prev;
         hvp_backward_step2_point(
             compute_t(d_m_r_at[iB * H + iH]),
-            compute_t(d_dot_m_to_d_m_dot_r_W_r_at[iB * (2 * H) + H + iH]),
-            compute_t(d_dot_m_to_d_m_dot_r_W_r_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_m_m_dot_r_W_r_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_m_m_dot_r_W_r_at[iB * (2 * H) + iH]),
             compute_t(o_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(tanh_c_at[(t * B + iB) * H + iH]),
@@ -902,14 +925,14 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_g_pre, d_g_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre,
             d_c_prev, d_dot_c_prev);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -926,8 +949,10 @@ __device__ inline void hvp_backward_step3_point(
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_i_r_r_prev_at,
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_f_r_r_prev_at,
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_g_r_r_prev_at,
+    const storage_t* __restrict__ d_dot_r_prev_dot_U_o_r_r_prev_at,
     storage_t* __restrict__ d_dot_r_prev_rows_at)
 {
     const int64 count = B * P, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -936,10 +961,10 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iP = n % P;
         compute_t d_dot_r_prev;
         hvp_backward_step3_point(
-            compute_t(parts2_at[iB * (2 * P) + P + iP]),
-            compute_t(parts3_at[iB * (2 * P) + P + iP]),
-            compute_t(parts4_at[iB * (2 * P) + P + iP]),
-            compute_t(parts5_at[iB * (2 * P) + P + iP]),
+            compute_t(d_dot_r_prev_dot_U_i_r_r_prev_at[iB * P + iP]),
+            compute_t(d_dot_r_prev_dot_U_f_r_r_prev_at[iB * P + iP]),
+            compute_t(d_dot_r_prev_dot_U_g_r_r_prev_at[iB * P + iP]),
+            compute_t(d_dot_r_prev_dot_U_o_r_r_prev_at[iB * P + iP]),
             d_dot_r_prev);
         d_dot_r_prev_rows_at[((t % 2) * B + iB) * P + iP] = storage_t(d_dot_r_prev);
     }
@@ -948,7 +973,7 @@ extern "C" __global__ void hvp_backward_step3(
 // through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -959,7 +984,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -971,7 +996,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -982,7 +1007,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -994,7 +1019,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1005,7 +1030,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1017,7 +1042,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_f_dot_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1028,7 +1053,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1040,7 +1065,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1051,7 +1076,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1063,7 +1088,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
 // through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 P, const int64 H,
-    const storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_o_dot_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1074,7 +1099,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_i_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);

@@ -249,13 +249,13 @@ def train_passes(size, dtype):
     p_o = cp.empty((H,), dtype)
     b_o = cp.empty((H,), dtype)
     W_r = cp.empty((P, H), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((P, 4 * H), dtype)
-    W_r_T = cp.empty((H, P), dtype)
     r_rows = cp.empty((T + 1, B, P), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
-    W_i_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
-    U_i_r_to_U_o_r = cp.empty((B, 4 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((P, 4 * H), dtype)
+    W_r_T = cp.empty((H, P), dtype)
+    W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
+    U_ifgo_r = cp.empty((B, 4 * H), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
@@ -264,7 +264,7 @@ def train_passes(size, dtype):
     m = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_i_x_to_W_o_x, U_i_r_to_U_o_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, tanh_c, m,
+        W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, i, f, g, o, tanh_c, m,
     )
 
     def fill(params, inputs, state):
@@ -285,20 +285,24 @@ def train_passes(size, dtype):
         p_o[...] = params["p_o"]
         b_o[...] = params["b_o"]
         W_r[...] = params["W_r"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
         r_rows[0] = state["r"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_i_x, W_f_x, W_g_x, W_o_x side by side
-        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        W_r_T[...] = W_r.T
+        product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # U_i_r, U_f_r, U_g_r, U_o_r side by side
-            product(r_rows[t], U_i_to_U_o, U_i_r_to_U_o_r)
+            product(r_rows[t], U_ifgo, U_ifgo_r)
             forward_step(t)
             # r = W_r @ m
             product(m[t], W_r_T, r_rows[t + 1])
@@ -312,40 +316,40 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, P), dtype)
-    U_i_to_U_o2 = cp.empty((4 * H, P), dtype)
-    W_i_to_W_o2 = cp.empty((4 * H, I), dtype)
     d_r_prev_rows = cp.empty((2, B, P), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
+    W_ifgo2 = cp.empty((4 * H, I), dtype)
+    U_ifgo2 = cp.empty((4 * H, P), dtype)
     d_r = cp.empty((T, B, P), dtype)
     d_m = cp.empty((B, H), dtype)
-    d_i_pre_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
+    d_ifgo_pre = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_ifgo = cp.empty((4 * H, I), dtype)
+    d_U_ifgo = cp.empty((4 * H, P), dtype)
     d_p_i = cp.empty((H,), dtype)
+    d_b_ifgo = cp.empty((4 * H,), dtype)
     d_p_f = cp.empty((H,), dtype)
     d_p_o = cp.empty((H,), dtype)
     d_W_r = cp.empty((P, H), dtype)
-    d_W_i_to_d_W_o = cp.empty((4 * H, I), dtype)
-    d_U_i_to_d_U_o = cp.empty((4 * H, P), dtype)
-    d_b_i_to_d_b_o = cp.empty((4 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * P, 1,
         dy, d_r_prev_rows, d_r,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_i_pre_to_d_o_pre,
+        d_m, o, tanh_c, d_c_prev_rows, p_o, i, g, c_rows, f, p_i, p_f, d_ifgo_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
-        d_i_pre_to_d_o_pre, c_rows, d_p_i,
+        d_ifgo_pre, c_rows, d_p_i,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "columns", H, T * B,
-        d_i_pre_to_d_o_pre, c_rows, d_p_f,
+        d_ifgo_pre, c_rows, d_p_f,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", "columns", H, T * B,
-        d_i_pre_to_d_o_pre, c_rows, d_p_o,
+        d_ifgo_pre, c_rows, d_p_o,
     )
 
     def fill(params, cotangents, dstate):
@@ -362,13 +366,18 @@ def train_passes(size, dtype):
         U_o[...] = params["U_o"]
         p_o[...] = params["p_o"]
         W_r[...] = params["W_r"]
-        U_i_to_U_o2[...] = cp.concatenate((U_i, U_f, U_g, U_o))
-        W_i_to_W_o2[...] = cp.concatenate((W_i, W_f, W_g, W_o))
         d_r_prev_rows[T % 2] = dstate["r"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_ifgo2[:H] = W_i
+        W_ifgo2[H:2 * H] = W_f
+        W_ifgo2[2 * H:3 * H] = W_g
+        W_ifgo2[3 * H:4 * H] = W_o
+        U_ifgo2[:H] = U_i
+        U_ifgo2[H:2 * H] = U_f
+        U_ifgo2[2 * H:3 * H] = U_g
+        U_ifgo2[3 * H:4 * H] = U_o
 
     def loop():
         for t in reversed(range(T)):
@@ -376,20 +385,15 @@ def train_passes(size, dtype):
             # through r = W_r @ m
             product(d_r[t], W_r, d_m)
             backward_step2(t)
-            # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-            product(d_i_pre_to_d_o_pre[t], U_i_to_U_o2, d_r_prev_rows[t % 2])
+            product(d_ifgo_pre[t], U_ifgo2, d_r_prev_rows[t % 2])
 
     def after():
-        # d_i_pre, d_f_pre, d_g_pre, d_o_pre side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), W_i_to_W_o2, d_x.reshape(-1, I))
-        # d_W_i, d_W_f, d_W_g, d_W_o side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_i_to_d_W_o)
-        # d_U_i, d_U_f, d_U_g, d_U_o side by side
-        product(d_i_pre_to_d_o_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_i_to_d_U_o)
+        product(d_ifgo_pre.reshape(-1, 4 * H), W_ifgo2, d_x.reshape(-1, I))
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_ifgo)
+        product(d_ifgo_pre.reshape(-1, 4 * H).T, r_rows[:-1].reshape(-1, P), d_U_ifgo)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         backward_after_sum()
-        # d_b_i, d_b_f, d_b_g, d_b_o side by side
-        cp.sum(d_i_pre_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_i_to_d_b_o)
+        cp.sum(d_ifgo_pre.reshape(-1, 4 * H), axis=0, out=d_b_ifgo)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         backward_after_sum2()
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
@@ -399,21 +403,21 @@ def train_passes(size, dtype):
 
     def results():
         dparams = {
-            "W_i": d_W_i_to_d_W_o[:H].copy(),
-            "U_i": d_U_i_to_d_U_o[:H].copy(),
+            "W_i": d_W_ifgo[:H].copy(),
+            "U_i": d_U_ifgo[:H].copy(),
             "p_i": d_p_i.copy(),
-            "b_i": d_b_i_to_d_b_o[:H].copy(),
-            "W_f": d_W_i_to_d_W_o[H:2 * H].copy(),
-            "U_f": d_U_i_to_d_U_o[H:2 * H].copy(),
+            "b_i": d_b_ifgo[:H].copy(),
+            "W_f": d_W_ifgo[H:2 * H].copy(),
+            "U_f": d_U_ifgo[H:2 * H].copy(),
             "p_f": d_p_f.copy(),
-            "b_f": d_b_i_to_d_b_o[H:2 * H].copy(),
-            "W_g": d_W_i_to_d_W_o[2 * H:3 * H].copy(),
-            "U_g": d_U_i_to_d_U_o[2 * H:3 * H].copy(),
-            "b_g": d_b_i_to_d_b_o[2 * H:3 * H].copy(),
-            "W_o": d_W_i_to_d_W_o[3 * H:4 * H].copy(),
-            "U_o": d_U_i_to_d_U_o[3 * H:4 * H].copy(),
+            "b_f": d_b_ifgo[H:2 * H].copy(),
+            "W_g": d_W_ifgo[2 * H:3 * H].copy(),
+            "U_g": d_U_ifgo[2 * H:3 * H].copy(),
+            "b_g": d_b_ifgo[2 * H:3 * H].copy(),
+            "W_o": d_W_ifgo[3 * H:4 * H].copy(),
+            "U_o": d_U_ifgo[3 * H:4 * H].copy(),
             "p_o": d_p_o.copy(),
-            "b_o": d_b_i_to_d_b_o[3 * H:4 * H].copy(),
+            "b_o": d_b_ifgo[3 * H:4 * H].copy(),
             "W_r": d_W_r.copy(),
         }
         dstart = {"r": d_r_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
@@ -444,17 +448,17 @@ def infer_passes(size, dtype):
     p_o = cp.empty((H,), dtype)
     b_o = cp.empty((H,), dtype)
     W_r = cp.empty((P, H), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_U_o = cp.empty((P, 4 * H), dtype)
-    W_r_T = cp.empty((H, P), dtype)
     r_rows = cp.empty((T + 1, B, P), dtype)
     c_rows = cp.empty((2, B, H), dtype)
-    W_i_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
-    U_i_r_to_U_o_r = cp.empty((B, 4 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    U_ifgo = cp.empty((P, 4 * H), dtype)
+    W_r_T = cp.empty((H, P), dtype)
+    W_ifgo_x = cp.empty((T, B, 4 * H), dtype)
+    U_ifgo_r = cp.empty((B, 4 * H), dtype)
     m = cp.empty((B, H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_i_x_to_W_o_x, U_i_r_to_U_o_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, m,
+        W_ifgo_x, U_ifgo_r, p_i, c_rows, b_i, p_f, b_f, b_g, p_o, b_o, m,
     )
 
     def fill(params, inputs, state):
@@ -475,20 +479,24 @@ def infer_passes(size, dtype):
         p_o[...] = params["p_o"]
         b_o[...] = params["b_o"]
         W_r[...] = params["W_r"]
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
         r_rows[0] = state["r"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_i_x, W_f_x, W_g_x, W_o_x side by side
-        product(x.reshape(-1, I), W_i_to_W_o, W_i_x_to_W_o_x.reshape(-1, 4 * H))
+        W_ifgo[..., :H] = W_i.T
+        W_ifgo[..., H:2 * H] = W_f.T
+        W_ifgo[..., 2 * H:3 * H] = W_g.T
+        W_ifgo[..., 3 * H:4 * H] = W_o.T
+        U_ifgo[..., :H] = U_i.T
+        U_ifgo[..., H:2 * H] = U_f.T
+        U_ifgo[..., 2 * H:3 * H] = U_g.T
+        U_ifgo[..., 3 * H:4 * H] = U_o.T
+        W_r_T[...] = W_r.T
+        product(x.reshape(-1, I), W_ifgo, W_ifgo_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # U_i_r, U_f_r, U_g_r, U_o_r side by side
-            product(r_rows[t], U_i_to_U_o, U_i_r_to_U_o_r)
+            product(r_rows[t], U_ifgo, U_ifgo_r)
             infer_step(t)
             # r = W_r @ m
             product(m, W_r_T, r_rows[t + 1])
@@ -635,34 +643,34 @@ def jvp_passes(size, dtype):
     dot_p_o = cp.empty((H,), dtype)
     dot_b_o = cp.empty((H,), dtype)
     dot_W_r = cp.empty((P, H), dtype)
-    W_i_to_dot_W_o = cp.empty((I, 8 * H), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_dot_U_o = cp.empty((P, 8 * H), dtype)
-    U_i_to_U_o = cp.empty((P, 4 * H), dtype)
-    W_r_T = cp.empty((H, P), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * H, P), dtype)
     r_rows = cp.empty((T + 1, B, P), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     dot_r_rows = cp.empty((T + 1, B, P), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    dot_W_r2 = cp.empty((2 * H, P), dtype)
+    parts3 = cp.empty((P, 8 * H), dtype)
+    U_ifgo = cp.empty((P, 4 * H), dtype)
+    W_r_T = cp.empty((H, P), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    U_i_r_to_dot_U_o_r_U_o = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
-    m_to_dot_m = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_U_ifgo_r_r_prev = cp.empty((B, 4 * H), dtype)
+    dot_m2 = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_i_r_to_dot_U_o_r_U_o, parts, W_i_x_to_dot_W_o_x_W_o, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o,
-        dot_W_o_x, dot_p_o, dot_b_o, m_to_dot_m,
+        parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f,
+        b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        dot_m2,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -700,53 +708,52 @@ def jvp_passes(size, dtype):
         dot_p_o[...] = dot_params["p_o"]
         dot_b_o[...] = dot_params["b_o"]
         dot_W_r[...] = dot_params["W_r"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_g.T,
-            dot_W_g.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-            U_g.T,
-            dot_U_g.T,
-            U_o.T,
-            dot_U_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
         r_rows[0] = state["r"]
         c_rows[0] = state["c"]
         dot_r_rows[0] = dot_state["r"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-        # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_i.T
+        parts[..., H:2 * H] = dot_W_i.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_g.T
+        parts[..., 5 * H:6 * H] = dot_W_g.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = parts[..., :H]
+        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        dot_W_r2[:H] = dot_W_r.T
+        dot_W_r2[H:2 * H] = W_r.T
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        parts3[..., 4 * H:5 * H] = U_g.T
+        parts3[..., 5 * H:6 * H] = dot_U_g.T
+        parts3[..., 6 * H:7 * H] = U_o.T
+        parts3[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts3[..., :H]
+        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        W_r_T[...] = W_r.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_i_r, dot_U_i_r_U_i, U_f_r, dot_U_f_r_U_f, U_g_r, dot_U_g_r_U_g, U_o_r, dot_U_o_r_U_o side by side
-            product(r_rows[t], U_i_to_dot_U_o, U_i_r_to_dot_U_o_r_U_o)
-            # dot_U_i_r_r_prev, dot_U_f_r_r_prev, dot_U_g_r_r_prev, dot_U_o_r_r_prev side by side
-            product(dot_r_rows[t], U_i_to_U_o, parts)
+            product(r_rows[t], parts3, parts4)
+            product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
             jvp_step(t)
             # r = W_r @ m
-            product(m_to_dot_m[:, :H], W_r_T, r_rows[t + 1])
-            # m, dot_m side by side
-            product(m_to_dot_m, dot_W_r_to_W_r, dot_r_rows[t + 1])
+            product(dot_m2[:, :H], W_r_T, r_rows[t + 1])
+            # r = W_r @ m
+            product(dot_m2, dot_W_r2, dot_r_rows[t + 1])
 
     def after():
         pass
@@ -798,24 +805,24 @@ def hvp_passes(size, dtype):
     dot_p_o = cp.empty((H,), dtype)
     dot_b_o = cp.empty((H,), dtype)
     dot_W_r = cp.empty((P, H), dtype)
-    W_i_to_dot_W_o = cp.empty((I, 8 * H), dtype)
-    W_i_to_W_o = cp.empty((I, 4 * H), dtype)
-    U_i_to_dot_U_o = cp.empty((P, 8 * H), dtype)
-    U_i_to_U_o = cp.empty((P, 4 * H), dtype)
-    W_r_T = cp.empty((H, P), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * H, P), dtype)
     r_rows = cp.empty((T + 1, B, P), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_r_rows = cp.empty((T + 1, B, P), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    W_i_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
-    dot_W_i_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_ifgo = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((P, 8 * H), dtype)
+    U_ifgo = cp.empty((P, 4 * H), dtype)
+    W_r_T = cp.empty((H, P), dtype)
+    dot_W_r_T = cp.empty((H, P), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_ifgo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    U_i_r_to_dot_U_o_r_U_o = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_U_ifgo_r_r_prev = cp.empty((B, 4 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     dot_i = cp.empty((T, B, H), dtype)
@@ -830,17 +837,24 @@ def hvp_passes(size, dtype):
     dot_o = cp.empty((T, B, H), dtype)
     tanh_c = cp.empty((T, B, H), dtype)
     dot_tanh_c = cp.empty((T, B, H), dtype)
-    m_to_dot_m = cp.empty((T, B, 2 * H), dtype)
+    m = cp.empty((T, B, H), dtype)
+    dot_m = cp.empty((T, B, H), dtype)
+    dot_r_W_r = cp.empty((B, P), dtype)
+    dot_r_m = cp.empty((B, P), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_i_x_to_dot_W_o_x_W_o, dot_W_i_x_x_to_dot_W_o_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
+        parts2, dot_W_ifgo_x_x, dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_i_r_to_dot_U_o_r_U_o, parts, W_i_x_to_dot_W_o_x_W_o, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
-        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o,
-        dot_W_o_x, dot_p_o, dot_b_o, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g,
-        dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, m_to_dot_m,
+        parts4, dot_U_ifgo_r_r_prev, parts2, p_i, c_rows, b_i, dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f,
+        b_f, dot_W_f_x, dot_p_f, dot_b_f, b_g, dot_W_g_x, dot_b_g, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, tanh_c,
+        dot_tanh_c, m, dot_m,
+    )
+    hvp_forward_step2 = kernel(
+        "hvp_forward_step2", "each", B * P, 1,
+        dot_r_W_r, dot_r_m, dot_r_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -878,53 +892,54 @@ def hvp_passes(size, dtype):
         dot_p_o[...] = dot_params["p_o"]
         dot_b_o[...] = dot_params["b_o"]
         dot_W_r[...] = dot_params["W_r"]
-        W_i_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_g.T,
-            dot_W_g.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_i_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_i.T, W_f.T, W_g.T, W_o.T), axis=1))
-        U_i_to_dot_U_o[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-            U_g.T,
-            dot_U_g.T,
-            U_o.T,
-            dot_U_o.T,
-        ), axis=1))
-        U_i_to_U_o[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T, U_g.T, U_o.T), axis=1))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
         r_rows[0] = state["r"]
         c_rows[0] = state["c"]
         dot_r_rows[0] = dot_state["r"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_g_x, dot_W_g_x_W_g, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_i_to_dot_W_o, W_i_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-        # dot_W_i_x_x, dot_W_f_x_x, dot_W_g_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_i_to_W_o, dot_W_i_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_i.T
+        parts[..., H:2 * H] = dot_W_i.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_g.T
+        parts[..., 5 * H:6 * H] = dot_W_g.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_ifgo[..., :H] = parts[..., :H]
+        W_ifgo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_ifgo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_ifgo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        parts3[..., 4 * H:5 * H] = U_g.T
+        parts3[..., 5 * H:6 * H] = dot_U_g.T
+        parts3[..., 6 * H:7 * H] = U_o.T
+        parts3[..., 7 * H:8 * H] = dot_U_o.T
+        U_ifgo[..., :H] = parts3[..., :H]
+        U_ifgo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        U_ifgo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        U_ifgo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        W_r_T[...] = W_r.T
+        dot_W_r_T[...] = dot_W_r.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_ifgo, dot_W_ifgo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_i_r, dot_U_i_r_U_i, U_f_r, dot_U_f_r_U_f, U_g_r, dot_U_g_r_U_g, U_o_r, dot_U_o_r_U_o side by side
-            product(r_rows[t], U_i_to_dot_U_o, U_i_r_to_dot_U_o_r_U_o)
-            # dot_U_i_r_r_prev, dot_U_f_r_r_prev, dot_U_g_r_r_prev, dot_U_o_r_r_prev side by side
-            product(dot_r_rows[t], U_i_to_U_o, parts)
+            product(r_rows[t], parts3, parts4)
+            product(dot_r_rows[t], U_ifgo, dot_U_ifgo_r_r_prev)
             hvp_forward_step(t)
             # r = W_r @ m
-            product(m_to_dot_m[t][:, :H], W_r_T, r_rows[t + 1])
-            # m, dot_m side by side
-            product(m_to_dot_m[t], dot_W_r_to_W_r, dot_r_rows[t + 1])
+            product(m[t], W_r_T, r_rows[t + 1])
+            # r = W_r @ m
+            product(m[t], dot_W_r_T, dot_r_W_r)
+            # r = W_r @ m
+            product(dot_m[t], W_r_T, dot_r_m)
+            hvp_forward_step2(t)
 
     def after():
         pass
@@ -934,21 +949,21 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, P), dtype)
-    W_r_to_dot_W_r = cp.empty((P, 2 * H), dtype)
-    U_i_to_dot_U_o2 = cp.empty((8 * H, P), dtype)
-    W_i_to_dot_W_o2 = cp.empty((8 * H, I), dtype)
     d_r_prev_rows = cp.empty((T + 1, B, P), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_r_prev_rows = cp.empty((2, B, P), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    parts5 = cp.empty((8 * H, I), dtype)
+    parts32 = cp.empty((8 * H, P), dtype)
+    dot_W_r2 = cp.empty((P, 2 * H), dtype)
     d_dot_r = cp.empty((T, B, P), dtype)
-    d_dot_m_to_d_m_dot_r_W_r = cp.empty((B, 2 * H), dtype)
+    d_dot_m_m_dot_r_W_r = cp.empty((B, 2 * H), dtype)
     d_m_r = cp.empty((B, H), dtype)
-    d_i_pre_to_d_dot_o_pre = cp.empty((T, B, 8 * H), dtype)
-    parts2 = cp.empty((B, 2 * P), dtype)
-    parts3 = cp.empty((B, 2 * P), dtype)
-    parts4 = cp.empty((B, 2 * P), dtype)
-    parts5 = cp.empty((B, 2 * P), dtype)
+    d_parts_pre = cp.empty((T, B, 8 * H), dtype)
+    d_dot_r_prev_dot_U_i_r_r_prev = cp.empty((B, P), dtype)
+    d_dot_r_prev_dot_U_f_r_r_prev = cp.empty((B, P), dtype)
+    d_dot_r_prev_dot_U_g_r_r_prev = cp.empty((B, P), dtype)
+    d_dot_r_prev_dot_U_o_r_r_prev = cp.empty((B, P), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_i_W_i_x = cp.empty((H, I), dtype)
     d_W_i_dot_W_i_x_x = cp.empty((H, I), dtype)
@@ -996,37 +1011,38 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_m_r, d_dot_m_to_d_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre, dot_tanh_c,
-        d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f,
-        dot_i_pre, dot_g, p_i, dot_p_i, p_f, dot_p_f, dot_f, d_i_pre_to_d_dot_o_pre,
+        d_m_r, d_dot_m_m_dot_r_W_r, o, dot_c_rows, tanh_c, dot_o, dot_o_pre, dot_tanh_c, d_dot_c_prev_rows,
+        p_o, d_c_prev_rows, dot_p_o, i, dot_g_pre, g, dot_i, c_rows, dot_f_pre, f, dot_i_pre, dot_g, p_i,
+        dot_p_i, p_f, dot_p_f, dot_f, d_parts_pre,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * P, 1,
-        parts2, parts3, parts4, parts5, d_dot_r_prev_rows,
+        d_dot_r_prev_dot_U_i_r_r_prev, d_dot_r_prev_dot_U_f_r_r_prev, d_dot_r_prev_dot_U_g_r_r_prev,
+        d_dot_r_prev_dot_U_o_r_r_prev, d_dot_r_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_i_pre_to_d_dot_o_pre, c_rows, d_p_i_i_pre,
+        d_parts_pre, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_i_pre_to_d_dot_o_pre, dot_c_rows, d_p_i_dot_i_pre,
+        d_parts_pre, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_i_pre_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+        d_parts_pre, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", H, T * B,
-        d_i_pre_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+        d_parts_pre, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "columns", H, T * B,
-        d_i_pre_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+        d_parts_pre, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "columns", H, T * B,
-        d_i_pre_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+        d_parts_pre, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -1050,71 +1066,60 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["r"]
-        W_r_to_dot_W_r[...] = cp.concatenate((W_r, dot_W_r), axis=1)
-        U_i_to_dot_U_o2[...] = cp.concatenate((
-            U_i,
-            dot_U_i,
-            U_f,
-            dot_U_f,
-            U_g,
-            dot_U_g,
-            U_o,
-            dot_U_o,
-        ))
-        W_i_to_dot_W_o2[...] = cp.concatenate((
-            W_i,
-            dot_W_i,
-            W_f,
-            dot_W_f,
-            W_g,
-            dot_W_g,
-            W_o,
-            dot_W_o,
-        ))
         d_r_prev_rows[T] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_r_prev_rows[T % 2] = dstate["r"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        parts5[:H] = W_i
+        parts5[H:2 * H] = dot_W_i
+        parts5[2 * H:3 * H] = W_f
+        parts5[3 * H:4 * H] = dot_W_f
+        parts5[4 * H:5 * H] = W_g
+        parts5[5 * H:6 * H] = dot_W_g
+        parts5[6 * H:7 * H] = W_o
+        parts5[7 * H:8 * H] = dot_W_o
+        parts32[:H] = U_i
+        parts32[H:2 * H] = dot_U_i
+        parts32[2 * H:3 * H] = U_f
+        parts32[3 * H:4 * H] = dot_U_f
+        parts32[4 * H:5 * H] = U_g
+        parts32[5 * H:6 * H] = dot_U_g
+        parts32[6 * H:7 * H] = U_o
+        parts32[7 * H:8 * H] = dot_U_o
+        dot_W_r2[..., :H] = W_r
+        dot_W_r2[..., H:2 * H] = dot_W_r
 
     def loop():
         for t in reversed(range(T)):
             # through r = W_r @ m
             product(d_r_prev_rows[t + 1], W_r, d_m_r)
             hvp_backward_step(t)
-            # d_dot_m, d_m_dot_r_W_r side by side
-            product(d_dot_r[t], W_r_to_dot_W_r, d_dot_m_to_d_m_dot_r_W_r)
+            product(d_dot_r[t], dot_W_r2, d_dot_m_m_dot_r_W_r)
             hvp_backward_step2(t)
-            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-            product(d_i_pre_to_d_dot_o_pre[t], U_i_to_dot_U_o2, d_r_prev_rows[t])
+            product(d_parts_pre[t], parts32, d_r_prev_rows[t])
             # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-            product(d_i_pre_to_d_dot_o_pre[t][:, H:2 * H], U_i, parts2[:, P:2 * P])
+            product(d_parts_pre[t][:, H:2 * H], U_i, d_dot_r_prev_dot_U_i_r_r_prev)
             # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 3 * H:4 * H], U_f, parts3[:, P:2 * P])
+            product(d_parts_pre[t][:, 3 * H:4 * H], U_f, d_dot_r_prev_dot_U_f_r_r_prev)
             # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 5 * H:6 * H], U_g, parts4[:, P:2 * P])
+            product(d_parts_pre[t][:, 5 * H:6 * H], U_g, d_dot_r_prev_dot_U_g_r_r_prev)
             # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-            product(d_i_pre_to_d_dot_o_pre[t][:, 7 * H:8 * H], U_o, parts5[:, P:2 * P])
+            product(d_parts_pre[t][:, 7 * H:8 * H], U_o, d_dot_r_prev_dot_U_o_r_r_prev)
             hvp_backward_step3(t)
 
     def after():
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_g_pre, d_dot_g_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H), W_i_to_dot_W_o2, d_x.reshape(-1, I))
+        product(d_parts_pre.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_i_dot_W_i_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, :H].T, r_rows[:-1].reshape(-1, P), d_U_i_U_i_r)
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_i_dot_U_i_r_r_prev,
         )
@@ -1123,24 +1128,16 @@ def hvp_passes(size, dtype):
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
         hvp_backward_after_sum2()
         # through i = sigmoid(W_i @ x + U_i @ r[t-1] + p_i * c[t-1] + b_i)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, r_rows[:-1].reshape(-1, P), d_U_f_U_f_r)
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-            r_rows[:-1].reshape(-1, P),
-            d_U_f_U_f_r,
-        )
-        # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_f_dot_U_f_r_r_prev,
         )
@@ -1149,46 +1146,30 @@ def hvp_passes(size, dtype):
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
         hvp_backward_after_sum4()
         # through f = sigmoid(W_f @ x + U_f @ r[t-1] + p_f * c[t-1] + b_f)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_g_dot_W_g_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_g_dot_W_g_x_x)
+        # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, r_rows[:-1].reshape(-1, P), d_U_g_U_g_r)
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-            r_rows[:-1].reshape(-1, P),
-            d_U_g_U_g_r,
-        )
-        # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_g_dot_U_g_r_r_prev,
         )
         # through g = tanh(W_g @ x + U_g @ r[t-1] + b_g)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_g)
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_o_dot_W_o_x_x,
-        )
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
+        product(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, r_rows[:-1].reshape(-1, P), d_U_o_U_o_r)
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-            r_rows[:-1].reshape(-1, P),
-            d_U_o_U_o_r,
-        )
-        # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        product(
-            d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_parts_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_r_rows[:-1].reshape(-1, P),
             d_U_o_dot_U_o_r_r_prev,
         )
@@ -1197,11 +1178,11 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
         hvp_backward_after_sum6()
         # through o = sigmoid(W_o @ x + U_o @ r[t-1] + p_o * c + b_o)
-        cp.sum(d_i_pre_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_parts_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         # through r = W_r @ m
-        product(d_r_prev_rows[1:].reshape(-1, P).T, m_to_dot_m.reshape(-1, 2 * H)[:, :H], d_W_r_r)
+        product(d_r_prev_rows[1:].reshape(-1, P).T, m.reshape(-1, H), d_W_r_r)
         # through r = W_r @ m
-        product(d_dot_r.reshape(-1, P).T, m_to_dot_m.reshape(-1, 2 * H)[:, H:2 * H], d_W_r_dot_r_m)
+        product(d_dot_r.reshape(-1, P).T, dot_m.reshape(-1, H), d_W_r_dot_r_m)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

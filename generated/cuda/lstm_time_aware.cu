@@ -132,7 +132,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ W_s_c_at, const storage_t* __restrict__ b_s_at,
@@ -147,17 +147,17 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t i, f, g, o, s, a, c, tanh_c, h;
         forward_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(W_s_c_at[iB * H + iH]),
             compute_t(b_s_at[iH]),
@@ -214,7 +214,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ a_log_at, const storage_t* __restrict__ s_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ g_at,
     const storage_t* __restrict__ a_at, storage_t* __restrict__ d_a_at, storage_t* __restrict__ d_s_pre_at,
-    storage_t* __restrict__ d_i_pre_to_d_o_pre_at)
+    storage_t* __restrict__ d_ifgo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -236,10 +236,10 @@ extern "C" __global__ void backward_step(
             d_a, d_s_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
         d_s_pre_at[(t * B + iB) * H + iH] = storage_t(d_s_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_f_pre);
+        d_ifgo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
     }
 }
 
@@ -360,7 +360,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_W_o_x_at, const storage_t* __restrict__ U_i_h_to_U_o_h_at,
+    const storage_t* __restrict__ W_ifgo_x_at, const storage_t* __restrict__ U_ifgo_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ W_s_c_at, const storage_t* __restrict__ b_s_at,
@@ -373,17 +373,17 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, h;
         infer_step_point(
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
-            compute_t(W_i_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(U_i_h_to_U_o_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_ifgo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(U_ifgo_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(W_s_c_at[iB * H + iH]),
             compute_t(b_s_at[iH]),
@@ -517,10 +517,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -529,14 +528,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -635,14 +634,14 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
-    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ W_s_c_to_dot_W_s_c_W_s_at,
+    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ parts5_at,
     const storage_t* __restrict__ dot_W_s_c_c_prev_at, const storage_t* __restrict__ b_s_at,
     const storage_t* __restrict__ dot_b_s_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ a_log_at, storage_t* __restrict__ dot_c_rows_at,
@@ -655,37 +654,37 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(W_s_c_to_dot_W_s_c_W_s_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_s_c_c_prev_at[iB * H + iH]),
-            compute_t(W_s_c_to_dot_W_s_c_W_s_at[iB * (2 * H) + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
             compute_t(b_s_at[iH]),
             compute_t(dot_b_s_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -722,10 +721,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_i_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_g_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_ifgo_x_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_g_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -734,14 +732,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_i_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_ifgo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_i_x, dot_W_f_x, dot_W_g_x, dot_W_o_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -847,14 +845,14 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_o_h_U_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_i_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_ifgo_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ b_g_at,
     const storage_t* __restrict__ dot_W_g_x_at, const storage_t* __restrict__ dot_b_g_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
-    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ W_s_c_to_dot_W_s_c_W_s_at,
+    const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ parts5_at,
     const storage_t* __restrict__ dot_W_s_c_c_prev_at, const storage_t* __restrict__ b_s_at,
     const storage_t* __restrict__ dot_b_s_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ a_log_at, storage_t* __restrict__ dot_c_rows_at,
@@ -875,37 +873,37 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g, dot_g, dot_o_pre, o, dot_o, dot_s_pre,
             s, dot_s, a, dot_a, c, dot_c, tanh_c, dot_tanh_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_i_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(U_i_h_to_dot_U_o_h_U_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_U_ifgo_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(W_s_c_to_dot_W_s_c_W_s_at[iB * (2 * H) + H + iH]),
+            compute_t(parts5_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_s_c_c_prev_at[iB * H + iH]),
-            compute_t(W_s_c_to_dot_W_s_c_W_s_at[iB * (2 * H) + iH]),
+            compute_t(parts5_at[iB * (2 * H) + iH]),
             compute_t(b_s_at[iH]),
             compute_t(dot_b_s_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -1015,7 +1013,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ dot_a_at,
     const storage_t* __restrict__ dot_i_pre_at, const storage_t* __restrict__ dot_g_at,
     storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_a_at,
-    storage_t* __restrict__ d_s_pre_to_d_dot_s_pre_at, storage_t* __restrict__ d_i_pre_to_d_dot_o_pre_at)
+    storage_t* __restrict__ d_dot_s_pre2_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1054,26 +1052,26 @@ extern "C" __global__ void hvp_backward_step(
             d_f_pre, d_dot_i_pre, d_i_pre);
         d_dot_a_at[(t * B + iB) * H + iH] = storage_t(d_dot_a);
         d_a_at[(t * B + iB) * H + iH] = storage_t(d_a);
-        d_s_pre_to_d_dot_s_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_s_pre);
-        d_s_pre_to_d_dot_s_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
+        d_dot_s_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_s_pre);
+        d_dot_s_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_s_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_g_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_i_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_c_prev_W_s_c, const compute_t d_a, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
+    const compute_t d_c_prev_parts, const compute_t d_a, const compute_t d_dot_h_prev_dot_U_i_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, const compute_t d_dot_h_prev_dot_U_g_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_o_h_h_prev, const compute_t d_dot_c_prev_dot_W_s_c_c_prev,
     const compute_t d_dot_a, compute_t& d_c_prev, compute_t& d_dot_h_prev, compute_t& d_dot_c_prev)
 {
-    d_c_prev = d_c_prev_W_s_c + d_a;
+    d_c_prev = d_c_prev_parts + d_a;
     d_dot_h_prev = d_dot_h_prev_dot_U_i_h_h_prev + d_dot_h_prev_dot_U_f_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev +
         d_dot_h_prev_dot_U_o_h_h_prev;
     d_dot_c_prev = d_dot_c_prev_dot_W_s_c_c_prev + d_dot_a;
@@ -1081,12 +1079,14 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_c_prev_W_s_c_at, const storage_t* __restrict__ d_a_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
-    const storage_t* __restrict__ parts6_at, const storage_t* __restrict__ d_dot_a_at,
-    storage_t* __restrict__ d_c_prev_rows_at, storage_t* __restrict__ d_dot_h_prev_rows_at,
-    storage_t* __restrict__ d_dot_c_prev_rows_at)
+    const storage_t* __restrict__ d_c_prev_parts_at, const storage_t* __restrict__ d_a_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_o_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_c_prev_dot_W_s_c_c_prev_at,
+    const storage_t* __restrict__ d_dot_a_at, storage_t* __restrict__ d_c_prev_rows_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at, storage_t* __restrict__ d_dot_c_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1094,13 +1094,13 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_c_prev, d_dot_h_prev, d_dot_c_prev;
         hvp_backward_step2_point(
-            compute_t(d_c_prev_W_s_c_at[iB * H + iH]),
+            compute_t(d_c_prev_parts_at[iB * H + iH]),
             compute_t(d_a_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
-            compute_t(parts6_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_o_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_c_prev_dot_W_s_c_c_prev_at[iB * H + iH]),
             compute_t(d_dot_a_at[(t * B + iB) * H + iH]),
             d_c_prev, d_dot_h_prev, d_dot_c_prev);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);

@@ -154,7 +154,7 @@ __device__ inline void forward_before2_point(
 extern "C" __global__ void forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
     storage_t* __restrict__ h_exp_at, storage_t* __restrict__ Delta_x_B_at)
 {
     const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -168,7 +168,7 @@ extern "C" __global__ void forward_before2(
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             h_exp, Delta_x_B);
         h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
         Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
@@ -209,7 +209,7 @@ extern "C" __global__ void forward_sequence(
 // y = h @ C + D * x
 extern "C" __global__ void forward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_B_C_at,
     storage_t* __restrict__ h_C_at)
 {
     for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
@@ -220,7 +220,7 @@ extern "C" __global__ void forward_after_sum(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
@@ -287,7 +287,7 @@ __device__ inline void backward_sequence_point(
 extern "C" __global__ void backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ W_r_x_to_C_at, const storage_t* __restrict__ h_exp_at,
+    const storage_t* __restrict__ W_r_x_B_C_at, const storage_t* __restrict__ h_exp_at,
     storage_t* __restrict__ d_h_at)
 {
     const int64 count = B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -301,7 +301,7 @@ extern "C" __global__ void backward_sequence(
             backward_sequence_point(
                 d_h_next,
                 compute_t(dy_at[(t * B + iB) * I + iI]),
-                compute_t(W_r_x_to_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
+                compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
                 compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
                 d_h, d_h_prev);
             d_h_at[((t * B + iB) * I + iI) * N + iN] = storage_t(d_h);
@@ -315,7 +315,7 @@ extern "C" __global__ void backward_sequence(
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ Delta_x_at,
-    storage_t* __restrict__ d_B_at)
+    storage_t* __restrict__ d_W_r_x_B_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
         const int64 iT = n / N / B;
@@ -328,7 +328,7 @@ extern "C" __global__ void backward_after_sum(
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+        if (threadIdx.x == 0) d_W_r_x_B_at[(iT * B + iB) * (R + N) + R + iN] = storage_t(total);
     }
 }
 
@@ -356,7 +356,7 @@ extern "C" __global__ void backward_after_sum2(
 
 extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ W_r_x_B_C_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ h_exp_at,
     const storage_t* __restrict__ A_at, storage_t* __restrict__ d_Delta_x_at,
     storage_t* __restrict__ d_h_pre_at, storage_t* __restrict__ d_Delta_h_pre_at)
@@ -371,7 +371,7 @@ extern "C" __global__ void backward_after_rows(
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_prev = compute_t(h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t B_ = compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
             const compute_t A = compute_t(A_at[iI * N + iN]);
             // through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
             const compute_t d_h_exp = d_h * h_prev;
@@ -446,18 +446,17 @@ extern "C" __global__ void backward_after(
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_B, const compute_t d_x_C, const compute_t d_Delta_x,
-    const compute_t Delta, const compute_t dy, const compute_t D, compute_t& d_x)
+    const compute_t d_x_W_r_x_B, const compute_t d_x_C, const compute_t d_Delta_x, const compute_t Delta,
+    const compute_t dy, const compute_t D, compute_t& d_x)
 {
-    d_x = d_x_W_r_x + d_x_B + d_x_C + d_Delta_x * Delta + dy * D;
+    d_x = d_x_W_r_x_B + d_x_C + d_Delta_x * Delta + dy * D;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_B_at,
-    const storage_t* __restrict__ d_x_C_at, const storage_t* __restrict__ d_Delta_x_at,
-    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ D_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_r_x_B_at, const storage_t* __restrict__ d_x_C_at,
+    const storage_t* __restrict__ d_Delta_x_at, const storage_t* __restrict__ Delta_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -466,8 +465,7 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_r_x_B_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
@@ -576,7 +574,7 @@ __device__ inline void infer_before2_point(
 extern "C" __global__ void infer_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
     storage_t* __restrict__ h_exp_at, storage_t* __restrict__ Delta_x_B_at)
 {
     const int64 count = T * B * I * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -590,7 +588,7 @@ extern "C" __global__ void infer_before2(
             compute_t(Delta_at[(iT * B + iB) * I + iI]),
             compute_t(A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             h_exp, Delta_x_B);
         h_exp_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(h_exp);
         Delta_x_B_at[((iT * B + iB) * I + iI) * N + iN] = storage_t(Delta_x_B);
@@ -631,7 +629,7 @@ extern "C" __global__ void infer_sequence(
 // y = h @ C + D * x
 extern "C" __global__ void infer_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_to_C_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_B_C_at,
     storage_t* __restrict__ h_C_at)
 {
     for (int64 n = blockIdx.x; n < T * B * I; n += gridDim.x) {
@@ -642,7 +640,7 @@ extern "C" __global__ void infer_after_sum(
         for (int64 k = threadIdx.x; k < N; k += blockDim.x) {
             const int64 iN = k;
             total += compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN])
-                * compute_t(W_r_x_to_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
+                * compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]);
         }
         block_sum(total);
         if (threadIdx.x == 0) h_C_at[(iT * B + iB) * I + iI] = storage_t(total);
@@ -890,8 +888,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ W_r_x_to_dot_W_r_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    storage_t* __restrict__ dot_W_r_x2_at)
 {
     const int64 count = T * B * R, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -900,10 +898,10 @@ extern "C" __global__ void jvp_before(
         const int64 iR = n % R;
         compute_t dot_W_r_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + R + iR]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        dot_W_r_x2_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
     }
 }
 
@@ -924,7 +922,7 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at, const storage_t* __restrict__ b_d_at,
+    const storage_t* __restrict__ W_d_W_r_x_at, const storage_t* __restrict__ b_d_at,
     const storage_t* __restrict__ dot_W_d_W_r_x_at, const storage_t* __restrict__ dot_b_d_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
     storage_t* __restrict__ Delta_at, storage_t* __restrict__ dot_Delta_at,
@@ -937,7 +935,7 @@ extern "C" __global__ void jvp_before2(
         const int64 iI = n % I;
         compute_t Delta, dot_Delta, Delta_x, dot_Delta_x;
         jvp_before2_point(
-            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(b_d_at[iI]),
             compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_b_d_at[iI]),
@@ -963,9 +961,8 @@ __device__ inline void jvp_before3_point(
 
 extern "C" __global__ void jvp_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ dot_B_at,
-    storage_t* __restrict__ dot_C_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    storage_t* __restrict__ dot_B_at, storage_t* __restrict__ dot_C_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -974,10 +971,10 @@ extern "C" __global__ void jvp_before3(
         const int64 iN = n % N;
         compute_t dot_B, dot_C;
         jvp_before3_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 3 * N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
         dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
@@ -1002,7 +999,7 @@ extern "C" __global__ void jvp_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
     const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dot_A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ parts2_at,
     const storage_t* __restrict__ dot_Delta_x_at, const storage_t* __restrict__ dot_B_at,
     storage_t* __restrict__ h_exp_at, storage_t* __restrict__ dot_h_exp_at,
     storage_t* __restrict__ Delta_x_B_at, storage_t* __restrict__ dot_Delta_x_B_at)
@@ -1020,7 +1017,7 @@ extern "C" __global__ void jvp_before4(
             compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + iN]),
             compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_B_at[(iT * B + iB) * N + iN]),
             h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
@@ -1073,7 +1070,7 @@ extern "C" __global__ void jvp_sequence(
 
 extern "C" __global__ void jvp_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ parts2_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_C_at,
     storage_t* __restrict__ h_C_at, storage_t* __restrict__ dot_h_C_h_at,
     storage_t* __restrict__ dot_h_C_C_at)
@@ -1087,7 +1084,7 @@ extern "C" __global__ void jvp_after_rows(
         compute_t dot_h_C_C_total = 0;
         for (int64 iN = threadIdx.x; iN < N; iN += blockDim.x) {
             const compute_t h = compute_t(h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
-            const compute_t C = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 2 * N + iN]);
+            const compute_t C = compute_t(parts2_at[(iT * B + iB) * (2 * R + 4 * N) + 2 * R + 2 * N + iN]);
             const compute_t dot_h = compute_t(dot_h_rows_at[(((iT + 1) * B + iB) * I + iI) * N + iN]);
             const compute_t dot_C = compute_t(dot_C_at[(iT * B + iB) * N + iN]);
             // y = h @ C + D * x
@@ -1187,8 +1184,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ W_r_x_to_dot_W_r_x_at)
+    const storage_t* __restrict__ dot_parts_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    storage_t* __restrict__ dot_W_r_x_at)
 {
     const int64 count = T * B * R, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1197,21 +1194,23 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iR = n % R;
         compute_t dot_W_r_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + iR]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + iR]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + iR]),
             dot_W_r_x);
-        W_r_x_to_dot_W_r_x_at[(iT * B + iB) * (2 * R) + R + iR] = storage_t(dot_W_r_x);
+        dot_W_r_x_at[(iT * B + iB) * R + iR] = storage_t(dot_W_r_x);
     }
 }
 
 __device__ inline void hvp_forward_before2_point(
-    const compute_t W_d_W_r_x, const compute_t b_d, const compute_t dot_W_d_W_r_x, const compute_t dot_b_d,
-    const compute_t x, const compute_t dot_x, compute_t& dot_Delta_pre, compute_t& Delta,
-    compute_t& dot_Delta, compute_t& Delta_x, compute_t& dot_Delta_x)
+    const compute_t dot_W_d_W_r_x_W_d, const compute_t dot_W_d_W_r_x_W_r_x, const compute_t W_d_W_r_x,
+    const compute_t b_d, const compute_t dot_b_d, const compute_t x, const compute_t dot_x,
+    compute_t& dot_Delta_pre, compute_t& Delta, compute_t& dot_Delta, compute_t& Delta_x,
+    compute_t& dot_Delta_x)
 {
     // Delta = softplus(W_d @ (W_r @ x) + b_d)
+    const compute_t dot_W_d_W_r_x = dot_W_d_W_r_x_W_d + dot_W_d_W_r_x_W_r_x;
     const compute_t Delta_pre = W_d_W_r_x + b_d;
-    dot_Delta_pre = dot_W_d_W_r_x + dot_b_d;
+    dot_Delta_pre = dot_b_d + dot_W_d_W_r_x;
     Delta = log1p(exp(-absolute(Delta_pre))) + larger(Delta_pre, 0);
     dot_Delta = -dot_Delta_pre * expm1(-Delta);
     // h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
@@ -1221,8 +1220,8 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at, const storage_t* __restrict__ b_d_at,
-    const storage_t* __restrict__ dot_W_d_W_r_x_at, const storage_t* __restrict__ dot_b_d_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_d_W_r_x_W_r_x_at,
+    const storage_t* __restrict__ b_d_at, const storage_t* __restrict__ dot_b_d_at,
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_x_at,
     storage_t* __restrict__ dot_Delta_pre_at, storage_t* __restrict__ Delta_at,
     storage_t* __restrict__ dot_Delta_at, storage_t* __restrict__ Delta_x_at,
@@ -1235,9 +1234,10 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iI = n % I;
         compute_t dot_Delta_pre, Delta, dot_Delta, Delta_x, dot_Delta_x;
         hvp_forward_before2_point(
-            compute_t(W_d_W_r_x_to_dot_W_d_W_r_x_W_d_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(dot_W_d_W_r_x_W_r_x_at[(iT * B + iB) * I + iI]),
+            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(b_d_at[iI]),
-            compute_t(dot_W_d_W_r_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_b_d_at[iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
@@ -1262,9 +1262,8 @@ __device__ inline void hvp_forward_before3_point(
 
 extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_C_x_at, storage_t* __restrict__ dot_B_at,
-    storage_t* __restrict__ dot_C_at)
+    const storage_t* __restrict__ dot_parts_at, const storage_t* __restrict__ dot_W_r_x_B_C_x_at,
+    storage_t* __restrict__ dot_B_at, storage_t* __restrict__ dot_C_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1273,10 +1272,10 @@ extern "C" __global__ void hvp_forward_before3(
         const int64 iN = n % N;
         compute_t dot_B, dot_C;
         hvp_forward_before3_point(
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + 3 * N + iN]),
-            compute_t(dot_W_r_x_x_to_dot_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
+            compute_t(dot_parts_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
+            compute_t(dot_W_r_x_B_C_x_at[(iT * B + iB) * (R + 2 * N) + R + N + iN]),
             dot_B, dot_C);
         dot_B_at[(iT * B + iB) * N + iN] = storage_t(dot_B);
         dot_C_at[(iT * B + iB) * N + iN] = storage_t(dot_C);
@@ -1302,7 +1301,7 @@ extern "C" __global__ void hvp_forward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ A_at,
     const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dot_A_at,
-    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ Delta_x_at, const storage_t* __restrict__ W_r_x_B_C_at,
     const storage_t* __restrict__ dot_Delta_x_at, const storage_t* __restrict__ dot_B_at,
     storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_exp_at,
     storage_t* __restrict__ dot_h_exp_at, storage_t* __restrict__ Delta_x_B_at,
@@ -1321,7 +1320,7 @@ extern "C" __global__ void hvp_forward_before4(
             compute_t(dot_Delta_at[(iT * B + iB) * I + iI]),
             compute_t(dot_A_at[iI * N + iN]),
             compute_t(Delta_x_at[(iT * B + iB) * I + iI]),
-            compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]),
+            compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]),
             compute_t(dot_Delta_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_B_at[(iT * B + iB) * N + iN]),
             dot_h_pre, h_exp, dot_h_exp, Delta_x_B, dot_Delta_x_B);
@@ -1430,7 +1429,7 @@ __device__ inline void hvp_backward_sequence_point(
 extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
-    const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ W_r_x_B_C_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_C_at, const storage_t* __restrict__ h_exp_at,
     const storage_t* __restrict__ dot_h_exp_at, storage_t* __restrict__ d_dot_h_at,
     storage_t* __restrict__ d_h_at)
@@ -1447,7 +1446,7 @@ extern "C" __global__ void hvp_backward_sequence(
             hvp_backward_sequence_point(
                 d_dot_h_next,
                 compute_t(dy_at[(t * B + iB) * I + iI]),
-                compute_t(W_r_x_to_dot_C_W_C_at[(t * B + iB) * (R + 4 * N) + R + 2 * N + iN]),
+                compute_t(W_r_x_B_C_at[(t * B + iB) * (R + 2 * N) + R + N + iN]),
                 d_h_next,
                 compute_t(dot_C_at[(t * B + iB) * N + iN]),
                 compute_t(h_exp_at[((t * B + iB) * I + iI) * N + iN]),
@@ -1467,7 +1466,7 @@ extern "C" __global__ void hvp_backward_sequence(
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ Delta_x_at,
-    storage_t* __restrict__ d_dot_B_at)
+    storage_t* __restrict__ d_parts_at)
 {
     for (int64 n = blockIdx.x; n < T * B * N; n += gridDim.x) {
         const int64 iT = n / N / B;
@@ -1480,7 +1479,7 @@ extern "C" __global__ void hvp_backward_after_sum(
                 * compute_t(Delta_x_at[(iT * B + iB) * I + iI]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_dot_B_at[(iT * B + iB) * N + iN] = storage_t(total);
+        if (threadIdx.x == 0) d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + N + iN] = storage_t(total);
     }
 }
 
@@ -1559,7 +1558,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
     const storage_t* __restrict__ d_B_Delta_x_B_at, const storage_t* __restrict__ d_B_dot_Delta_x_B_at,
-    storage_t* __restrict__ d_W_r_x_to_d_dot_B_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * N, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1571,13 +1570,13 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_B_Delta_x_B_at[(iT * B + iB) * N + iN]),
             compute_t(d_B_dot_Delta_x_B_at[(iT * B + iB) * N + iN]),
             d_B);
-        d_W_r_x_to_d_dot_B_at[(iT * B + iB) * (2 * R + N) + 2 * R + iN] = storage_t(d_B);
+        d_parts_at[(iT * B + iB) * (2 * R + 2 * N) + 2 * R + iN] = storage_t(d_B);
     }
 }
 
 extern "C" __global__ void hvp_backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ W_r_x_to_dot_C_W_C_at,
+    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ W_r_x_B_C_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ dot_B_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_pre_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ h_exp_at,
@@ -1604,7 +1603,7 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_h = compute_t(d_h_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t dot_h_prev = compute_t(dot_h_rows_at[((iT * B + iB) * I + iI) * N + iN]);
             const compute_t h_exp = compute_t(h_exp_at[((iT * B + iB) * I + iI) * N + iN]);
-            const compute_t B_ = compute_t(W_r_x_to_dot_C_W_C_at[(iT * B + iB) * (R + 4 * N) + R + iN]);
+            const compute_t B_ = compute_t(W_r_x_B_C_at[(iT * B + iB) * (R + 2 * N) + R + iN]);
             const compute_t dot_B = compute_t(dot_B_at[(iT * B + iB) * N + iN]);
             const compute_t A = compute_t(A_at[iI * N + iN]);
             const compute_t dot_A = compute_t(dot_A_at[iI * N + iN]);
@@ -1739,7 +1738,7 @@ extern "C" __global__ void hvp_backward_after2(
     const storage_t* __restrict__ x_at, const storage_t* __restrict__ dot_Delta_pre_at,
     const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ d_Delta_h_pre_at,
     const storage_t* __restrict__ d_Delta_dot_h_pre_at, const storage_t* __restrict__ dot_x_at,
-    storage_t* __restrict__ d_Delta_x_at, storage_t* __restrict__ d_Delta_pre_to_d_dot_Delta_pre_at)
+    storage_t* __restrict__ d_Delta_x_at, storage_t* __restrict__ d_dot_Delta_pre2_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1760,29 +1759,26 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             d_Delta_x, d_dot_Delta_pre, d_Delta_pre);
         d_Delta_x_at[(iT * B + iB) * I + iI] = storage_t(d_Delta_x);
-        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
-        d_Delta_pre_to_d_dot_Delta_pre_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
+        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(d_dot_Delta_pre);
+        d_dot_Delta_pre2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(d_Delta_pre);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_W_r_x, const compute_t d_x_dot_B_W_B, const compute_t d_x_C,
-    const compute_t d_x_dot_C_W_C, const compute_t d_Delta_x, const compute_t Delta,
-    const compute_t d_dot_Delta_x, const compute_t dot_Delta, const compute_t dy, const compute_t dot_D,
-    compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_C, const compute_t d_x_dot_C_W_C,
+    const compute_t d_Delta_x, const compute_t Delta, const compute_t d_dot_Delta_x,
+    const compute_t dot_Delta, const compute_t dy, const compute_t dot_D, compute_t& d_x)
 {
-    d_x = d_x_W_r_x + d_x_dot_B_W_B + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy *
-        dot_D;
+    d_x = d_x_parts + d_x_C + d_x_dot_C_W_C + d_Delta_x * Delta + d_dot_Delta_x * dot_Delta + dy * dot_D;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 N, const int64 R,
-    const storage_t* __restrict__ d_x_W_r_x_at, const storage_t* __restrict__ d_x_dot_B_W_B_at,
-    const storage_t* __restrict__ d_x_C_at, const storage_t* __restrict__ d_x_dot_C_W_C_at,
-    const storage_t* __restrict__ d_Delta_x_at, const storage_t* __restrict__ Delta_at,
-    const storage_t* __restrict__ d_dot_Delta_x_at, const storage_t* __restrict__ dot_Delta_at,
-    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ dot_D_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_C_at,
+    const storage_t* __restrict__ d_x_dot_C_W_C_at, const storage_t* __restrict__ d_Delta_x_at,
+    const storage_t* __restrict__ Delta_at, const storage_t* __restrict__ d_dot_Delta_x_at,
+    const storage_t* __restrict__ dot_Delta_at, const storage_t* __restrict__ dy_at,
+    const storage_t* __restrict__ dot_D_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1791,8 +1787,7 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_W_r_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_B_W_B_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_C_W_C_at[(iT * B + iB) * I + iI]),
             compute_t(d_Delta_x_at[(iT * B + iB) * I + iI]),

@@ -211,11 +211,11 @@ def train_passes(size, dtype):
     W_C = cp.empty((N, I), dtype)
     A_log = cp.empty((I, N), dtype)
     D = cp.empty((I,), dtype)
-    W_r_to_W_C = cp.empty((I, R + 2 * N), dtype)
     h_rows = cp.empty((T + 1, B, I, N), dtype)
     exp_A_log = cp.empty((I, N), dtype)
     A = cp.empty((I, N), dtype)
-    W_r_x_to_C = cp.empty((T, B, R + 2 * N), dtype)
+    W_rBC = cp.empty((I, R + 2 * N), dtype)
+    W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
     W_d_W_r_x = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
     h_exp = cp.empty((T, B, I, N), dtype)
@@ -233,7 +233,7 @@ def train_passes(size, dtype):
     )
     forward_before2 = kernel(
         "forward_before2", "each", T * B * I * N, 1,
-        Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
+        Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * I * N, 1,
@@ -241,7 +241,7 @@ def train_passes(size, dtype):
     )
     forward_after_sum = kernel(
         "forward_after_sum", "rows", T * B * I, N,
-        h_rows, W_r_x_to_C, h_C,
+        h_rows, W_r_x_B_C, h_C,
     )
     forward_after = kernel(
         "forward_after", "each", T * B * I, 1,
@@ -257,15 +257,16 @@ def train_passes(size, dtype):
         W_C[...] = params["W_C"]
         A_log[...] = params["A_log"]
         D[...] = params["D"]
-        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
+        W_rBC[..., :R] = W_r.T
+        W_rBC[..., R:R + N] = W_B.T
+        W_rBC[..., R + N:R + 2 * N] = W_C.T
         forward_once()
-        # W_r_x, B, C side by side
-        product(x.reshape(-1, I), W_r_to_W_C, W_r_x_to_C.reshape(-1, R + 2 * N))
+        product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+        product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
         forward_before()
         forward_before2()
 
@@ -284,23 +285,21 @@ def train_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, I), dtype)
     d_h_prev_rows = cp.empty((2, B, I, N), dtype)
+    W_rB = cp.empty((R + N, I), dtype)
     d_C = cp.empty((T, B, N), dtype)
     d_x_C = cp.empty((T, B, I), dtype)
     d_h = cp.empty((T, B, I, N), dtype)
     d_Delta_x = cp.empty((T, B, I), dtype)
     d_h_pre = cp.empty((T, B, I, N), dtype)
     d_A = cp.empty((I, N), dtype)
-    d_B = cp.empty((T, B, N), dtype)
+    d_W_r_x_B = cp.empty((T, B, R + N), dtype)
     d_Delta_h_pre = cp.empty((T, B, I), dtype)
     d_Delta_pre = cp.empty((T, B, I), dtype)
-    d_W_r_x = cp.empty((T, B, R), dtype)
-    d_x_W_r_x = cp.empty((T, B, I), dtype)
-    d_x_B = cp.empty((T, B, I), dtype)
+    d_x_W_r_x_B = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_d = cp.empty((I, R), dtype)
-    d_W_r = cp.empty((R, I), dtype)
+    d_W_rB = cp.empty((R + N, I), dtype)
     d_b_d = cp.empty((I,), dtype)
-    d_W_B = cp.empty((N, I), dtype)
     d_W_C = cp.empty((N, I), dtype)
     d_D = cp.empty((I,), dtype)
     d_A_log = cp.empty((I, N), dtype)
@@ -310,11 +309,11 @@ def train_passes(size, dtype):
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * I * N, 1,
-        d_h_prev_rows, dy, W_r_x_to_C, h_exp, d_h,
+        d_h_prev_rows, dy, W_r_x_B_C, h_exp, d_h,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * N, I,
-        d_h, Delta_x, d_B,
+        d_h, Delta_x, d_W_r_x_B,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "columns", I, T * B,
@@ -322,7 +321,7 @@ def train_passes(size, dtype):
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B * I, N,
-        d_h, W_r_x_to_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
+        d_h, W_r_x_B_C, h_rows, h_exp, A, d_Delta_x, d_h_pre, d_Delta_h_pre,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", "columns", I * N, T * B,
@@ -334,7 +333,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_W_r_x, d_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
+        d_x_W_r_x_B, d_x_C, d_Delta_x, Delta, dy, D, d_x,
     )
     backward_finish = kernel(
         "backward_finish", "each", I * N, 1,
@@ -351,6 +350,8 @@ def train_passes(size, dtype):
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
+        W_rB[:R] = W_r
+        W_rB[R:R + N] = W_B
         # through y = h @ C + D * x
         backward_before_sum()
         # through C = W_C @ x
@@ -362,10 +363,6 @@ def train_passes(size, dtype):
     def after():
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
         backward_after_sum()
-        # through B = W_B @ x
-        product(d_B.reshape(-1, N), W_B, d_x_B.reshape(-1, I))
-        # through B = W_B @ x
-        product(d_B.reshape(-1, N).T, x.reshape(-1, I), d_W_B)
         # through C = W_C @ x
         product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C)
         # through y = h @ C + D * x
@@ -375,13 +372,11 @@ def train_passes(size, dtype):
         backward_after_sum3()
         backward_after()
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x.reshape(-1, R))
+        product(d_Delta_pre.reshape(-1, I), W_d, d_W_r_x_B.reshape(-1, R + N)[:, :R])
+        product(d_W_r_x_B.reshape(-1, R + N), W_rB, d_x_W_r_x_B.reshape(-1, I))
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_W_r_x.reshape(-1, R), W_r, d_x_W_r_x.reshape(-1, I))
-        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_Delta_pre.reshape(-1, I).T, W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
-        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_W_r_x.reshape(-1, R).T, x.reshape(-1, I), d_W_r)
+        product(d_Delta_pre.reshape(-1, I).T, W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], d_W_d)
+        product(d_W_r_x_B.reshape(-1, R + N).T, x.reshape(-1, I), d_W_rB)
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         cp.sum(d_Delta_pre.reshape(-1, I), axis=0, out=d_b_d)
         backward_after2()
@@ -390,9 +385,9 @@ def train_passes(size, dtype):
     def results():
         dparams = {
             "W_d": d_W_d.copy(),
-            "W_r": d_W_r.copy(),
+            "W_r": d_W_rB[:R].copy(),
             "b_d": d_b_d.copy(),
-            "W_B": d_W_B.copy(),
+            "W_B": d_W_rB[R:R + N].copy(),
             "W_C": d_W_C.copy(),
             "A_log": d_A_log.copy(),
             "D": d_D.copy(),
@@ -416,10 +411,10 @@ def infer_passes(size, dtype):
     W_C = cp.empty((N, I), dtype)
     A_log = cp.empty((I, N), dtype)
     D = cp.empty((I,), dtype)
-    W_r_to_W_C = cp.empty((I, R + 2 * N), dtype)
     h_rows = cp.empty((T + 1, B, I, N), dtype)
     A = cp.empty((I, N), dtype)
-    W_r_x_to_C = cp.empty((T, B, R + 2 * N), dtype)
+    W_rBC = cp.empty((I, R + 2 * N), dtype)
+    W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
     W_d_W_r_x = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
     h_exp = cp.empty((T, B, I, N), dtype)
@@ -437,7 +432,7 @@ def infer_passes(size, dtype):
     )
     infer_before2 = kernel(
         "infer_before2", "each", T * B * I * N, 1,
-        Delta, A, Delta_x, W_r_x_to_C, h_exp, Delta_x_B,
+        Delta, A, Delta_x, W_r_x_B_C, h_exp, Delta_x_B,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * I * N, 1,
@@ -445,7 +440,7 @@ def infer_passes(size, dtype):
     )
     infer_after_sum = kernel(
         "infer_after_sum", "rows", T * B * I, N,
-        h_rows, W_r_x_to_C, h_C,
+        h_rows, W_r_x_B_C, h_C,
     )
     infer_after = kernel(
         "infer_after", "each", T * B * I, 1,
@@ -461,15 +456,16 @@ def infer_passes(size, dtype):
         W_C[...] = params["W_C"]
         A_log[...] = params["A_log"]
         D[...] = params["D"]
-        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
+        W_rBC[..., :R] = W_r.T
+        W_rBC[..., R:R + N] = W_B.T
+        W_rBC[..., R + N:R + 2 * N] = W_C.T
         infer_once()
-        # W_r_x, B, C side by side
-        product(x.reshape(-1, I), W_r_to_W_C, W_r_x_to_C.reshape(-1, R + 2 * N))
+        product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(W_r_x_to_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
+        product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
         infer_before()
         infer_before2()
 
@@ -598,17 +594,17 @@ def jvp_passes(size, dtype):
     dot_W_C = cp.empty((N, I), dtype)
     dot_A_log = cp.empty((I, N), dtype)
     dot_D = cp.empty((I,), dtype)
-    dot_W_r_to_dot_W_C = cp.empty((I, R + 4 * N), dtype)
-    W_r_to_W_C = cp.empty((I, R + 2 * N), dtype)
-    dot_W_d_to_W_d = cp.empty((2 * R, I), dtype)
     h_rows = cp.empty((T + 1, B, I, N), dtype)
     dot_h_rows = cp.empty((T + 1, B, I, N), dtype)
     A = cp.empty((I, N), dtype)
     dot_A = cp.empty((I, N), dtype)
-    W_r_x_to_dot_W_r_x = cp.empty((T, B, 2 * R), dtype)
-    W_r_x_to_dot_C_W_C = cp.empty((T, B, R + 4 * N), dtype)
-    dot_W_r_x_x_to_dot_C_x = cp.empty((T, B, R + 2 * N), dtype)
-    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = cp.empty((T, B, 2 * I), dtype)
+    dot_W_d2 = cp.empty((2 * R, I), dtype)
+    parts = cp.empty((I, 2 * R + 4 * N), dtype)
+    W_rBC = cp.empty((I, R + 2 * N), dtype)
+    parts2 = cp.empty((T, B, 2 * R + 4 * N), dtype)
+    dot_W_r_x_B_C_x = cp.empty((T, B, R + 2 * N), dtype)
+    dot_W_r_x2 = cp.empty((T, B, 2 * R), dtype)
+    W_d_W_r_x = cp.empty((T, B, I), dtype)
     dot_W_d_W_r_x = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
     dot_Delta = cp.empty((T, B, I), dtype)
@@ -631,21 +627,20 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * R, 1,
-        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+        parts2, dot_W_r_x_B_C_x, dot_W_r_x2,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * I, 1,
-        W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, Delta, dot_Delta, Delta_x,
-        dot_Delta_x,
+        W_d_W_r_x, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, Delta, dot_Delta, Delta_x, dot_Delta_x,
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B * N, 1,
-        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+        parts2, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     jvp_before4 = kernel(
         "jvp_before4", "each", T * B * I * N, 1,
-        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, h_exp, dot_h_exp,
-        Delta_x_B, dot_Delta_x_B,
+        Delta, A, dot_Delta, dot_A, Delta_x, parts2, dot_Delta_x, dot_B, h_exp, dot_h_exp, Delta_x_B,
+        dot_Delta_x_B,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * I * N, 1,
@@ -653,7 +648,7 @@ def jvp_passes(size, dtype):
     )
     jvp_after_rows = kernel(
         "jvp_after_rows", "rows", T * B * I, N,
-        h_rows, W_r_x_to_dot_C_W_C, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
+        h_rows, parts2, dot_h_rows, dot_C, h_C, dot_h_C_h, dot_h_C_C,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * I, 1,
@@ -677,35 +672,30 @@ def jvp_passes(size, dtype):
         dot_W_C[...] = dot_params["W_C"]
         dot_A_log[...] = dot_params["A_log"]
         dot_D[...] = dot_params["D"]
-        dot_W_r_to_dot_W_C[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_W_r.T,
-            W_B.T,
-            dot_W_B.T,
-            W_C.T,
-            dot_W_C.T,
-        ), axis=1))
-        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
-        dot_W_d_to_W_d[...] = cp.ascontiguousarray(cp.concatenate((dot_W_d.T, W_d.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        dot_W_d2[:R] = dot_W_d.T
+        dot_W_d2[R:2 * R] = W_d.T
+        parts[..., :R] = W_r.T
+        parts[..., R:2 * R] = dot_W_r.T
+        parts[..., 2 * R:2 * R + N] = W_B.T
+        parts[..., 2 * R + N:2 * R + 2 * N] = dot_W_B.T
+        parts[..., 2 * R + 2 * N:2 * R + 3 * N] = W_C.T
+        parts[..., 2 * R + 3 * N:2 * R + 4 * N] = dot_W_C.T
+        W_rBC[..., :R] = parts[..., :R]
+        W_rBC[..., R:R + N] = parts[..., 2 * R:2 * R + N]
+        W_rBC[..., R + N:R + 2 * N] = parts[..., 2 * R + 2 * N:2 * R + 3 * N]
         jvp_once()
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 2 * R + 4 * N))
+        product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
         # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
-        # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
-        product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
-        # dot_W_r_x_x, dot_B_x, dot_C_x side by side
-        product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
-        # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(
-            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
-            W_d.T,
-            W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
-        )
+        product(parts2.reshape(-1, 2 * R + 4 * N)[:, :R], W_d.T, W_d_W_r_x.reshape(-1, I))
         jvp_before()
-        # W_r_x, dot_W_r_x side by side
-        product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+        dot_W_r_x2[..., :R] = parts2[..., :R]
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(dot_W_r_x2.reshape(-1, 2 * R), dot_W_d2, dot_W_d_W_r_x.reshape(-1, I))
         jvp_before2()
         jvp_before3()
         jvp_before4()
@@ -744,19 +734,20 @@ def hvp_passes(size, dtype):
     dot_W_B = cp.empty((N, I), dtype)
     dot_W_C = cp.empty((N, I), dtype)
     dot_A_log = cp.empty((I, N), dtype)
-    dot_W_r_to_dot_W_C = cp.empty((I, R + 4 * N), dtype)
-    W_r_to_W_C = cp.empty((I, R + 2 * N), dtype)
-    dot_W_d_to_W_d = cp.empty((2 * R, I), dtype)
     h_rows = cp.empty((T + 1, B, I, N), dtype)
     dot_h_rows = cp.empty((T + 1, B, I, N), dtype)
     exp_A_log = cp.empty((I, N), dtype)
     A = cp.empty((I, N), dtype)
     dot_A = cp.empty((I, N), dtype)
-    W_r_x_to_dot_W_r_x = cp.empty((T, B, 2 * R), dtype)
-    W_r_x_to_dot_C_W_C = cp.empty((T, B, R + 4 * N), dtype)
-    dot_W_r_x_x_to_dot_C_x = cp.empty((T, B, R + 2 * N), dtype)
-    W_d_W_r_x_to_dot_W_d_W_r_x_W_d = cp.empty((T, B, 2 * I), dtype)
-    dot_W_d_W_r_x = cp.empty((T, B, I), dtype)
+    W_rBC = cp.empty((I, R + 2 * N), dtype)
+    dot_W_rBC = cp.empty((I, R + 2 * N), dtype)
+    dot_W_d2 = cp.empty((R, 2 * I), dtype)
+    W_r_x_B_C = cp.empty((T, B, R + 2 * N), dtype)
+    dot_parts = cp.empty((T, B, R + 2 * N), dtype)
+    dot_W_r_x_B_C_x = cp.empty((T, B, R + 2 * N), dtype)
+    dot_W_r_x = cp.empty((T, B, R), dtype)
+    parts = cp.empty((T, B, 2 * I), dtype)
+    dot_W_d_W_r_x_W_r_x = cp.empty((T, B, I), dtype)
     dot_Delta_pre = cp.empty((T, B, I), dtype)
     Delta = cp.empty((T, B, I), dtype)
     dot_Delta = cp.empty((T, B, I), dtype)
@@ -775,21 +766,21 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * R, 1,
-        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, W_r_x_to_dot_W_r_x,
+        dot_parts, dot_W_r_x_B_C_x, dot_W_r_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * I, 1,
-        W_d_W_r_x_to_dot_W_d_W_r_x_W_d, b_d, dot_W_d_W_r_x, dot_b_d, x, dot_x, dot_Delta_pre, Delta,
-        dot_Delta, Delta_x, dot_Delta_x,
+        parts, dot_W_d_W_r_x_W_r_x, b_d, dot_b_d, x, dot_x, dot_Delta_pre, Delta, dot_Delta, Delta_x,
+        dot_Delta_x,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * B * N, 1,
-        W_r_x_to_dot_C_W_C, dot_W_r_x_x_to_dot_C_x, dot_B, dot_C,
+        dot_parts, dot_W_r_x_B_C_x, dot_B, dot_C,
     )
     hvp_forward_before4 = kernel(
         "hvp_forward_before4", "each", T * B * I * N, 1,
-        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_to_dot_C_W_C, dot_Delta_x, dot_B, dot_h_pre, h_exp,
-        dot_h_exp, Delta_x_B, dot_Delta_x_B,
+        Delta, A, dot_Delta, dot_A, Delta_x, W_r_x_B_C, dot_Delta_x, dot_B, dot_h_pre, h_exp, dot_h_exp,
+        Delta_x_B, dot_Delta_x_B,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * I * N, 1,
@@ -811,35 +802,26 @@ def hvp_passes(size, dtype):
         dot_W_B[...] = dot_params["W_B"]
         dot_W_C[...] = dot_params["W_C"]
         dot_A_log[...] = dot_params["A_log"]
-        dot_W_r_to_dot_W_C[...] = cp.ascontiguousarray(cp.concatenate((
-            dot_W_r.T,
-            W_B.T,
-            dot_W_B.T,
-            W_C.T,
-            dot_W_C.T,
-        ), axis=1))
-        W_r_to_W_C[...] = cp.ascontiguousarray(cp.concatenate((W_r.T, W_B.T, W_C.T), axis=1))
-        dot_W_d_to_W_d[...] = cp.ascontiguousarray(cp.concatenate((dot_W_d.T, W_d.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
+        W_rBC[..., :R] = W_r.T
+        W_rBC[..., R:R + N] = W_B.T
+        W_rBC[..., R + N:R + 2 * N] = W_C.T
+        dot_W_rBC[..., :R] = dot_W_r.T
+        dot_W_rBC[..., R:R + N] = dot_W_B.T
+        dot_W_rBC[..., R + N:R + 2 * N] = dot_W_C.T
+        dot_W_d2[..., :I] = W_d.T
+        dot_W_d2[..., I:2 * I] = dot_W_d.T
         hvp_forward_once()
-        # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(x.reshape(-1, I), W_r.T, W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R])
-        # dot_W_r_x_W_r, B, dot_B_W_B, C, dot_C_W_C side by side
-        product(x.reshape(-1, I), dot_W_r_to_dot_W_C, W_r_x_to_dot_C_W_C.reshape(-1, R + 4 * N))
-        # dot_W_r_x_x, dot_B_x, dot_C_x side by side
-        product(dot_x.reshape(-1, I), W_r_to_W_C, dot_W_r_x_x_to_dot_C_x.reshape(-1, R + 2 * N))
-        # Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(
-            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
-            W_d.T,
-            W_d_W_r_x_to_dot_W_d_W_r_x_W_d.reshape(-1, 2 * I)[:, :I],
-        )
+        product(x.reshape(-1, I), W_rBC, W_r_x_B_C.reshape(-1, R + 2 * N))
+        product(x.reshape(-1, I), dot_W_rBC, dot_parts.reshape(-1, R + 2 * N))
+        product(dot_x.reshape(-1, I), W_rBC, dot_W_r_x_B_C_x.reshape(-1, R + 2 * N))
+        product(W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R], dot_W_d2, parts.reshape(-1, 2 * I))
         hvp_forward_before()
-        # W_r_x, dot_W_r_x side by side
-        product(W_r_x_to_dot_W_r_x.reshape(-1, 2 * R), dot_W_d_to_W_d, dot_W_d_W_r_x.reshape(-1, I))
+        # Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(dot_W_r_x.reshape(-1, R), W_d.T, dot_W_d_W_r_x_W_r_x.reshape(-1, I))
         hvp_forward_before2()
         hvp_forward_before3()
         hvp_forward_before4()
@@ -856,10 +838,10 @@ def hvp_passes(size, dtype):
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, I), dtype)
     dot_D = cp.empty((I,), dtype)
-    W_d_to_dot_W_d = cp.empty((2 * I, R), dtype)
-    W_r_to_W_B = cp.empty((2 * R + N, I), dtype)
     d_h_prev_rows = cp.empty((2, B, I, N), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, I, N), dtype)
+    dot_W_d22 = cp.empty((2 * I, R), dtype)
+    parts2 = cp.empty((2 * R + 2 * N, I), dtype)
     d_dot_C = cp.empty((T, B, N), dtype)
     d_C = cp.empty((T, B, N), dtype)
     d_x_C = cp.empty((T, B, I), dtype)
@@ -875,16 +857,14 @@ def hvp_passes(size, dtype):
     d_dot_A = cp.empty((I, N), dtype)
     d_A_h_pre = cp.empty((I, N), dtype)
     d_A_dot_h_pre = cp.empty((I, N), dtype)
-    d_dot_B = cp.empty((T, B, N), dtype)
+    d_parts = cp.empty((T, B, 2 * R + 2 * N), dtype)
     d_B_Delta_x_B = cp.empty((T, B, N), dtype)
     d_B_dot_Delta_x_B = cp.empty((T, B, N), dtype)
-    d_W_r_x_to_d_dot_B = cp.empty((T, B, 2 * R + N), dtype)
     d_dot_Delta_dot_h_pre = cp.empty((T, B, I), dtype)
     d_Delta_h_pre = cp.empty((T, B, I), dtype)
     d_Delta_dot_h_pre = cp.empty((T, B, I), dtype)
-    d_Delta_pre_to_d_dot_Delta_pre = cp.empty((T, B, 2 * I), dtype)
-    d_x_W_r_x = cp.empty((T, B, I), dtype)
-    d_x_dot_B_W_B = cp.empty((T, B, I), dtype)
+    d_dot_Delta_pre2 = cp.empty((T, B, 2 * I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_d_W_d_W_r_x = cp.empty((I, R), dtype)
     d_W_d_dot_W_d_W_r_x_W_r_x = cp.empty((I, R), dtype)
@@ -911,11 +891,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * I * N, 1,
-        d_dot_h_prev_rows, dy, W_r_x_to_dot_C_W_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp, d_dot_h, d_h,
+        d_dot_h_prev_rows, dy, W_r_x_B_C, d_h_prev_rows, dot_C, h_exp, dot_h_exp, d_dot_h, d_h,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * N, I,
-        d_dot_h, Delta_x, d_dot_B,
+        d_dot_h, Delta_x, d_parts,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B * N, I,
@@ -931,13 +911,13 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * N, 1,
-        d_B_Delta_x_B, d_B_dot_Delta_x_B, d_W_r_x_to_d_dot_B,
+        d_B_Delta_x_B, d_B_dot_Delta_x_B, d_parts,
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * I, N,
-        d_dot_h, W_r_x_to_dot_C_W_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A, dot_A,
-        d_dot_Delta_x, d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre,
-        d_dot_Delta_dot_h_pre, d_Delta_h_pre, d_Delta_dot_h_pre,
+        d_dot_h, W_r_x_B_C, d_h, dot_B, h_rows, dot_h_pre, dot_h_rows, h_exp, A, dot_A, d_dot_Delta_x,
+        d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_h_pre, d_h_pre, d_dot_Delta_dot_h_pre,
+        d_Delta_h_pre, d_Delta_dot_h_pre,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "columns", I * N, T * B,
@@ -954,13 +934,11 @@ def hvp_passes(size, dtype):
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
         d_Delta_x_Delta_x_B, d_Delta_x_dot_Delta_x_B, d_dot_Delta_dot_h_pre, d_dot_Delta_x, x,
-        dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x,
-        d_Delta_pre_to_d_dot_Delta_pre,
+        dot_Delta_pre, Delta, d_Delta_h_pre, d_Delta_dot_h_pre, dot_x, d_Delta_x, d_dot_Delta_pre2,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_W_r_x, d_x_dot_B_W_B, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta, dy,
-        dot_D, d_x,
+        d_x_parts, d_x_C, d_x_dot_C_W_C, d_Delta_x, Delta, d_dot_Delta_x, dot_Delta, dy, dot_D, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", I * N, 1,
@@ -982,12 +960,16 @@ def hvp_passes(size, dtype):
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
         dot_D[...] = dot_params["D"]
-        W_d_to_dot_W_d[...] = cp.concatenate((W_d, dot_W_d))
-        W_r_to_W_B[...] = cp.concatenate((W_r, dot_W_r, W_B))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
+        dot_W_d22[:I] = W_d
+        dot_W_d22[I:2 * I] = dot_W_d
+        parts2[:R] = W_r
+        parts2[R:2 * R] = dot_W_r
+        parts2[2 * R:2 * R + N] = W_B
+        parts2[2 * R + N:2 * R + 2 * N] = dot_W_B
         # through y = h @ C + D * x
         hvp_backward_before_sum()
         # through y = h @ C + D * x
@@ -1008,9 +990,11 @@ def hvp_passes(size, dtype):
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
         hvp_backward_after_sum3()
         # through B = W_B @ x
-        product(d_dot_B.reshape(-1, N), dot_W_B, d_x_dot_B_W_B.reshape(-1, I))
-        # through B = W_B @ x
-        product(d_dot_B.reshape(-1, N).T, dot_x.reshape(-1, I), d_W_B_dot_B_x)
+        product(
+            d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R + N:2 * R + 2 * N].T,
+            dot_x.reshape(-1, I),
+            d_W_B_dot_B_x,
+        )
         # through C = W_C @ x
         product(d_C.reshape(-1, N).T, x.reshape(-1, I), d_W_C_C)
         # through C = W_C @ x
@@ -1019,7 +1003,7 @@ def hvp_passes(size, dtype):
         hvp_backward_after_sum4()
         hvp_backward_after()
         # through B = W_B @ x
-        product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
+        product(d_parts.reshape(-1, 2 * R + 2 * N)[:, 2 * R:2 * R + N].T, x.reshape(-1, I), d_W_B_B)
         hvp_backward_after_rows()
         # through h = exp(Delta * A) * h[t-1] + outer(Delta * x, B)
         hvp_backward_after_sum5()
@@ -1030,40 +1014,31 @@ def hvp_passes(size, dtype):
         hvp_backward_after2()
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(
-            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I],
+            d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I],
             W_d,
-            d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R],
+            d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R],
         )
-        # d_Delta_pre, d_dot_Delta_pre side by side
-        product(
-            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I),
-            W_d_to_dot_W_d,
-            d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R],
-        )
-        # d_W_r_x, d_dot_W_r_x, d_B side by side
-        product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N), W_r_to_W_B, d_x_W_r_x.reshape(-1, I))
+        # through Delta = softplus(W_d @ (W_r @ x) + b_d)
+        product(d_dot_Delta_pre2.reshape(-1, 2 * I), dot_W_d22, d_parts.reshape(-1, 2 * R + 2 * N)[:, :R])
+        product(d_parts.reshape(-1, 2 * R + 2 * N), parts2, d_x_parts.reshape(-1, I))
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(
-            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I].T,
-            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, :R],
+            d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I].T,
+            W_r_x_B_C.reshape(-1, R + 2 * N)[:, :R],
             d_W_d_W_d_W_r_x,
         )
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
         product(
-            d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, I:2 * I].T,
-            W_r_x_to_dot_W_r_x.reshape(-1, 2 * R)[:, R:2 * R],
+            d_dot_Delta_pre2.reshape(-1, 2 * I)[:, I:2 * I].T,
+            dot_W_r_x.reshape(-1, R),
             d_W_d_dot_W_d_W_r_x_W_r_x,
         )
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
+        product(d_parts.reshape(-1, 2 * R + 2 * N)[:, :R].T, x.reshape(-1, I), d_W_r_W_r_x)
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        product(
-            d_W_r_x_to_d_dot_B.reshape(-1, 2 * R + N)[:, R:2 * R].T,
-            dot_x.reshape(-1, I),
-            d_W_r_dot_W_r_x_x,
-        )
+        product(d_parts.reshape(-1, 2 * R + 2 * N)[:, R:2 * R].T, dot_x.reshape(-1, I), d_W_r_dot_W_r_x_x)
         # through Delta = softplus(W_d @ (W_r @ x) + b_d)
-        cp.sum(d_Delta_pre_to_d_dot_Delta_pre.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
+        cp.sum(d_dot_Delta_pre2.reshape(-1, 2 * I)[:, :I], axis=0, out=d_b_d)
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

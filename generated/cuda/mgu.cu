@@ -59,7 +59,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at, const storage_t* __restrict__ U_f_h_at,
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_f_h_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ f_at, storage_t* __restrict__ f_h_at)
 {
@@ -69,7 +69,7 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t f, f_h;
         forward_step_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(U_f_h_at[iB * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -92,7 +92,7 @@ __device__ inline void forward_step2_point(
 
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_h_f_h_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ f_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ n_at)
 {
@@ -102,7 +102,7 @@ extern "C" __global__ void forward_step2(
         const int64 iH = n % H;
         compute_t n_, h;
         forward_step2_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
@@ -128,7 +128,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ n_at, storage_t* __restrict__ d_h_at,
-    storage_t* __restrict__ d_f_pre_to_d_n_pre_at)
+    storage_t* __restrict__ d_fn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -142,7 +142,7 @@ extern "C" __global__ void backward_step(
             compute_t(n_at[(t * B + iB) * H + iH]),
             d_h, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_f_pre_to_d_n_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_n_pre);
+        d_fn_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_n_pre);
     }
 }
 
@@ -159,7 +159,7 @@ extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_f_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_f_pre_to_d_n_pre_at)
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ d_fn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -173,7 +173,7 @@ extern "C" __global__ void backward_step2(
             compute_t(n_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             d_f_pre);
-        d_f_pre_to_d_n_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
+        d_fn_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
 }
 
@@ -222,7 +222,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at, const storage_t* __restrict__ U_f_h_at,
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_f_h_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ f_at, storage_t* __restrict__ f_h_at)
 {
@@ -232,7 +232,7 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t f, f_h;
         infer_step_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(U_f_h_at[iB * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -255,7 +255,7 @@ __device__ inline void infer_step2_point(
 
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_h_x_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ W_fh_x_at, const storage_t* __restrict__ U_h_f_h_at,
     const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ f_at,
     storage_t* __restrict__ h_rows_at)
 {
@@ -265,7 +265,7 @@ extern "C" __global__ void infer_step2(
         const int64 iH = n % H;
         compute_t h;
         infer_step2_point(
-            compute_t(W_f_x_to_W_h_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_fh_x_at[(t * B + iB) * (2 * H) + H + iH]),
             compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(f_at[iB * H + iH]),
@@ -361,9 +361,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_h_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_h_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fh_x_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -372,10 +371,10 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_h_x;
         jvp_before_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -401,13 +400,11 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_f_h_to_dot_U_f_h_U_f_at,
-    const storage_t* __restrict__ dot_U_f_h_h_prev_at,
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ f_h_to_dot_f_h_at)
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_f_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -415,10 +412,10 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t f, dot_f, f_h, dot_f_h;
         jvp_step_point(
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -427,8 +424,8 @@ extern "C" __global__ void jvp_step(
             f, dot_f, f_h, dot_f_h);
         f_at[iB * H + iH] = storage_t(f);
         dot_f_at[iB * H + iH] = storage_t(dot_f);
-        f_h_to_dot_f_h_at[iB * (2 * H) + iH] = storage_t(f_h);
-        f_h_to_dot_f_h_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
+        dot_f_h2_at[iB * (2 * H) + iH] = storage_t(f_h);
+        dot_f_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_f_h);
     }
 }
 
@@ -450,12 +447,11 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
-    const storage_t* __restrict__ U_h_f_h_to_dot_U_h_f_h_U_h_at, const storage_t* __restrict__ b_h_at,
-    const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_U_h_f_h_at,
-    const storage_t* __restrict__ dot_b_h_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_h_f_h_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_W_h_x_at,
+    const storage_t* __restrict__ dot_U_h_f_h_at, const storage_t* __restrict__ dot_b_h_at,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -463,8 +459,8 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_h_f_h_to_dot_U_h_f_h_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(U_h_f_h_at[iB * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_U_h_f_h_at[iB * H + iH]),
@@ -495,9 +491,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_h_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_h_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fh_x_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -506,10 +501,10 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_fh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_f_x, dot_W_h_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -535,13 +530,12 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_f_h_to_dot_U_f_h_U_f_at,
-    const storage_t* __restrict__ dot_U_f_h_h_prev_at,
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_U_f_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_b_f_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ f_h_to_dot_f_h_at)
+    storage_t* __restrict__ f_h_at, storage_t* __restrict__ dot_f_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -549,10 +543,10 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_f_pre, f, dot_f, f_h, dot_f_h;
         hvp_forward_step_point(
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_U_f_h_h_prev_at[iB * H + iH]),
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_f_h_to_dot_U_f_h_U_f_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -562,20 +556,21 @@ extern "C" __global__ void hvp_forward_step(
         dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
         f_at[(t * B + iB) * H + iH] = storage_t(f);
         dot_f_at[(t * B + iB) * H + iH] = storage_t(dot_f);
-        f_h_to_dot_f_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(f_h);
-        f_h_to_dot_f_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_f_h);
+        f_h_at[(t * B + iB) * H + iH] = storage_t(f_h);
+        dot_f_h_at[(t * B + iB) * H + iH] = storage_t(dot_f_h);
     }
 }
 
 __device__ inline void hvp_forward_step2_point(
-    const compute_t W_h_x, const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x,
-    const compute_t dot_U_h_f_h, const compute_t dot_b_h, const compute_t f, const compute_t h_prev,
-    const compute_t dot_f, const compute_t dot_h_prev, compute_t& dot_n_pre, compute_t& n_,
-    compute_t& dot_n, compute_t& h, compute_t& dot_h)
+    const compute_t dot_U_h_f_h_U_h, const compute_t dot_U_h_f_h_f_h, const compute_t W_h_x,
+    const compute_t U_h_f_h, const compute_t b_h, const compute_t dot_W_h_x, const compute_t dot_b_h,
+    const compute_t f, const compute_t h_prev, const compute_t dot_f, const compute_t dot_h_prev,
+    compute_t& dot_n_pre, compute_t& n_, compute_t& dot_n, compute_t& h, compute_t& dot_h)
 {
     // n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+    const compute_t dot_U_h_f_h = dot_U_h_f_h_U_h + dot_U_h_f_h_f_h;
     const compute_t n_pre = W_h_x + U_h_f_h + b_h;
-    dot_n_pre = dot_W_h_x + dot_U_h_f_h + dot_b_h;
+    dot_n_pre = dot_W_h_x + dot_b_h + dot_U_h_f_h;
     n_ = tanh(n_pre);
     dot_n = dot_n_pre * (1 - square(n_));
     // h = (1 - f) * h[t-1] + f * n
@@ -586,13 +581,12 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_h_x_W_h_at,
-    const storage_t* __restrict__ U_h_f_h_to_dot_U_h_f_h_U_h_at, const storage_t* __restrict__ b_h_at,
-    const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_U_h_f_h_at,
-    const storage_t* __restrict__ dot_b_h_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_n_pre_at,
-    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+    const storage_t* __restrict__ parts_h_at, const storage_t* __restrict__ dot_U_h_f_h_f_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
+    const storage_t* __restrict__ f_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_h_rows_at,
+    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -600,11 +594,12 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(W_f_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_h_f_h_to_dot_U_h_f_h_U_h_at[iB * (2 * H) + iH]),
+            compute_t(parts_h_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_U_h_f_h_f_h_at[iB * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts_h_at[iB * (2 * H) + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]),
-            compute_t(dot_U_h_f_h_at[iB * H + iH]),
             compute_t(dot_b_h_at[iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
@@ -640,7 +635,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_f_pre_to_d_dot_n_pre_at)
+    storage_t* __restrict__ d_dot_n_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -657,8 +652,8 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n_pre);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
@@ -680,12 +675,12 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_dot_f_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ d_f_h_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ d_f_pre_to_d_dot_n_pre_at)
+    storage_t* __restrict__ d_dot_f_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -693,7 +688,7 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_f_pre, d_f_pre;
         hvp_backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_f_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(n_at[(t * B + iB) * H + iH]),
@@ -704,27 +699,28 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(dot_n_at[(t * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_f_pre);
-        d_f_pre_to_d_dot_n_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_f_pre);
+        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_f_pre);
+        d_dot_f_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_f_pre);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
-    const compute_t d_h_prev_U_f_h, const compute_t d_f_h, const compute_t f, const compute_t d_dot_f_h,
+    const compute_t d_h_prev_parts, const compute_t d_f_h, const compute_t f, const compute_t d_dot_f_h,
     const compute_t dot_f, const compute_t d_h_next, const compute_t d_dot_h,
     const compute_t d_dot_h_prev_dot_U_f_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
     const compute_t s1 = 1 - f;
-    d_h_prev = d_h_prev_U_f_h + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
+    d_h_prev = d_h_prev_parts + d_f_h * f + d_dot_f_h * dot_f - dot_f * d_dot_h + d_h_next * s1;
     d_dot_h_prev = f * d_dot_f_h + d_dot_h * s1 + d_dot_h_prev_dot_U_f_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_f_h_at, const storage_t* __restrict__ d_f_h_at,
-    const storage_t* __restrict__ f_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_f_h_at,
+    const storage_t* __restrict__ f_at, const storage_t* __restrict__ d_dot_f_h_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_h_prev_rows_at,
-    const storage_t* __restrict__ d_dot_h_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ d_dot_h_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -733,17 +729,42 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step3_point(
-            compute_t(d_h_prev_U_f_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_f_h_at[iB * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_f_h_at[iB * H + iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -200,11 +200,11 @@ def train_passes(size, dtype):
     W_h = cp.empty((H, I), dtype)
     U_h = cp.empty((H, H), dtype)
     b_h = cp.empty((H,), dtype)
-    W_f_to_W_h = cp.empty((I, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_fh = cp.empty((I, 2 * H), dtype)
     U_f_T = cp.empty((H, H), dtype)
     U_h_T = cp.empty((H, H), dtype)
-    h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_h_x = cp.empty((T, B, 2 * H), dtype)
+    W_fh_x = cp.empty((T, B, 2 * H), dtype)
     U_f_h = cp.empty((B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     f_h = cp.empty((T, B, H), dtype)
@@ -212,11 +212,11 @@ def train_passes(size, dtype):
     n = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_f_x_to_W_h_x, U_f_h, b_f, h_rows, f, f_h,
+        W_fh_x, U_f_h, b_f, h_rows, f, f_h,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * H, 1,
-        W_f_x_to_W_h_x, U_h_f_h, b_h, f, h_rows, n,
+        W_fh_x, U_h_f_h, b_h, f, h_rows, n,
     )
 
     def fill(params, inputs, state):
@@ -227,14 +227,14 @@ def train_passes(size, dtype):
         W_h[...] = params["W_h"]
         U_h[...] = params["U_h"]
         b_h[...] = params["b_h"]
-        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
-        U_f_T[...] = cp.ascontiguousarray(U_f.T)
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
         h_rows[0] = state["h"]
 
     def before():
-        # W_f_x, W_h_x side by side
-        product(x.reshape(-1, I), W_f_to_W_h, W_f_x_to_W_h_x.reshape(-1, 2 * H))
+        W_fh[..., :H] = W_f.T
+        W_fh[..., H:2 * H] = W_h.T
+        U_f_T[...] = U_f.T
+        U_h_T[...] = U_h.T
+        product(x.reshape(-1, I), W_fh, W_fh_x.reshape(-1, 2 * H))
 
     def loop():
         for t in range(T):
@@ -254,24 +254,24 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_f_to_W_h2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_fh2 = cp.empty((2 * H, I), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_f_pre_to_d_n_pre = cp.empty((T, B, 2 * H), dtype)
+    d_fn_pre = cp.empty((T, B, 2 * H), dtype)
     d_f_h = cp.empty((B, H), dtype)
     d_h_prev_U_f_h = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_fh = cp.empty((2 * H, I), dtype)
     d_U_f = cp.empty((H, H), dtype)
+    d_b_fh = cp.empty((2 * H,), dtype)
     d_U_h = cp.empty((H, H), dtype)
-    d_W_f_to_d_W_h = cp.empty((2 * H, I), dtype)
-    d_b_f_to_d_b_h = cp.empty((2 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, f, n, d_h, d_f_pre_to_d_n_pre,
+        dy, d_h_prev_rows, f, n, d_h, d_fn_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_f_h, h_rows, d_h, n, f, d_f_pre_to_d_n_pre,
+        d_f_h, h_rows, d_h, n, f, d_fn_pre,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
@@ -284,42 +284,39 @@ def train_passes(size, dtype):
         U_f[...] = params["U_f"]
         W_h[...] = params["W_h"]
         U_h[...] = params["U_h"]
-        W_f_to_W_h2[...] = cp.concatenate((W_f, W_h))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        W_fh2[:H] = W_f
+        W_fh2[H:2 * H] = W_h
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
             # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(d_f_pre_to_d_n_pre[t][:, H:2 * H], U_h, d_f_h)
+            product(d_fn_pre[t][:, H:2 * H], U_h, d_f_h)
             backward_step2(t)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_f_pre_to_d_n_pre[t][:, :H], U_f, d_h_prev_U_f_h)
+            product(d_fn_pre[t][:, :H], U_f, d_h_prev_U_f_h)
             backward_step3(t)
 
     def after():
-        # d_f_pre, d_n_pre side by side
-        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), W_f_to_W_h2, d_x.reshape(-1, I))
-        # d_W_f, d_W_h side by side
-        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_f_to_d_W_h)
+        product(d_fn_pre.reshape(-1, 2 * H), W_fh2, d_x.reshape(-1, I))
+        product(d_fn_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_fh)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
-        # d_b_f, d_b_h side by side
-        cp.sum(d_f_pre_to_d_n_pre.reshape(-1, 2 * H), axis=0, out=d_b_f_to_d_b_h)
+        product(d_fn_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f)
+        cp.sum(d_fn_pre.reshape(-1, 2 * H), axis=0, out=d_b_fh)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_f_pre_to_d_n_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
+        product(d_fn_pre.reshape(-1, 2 * H)[:, H:2 * H].T, f_h.reshape(-1, H), d_U_h)
 
     def results():
         dparams = {
-            "W_f": d_W_f_to_d_W_h[:H].copy(),
+            "W_f": d_W_fh[:H].copy(),
             "U_f": d_U_f.copy(),
-            "b_f": d_b_f_to_d_b_h[:H].copy(),
-            "W_h": d_W_f_to_d_W_h[H:2 * H].copy(),
+            "b_f": d_b_fh[:H].copy(),
+            "W_h": d_W_fh[H:2 * H].copy(),
             "U_h": d_U_h.copy(),
-            "b_h": d_b_f_to_d_b_h[H:2 * H].copy(),
+            "b_h": d_b_fh[H:2 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -339,22 +336,22 @@ def infer_passes(size, dtype):
     W_h = cp.empty((H, I), dtype)
     U_h = cp.empty((H, H), dtype)
     b_h = cp.empty((H,), dtype)
-    W_f_to_W_h = cp.empty((I, 2 * H), dtype)
+    h_rows = cp.empty((T + 1, B, H), dtype)
+    W_fh = cp.empty((I, 2 * H), dtype)
     U_f_T = cp.empty((H, H), dtype)
     U_h_T = cp.empty((H, H), dtype)
-    h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_h_x = cp.empty((T, B, 2 * H), dtype)
+    W_fh_x = cp.empty((T, B, 2 * H), dtype)
     U_f_h = cp.empty((B, H), dtype)
     f = cp.empty((B, H), dtype)
     f_h = cp.empty((B, H), dtype)
     U_h_f_h = cp.empty((B, H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_f_x_to_W_h_x, U_f_h, b_f, h_rows, f, f_h,
+        W_fh_x, U_f_h, b_f, h_rows, f, f_h,
     )
     infer_step2 = kernel(
         "infer_step2", "each", B * H, 1,
-        W_f_x_to_W_h_x, U_h_f_h, b_h, f, h_rows,
+        W_fh_x, U_h_f_h, b_h, f, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -365,14 +362,14 @@ def infer_passes(size, dtype):
         W_h[...] = params["W_h"]
         U_h[...] = params["U_h"]
         b_h[...] = params["b_h"]
-        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
-        U_f_T[...] = cp.ascontiguousarray(U_f.T)
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
         h_rows[0] = state["h"]
 
     def before():
-        # W_f_x, W_h_x side by side
-        product(x.reshape(-1, I), W_f_to_W_h, W_f_x_to_W_h_x.reshape(-1, 2 * H))
+        W_fh[..., :H] = W_f.T
+        W_fh[..., H:2 * H] = W_h.T
+        U_f_T[...] = U_f.T
+        U_h_T[...] = U_h.T
+        product(x.reshape(-1, I), W_fh, W_fh_x.reshape(-1, 2 * H))
 
     def loop():
         for t in range(T):
@@ -475,38 +472,36 @@ def jvp_passes(size, dtype):
     dot_W_h = cp.empty((H, I), dtype)
     dot_U_h = cp.empty((H, H), dtype)
     dot_b_h = cp.empty((H,), dtype)
-    W_f_to_dot_W_h = cp.empty((I, 4 * H), dtype)
-    W_f_to_W_h = cp.empty((I, 2 * H), dtype)
-    U_f_to_dot_U_f = cp.empty((H, 2 * H), dtype)
-    U_f_T = cp.empty((H, H), dtype)
-    U_h_T = cp.empty((H, H), dtype)
-    dot_U_h_to_U_h = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_fh = cp.empty((I, 2 * H), dtype)
+    dot_U_h2 = cp.empty((2 * H, H), dtype)
+    dot_U_f2 = cp.empty((H, 2 * H), dtype)
+    U_f_T2 = cp.empty((H, H), dtype)
+    U_h_T = cp.empty((H, H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_fh_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    U_f_h_to_dot_U_f_h_U_f = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
     dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     f = cp.empty((B, H), dtype)
     dot_f = cp.empty((B, H), dtype)
-    f_h_to_dot_f_h = cp.empty((B, 2 * H), dtype)
-    U_h_f_h_to_dot_U_h_f_h_U_h = cp.empty((B, 2 * H), dtype)
+    dot_f_h2 = cp.empty((B, 2 * H), dtype)
+    U_h_f_h = cp.empty((B, H), dtype)
     dot_U_h_f_h = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_f_x_to_dot_W_h_x_W_h, dot_W_f_x_x_to_dot_W_h_x_x, dot_W_f_x, dot_W_h_x,
+        parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_f_h_to_dot_U_f_h_U_f, dot_U_f_h_h_prev, W_f_x_to_dot_W_h_x_W_h, b_f, dot_W_f_x, dot_b_f, h_rows,
-        dot_h_rows, f, dot_f, f_h_to_dot_f_h,
+        parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, f, dot_f, dot_f_h2,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        W_f_x_to_dot_W_h_x_W_h, U_h_f_h_to_dot_U_h_f_h_U_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows,
-        dot_f, dot_h_rows,
+        parts2, U_h_f_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows, dot_f, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -524,38 +519,36 @@ def jvp_passes(size, dtype):
         dot_W_h[...] = dot_params["W_h"]
         dot_U_h[...] = dot_params["U_h"]
         dot_b_h[...] = dot_params["b_h"]
-        W_f_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
-            W_f.T,
-            dot_W_f.T,
-            W_h.T,
-            dot_W_h.T,
-        ), axis=1))
-        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
-        U_f_to_dot_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, dot_U_f.T), axis=1))
-        U_f_T[...] = cp.ascontiguousarray(U_f.T)
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        dot_U_h_to_U_h[...] = cp.ascontiguousarray(cp.concatenate((dot_U_h.T, U_h.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_f_x, dot_W_f_x_W_f, W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_f_to_dot_W_h, W_f_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-        # dot_W_f_x_x, dot_W_h_x_x side by side
-        product(dot_x.reshape(-1, I), W_f_to_W_h, dot_W_f_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_f.T
+        parts[..., H:2 * H] = dot_W_f.T
+        parts[..., 2 * H:3 * H] = W_h.T
+        parts[..., 3 * H:4 * H] = dot_W_h.T
+        W_fh[..., :H] = parts[..., :H]
+        W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        dot_U_h2[:H] = dot_U_h.T
+        dot_U_h2[H:2 * H] = U_h.T
+        dot_U_f2[..., :H] = U_f.T
+        dot_U_f2[..., H:2 * H] = dot_U_f.T
+        U_f_T2[...] = U_f.T
+        U_h_T[...] = U_h.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_f_h, dot_U_f_h_U_f side by side
-            product(h_rows[t], U_f_to_dot_U_f, U_f_h_to_dot_U_f_h_U_f)
+            product(h_rows[t], dot_U_f2, parts3)
             # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(dot_h_rows[t], U_f_T, dot_U_f_h_h_prev)
+            product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
             jvp_step(t)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(f_h_to_dot_f_h[:, :H], U_h_T, U_h_f_h_to_dot_U_h_f_h_U_h[:, :H])
-            # f_h, dot_f_h side by side
-            product(f_h_to_dot_f_h, dot_U_h_to_U_h, dot_U_h_f_h)
+            product(dot_f_h2[:, :H], U_h_T, U_h_f_h)
+            # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(dot_f_h2, dot_U_h2, dot_U_h_f_h)
             jvp_step2(t)
 
     def after():
@@ -588,42 +581,43 @@ def hvp_passes(size, dtype):
     dot_W_h = cp.empty((H, I), dtype)
     dot_U_h = cp.empty((H, H), dtype)
     dot_b_h = cp.empty((H,), dtype)
-    W_f_to_dot_W_h = cp.empty((I, 4 * H), dtype)
-    W_f_to_W_h = cp.empty((I, 2 * H), dtype)
-    U_f_to_dot_U_f = cp.empty((H, 2 * H), dtype)
-    U_f_T = cp.empty((H, H), dtype)
-    U_h_T = cp.empty((H, H), dtype)
-    dot_U_h_to_U_h = cp.empty((2 * H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
-    dot_W_f_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_fh = cp.empty((I, 2 * H), dtype)
+    dot_U_f2 = cp.empty((H, 2 * H), dtype)
+    dot_U_h2 = cp.empty((H, 2 * H), dtype)
+    U_f_T2 = cp.empty((H, H), dtype)
+    U_h_T2 = cp.empty((H, H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_fh_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    U_f_h_to_dot_U_f_h_U_f = cp.empty((B, 2 * H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
     dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     dot_f = cp.empty((T, B, H), dtype)
-    f_h_to_dot_f_h = cp.empty((T, B, 2 * H), dtype)
-    U_h_f_h_to_dot_U_h_f_h_U_h = cp.empty((B, 2 * H), dtype)
-    dot_U_h_f_h = cp.empty((B, H), dtype)
+    f_h = cp.empty((T, B, H), dtype)
+    dot_f_h = cp.empty((T, B, H), dtype)
+    parts_h = cp.empty((B, 2 * H), dtype)
+    dot_U_h_f_h_f_h = cp.empty((B, H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_f_x_to_dot_W_h_x_W_h, dot_W_f_x_x_to_dot_W_h_x_x, dot_W_f_x, dot_W_h_x,
+        parts2, dot_W_fh_x_x, dot_W_f_x, dot_W_h_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_f_h_to_dot_U_f_h_U_f, dot_U_f_h_h_prev, W_f_x_to_dot_W_h_x_W_h, b_f, dot_W_f_x, dot_b_f, h_rows,
-        dot_h_rows, dot_f_pre, f, dot_f, f_h_to_dot_f_h,
+        parts3, dot_U_f_h_h_prev, parts2, b_f, dot_W_f_x, dot_b_f, h_rows, dot_h_rows, dot_f_pre, f, dot_f,
+        f_h, dot_f_h,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        W_f_x_to_dot_W_h_x_W_h, U_h_f_h_to_dot_U_h_f_h_U_h, b_h, dot_W_h_x, dot_U_h_f_h, dot_b_h, f, h_rows,
-        dot_f, dot_h_rows, dot_n_pre, n, dot_n,
+        parts_h, dot_U_h_f_h_f_h, parts2, b_h, dot_W_h_x, dot_b_h, f, h_rows, dot_f, dot_h_rows, dot_n_pre,
+        n, dot_n,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -641,38 +635,35 @@ def hvp_passes(size, dtype):
         dot_W_h[...] = dot_params["W_h"]
         dot_U_h[...] = dot_params["U_h"]
         dot_b_h[...] = dot_params["b_h"]
-        W_f_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
-            W_f.T,
-            dot_W_f.T,
-            W_h.T,
-            dot_W_h.T,
-        ), axis=1))
-        W_f_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_h.T), axis=1))
-        U_f_to_dot_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_f.T, dot_U_f.T), axis=1))
-        U_f_T[...] = cp.ascontiguousarray(U_f.T)
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        dot_U_h_to_U_h[...] = cp.ascontiguousarray(cp.concatenate((dot_U_h.T, U_h.T)))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_f_x, dot_W_f_x_W_f, W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_f_to_dot_W_h, W_f_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-        # dot_W_f_x_x, dot_W_h_x_x side by side
-        product(dot_x.reshape(-1, I), W_f_to_W_h, dot_W_f_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_f.T
+        parts[..., H:2 * H] = dot_W_f.T
+        parts[..., 2 * H:3 * H] = W_h.T
+        parts[..., 3 * H:4 * H] = dot_W_h.T
+        W_fh[..., :H] = parts[..., :H]
+        W_fh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        dot_U_f2[..., :H] = U_f.T
+        dot_U_f2[..., H:2 * H] = dot_U_f.T
+        dot_U_h2[..., :H] = U_h.T
+        dot_U_h2[..., H:2 * H] = dot_U_h.T
+        U_f_T2[...] = U_f.T
+        U_h_T2[...] = U_h.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_fh, dot_W_fh_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_f_h, dot_U_f_h_U_f side by side
-            product(h_rows[t], U_f_to_dot_U_f, U_f_h_to_dot_U_f_h_U_f)
+            product(h_rows[t], dot_U_f2, parts3)
             # f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(dot_h_rows[t], U_f_T, dot_U_f_h_h_prev)
+            product(dot_h_rows[t], U_f_T2, dot_U_f_h_h_prev)
             hvp_forward_step(t)
+            product(f_h[t], dot_U_h2, parts_h)
             # n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(f_h_to_dot_f_h[t][:, :H], U_h_T, U_h_f_h_to_dot_U_h_f_h_U_h[:, :H])
-            # f_h, dot_f_h side by side
-            product(f_h_to_dot_f_h[t], dot_U_h_to_U_h, dot_U_h_f_h)
+            product(dot_f_h[t], U_h_T2, dot_U_h_f_h_f_h)
             hvp_forward_step2(t)
 
     def after():
@@ -683,17 +674,21 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_h_to_dot_U_h = cp.empty((2 * H, H), dtype)
-    U_f_to_dot_U_f2 = cp.empty((2 * H, H), dtype)
-    W_f_to_dot_W_h2 = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    dot_W_h2 = cp.empty((2 * H, I), dtype)
+    dot_W_f2 = cp.empty((2 * H, I), dtype)
+    dot_U_h22 = cp.empty((2 * H, H), dtype)
+    dot_U_f22 = cp.empty((2 * H, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_f_pre_to_d_dot_n_pre = cp.empty((T, B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    d_dot_n_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_f_h = cp.empty((B, H), dtype)
     d_f_h = cp.empty((B, H), dtype)
-    d_h_prev_U_f_h = cp.empty((B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
+    d_dot_f_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
+    d_x_parts2 = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_f_W_f_x = cp.empty((H, I), dtype)
     d_W_f_dot_W_f_x_x = cp.empty((H, I), dtype)
@@ -711,16 +706,20 @@ def hvp_passes(size, dtype):
     d_U_h = cp.empty((H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h, d_f_pre_to_d_dot_n_pre,
+        dy, d_dot_h_prev_rows, f, dot_n_pre, n, d_h_prev_rows, dot_f, d_dot_h, d_dot_n_pre2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows, dot_n,
-        d_f_pre_to_d_dot_n_pre,
+        d_dot_f_h, h_rows, d_dot_h, n, dot_f_pre, f, d_f_h, dot_h_rows, d_h_prev_rows, dot_n, d_dot_f_pre2,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        d_h_prev_U_f_h, d_f_h, f, parts, dot_f, d_h_prev_rows, d_dot_h, parts2, d_dot_h_prev_rows,
+        d_h_prev_parts, d_f_h, f, d_dot_f_h, dot_f, d_h_prev_rows, d_dot_h, d_dot_h_prev_dot_U_f_h_h_prev,
+        d_dot_h_prev_rows,
+    )
+    hvp_backward_after = kernel(
+        "hvp_backward_after", "each", T * B * I, 1,
+        d_x_parts2, d_x_parts, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -733,72 +732,60 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_h_to_dot_U_h[...] = cp.concatenate((U_h, dot_U_h))
-        U_f_to_dot_U_f2[...] = cp.concatenate((U_f, dot_U_f))
-        W_f_to_dot_W_h2[...] = cp.concatenate((W_f, dot_W_f, W_h, dot_W_h))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        dot_W_h2[:H] = W_h
+        dot_W_h2[H:2 * H] = dot_W_h
+        dot_W_f2[:H] = W_f
+        dot_W_f2[H:2 * H] = dot_W_f
+        dot_U_h22[:H] = U_h
+        dot_U_h22[H:2 * H] = dot_U_h
+        dot_U_f22[:H] = U_f
+        dot_U_f22[H:2 * H] = dot_U_f
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-            product(d_f_pre_to_d_dot_n_pre[t][:, 3 * H:4 * H], U_h, parts[:, :H])
-            # d_n_pre, d_dot_n_pre side by side
-            product(d_f_pre_to_d_dot_n_pre[t][:, 2 * H:4 * H], U_h_to_dot_U_h, d_f_h)
+            product(d_dot_n_pre2[t][:, H:2 * H], U_h, d_dot_f_h)
+            # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
+            product(d_dot_n_pre2[t], dot_U_h22, d_f_h)
             hvp_backward_step2(t)
-            # d_f_pre, d_dot_f_pre side by side
-            product(d_f_pre_to_d_dot_n_pre[t][:, :2 * H], U_f_to_dot_U_f2, d_h_prev_U_f_h)
+            product(d_dot_f_pre2[t], dot_U_f22, d_h_prev_parts)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_f_pre_to_d_dot_n_pre[t][:, H:2 * H], U_f, parts2[:, H:2 * H])
+            product(d_dot_f_pre2[t][:, H:2 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             hvp_backward_step3(t)
 
     def after():
-        # d_f_pre, d_dot_f_pre, d_n_pre, d_dot_n_pre side by side
-        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H), W_f_to_dot_W_h2, d_x.reshape(-1, I))
+        product(d_dot_n_pre2.reshape(-1, 2 * H), dot_W_h2, d_x_parts.reshape(-1, I))
+        product(d_dot_f_pre2.reshape(-1, 2 * H), dot_W_f2, d_x_parts2.reshape(-1, I))
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(
-            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
+        product(d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
+        product(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_f_U_f_h)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_dot_f_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_f)
+        cp.sum(d_dot_f_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_f)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(
-            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_h_dot_W_h_x_x,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(
-            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
-            f_h_to_dot_f_h.reshape(-1, 2 * H)[:, :H],
-            d_U_h_U_h_f_h,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H].T, f_h.reshape(-1, H), d_U_h_U_h_f_h)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        product(
-            d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            f_h_to_dot_f_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_U_h_dot_U_h_f_h_f_h,
-        )
+        product(d_dot_n_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_f_h.reshape(-1, H), d_U_h_dot_U_h_f_h_f_h)
         # through n = tanh(W_h @ x + U_h @ (f * h[t-1]) + b_h)
-        cp.sum(d_f_pre_to_d_dot_n_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+        cp.sum(d_dot_n_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+        hvp_backward_after()
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -59,7 +59,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_h_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ W_zh_x_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ b_h_at, storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -69,9 +69,9 @@ extern "C" __global__ void forward_before(
         const int64 iH = n % H;
         compute_t z, n_;
         forward_before_point(
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_h_at[iH]),
             z, n_);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -156,7 +156,7 @@ extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_h_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
-    storage_t* __restrict__ d_z_pre_to_d_n_at)
+    storage_t* __restrict__ d_z_pre_n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -170,8 +170,8 @@ extern "C" __global__ void backward_after(
             compute_t(h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             d_n, d_z_pre);
-        d_z_pre_to_d_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
-        d_z_pre_to_d_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_n);
+        d_z_pre_n_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -192,7 +192,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_h_x_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ W_zh_x_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ b_h_at, storage_t* __restrict__ z_at, storage_t* __restrict__ n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -202,9 +202,9 @@ extern "C" __global__ void infer_before(
         const int64 iH = n % H;
         compute_t z, n_;
         infer_before_point(
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_h_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(W_zh_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(b_h_at[iH]),
             z, n_);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -334,11 +334,11 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at, const storage_t* __restrict__ b_z_at,
-    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_h_at,
-    const storage_t* __restrict__ dot_b_h_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zh_x_x_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ n_at,
+    storage_t* __restrict__ dot_n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -347,14 +347,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t z, dot_z, n_, dot_n;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             z, dot_z, n_, dot_n);
@@ -429,12 +429,11 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_h_x_W_h_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_h_x_x_at, const storage_t* __restrict__ b_z_at,
-    const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ b_h_at,
-    const storage_t* __restrict__ dot_b_h_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ n_at,
-    storage_t* __restrict__ dot_n_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zh_x_x_at,
+    const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_b_z_at,
+    const storage_t* __restrict__ b_h_at, const storage_t* __restrict__ dot_b_h_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -443,14 +442,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_z, n_, dot_n;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_h_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_zh_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
             compute_t(b_h_at[iH]),
             compute_t(dot_b_h_at[iH]),
             dot_z_pre, z, dot_z, n_, dot_n);
@@ -567,7 +566,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_h_rows_at,
-    const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_z_pre_to_d_dot_n_at)
+    const storage_t* __restrict__ dot_n_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -586,10 +585,10 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_h_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             d_dot_n, d_n, d_dot_z_pre, d_z_pre);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_n_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_parts_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_n);
+        d_parts_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_n);
+        d_parts_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 

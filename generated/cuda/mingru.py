@@ -196,14 +196,14 @@ def train_passes(size, dtype):
     b_z = cp.empty((H,), dtype)
     W_h = cp.empty((H, I), dtype)
     b_h = cp.empty((H,), dtype)
-    W_z_to_W_h = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_h_x = cp.empty((T, B, 2 * H), dtype)
+    W_zh = cp.empty((I, 2 * H), dtype)
+    W_zh_x = cp.empty((T, B, 2 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     forward_before = kernel(
         "forward_before", "each", T * B * H, 1,
-        W_z_x_to_W_h_x, b_z, b_h, z, n,
+        W_zh_x, b_z, b_h, z, n,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
@@ -216,12 +216,12 @@ def train_passes(size, dtype):
         b_z[...] = params["b_z"]
         W_h[...] = params["W_h"]
         b_h[...] = params["b_h"]
-        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_z_x, W_h_x side by side
-        product(x.reshape(-1, I), W_z_to_W_h, W_z_x_to_W_h_x.reshape(-1, 2 * H))
+        W_zh[..., :H] = W_z.T
+        W_zh[..., H:2 * H] = W_h.T
+        product(x.reshape(-1, I), W_zh, W_zh_x.reshape(-1, 2 * H))
         forward_before()
 
     def loop():
@@ -236,50 +236,47 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_z_to_W_h2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_zh2 = cp.empty((2 * H, I), dtype)
     d_h = cp.empty((T, B, H), dtype)
-    d_z_pre_to_d_n = cp.empty((T, B, 2 * H), dtype)
+    d_z_pre_n = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_W_z_to_d_W_h = cp.empty((2 * H, I), dtype)
-    d_b_z_to_d_b_h = cp.empty((2 * H,), dtype)
+    d_W_zh = cp.empty((2 * H, I), dtype)
+    d_b_zh = cp.empty((2 * H,), dtype)
     backward_sequence = kernel(
         "backward_sequence", "each", B * H, 1,
         dy, d_h_prev_rows, z, d_h,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_h, z, h_rows, n, d_z_pre_to_d_n,
+        d_h, z, h_rows, n, d_z_pre_n,
     )
 
     def fill(params, cotangents, dstate):
         dy[...] = cotangents["h"]
         W_z[...] = params["W_z"]
         W_h[...] = params["W_h"]
-        W_z_to_W_h2[...] = cp.concatenate((W_z, W_h))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        W_zh2[:H] = W_z
+        W_zh2[H:2 * H] = W_h
 
     def loop():
         backward_sequence()
 
     def after():
         backward_after()
-        # d_z_pre, d_n side by side
-        product(d_z_pre_to_d_n.reshape(-1, 2 * H), W_z_to_W_h2, d_x.reshape(-1, I))
-        # d_W_z, d_W_h side by side
-        product(d_z_pre_to_d_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_h)
-        # d_b_z, d_b_h side by side
-        cp.sum(d_z_pre_to_d_n.reshape(-1, 2 * H), axis=0, out=d_b_z_to_d_b_h)
+        product(d_z_pre_n.reshape(-1, 2 * H), W_zh2, d_x.reshape(-1, I))
+        product(d_z_pre_n.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zh)
+        cp.sum(d_z_pre_n.reshape(-1, 2 * H), axis=0, out=d_b_zh)
 
     def results():
         dparams = {
-            "W_z": d_W_z_to_d_W_h[:H].copy(),
-            "b_z": d_b_z_to_d_b_h[:H].copy(),
-            "W_h": d_W_z_to_d_W_h[H:2 * H].copy(),
-            "b_h": d_b_z_to_d_b_h[H:2 * H].copy(),
+            "W_z": d_W_zh[:H].copy(),
+            "b_z": d_b_zh[:H].copy(),
+            "W_h": d_W_zh[H:2 * H].copy(),
+            "b_h": d_b_zh[H:2 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -297,14 +294,14 @@ def infer_passes(size, dtype):
     b_z = cp.empty((H,), dtype)
     W_h = cp.empty((H, I), dtype)
     b_h = cp.empty((H,), dtype)
-    W_z_to_W_h = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_h_x = cp.empty((T, B, 2 * H), dtype)
+    W_zh = cp.empty((I, 2 * H), dtype)
+    W_zh_x = cp.empty((T, B, 2 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     infer_before = kernel(
         "infer_before", "each", T * B * H, 1,
-        W_z_x_to_W_h_x, b_z, b_h, z, n,
+        W_zh_x, b_z, b_h, z, n,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H, 1,
@@ -317,12 +314,12 @@ def infer_passes(size, dtype):
         b_z[...] = params["b_z"]
         W_h[...] = params["W_h"]
         b_h[...] = params["b_h"]
-        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_z_x, W_h_x side by side
-        product(x.reshape(-1, I), W_z_to_W_h, W_z_x_to_W_h_x.reshape(-1, 2 * H))
+        W_zh[..., :H] = W_z.T
+        W_zh[..., H:2 * H] = W_h.T
+        product(x.reshape(-1, I), W_zh, W_zh_x.reshape(-1, 2 * H))
         infer_before()
 
     def loop():
@@ -405,19 +402,19 @@ def jvp_passes(size, dtype):
     dot_b_z = cp.empty((H,), dtype)
     dot_W_h = cp.empty((H, I), dtype)
     dot_b_h = cp.empty((H,), dtype)
-    W_z_to_dot_W_h = cp.empty((I, 4 * H), dtype)
-    W_z_to_W_h = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
-    dot_W_z_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_zh = cp.empty((I, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_zh_x_x = cp.empty((T, B, 2 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
+        parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, z, dot_z, n, dot_n,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
@@ -435,21 +432,18 @@ def jvp_passes(size, dtype):
         dot_b_z[...] = dot_params["b_z"]
         dot_W_h[...] = dot_params["W_h"]
         dot_b_h[...] = dot_params["b_h"]
-        W_z_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_h.T,
-            dot_W_h.T,
-        ), axis=1))
-        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-        # dot_W_z_x_x, dot_W_h_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_h.T
+        parts[..., 3 * H:4 * H] = dot_W_h.T
+        W_zh[..., :H] = parts[..., :H]
+        W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
@@ -481,12 +475,12 @@ def hvp_passes(size, dtype):
     dot_b_z = cp.empty((H,), dtype)
     dot_W_h = cp.empty((H, I), dtype)
     dot_b_h = cp.empty((H,), dtype)
-    W_z_to_dot_W_h = cp.empty((I, 4 * H), dtype)
-    W_z_to_W_h = cp.empty((I, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_dot_W_h_x_W_h = cp.empty((T, B, 4 * H), dtype)
-    dot_W_z_x_x_to_dot_W_h_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_zh = cp.empty((I, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_zh_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
@@ -494,8 +488,7 @@ def hvp_passes(size, dtype):
     dot_n = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_h_x_W_h, dot_W_z_x_x_to_dot_W_h_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z,
-        n, dot_n,
+        parts2, dot_W_zh_x_x, b_z, dot_b_z, b_h, dot_b_h, dot_z_pre, z, dot_z, n, dot_n,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
@@ -513,21 +506,18 @@ def hvp_passes(size, dtype):
         dot_b_z[...] = dot_params["b_z"]
         dot_W_h[...] = dot_params["W_h"]
         dot_b_h[...] = dot_params["b_h"]
-        W_z_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_h.T,
-            dot_W_h.T,
-        ), axis=1))
-        W_z_to_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_h.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_h, W_z_x_to_dot_W_h_x_W_h.reshape(-1, 4 * H))
-        # dot_W_z_x_x, dot_W_h_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_h, dot_W_z_x_x_to_dot_W_h_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_h.T
+        parts[..., 3 * H:4 * H] = dot_W_h.T
+        W_zh[..., :H] = parts[..., :H]
+        W_zh[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_zh, dot_W_zh_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
@@ -541,11 +531,11 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_z_to_dot_W_h2 = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((T + 1, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    parts3 = cp.empty((4 * H, I), dtype)
     d_dot_h = cp.empty((T, B, H), dtype)
-    d_z_pre_to_d_dot_n = cp.empty((T, B, 4 * H), dtype)
+    d_parts = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_z_W_z_x = cp.empty((H, I), dtype)
     d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
@@ -561,7 +551,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n, d_z_pre_to_d_dot_n,
+        d_dot_h, z, d_h_prev_rows, dot_z, h_rows, n, dot_z_pre, dot_h_rows, dot_n, d_parts,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -570,36 +560,33 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_z_to_dot_W_h2[...] = cp.concatenate((W_z, dot_W_z, W_h, dot_W_h))
         d_h_prev_rows[T] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        parts3[:H] = W_z
+        parts3[H:2 * H] = dot_W_z
+        parts3[2 * H:3 * H] = W_h
+        parts3[3 * H:4 * H] = dot_W_h
 
     def loop():
         hvp_backward_sequence()
 
     def after():
         hvp_backward_after()
-        # d_z_pre, d_dot_z_pre, d_n, d_dot_n side by side
-        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H), W_z_to_dot_W_h2, d_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 4 * H), parts3, d_x.reshape(-1, I))
         # through z = sigmoid(W_z @ x + b_z)
-        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_parts.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = sigmoid(W_z @ x + b_z)
-        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        product(d_parts.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through z = sigmoid(W_z @ x + b_z)
-        cp.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
+        cp.sum(d_parts.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
         # through n = W_h @ x + b_h
-        product(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        product(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_h_W_h_x)
         # through n = W_h @ x + b_h
-        product(
-            d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_h_dot_W_h_x_x,
-        )
+        product(d_parts.reshape(-1, 4 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
         # through n = W_h @ x + b_h
-        cp.sum(d_z_pre_to_d_dot_n.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
+        cp.sum(d_parts.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_h)
         hvp_backward_finish()
 
     def results():

@@ -108,7 +108,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_q_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_q_at,
     const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
@@ -119,9 +119,9 @@ extern "C" __global__ void forward_before(
         const int64 iK = n % K;
         compute_t q, k_;
         forward_before_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
             compute_t(b_q_at[iK]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             q, k_);
@@ -143,7 +143,7 @@ __device__ inline void forward_before2_point(
 
 extern "C" __global__ void forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_v_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_v_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ v_at, storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -153,9 +153,9 @@ extern "C" __global__ void forward_before2(
         const int64 iH = n % H;
         compute_t v, o;
         forward_before2_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
             compute_t(b_v_at[iH]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
             compute_t(b_o_at[iH]),
             v, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -769,7 +769,8 @@ extern "C" __global__ void backward_after_sum4(
 extern "C" __global__ void backward_after_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ i_at,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_v_k_at, storage_t* __restrict__ d_v_at)
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_v_k_at,
+    storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -788,7 +789,7 @@ extern "C" __global__ void backward_after_rows(
         block_sum(d_v_total);
         const compute_t d_v = d_v_total;
         if (threadIdx.x == 0) {
-            d_v_at[(iT * B + iB) * H + iH] = storage_t(d_v);
+            d_W_k_x_v_at[(iT * B + iB) * (K + H) + K + iH] = storage_t(d_v);
         }
     }
 }
@@ -827,7 +828,7 @@ extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_k_v_k_at, const storage_t* __restrict__ d_n_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ sqrt_K_at,
-    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_at)
+    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -842,25 +843,24 @@ extern "C" __global__ void backward_after2(
             compute_t(sqrt_K_at[0]),
             d_k, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_W_k_x_at[(iT * B + iB) * K + iK] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (K + H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void backward_after3_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_W_v_x,
-    const compute_t d_x_W_o_x, const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x,
-    const compute_t w_f, compute_t& d_x)
+    const compute_t d_x_W_kv_x, const compute_t d_x_W_q_x, const compute_t d_x_W_o_x,
+    const compute_t d_log_i, const compute_t w_i, const compute_t d_w_f_x, const compute_t w_f,
+    compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_W_v_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
+    d_x = d_x_W_kv_x + d_x_W_q_x + d_x_W_o_x + d_log_i * w_i + d_w_f_x * w_f;
 }
 
 extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
-    const storage_t* __restrict__ d_x_W_v_x_at, const storage_t* __restrict__ d_x_W_o_x_at,
-    const storage_t* __restrict__ d_log_i_at, const storage_t* __restrict__ w_i_at,
-    const storage_t* __restrict__ d_w_f_x_at, const storage_t* __restrict__ w_f_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_kv_x_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_W_o_x_at, const storage_t* __restrict__ d_log_i_at,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ d_w_f_x_at,
+    const storage_t* __restrict__ w_f_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -869,9 +869,8 @@ extern "C" __global__ void backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after3_point(
+            compute_t(d_x_W_kv_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_v_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_log_i_at[iT * B + iB]),
             compute_t(w_i_at[iI]),
@@ -939,7 +938,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_q_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_q_at,
     const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
     storage_t* __restrict__ q_at, storage_t* __restrict__ k_at)
 {
@@ -950,9 +949,9 @@ extern "C" __global__ void infer_before(
         const int64 iK = n % K;
         compute_t q, k_;
         infer_before_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
             compute_t(b_q_at[iK]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             q, k_);
@@ -974,7 +973,7 @@ __device__ inline void infer_before2_point(
 
 extern "C" __global__ void infer_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_W_o_x_at, const storage_t* __restrict__ b_v_at,
+    const storage_t* __restrict__ W_qkvo_x_at, const storage_t* __restrict__ b_v_at,
     const storage_t* __restrict__ b_o_at, storage_t* __restrict__ v_at, storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -984,9 +983,9 @@ extern "C" __global__ void infer_before2(
         const int64 iH = n % H;
         compute_t v, o;
         infer_before2_point(
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
             compute_t(b_v_at[iH]),
-            compute_t(W_q_x_to_W_o_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(W_qkvo_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
             compute_t(b_o_at[iH]),
             v, o);
         v_at[(iT * B + iB) * H + iH] = storage_t(v);
@@ -1625,12 +1624,11 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_q_at,
-    const storage_t* __restrict__ dot_b_q_at, const storage_t* __restrict__ sqrt_K_at,
-    const storage_t* __restrict__ b_k_at, const storage_t* __restrict__ dot_b_k_at,
-    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at,
-    storage_t* __restrict__ dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_q_at, const storage_t* __restrict__ dot_b_q_at,
+    const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
+    const storage_t* __restrict__ dot_b_k_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1639,14 +1637,14 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t q, dot_q, k_, dot_k;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -1678,11 +1676,11 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_v_at,
-    const storage_t* __restrict__ dot_b_v_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ v_at,
-    storage_t* __restrict__ dot_v_at, storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_v_at, const storage_t* __restrict__ dot_b_v_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ dot_o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1691,14 +1689,14 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t v, dot_v, o, dot_o;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, o, dot_o);
@@ -2128,12 +2126,11 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_q_at,
-    const storage_t* __restrict__ dot_b_q_at, const storage_t* __restrict__ sqrt_K_at,
-    const storage_t* __restrict__ b_k_at, const storage_t* __restrict__ dot_b_k_at,
-    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at,
-    storage_t* __restrict__ dot_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_q_at, const storage_t* __restrict__ dot_b_q_at,
+    const storage_t* __restrict__ sqrt_K_at, const storage_t* __restrict__ b_k_at,
+    const storage_t* __restrict__ dot_b_k_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at, storage_t* __restrict__ dot_k_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2142,14 +2139,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t q, dot_q, k_, dot_k;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + iK]),
             compute_t(b_q_at[iK]),
             compute_t(dot_b_q_at[iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 3 * K + iK]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 2 * K + iK]),
             compute_t(sqrt_K_at[0]),
             compute_t(b_k_at[iK]),
             compute_t(dot_b_k_at[iK]),
@@ -2181,12 +2178,11 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ W_q_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_W_o_x_x_at, const storage_t* __restrict__ b_v_at,
-    const storage_t* __restrict__ dot_b_v_at, const storage_t* __restrict__ b_o_at,
-    const storage_t* __restrict__ dot_b_o_at, storage_t* __restrict__ v_at,
-    storage_t* __restrict__ dot_v_at, storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ o_at,
-    storage_t* __restrict__ dot_o_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_qkvo_x_x_at,
+    const storage_t* __restrict__ b_v_at, const storage_t* __restrict__ dot_b_v_at,
+    const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_b_o_at,
+    storage_t* __restrict__ v_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ dot_o_pre_at,
+    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2195,14 +2191,14 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t v, dot_v, dot_o_pre, o, dot_o;
         hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + iH]),
             compute_t(b_v_at[iH]),
             compute_t(dot_b_v_at[iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
-            compute_t(W_q_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 3 * H + iH]),
+            compute_t(dot_W_qkvo_x_x_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * K + 4 * H) + 4 * K + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_b_o_at[iH]),
             v, dot_v, dot_o_pre, o, dot_o);
@@ -3233,7 +3229,7 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ d_C_at, const storage_t* __restrict__ dot_i_at,
     const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ d_dot_v_k_at, storage_t* __restrict__ d_v_k_at,
-    storage_t* __restrict__ d_dot_v_at, storage_t* __restrict__ d_v_v_k_at,
+    storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_k_at,
     storage_t* __restrict__ d_v_dot_v_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -3264,7 +3260,7 @@ extern "C" __global__ void hvp_backward_after_rows(
         const compute_t d_v_v_k = d_v_v_k_total;
         const compute_t d_v_dot_v_k = d_v_dot_v_k_total;
         if (threadIdx.x == 0) {
-            d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+            d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + H + iH] = storage_t(d_dot_v);
             d_v_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_k);
             d_v_dot_v_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_k);
         }
@@ -3344,7 +3340,7 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
     const storage_t* __restrict__ d_v_v_k_at, const storage_t* __restrict__ d_v_dot_v_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3356,7 +3352,7 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_v_v_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
@@ -3379,7 +3375,7 @@ extern "C" __global__ void hvp_backward_after3(
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ d_k_v_k_at,
     const storage_t* __restrict__ d_k_dot_v_k_at, const storage_t* __restrict__ d_n_at,
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ sqrt_K_at,
-    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_k_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3398,32 +3394,30 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(sqrt_K_at[0]),
             d_k, d_dot_W_k_x, d_W_k_x);
         d_k_at[(iT * B + iB) * K + iK] = storage_t(d_k);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + K + iK] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * K + 2 * H) + iK] = storage_t(d_W_k_x);
     }
 }
 
 __device__ inline void hvp_backward_after4_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_W_v_x_W_v, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
-    const compute_t d_log_i, const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i,
-    const compute_t d_w_f_x, const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f,
-    compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q,
+    const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o, const compute_t d_log_i,
+    const compute_t w_i, const compute_t d_dot_log_i, const compute_t dot_w_i, const compute_t d_w_f_x,
+    const compute_t w_f, const compute_t d_dot_w_f_x, const compute_t dot_w_f, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_W_v_x_W_v + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i *
-        w_i + d_dot_log_i * dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_log_i * w_i + d_dot_log_i *
+        dot_w_i + d_w_f_x * w_f + d_dot_w_f_x * dot_w_f;
 }
 
 extern "C" __global__ void hvp_backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
-    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_W_v_x_W_v_at,
-    const storage_t* __restrict__ d_x_W_o_x_at, const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ d_log_i_at, const storage_t* __restrict__ w_i_at,
-    const storage_t* __restrict__ d_dot_log_i_at, const storage_t* __restrict__ dot_w_i_at,
-    const storage_t* __restrict__ d_w_f_x_at, const storage_t* __restrict__ w_f_at,
-    const storage_t* __restrict__ d_dot_w_f_x_at, const storage_t* __restrict__ dot_w_f_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, const storage_t* __restrict__ d_x_W_o_x_at,
+    const storage_t* __restrict__ d_x_dot_W_o_x_W_o_at, const storage_t* __restrict__ d_log_i_at,
+    const storage_t* __restrict__ w_i_at, const storage_t* __restrict__ d_dot_log_i_at,
+    const storage_t* __restrict__ dot_w_i_at, const storage_t* __restrict__ d_w_f_x_at,
+    const storage_t* __restrict__ w_f_at, const storage_t* __restrict__ d_dot_w_f_x_at,
+    const storage_t* __restrict__ dot_w_f_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3432,10 +3426,9 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after4_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_W_v_x_W_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_o_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_o_x_W_o_at[(iT * B + iB) * I + iI]),
             compute_t(d_log_i_at[iT * B + iB]),

@@ -241,12 +241,12 @@ def train_passes(size, dtype):
     b_i = cp.empty((), dtype)
     w_f = cp.empty((I,), dtype)
     b_f = cp.empty((), dtype)
-    W_q_to_W_o = cp.empty((I, 2 * K + 2 * H), dtype)
     C_rows = cp.empty((T + 1, B, H, K), dtype)
     n_rows = cp.empty((T + 1, B, K), dtype)
     m_rows = cp.empty((T + 1, B), dtype)
     sqrt_K = cp.empty((), dtype)
-    W_q_x_to_W_o_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
     q = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
@@ -270,11 +270,11 @@ def train_passes(size, dtype):
     )
     forward_before = kernel(
         "forward_before", "each", T * B * K, 1,
-        W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+        W_qkvo_x, b_q, sqrt_K, b_k, q, k,
     )
     forward_before2 = kernel(
         "forward_before2", "each", T * B * H, 1,
-        W_q_x_to_W_o_x, b_v, b_o, v, o,
+        W_qkvo_x, b_v, b_o, v, o,
     )
     forward_before3 = kernel(
         "forward_before3", "each", T * B * H * K, 1,
@@ -323,15 +323,17 @@ def train_passes(size, dtype):
         b_i[...] = params["b_i"]
         w_f[...] = params["w_f"]
         b_f[...] = params["b_f"]
-        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
         C_rows[0] = state["C"]
         n_rows[0] = state["n"]
         m_rows[0] = state["m"]
 
     def before():
+        W_qkvo[..., :K] = W_q.T
+        W_qkvo[..., K:2 * K] = W_k.T
+        W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
         forward_once()
-        # W_q_x, W_k_x, W_v_x, W_o_x side by side
-        product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+        product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
         forward_before()
         forward_before2()
         forward_before3()
@@ -357,6 +359,7 @@ def train_passes(size, dtype):
     d_C_prev_rows = cp.empty((2, B, H, K), dtype)
     d_n_prev_rows = cp.empty((2, B, K), dtype)
     d_m_prev_rows = cp.empty((2, B), dtype)
+    W_kv = cp.empty((K + H, I), dtype)
     d_h_exp = cp.empty((T, B), dtype)
     d_n_q = cp.empty((T, B), dtype)
     d_C_q = cp.empty((T, B, H), dtype)
@@ -377,18 +380,15 @@ def train_passes(size, dtype):
     d_log_f_pre = cp.empty((T, B), dtype)
     d_w_f_x = cp.empty((T, B), dtype)
     d_log_i = cp.empty((T, B), dtype)
-    d_v = cp.empty((T, B, H), dtype)
+    d_W_k_x_v = cp.empty((T, B, K + H), dtype)
     d_k_v_k = cp.empty((T, B, K), dtype)
     d_k = cp.empty((T, B, K), dtype)
-    d_W_k_x = cp.empty((T, B, K), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_W_v_x = cp.empty((T, B, I), dtype)
+    d_x_W_kv_x = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q = cp.empty((K, I), dtype)
     d_b_q = cp.empty((K,), dtype)
-    d_W_k = cp.empty((K, I), dtype)
+    d_W_kv = cp.empty((K + H, I), dtype)
     d_b_k = cp.empty((K,), dtype)
-    d_W_v = cp.empty((H, I), dtype)
     d_b_v = cp.empty((H,), dtype)
     d_W_o = cp.empty((H, I), dtype)
     d_b_o = cp.empty((H,), dtype)
@@ -448,7 +448,7 @@ def train_passes(size, dtype):
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B * H, K,
-        d_C, i, k, d_v_k, d_v,
+        d_C, i, k, d_v_k, d_W_k_x_v,
     )
     backward_after_sum5 = kernel(
         "backward_after_sum5", "rows", T * B * K, H,
@@ -456,11 +456,11 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * K, 1,
-        d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x,
+        d_k_v_k, d_n, i, sqrt_K, d_k, d_W_k_x_v,
     )
     backward_after3 = kernel(
         "backward_after3", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_W_k_x, d_x_W_v_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
+        d_x_W_kv_x, d_x_W_q_x, d_x_W_o_x, d_log_i, w_i, d_w_f_x, w_f, d_x,
     )
     backward_finish = kernel(
         "backward_finish", "each", 1, 1,
@@ -480,6 +480,8 @@ def train_passes(size, dtype):
         d_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
+        W_kv[:K] = W_k
+        W_kv[K:K + H] = W_v
         backward_before_rows()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         backward_before_sum()
@@ -520,16 +522,10 @@ def train_passes(size, dtype):
         # through C = f * C[t-1] + i * outer(v, k)
         backward_after_sum5()
         # through v = W_v @ x + b_v
-        product(d_v.reshape(-1, H), W_v, d_x_W_v_x.reshape(-1, I))
-        # through v = W_v @ x + b_v
-        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
-        # through v = W_v @ x + b_v
-        cp.sum(d_v.reshape(-1, H), axis=0, out=d_b_v)
+        cp.sum(d_W_k_x_v.reshape(-1, K + H)[:, K:K + H], axis=0, out=d_b_v)
         backward_after2()
-        # through k = (W_k @ x) / sqrt(K) + b_k
-        product(d_W_k_x.reshape(-1, K), W_k, d_x_W_k_x.reshape(-1, I))
-        # through k = (W_k @ x) / sqrt(K) + b_k
-        product(d_W_k_x.reshape(-1, K).T, x.reshape(-1, I), d_W_k)
+        product(d_W_k_x_v.reshape(-1, K + H), W_kv, d_x_W_kv_x.reshape(-1, I))
+        product(d_W_k_x_v.reshape(-1, K + H).T, x.reshape(-1, I), d_W_kv)
         # through k = (W_k @ x) / sqrt(K) + b_k
         cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
         backward_after3()
@@ -539,9 +535,9 @@ def train_passes(size, dtype):
         dparams = {
             "W_q": d_W_q.copy(),
             "b_q": d_b_q.copy(),
-            "W_k": d_W_k.copy(),
+            "W_k": d_W_kv[:K].copy(),
             "b_k": d_b_k.copy(),
-            "W_v": d_W_v.copy(),
+            "W_v": d_W_kv[K:K + H].copy(),
             "b_v": d_b_v.copy(),
             "W_o": d_W_o.copy(),
             "b_o": d_b_o.copy(),
@@ -574,12 +570,12 @@ def infer_passes(size, dtype):
     b_i = cp.empty((), dtype)
     w_f = cp.empty((I,), dtype)
     b_f = cp.empty((), dtype)
-    W_q_to_W_o = cp.empty((I, 2 * K + 2 * H), dtype)
     C_rows = cp.empty((T + 1, B, H, K), dtype)
     n_rows = cp.empty((T + 1, B, K), dtype)
     m_rows = cp.empty((T + 1, B), dtype)
     sqrt_K = cp.empty((), dtype)
-    W_q_x_to_W_o_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
+    W_qkvo_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
     q = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
     v = cp.empty((T, B, H), dtype)
@@ -598,11 +594,11 @@ def infer_passes(size, dtype):
     )
     infer_before = kernel(
         "infer_before", "each", T * B * K, 1,
-        W_q_x_to_W_o_x, b_q, sqrt_K, b_k, q, k,
+        W_qkvo_x, b_q, sqrt_K, b_k, q, k,
     )
     infer_before2 = kernel(
         "infer_before2", "each", T * B * H, 1,
-        W_q_x_to_W_o_x, b_v, b_o, v, o,
+        W_qkvo_x, b_v, b_o, v, o,
     )
     infer_before3 = kernel(
         "infer_before3", "each", T * B * H * K, 1,
@@ -651,15 +647,17 @@ def infer_passes(size, dtype):
         b_i[...] = params["b_i"]
         w_f[...] = params["w_f"]
         b_f[...] = params["b_f"]
-        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
         C_rows[0] = state["C"]
         n_rows[0] = state["n"]
         m_rows[0] = state["m"]
 
     def before():
+        W_qkvo[..., :K] = W_q.T
+        W_qkvo[..., K:2 * K] = W_k.T
+        W_qkvo[..., 2 * K:2 * K + H] = W_v.T
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = W_o.T
         infer_once()
-        # W_q_x, W_k_x, W_v_x, W_o_x side by side
-        product(x.reshape(-1, I), W_q_to_W_o, W_q_x_to_W_o_x.reshape(-1, 2 * K + 2 * H))
+        product(x.reshape(-1, I), W_qkvo, W_qkvo_x.reshape(-1, 2 * K + 2 * H))
         infer_before()
         infer_before2()
         infer_before3()
@@ -848,8 +846,6 @@ def jvp_passes(size, dtype):
     dot_b_i = cp.empty((), dtype)
     dot_w_f = cp.empty((I,), dtype)
     dot_b_f = cp.empty((), dtype)
-    W_q_to_dot_W_o = cp.empty((I, 4 * K + 4 * H), dtype)
-    W_q_to_W_o = cp.empty((I, 2 * K + 2 * H), dtype)
     C_rows = cp.empty((T + 1, B, H, K), dtype)
     n_rows = cp.empty((T + 1, B, K), dtype)
     m_rows = cp.empty((T + 1, B), dtype)
@@ -857,8 +853,10 @@ def jvp_passes(size, dtype):
     dot_n_rows = cp.empty((T + 1, B, K), dtype)
     dot_m_rows = cp.empty((T + 1, B), dtype)
     sqrt_K = cp.empty((), dtype)
-    W_q_x_to_dot_W_o_x_W_o = cp.empty((T, B, 4 * K + 4 * H), dtype)
-    dot_W_q_x_x_to_dot_W_o_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    parts = cp.empty((I, 4 * K + 4 * H), dtype)
+    W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * K + 4 * H), dtype)
+    dot_W_qkvo_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
     q = cp.empty((T, B, K), dtype)
     dot_q = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
@@ -890,12 +888,11 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * K, 1,
-        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k,
-        dot_k,
+        parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
+        parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, o, dot_o,
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B * H * K, 1,
@@ -957,17 +954,6 @@ def jvp_passes(size, dtype):
         dot_b_i[...] = dot_params["b_i"]
         dot_w_f[...] = dot_params["w_f"]
         dot_b_f[...] = dot_params["b_f"]
-        W_q_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
         C_rows[0] = state["C"]
         n_rows[0] = state["n"]
         m_rows[0] = state["m"]
@@ -976,11 +962,21 @@ def jvp_passes(size, dtype):
         dot_m_rows[0] = dot_state["m"]
 
     def before():
+        parts[..., :K] = W_q.T
+        parts[..., K:2 * K] = dot_W_q.T
+        parts[..., 2 * K:3 * K] = W_k.T
+        parts[..., 3 * K:4 * K] = dot_W_k.T
+        parts[..., 4 * K:4 * K + H] = W_v.T
+        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+        parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+        W_qkvo[..., :K] = parts[..., :K]
+        W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
+        W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
         jvp_once()
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+        product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
         jvp_before()
         jvp_before2()
         jvp_before3()
@@ -1035,8 +1031,6 @@ def hvp_passes(size, dtype):
     dot_b_i = cp.empty((), dtype)
     dot_w_f = cp.empty((I,), dtype)
     dot_b_f = cp.empty((), dtype)
-    W_q_to_dot_W_o = cp.empty((I, 4 * K + 4 * H), dtype)
-    W_q_to_W_o = cp.empty((I, 2 * K + 2 * H), dtype)
     C_rows = cp.empty((T + 1, B, H, K), dtype)
     n_rows = cp.empty((T + 1, B, K), dtype)
     m_rows = cp.empty((T + 1, B), dtype)
@@ -1044,8 +1038,10 @@ def hvp_passes(size, dtype):
     dot_n_rows = cp.empty((T + 1, B, K), dtype)
     dot_m_rows = cp.empty((T + 1, B), dtype)
     sqrt_K = cp.empty((), dtype)
-    W_q_x_to_dot_W_o_x_W_o = cp.empty((T, B, 4 * K + 4 * H), dtype)
-    dot_W_q_x_x_to_dot_W_o_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
+    parts = cp.empty((I, 4 * K + 4 * H), dtype)
+    W_qkvo = cp.empty((I, 2 * K + 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * K + 4 * H), dtype)
+    dot_W_qkvo_x_x = cp.empty((T, B, 2 * K + 2 * H), dtype)
     q = cp.empty((T, B, K), dtype)
     dot_q = cp.empty((T, B, K), dtype)
     k = cp.empty((T, B, K), dtype)
@@ -1085,13 +1081,11 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
-        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k,
-        dot_k,
+        parts2, dot_W_qkvo_x_x, b_q, dot_b_q, sqrt_K, b_k, dot_b_k, q, dot_q, k, dot_k,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        W_q_x_to_dot_W_o_x_W_o, dot_W_q_x_x_to_dot_W_o_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre,
-        o, dot_o,
+        parts2, dot_W_qkvo_x_x, b_v, dot_b_v, b_o, dot_b_o, v, dot_v, dot_o_pre, o, dot_o,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * B * H * K, 1,
@@ -1155,17 +1149,6 @@ def hvp_passes(size, dtype):
         dot_b_i[...] = dot_params["b_i"]
         dot_w_f[...] = dot_params["w_f"]
         dot_b_f[...] = dot_params["b_f"]
-        W_q_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_q_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T, W_o.T), axis=1))
         C_rows[0] = state["C"]
         n_rows[0] = state["n"]
         m_rows[0] = state["m"]
@@ -1174,11 +1157,21 @@ def hvp_passes(size, dtype):
         dot_m_rows[0] = dot_state["m"]
 
     def before():
+        parts[..., :K] = W_q.T
+        parts[..., K:2 * K] = dot_W_q.T
+        parts[..., 2 * K:3 * K] = W_k.T
+        parts[..., 3 * K:4 * K] = dot_W_k.T
+        parts[..., 4 * K:4 * K + H] = W_v.T
+        parts[..., 4 * K + H:4 * K + 2 * H] = dot_W_v.T
+        parts[..., 4 * K + 2 * H:4 * K + 3 * H] = W_o.T
+        parts[..., 4 * K + 3 * H:4 * K + 4 * H] = dot_W_o.T
+        W_qkvo[..., :K] = parts[..., :K]
+        W_qkvo[..., K:2 * K] = parts[..., 2 * K:3 * K]
+        W_qkvo[..., 2 * K:2 * K + H] = parts[..., 4 * K:4 * K + H]
+        W_qkvo[..., 2 * K + H:2 * K + 2 * H] = parts[..., 4 * K + 2 * H:4 * K + 3 * H]
         hvp_forward_once()
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, W_v_x, dot_W_v_x_W_v, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_o, W_q_x_to_dot_W_o_x_W_o.reshape(-1, 4 * K + 4 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_W_v_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_o, dot_W_q_x_x_to_dot_W_o_x_x.reshape(-1, 2 * K + 2 * H))
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * K + 4 * H))
+        product(dot_x.reshape(-1, I), W_qkvo, dot_W_qkvo_x_x.reshape(-1, 2 * K + 2 * H))
         hvp_forward_before()
         hvp_forward_before2()
         hvp_forward_before3()
@@ -1199,13 +1192,13 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_k_to_W_v = cp.empty((2 * K + H, I), dtype)
     d_C_prev_rows = cp.empty((2, B, H, K), dtype)
     d_n_prev_rows = cp.empty((2, B, K), dtype)
     d_m_prev_rows = cp.empty((2, B), dtype)
     d_dot_C_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_n_prev_rows = cp.empty((2, B, K), dtype)
     d_dot_m_prev_rows = cp.empty((2, B), dtype)
+    parts3 = cp.empty((2 * K + 2 * H, I), dtype)
     d_dot_h_exp = cp.empty((T, B), dtype)
     d_h_exp = cp.empty((T, B), dtype)
     d_dot_n_q = cp.empty((T, B), dtype)
@@ -1248,16 +1241,14 @@ def hvp_passes(size, dtype):
     d_w_f_x = cp.empty((T, B), dtype)
     d_dot_log_i = cp.empty((T, B), dtype)
     d_log_i = cp.empty((T, B), dtype)
-    d_dot_v = cp.empty((T, B, H), dtype)
+    d_parts = cp.empty((T, B, 2 * K + 2 * H), dtype)
     d_v_v_k = cp.empty((T, B, H), dtype)
     d_v_dot_v_k = cp.empty((T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = cp.empty((T, B, 2 * K + H), dtype)
     d_dot_k_dot_v_k = cp.empty((T, B, K), dtype)
     d_k_v_k = cp.empty((T, B, K), dtype)
     d_k_dot_v_k = cp.empty((T, B, K), dtype)
     d_k = cp.empty((T, B, K), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_dot_W_v_x_W_v = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((K, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((K, I), dtype)
@@ -1371,7 +1362,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B * H, K,
-        d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_dot_v, d_v_v_k, d_v_dot_v_k,
+        d_dot_C, i, d_C, dot_i, k, dot_k, d_dot_v_k, d_v_k, d_parts, d_v_v_k, d_v_dot_v_k,
     )
     hvp_backward_after_sum7 = kernel(
         "hvp_backward_after_sum7", "rows", T * B * K, H,
@@ -1387,16 +1378,16 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,
-        d_v_v_k, d_v_dot_v_k, d_W_k_x_to_d_dot_v,
+        d_v_v_k, d_v_dot_v_k, d_parts,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * K, 1,
-        d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k, d_W_k_x_to_d_dot_v,
+        d_dot_k_dot_v_k, d_dot_n, i, d_k_v_k, d_k_dot_v_k, d_n, dot_i, sqrt_K, d_k, d_parts,
     )
     hvp_backward_after4 = kernel(
         "hvp_backward_after4", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_W_v_x_W_v, d_x_W_o_x, d_x_dot_W_o_x_W_o, d_log_i,
-        w_i, d_dot_log_i, dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
+        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_o_x, d_x_dot_W_o_x_W_o, d_log_i, w_i, d_dot_log_i,
+        dot_w_i, d_w_f_x, w_f, d_dot_w_f_x, dot_w_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -1417,7 +1408,6 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_k_to_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v))
         d_C_prev_rows[T % 2] = 0
         d_n_prev_rows[T % 2] = 0
         d_m_prev_rows[T % 2] = 0
@@ -1426,6 +1416,10 @@ def hvp_passes(size, dtype):
         d_dot_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
+        parts3[:K] = W_k
+        parts3[K:2 * K] = dot_W_k
+        parts3[2 * K:2 * K + H] = W_v
+        parts3[2 * K + H:2 * K + 2 * H] = dot_W_v
         hvp_backward_before_rows()
         # through h = o * (C @ q) / max(abs(dot(n, q)), exp(-m))
         hvp_backward_before_sum()
@@ -1494,25 +1488,22 @@ def hvp_passes(size, dtype):
         # through C = f * C[t-1] + i * outer(v, k)
         hvp_backward_after_sum9()
         # through v = W_v @ x + b_v
-        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_W_v_x_W_v.reshape(-1, I))
-        # through v = W_v @ x + b_v
-        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_W_v_x_x)
+        product(
+            d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K + H:2 * K + 2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_v_dot_W_v_x_x,
+        )
         hvp_backward_after2()
         # through v = W_v @ x + b_v
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
+        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H].T, x.reshape(-1, I), d_W_v_W_v_x)
         # through v = W_v @ x + b_v
-        cp.sum(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
+        cp.sum(d_parts.reshape(-1, 2 * K + 2 * H)[:, 2 * K:2 * K + H], axis=0, out=d_b_v)
         hvp_backward_after3()
-        # d_W_k_x, d_dot_W_k_x, d_v side by side
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 2 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
         # through k = (W_k @ x) / sqrt(K) + b_k
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = (W_k @ x) / sqrt(K) + b_k
-        product(
-            d_W_k_x_to_d_dot_v.reshape(-1, 2 * K + H)[:, K:2 * K].T,
-            dot_x.reshape(-1, I),
-            d_W_k_dot_W_k_x_x,
-        )
+        product(d_parts.reshape(-1, 2 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
         # through k = (W_k @ x) / sqrt(K) + b_k
         cp.sum(d_k.reshape(-1, K), axis=0, out=d_b_k)
         hvp_backward_after4()

@@ -120,7 +120,7 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
     const storage_t* __restrict__ d_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -129,9 +129,9 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_h_lag1_prev;
         backward_step2_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_h_parts_at[iB * (2 * H) + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
+            compute_t(d_h_parts_at[iB * (2 * H) + H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -238,7 +238,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -248,7 +248,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         jvp_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -280,11 +280,10 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at,
-    const storage_t* __restrict__ dot_W_1_h_h_prev_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_1_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ dot_h_lag1_rows_at,
@@ -296,16 +295,16 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         jvp_step_point(
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -336,7 +335,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ dot_U_x_x_at,
     storage_t* __restrict__ dot_U_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -346,7 +345,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_U_x;
         hvp_forward_before_point(
-            compute_t(U_x_to_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_x_dot_U_x_U_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_U_x_x_at[(iT * B + iB) * H + iH]),
             dot_U_x);
         dot_U_x_at[(iT * B + iB) * H + iH] = storage_t(dot_U_x);
@@ -378,11 +377,10 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_1_h_to_dot_W_1_h_W_1_at,
-    const storage_t* __restrict__ dot_W_1_h_h_prev_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
-    const storage_t* __restrict__ U_x_to_dot_U_x_U_at, const storage_t* __restrict__ b_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_1_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_2_h_lag1_h_lag1_prev_at,
+    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_W_3_h_lag2_h_lag2_prev_at,
+    const storage_t* __restrict__ U_x_dot_U_x_U_at, const storage_t* __restrict__ b_at,
     const storage_t* __restrict__ dot_U_x_at, const storage_t* __restrict__ dot_b_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at,
     storage_t* __restrict__ h_lag1_rows_at, storage_t* __restrict__ dot_h_lag1_rows_at,
@@ -395,16 +393,16 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h, h_lag1, dot_h_lag1, h_lag2, dot_h_lag2;
         hvp_forward_step_point(
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(dot_W_1_h_h_prev_at[iB * H + iH]),
             compute_t(parts2_at[iB * (2 * H) + H + iH]),
+            compute_t(dot_W_2_h_lag1_h_lag1_prev_at[iB * H + iH]),
+            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(dot_W_3_h_lag2_h_lag2_prev_at[iB * H + iH]),
-            compute_t(U_x_to_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(W_1_h_to_dot_W_1_h_W_1_at[iB * (2 * H) + iH]),
+            compute_t(U_x_dot_U_x_U_at[(t * B + iB) * (2 * H) + iH]),
             compute_t(parts_at[iB * (2 * H) + iH]),
             compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(parts3_at[iB * (2 * H) + iH]),
             compute_t(b_at[iH]),
             compute_t(dot_U_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_at[iH]),
@@ -439,7 +437,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_dot_h_prev_rows_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -453,29 +451,30 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_W_1_h, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_W_2_h_lag1,
+    const compute_t d_h_prev_parts, const compute_t d_h_lag1_next, const compute_t d_h_lag1_prev_parts,
     const compute_t d_h_lag2_next, const compute_t d_dot_h_prev_dot_W_1_h_h_prev,
     const compute_t d_dot_h_lag1_next, const compute_t d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev,
     const compute_t d_dot_h_lag2_next, compute_t& d_h_prev, compute_t& d_h_lag1_prev,
     compute_t& d_dot_h_prev, compute_t& d_dot_h_lag1_prev)
 {
-    d_h_prev = d_h_prev_W_1_h + d_h_lag1_next;
-    d_h_lag1_prev = d_h_lag1_prev_W_2_h_lag1 + d_h_lag2_next;
+    d_h_prev = d_h_prev_parts + d_h_lag1_next;
+    d_h_lag1_prev = d_h_lag1_prev_parts + d_h_lag2_next;
     d_dot_h_prev = d_dot_h_prev_dot_W_1_h_h_prev + d_dot_h_lag1_next;
     d_dot_h_lag1_prev = d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev + d_dot_h_lag2_next;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts3_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
-    const storage_t* __restrict__ d_h_lag2_prev_rows_at, const storage_t* __restrict__ parts4_at,
-    storage_t* __restrict__ d_dot_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_lag1_prev_rows_at,
+    const storage_t* __restrict__ d_h_lag1_prev_parts_at,
+    const storage_t* __restrict__ d_h_lag2_prev_rows_at,
+    const storage_t* __restrict__ d_dot_h_parts_prev_at, storage_t* __restrict__ d_dot_h_lag1_prev_rows_at,
     const storage_t* __restrict__ d_dot_h_lag2_prev_rows_at, storage_t* __restrict__ d_h_prev_rows_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
@@ -485,13 +484,13 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev;
         hvp_backward_step2_point(
-            compute_t(parts3_at[iB * (3 * H) + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts3_at[iB * (3 * H) + H + iH]),
+            compute_t(d_h_lag1_prev_parts_at[iB * H + iH]),
             compute_t(d_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts4_at[iB * (5 * H) + 3 * H + iH]),
+            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + iH]),
             compute_t(d_dot_h_lag1_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
-            compute_t(parts4_at[iB * (5 * H) + 4 * H + iH]),
+            compute_t(d_dot_h_parts_prev_at[iB * (2 * H) + H + iH]),
             compute_t(d_dot_h_lag2_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             d_h_prev, d_h_lag1_prev, d_dot_h_prev, d_dot_h_lag1_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);

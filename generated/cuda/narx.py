@@ -201,12 +201,12 @@ def train_passes(size, dtype):
     W_2 = cp.empty((H, H), dtype)
     W_3 = cp.empty((H, H), dtype)
     b = cp.empty((H,), dtype)
-    W_1_T = cp.empty((H, H), dtype)
-    W_2_T = cp.empty((H, H), dtype)
-    W_3_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     h_lag1_rows = cp.empty((T + 1, B, H), dtype)
     h_lag2_rows = cp.empty((T + 1, B, H), dtype)
+    W_1_T = cp.empty((H, H), dtype)
+    W_2_T = cp.empty((H, H), dtype)
+    W_3_T = cp.empty((H, H), dtype)
     U_x = cp.empty((T, B, H), dtype)
     W_1_h = cp.empty((B, H), dtype)
     W_2_h_lag1 = cp.empty((B, H), dtype)
@@ -223,14 +223,14 @@ def train_passes(size, dtype):
         W_2[...] = params["W_2"]
         W_3[...] = params["W_3"]
         b[...] = params["b"]
-        W_1_T[...] = cp.ascontiguousarray(W_1.T)
-        W_2_T[...] = cp.ascontiguousarray(W_2.T)
-        W_3_T[...] = cp.ascontiguousarray(W_3.T)
         h_rows[0] = state["h"]
         h_lag1_rows[0] = state["h_lag1"]
         h_lag2_rows[0] = state["h_lag2"]
 
     def before():
+        W_1_T[...] = W_1.T
+        W_2_T[...] = W_2.T
+        W_3_T[...] = W_3.T
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -253,12 +253,12 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_1_to_W_2 = cp.empty((H, 2 * H), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_h_lag1_prev_rows = cp.empty((2, B, H), dtype)
     d_h_lag2_prev_rows = cp.empty((2, B, H), dtype)
+    W_12 = cp.empty((H, 2 * H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    d_h_parts = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U = cp.empty((H, I), dtype)
     d_W_1 = cp.empty((H, H), dtype)
@@ -271,7 +271,7 @@ def train_passes(size, dtype):
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
+        d_h_parts, d_h_lag1_prev_rows, d_h_lag2_prev_rows, d_h_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -280,19 +280,18 @@ def train_passes(size, dtype):
         W_1[...] = params["W_1"]
         W_2[...] = params["W_2"]
         W_3[...] = params["W_3"]
-        W_1_to_W_2[...] = cp.concatenate((W_1, W_2), axis=1)
         d_h_prev_rows[T % 2] = dstate["h"]
         d_h_lag1_prev_rows[T % 2] = dstate["h_lag1"]
         d_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
 
     def before():
-        pass
+        W_12[..., :H] = W_1
+        W_12[..., H:2 * H] = W_2
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_h_prev_W_1_h, d_h_lag1_prev_W_2_h_lag1 side by side
-            product(d_h_pre[t], W_1_to_W_2, parts)
+            product(d_h_pre[t], W_12, d_h_parts)
             # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
             product(d_h_pre[t], W_3, d_h_lag2_prev_rows[t % 2])
             backward_step2(t)
@@ -340,12 +339,12 @@ def infer_passes(size, dtype):
     W_2 = cp.empty((H, H), dtype)
     W_3 = cp.empty((H, H), dtype)
     b = cp.empty((H,), dtype)
-    W_1_T = cp.empty((H, H), dtype)
-    W_2_T = cp.empty((H, H), dtype)
-    W_3_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     h_lag1_rows = cp.empty((2, B, H), dtype)
     h_lag2_rows = cp.empty((2, B, H), dtype)
+    W_1_T = cp.empty((H, H), dtype)
+    W_2_T = cp.empty((H, H), dtype)
+    W_3_T = cp.empty((H, H), dtype)
     U_x = cp.empty((T, B, H), dtype)
     W_1_h = cp.empty((B, H), dtype)
     W_2_h_lag1 = cp.empty((B, H), dtype)
@@ -362,14 +361,14 @@ def infer_passes(size, dtype):
         W_2[...] = params["W_2"]
         W_3[...] = params["W_3"]
         b[...] = params["b"]
-        W_1_T[...] = cp.ascontiguousarray(W_1.T)
-        W_2_T[...] = cp.ascontiguousarray(W_2.T)
-        W_3_T[...] = cp.ascontiguousarray(W_3.T)
         h_rows[0] = state["h"]
         h_lag1_rows[0] = state["h_lag1"]
         h_lag2_rows[0] = state["h_lag2"]
 
     def before():
+        W_1_T[...] = W_1.T
+        W_2_T[...] = W_2.T
+        W_3_T[...] = W_3.T
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(x.reshape(-1, I), U.T, U_x.reshape(-1, H))
 
@@ -468,37 +467,37 @@ def jvp_passes(size, dtype):
     dot_W_2 = cp.empty((H, H), dtype)
     dot_W_3 = cp.empty((H, H), dtype)
     dot_b = cp.empty((H,), dtype)
-    U_to_dot_U = cp.empty((I, 2 * H), dtype)
-    W_1_to_dot_W_1 = cp.empty((H, 2 * H), dtype)
-    W_1_T = cp.empty((H, H), dtype)
-    W_2_to_dot_W_2 = cp.empty((H, 2 * H), dtype)
-    W_2_T = cp.empty((H, H), dtype)
-    W_3_to_dot_W_3 = cp.empty((H, 2 * H), dtype)
-    W_3_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     h_lag1_rows = cp.empty((2, B, H), dtype)
     h_lag2_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_lag1_rows = cp.empty((2, B, H), dtype)
     dot_h_lag2_rows = cp.empty((2, B, H), dtype)
-    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U2 = cp.empty((I, 2 * H), dtype)
+    dot_W_12 = cp.empty((H, 2 * H), dtype)
+    dot_W_22 = cp.empty((H, 2 * H), dtype)
+    dot_W_32 = cp.empty((H, 2 * H), dtype)
+    W_1_T2 = cp.empty((H, H), dtype)
+    W_2_T2 = cp.empty((H, H), dtype)
+    W_3_T2 = cp.empty((H, H), dtype)
+    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_1_h_to_dot_W_1_h_W_1 = cp.empty((B, 2 * H), dtype)
-    dot_W_1_h_h_prev = cp.empty((B, H), dtype)
     parts = cp.empty((B, 2 * H), dtype)
-    dot_W_2_h_lag1_h_lag1_prev = cp.empty((B, H), dtype)
+    dot_W_1_h_h_prev = cp.empty((B, H), dtype)
     parts2 = cp.empty((B, 2 * H), dtype)
+    dot_W_2_h_lag1_h_lag1_prev = cp.empty((B, H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = cp.empty((B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        W_1_h_to_dot_W_1_h_W_1, dot_W_1_h_h_prev, parts, dot_W_2_h_lag1_h_lag1_prev, parts2,
-        dot_W_3_h_lag2_h_lag2_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
-        dot_h_lag1_rows, h_lag2_rows, dot_h_lag2_rows,
+        parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3, dot_W_3_h_lag2_h_lag2_prev,
+        U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows, dot_h_lag1_rows, h_lag2_rows,
+        dot_h_lag2_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -514,13 +513,6 @@ def jvp_passes(size, dtype):
         dot_W_2[...] = dot_params["W_2"]
         dot_W_3[...] = dot_params["W_3"]
         dot_b[...] = dot_params["b"]
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        W_1_to_dot_W_1[...] = cp.ascontiguousarray(cp.concatenate((W_1.T, dot_W_1.T), axis=1))
-        W_1_T[...] = cp.ascontiguousarray(W_1.T)
-        W_2_to_dot_W_2[...] = cp.ascontiguousarray(cp.concatenate((W_2.T, dot_W_2.T), axis=1))
-        W_2_T[...] = cp.ascontiguousarray(W_2.T)
-        W_3_to_dot_W_3[...] = cp.ascontiguousarray(cp.concatenate((W_3.T, dot_W_3.T), axis=1))
-        W_3_T[...] = cp.ascontiguousarray(W_3.T)
         h_rows[0] = state["h"]
         h_lag1_rows[0] = state["h_lag1"]
         h_lag2_rows[0] = state["h_lag2"]
@@ -529,26 +521,33 @@ def jvp_passes(size, dtype):
         dot_h_lag2_rows[0] = dot_state["h_lag2"]
 
     def before():
-        # U_x, dot_U_x_U side by side
-        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        dot_W_12[..., :H] = W_1.T
+        dot_W_12[..., H:2 * H] = dot_W_1.T
+        dot_W_22[..., :H] = W_2.T
+        dot_W_22[..., H:2 * H] = dot_W_2.T
+        dot_W_32[..., :H] = W_3.T
+        dot_W_32[..., H:2 * H] = dot_W_3.T
+        W_1_T2[...] = W_1.T
+        W_2_T2[...] = W_2.T
+        W_3_T2[...] = W_3.T
+        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # W_1_h, dot_W_1_h_W_1 side by side
-            product(h_rows[t], W_1_to_dot_W_1, W_1_h_to_dot_W_1_h_W_1)
+            product(h_rows[t], dot_W_12, parts)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_rows[t], W_1_T, dot_W_1_h_h_prev)
-            # W_2_h_lag1, dot_W_2_h_lag1_W_2 side by side
-            product(h_lag1_rows[t % 2], W_2_to_dot_W_2, parts)
+            product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
+            product(h_lag1_rows[t % 2], dot_W_22, parts2)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag1_rows[t % 2], W_2_T, dot_W_2_h_lag1_h_lag1_prev)
-            # W_3_h_lag2, dot_W_3_h_lag2_W_3 side by side
-            product(h_lag2_rows[t % 2], W_3_to_dot_W_3, parts2)
+            product(dot_h_lag1_rows[t % 2], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
+            product(h_lag2_rows[t % 2], dot_W_32, parts3)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag2_rows[t % 2], W_3_T, dot_W_3_h_lag2_h_lag2_prev)
+            product(dot_h_lag2_rows[t % 2], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
             jvp_step(t)
 
     def after():
@@ -583,38 +582,38 @@ def hvp_passes(size, dtype):
     dot_W_2 = cp.empty((H, H), dtype)
     dot_W_3 = cp.empty((H, H), dtype)
     dot_b = cp.empty((H,), dtype)
-    U_to_dot_U = cp.empty((I, 2 * H), dtype)
-    W_1_to_dot_W_1 = cp.empty((H, 2 * H), dtype)
-    W_1_T = cp.empty((H, H), dtype)
-    W_2_to_dot_W_2 = cp.empty((H, 2 * H), dtype)
-    W_2_T = cp.empty((H, H), dtype)
-    W_3_to_dot_W_3 = cp.empty((H, 2 * H), dtype)
-    W_3_T = cp.empty((H, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     h_lag1_rows = cp.empty((T + 1, B, H), dtype)
     h_lag2_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_lag1_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_lag2_rows = cp.empty((T + 1, B, H), dtype)
-    U_x_to_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
+    dot_U2 = cp.empty((I, 2 * H), dtype)
+    dot_W_12 = cp.empty((H, 2 * H), dtype)
+    dot_W_22 = cp.empty((H, 2 * H), dtype)
+    dot_W_32 = cp.empty((H, 2 * H), dtype)
+    W_1_T2 = cp.empty((H, H), dtype)
+    W_2_T2 = cp.empty((H, H), dtype)
+    W_3_T2 = cp.empty((H, H), dtype)
+    U_x_dot_U_x_U = cp.empty((T, B, 2 * H), dtype)
     dot_U_x_x = cp.empty((T, B, H), dtype)
     dot_U_x = cp.empty((T, B, H), dtype)
-    W_1_h_to_dot_W_1_h_W_1 = cp.empty((B, 2 * H), dtype)
-    dot_W_1_h_h_prev = cp.empty((B, H), dtype)
     parts = cp.empty((B, 2 * H), dtype)
-    dot_W_2_h_lag1_h_lag1_prev = cp.empty((B, H), dtype)
+    dot_W_1_h_h_prev = cp.empty((B, H), dtype)
     parts2 = cp.empty((B, 2 * H), dtype)
+    dot_W_2_h_lag1_h_lag1_prev = cp.empty((B, H), dtype)
+    parts3 = cp.empty((B, 2 * H), dtype)
     dot_W_3_h_lag2_h_lag2_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        U_x_to_dot_U_x_U, dot_U_x_x, dot_U_x,
+        U_x_dot_U_x_U, dot_U_x_x, dot_U_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        W_1_h_to_dot_W_1_h_W_1, dot_W_1_h_h_prev, parts, dot_W_2_h_lag1_h_lag1_prev, parts2,
-        dot_W_3_h_lag2_h_lag2_prev, U_x_to_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows,
-        dot_h_lag1_rows, dot_h_pre, h_lag2_rows, dot_h_lag2_rows,
+        parts, dot_W_1_h_h_prev, parts2, dot_W_2_h_lag1_h_lag1_prev, parts3, dot_W_3_h_lag2_h_lag2_prev,
+        U_x_dot_U_x_U, b, dot_U_x, dot_b, h_rows, dot_h_rows, h_lag1_rows, dot_h_lag1_rows, dot_h_pre,
+        h_lag2_rows, dot_h_lag2_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -630,13 +629,6 @@ def hvp_passes(size, dtype):
         dot_W_2[...] = dot_params["W_2"]
         dot_W_3[...] = dot_params["W_3"]
         dot_b[...] = dot_params["b"]
-        U_to_dot_U[...] = cp.ascontiguousarray(cp.concatenate((U.T, dot_U.T), axis=1))
-        W_1_to_dot_W_1[...] = cp.ascontiguousarray(cp.concatenate((W_1.T, dot_W_1.T), axis=1))
-        W_1_T[...] = cp.ascontiguousarray(W_1.T)
-        W_2_to_dot_W_2[...] = cp.ascontiguousarray(cp.concatenate((W_2.T, dot_W_2.T), axis=1))
-        W_2_T[...] = cp.ascontiguousarray(W_2.T)
-        W_3_to_dot_W_3[...] = cp.ascontiguousarray(cp.concatenate((W_3.T, dot_W_3.T), axis=1))
-        W_3_T[...] = cp.ascontiguousarray(W_3.T)
         h_rows[0] = state["h"]
         h_lag1_rows[0] = state["h_lag1"]
         h_lag2_rows[0] = state["h_lag2"]
@@ -645,26 +637,33 @@ def hvp_passes(size, dtype):
         dot_h_lag2_rows[0] = dot_state["h_lag2"]
 
     def before():
-        # U_x, dot_U_x_U side by side
-        product(x.reshape(-1, I), U_to_dot_U, U_x_to_dot_U_x_U.reshape(-1, 2 * H))
+        dot_U2[..., :H] = U.T
+        dot_U2[..., H:2 * H] = dot_U.T
+        dot_W_12[..., :H] = W_1.T
+        dot_W_12[..., H:2 * H] = dot_W_1.T
+        dot_W_22[..., :H] = W_2.T
+        dot_W_22[..., H:2 * H] = dot_W_2.T
+        dot_W_32[..., :H] = W_3.T
+        dot_W_32[..., H:2 * H] = dot_W_3.T
+        W_1_T2[...] = W_1.T
+        W_2_T2[...] = W_2.T
+        W_3_T2[...] = W_3.T
+        product(x.reshape(-1, I), dot_U2, U_x_dot_U_x_U.reshape(-1, 2 * H))
         # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(dot_x.reshape(-1, I), U.T, dot_U_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # W_1_h, dot_W_1_h_W_1 side by side
-            product(h_rows[t], W_1_to_dot_W_1, W_1_h_to_dot_W_1_h_W_1)
+            product(h_rows[t], dot_W_12, parts)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_rows[t], W_1_T, dot_W_1_h_h_prev)
-            # W_2_h_lag1, dot_W_2_h_lag1_W_2 side by side
-            product(h_lag1_rows[t], W_2_to_dot_W_2, parts)
+            product(dot_h_rows[t], W_1_T2, dot_W_1_h_h_prev)
+            product(h_lag1_rows[t], dot_W_22, parts2)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag1_rows[t], W_2_T, dot_W_2_h_lag1_h_lag1_prev)
-            # W_3_h_lag2, dot_W_3_h_lag2_W_3 side by side
-            product(h_lag2_rows[t], W_3_to_dot_W_3, parts2)
+            product(dot_h_lag1_rows[t], W_2_T2, dot_W_2_h_lag1_h_lag1_prev)
+            product(h_lag2_rows[t], dot_W_32, parts3)
             # h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(dot_h_lag2_rows[t], W_3_T, dot_W_3_h_lag2_h_lag2_prev)
+            product(dot_h_lag2_rows[t], W_3_T2, dot_W_3_h_lag2_h_lag2_prev)
             hvp_forward_step(t)
 
     def after():
@@ -675,20 +674,21 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    W_1_to_dot_W_12 = cp.empty((2 * H, H), dtype)
-    W_2_to_dot_W_22 = cp.empty((2 * H, H), dtype)
-    W_3_to_dot_W_32 = cp.empty((2 * H, H), dtype)
-    W_1_to_W_2 = cp.empty((H, 2 * H), dtype)
-    U_to_dot_U2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_h_lag1_prev_rows = cp.empty((2, B, H), dtype)
     d_h_lag2_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_lag1_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_lag2_prev_rows = cp.empty((2, B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
-    parts3 = cp.empty((B, 3 * H), dtype)
-    parts4 = cp.empty((B, 5 * H), dtype)
+    dot_U22 = cp.empty((2 * H, I), dtype)
+    dot_W_122 = cp.empty((2 * H, H), dtype)
+    dot_W_222 = cp.empty((2 * H, H), dtype)
+    dot_W_322 = cp.empty((2 * H, H), dtype)
+    W_12 = cp.empty((H, 2 * H), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_h_lag1_prev_parts = cp.empty((B, H), dtype)
+    d_dot_h_parts_prev = cp.empty((B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_U_U_x = cp.empty((H, I), dtype)
     d_U_dot_U_x_x = cp.empty((H, I), dtype)
@@ -705,12 +705,12 @@ def hvp_passes(size, dtype):
     d_W_3 = cp.empty((H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_to_d_dot_h_pre,
+        dy, d_dot_h_prev_rows, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts3, d_h_lag1_prev_rows, d_h_lag2_prev_rows, parts4, d_dot_h_lag1_prev_rows,
-        d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
+        d_h_prev_parts, d_h_lag1_prev_rows, d_h_lag1_prev_parts, d_h_lag2_prev_rows, d_dot_h_parts_prev,
+        d_dot_h_lag1_prev_rows, d_dot_h_lag2_prev_rows, d_h_prev_rows, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -724,11 +724,6 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_1_to_dot_W_12[...] = cp.concatenate((W_1, dot_W_1))
-        W_2_to_dot_W_22[...] = cp.concatenate((W_2, dot_W_2))
-        W_3_to_dot_W_32[...] = cp.concatenate((W_3, dot_W_3))
-        W_1_to_W_2[...] = cp.concatenate((W_1, W_2), axis=1)
-        U_to_dot_U2[...] = cp.concatenate((U, dot_U))
         d_h_prev_rows[T % 2] = 0
         d_h_lag1_prev_rows[T % 2] = 0
         d_h_lag2_prev_rows[T % 2] = 0
@@ -737,64 +732,60 @@ def hvp_passes(size, dtype):
         d_dot_h_lag2_prev_rows[T % 2] = dstate["h_lag2"]
 
     def before():
-        pass
+        dot_U22[:H] = U
+        dot_U22[H:2 * H] = dot_U
+        dot_W_122[:H] = W_1
+        dot_W_122[H:2 * H] = dot_W_1
+        dot_W_222[:H] = W_2
+        dot_W_222[H:2 * H] = dot_W_2
+        dot_W_322[:H] = W_3
+        dot_W_322[H:2 * H] = dot_W_3
+        W_12[..., :H] = W_1
+        W_12[..., H:2 * H] = W_2
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], W_1_to_dot_W_12, parts3[:, :H])
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], W_2_to_dot_W_22, parts3[:, H:2 * H])
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], W_3_to_dot_W_32, d_h_lag2_prev_rows[t % 2])
-            # d_dot_h_prev_dot_W_1_h_h_prev, d_dot_h_lag1_prev_dot_W_2_h_lag1_h_lag1_prev side by side
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W_1_to_W_2, parts4[:, 3 * H:5 * H])
+            product(d_dot_h_pre2[t], dot_W_122, d_h_prev_parts)
+            product(d_dot_h_pre2[t], dot_W_222, d_h_lag1_prev_parts)
+            product(d_dot_h_pre2[t], dot_W_322, d_h_lag2_prev_rows[t % 2])
+            product(d_dot_h_pre2[t][:, H:2 * H], W_12, d_dot_h_parts_prev)
             # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
+            product(d_dot_h_pre2[t][:, H:2 * H], W_3, d_dot_h_lag2_prev_rows[t % 2])
             hvp_backward_step2(t)
 
     def after():
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), U_to_dot_U2, d_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_U22, d_x.reshape(-1, I))
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_U_U_x)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_U_dot_U_x_x)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_W_1_W_1_h)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_W_1_dot_W_1_h_h_prev,
         )
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T,
-            h_lag1_rows[:-1].reshape(-1, H),
-            d_W_2_W_2_h_lag1,
-        )
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag1_rows[:-1].reshape(-1, H), d_W_2_W_2_h_lag1)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_lag1_rows[:-1].reshape(-1, H),
             d_W_2_dot_W_2_h_lag1_h_lag1_prev,
         )
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T,
-            h_lag2_rows[:-1].reshape(-1, H),
-            d_W_3_W_3_h_lag2,
-        )
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_lag2_rows[:-1].reshape(-1, H), d_W_3_W_3_h_lag2)
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_lag2_rows[:-1].reshape(-1, H),
             d_W_3_dot_W_3_h_lag2_h_lag2_prev,
         )
         # through h = tanh(U @ x + W_1 @ h[t-1] + W_2 @ h[t-2] + W_3 @ h[t-3] + b)
-        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
+        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b)
         hvp_backward_finish()
         hvp_backward_finish2()
 

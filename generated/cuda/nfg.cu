@@ -109,7 +109,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at, const storage_t* __restrict__ R_z_y_to_R_o_y_at,
+    const storage_t* __restrict__ W_zio_x_at, const storage_t* __restrict__ R_zio_y_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ p_o_at,
@@ -122,17 +122,17 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t z, i, c, o, tanh_c, y;
         forward_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (3 * H) + iH]),
+            compute_t(W_zio_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(R_zio_y_at[iB * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zio_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zio_y_at[iB * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(f_at[0]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_zio_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zio_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             z, i, c, o, tanh_c, y);
@@ -175,7 +175,7 @@ extern "C" __global__ void backward_step(
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ p_o_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ i_at,
     const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ d_z_pre_to_d_o_pre_at)
+    storage_t* __restrict__ d_zio_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -194,9 +194,9 @@ extern "C" __global__ void backward_step(
             compute_t(p_i_at[iH]),
             compute_t(f_at[0]),
             d_o_pre, d_i_pre, d_z_pre, d_c_prev);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_z_pre);
+        d_zio_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_o_pre);
+        d_zio_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
+        d_zio_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -204,7 +204,7 @@ extern "C" __global__ void backward_step(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zio_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -215,7 +215,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (3 * H) + H + iH])
+            total += compute_t(d_zio_pre_at[(iT * B + iB) * (3 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -227,7 +227,7 @@ extern "C" __global__ void backward_after_sum(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zio_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -238,7 +238,7 @@ extern "C" __global__ void backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (3 * H) + 2 * H + iH])
+            total += compute_t(d_zio_pre_at[(iT * B + iB) * (3 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -295,7 +295,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at, const storage_t* __restrict__ R_z_y_to_R_o_y_at,
+    const storage_t* __restrict__ W_zio_x_at, const storage_t* __restrict__ R_zio_y_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ p_o_at,
@@ -307,17 +307,17 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, y;
         infer_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (3 * H) + iH]),
+            compute_t(W_zio_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(R_zio_y_at[iB * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zio_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zio_y_at[iB * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(f_at[0]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_zio_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zio_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             c, y);
@@ -446,9 +446,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zio_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -457,12 +457,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -511,8 +511,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zio_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -529,17 +529,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -548,10 +548,10 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(f_at[0]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -604,9 +604,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zio_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -615,12 +615,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zio_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -671,8 +671,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zio_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -694,17 +694,17 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, c, dot_c, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y,
             dot_y;
         hvp_forward_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -713,10 +713,10 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
             compute_t(f_at[0]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_zio_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -797,7 +797,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ dot_p_i_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at)
+    storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -828,12 +828,12 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(f_at[0]),
             d_dot_o_pre, d_o_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -848,8 +848,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, storage_t* __restrict__ d_dot_y_prev_rows_at)
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_i_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_o_y_y_prev_at,
+    storage_t* __restrict__ d_dot_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -857,9 +859,9 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_y_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_i_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_o_y_y_prev_at[iB * H + iH]),
             d_dot_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
     }
@@ -868,7 +870,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -879,7 +881,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -891,7 +893,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -902,7 +904,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -914,7 +916,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -925,7 +927,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -937,7 +939,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_o_dot_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -948,7 +950,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);

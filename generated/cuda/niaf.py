@@ -241,12 +241,12 @@ def train_passes(size, dtype):
     R_o = cp.empty((H, H), dtype)
     p_o = cp.empty((H,), dtype)
     b_o = cp.empty((H,), dtype)
-    W_z_to_W_o = cp.empty((I, 4 * H), dtype)
-    R_z_to_R_o = cp.empty((H, 4 * H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = cp.empty((B, 4 * H), dtype)
+    W_zifo = cp.empty((I, 4 * H), dtype)
+    R_zifo = cp.empty((H, 4 * H), dtype)
+    W_zifo_x = cp.empty((T, B, 4 * H), dtype)
+    R_zifo_y = cp.empty((B, 4 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
@@ -254,8 +254,7 @@ def train_passes(size, dtype):
     tanh_c = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z, i, f, o, tanh_c,
-        y_rows,
+        W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, z, i, f, o, tanh_c, y_rows,
     )
 
     def fill(params, inputs, state):
@@ -275,19 +274,23 @@ def train_passes(size, dtype):
         R_o[...] = params["R_o"]
         p_o[...] = params["p_o"]
         b_o[...] = params["b_o"]
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
         y_rows[0] = state["y"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_z_x, W_i_x, W_f_x, W_o_x side by side
-        product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 4 * H))
+        W_zifo[..., :H] = W_z.T
+        W_zifo[..., H:2 * H] = W_i.T
+        W_zifo[..., 2 * H:3 * H] = W_f.T
+        W_zifo[..., 3 * H:4 * H] = W_o.T
+        R_zifo[..., :H] = R_z.T
+        R_zifo[..., H:2 * H] = R_i.T
+        R_zifo[..., 2 * H:3 * H] = R_f.T
+        R_zifo[..., 3 * H:4 * H] = R_o.T
+        product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # R_z_y, R_i_y, R_f_y, R_o_y side by side
-            product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+            product(y_rows[t], R_zifo, R_zifo_y)
             forward_step(t)
 
     def after():
@@ -299,33 +302,33 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    R_z_to_R_o2 = cp.empty((4 * H, H), dtype)
-    W_z_to_W_o2 = cp.empty((4 * H, I), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
-    d_z_to_d_o_pre = cp.empty((T, B, 4 * H), dtype)
+    W_zifo2 = cp.empty((4 * H, I), dtype)
+    R_zifo2 = cp.empty((4 * H, H), dtype)
+    d_parts = cp.empty((T, B, 4 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_W_zifo = cp.empty((4 * H, I), dtype)
+    d_R_zifo = cp.empty((4 * H, H), dtype)
+    d_b_zifo = cp.empty((4 * H,), dtype)
     d_p_i = cp.empty((H,), dtype)
     d_p_f = cp.empty((H,), dtype)
     d_p_o = cp.empty((H,), dtype)
-    d_W_z_to_d_W_o = cp.empty((4 * H, I), dtype)
-    d_R_z_to_d_R_o = cp.empty((4 * H, H), dtype)
-    d_b_z_to_d_b_o = cp.empty((4 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, z, i, p_i, p_f, d_z_to_d_o_pre,
+        dy, d_y_prev_rows, o, tanh_c, d_c_prev_rows, p_o, c_rows, f, z, i, p_i, p_f, d_parts,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
-        d_z_to_d_o_pre, c_rows, d_p_i,
+        d_parts, c_rows, d_p_i,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "columns", H, T * B,
-        d_z_to_d_o_pre, c_rows, d_p_f,
+        d_parts, c_rows, d_p_f,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", "columns", H, T * B,
-        d_z_to_d_o_pre, c_rows, d_p_o,
+        d_parts, c_rows, d_p_o,
     )
 
     def fill(params, cotangents, dstate):
@@ -341,29 +344,29 @@ def train_passes(size, dtype):
         W_o[...] = params["W_o"]
         R_o[...] = params["R_o"]
         p_o[...] = params["p_o"]
-        R_z_to_R_o2[...] = cp.concatenate((R_z, R_i, R_f, R_o))
-        W_z_to_W_o2[...] = cp.concatenate((W_z, W_i, W_f, W_o))
         d_y_prev_rows[T % 2] = dstate["y"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_zifo2[:H] = W_z
+        W_zifo2[H:2 * H] = W_i
+        W_zifo2[2 * H:3 * H] = W_f
+        W_zifo2[3 * H:4 * H] = W_o
+        R_zifo2[:H] = R_z
+        R_zifo2[H:2 * H] = R_i
+        R_zifo2[2 * H:3 * H] = R_f
+        R_zifo2[3 * H:4 * H] = R_o
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_z, d_i_pre, d_f_pre, d_o_pre side by side
-            product(d_z_to_d_o_pre[t], R_z_to_R_o2, d_y_prev_rows[t % 2])
+            product(d_parts[t], R_zifo2, d_y_prev_rows[t % 2])
 
     def after():
-        # d_z, d_i_pre, d_f_pre, d_o_pre side by side
-        product(d_z_to_d_o_pre.reshape(-1, 4 * H), W_z_to_W_o2, d_x.reshape(-1, I))
-        # d_W_z, d_W_i, d_W_f, d_W_o side by side
-        product(d_z_to_d_o_pre.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_z_to_d_W_o)
-        # d_R_z, d_R_i, d_R_f, d_R_o side by side
-        product(d_z_to_d_o_pre.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_z_to_d_R_o)
-        # d_b_z, d_b_i, d_b_f, d_b_o side by side
-        cp.sum(d_z_to_d_o_pre.reshape(-1, 4 * H), axis=0, out=d_b_z_to_d_b_o)
+        product(d_parts.reshape(-1, 4 * H), W_zifo2, d_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 4 * H).T, x.reshape(-1, I), d_W_zifo)
+        product(d_parts.reshape(-1, 4 * H).T, y_rows[:-1].reshape(-1, H), d_R_zifo)
+        cp.sum(d_parts.reshape(-1, 4 * H), axis=0, out=d_b_zifo)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         backward_after_sum()
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
@@ -373,21 +376,21 @@ def train_passes(size, dtype):
 
     def results():
         dparams = {
-            "W_z": d_W_z_to_d_W_o[:H].copy(),
-            "R_z": d_R_z_to_d_R_o[:H].copy(),
-            "b_z": d_b_z_to_d_b_o[:H].copy(),
-            "W_i": d_W_z_to_d_W_o[H:2 * H].copy(),
-            "R_i": d_R_z_to_d_R_o[H:2 * H].copy(),
+            "W_z": d_W_zifo[:H].copy(),
+            "R_z": d_R_zifo[:H].copy(),
+            "b_z": d_b_zifo[:H].copy(),
+            "W_i": d_W_zifo[H:2 * H].copy(),
+            "R_i": d_R_zifo[H:2 * H].copy(),
             "p_i": d_p_i.copy(),
-            "b_i": d_b_z_to_d_b_o[H:2 * H].copy(),
-            "W_f": d_W_z_to_d_W_o[2 * H:3 * H].copy(),
-            "R_f": d_R_z_to_d_R_o[2 * H:3 * H].copy(),
+            "b_i": d_b_zifo[H:2 * H].copy(),
+            "W_f": d_W_zifo[2 * H:3 * H].copy(),
+            "R_f": d_R_zifo[2 * H:3 * H].copy(),
             "p_f": d_p_f.copy(),
-            "b_f": d_b_z_to_d_b_o[2 * H:3 * H].copy(),
-            "W_o": d_W_z_to_d_W_o[3 * H:4 * H].copy(),
-            "R_o": d_R_z_to_d_R_o[3 * H:4 * H].copy(),
+            "b_f": d_b_zifo[2 * H:3 * H].copy(),
+            "W_o": d_W_zifo[3 * H:4 * H].copy(),
+            "R_o": d_R_zifo[3 * H:4 * H].copy(),
             "p_o": d_p_o.copy(),
-            "b_o": d_b_z_to_d_b_o[3 * H:4 * H].copy(),
+            "b_o": d_b_zifo[3 * H:4 * H].copy(),
         }
         dstart = {"y": d_y_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -416,15 +419,15 @@ def infer_passes(size, dtype):
     R_o = cp.empty((H, H), dtype)
     p_o = cp.empty((H,), dtype)
     b_o = cp.empty((H,), dtype)
-    W_z_to_W_o = cp.empty((I, 4 * H), dtype)
-    R_z_to_R_o = cp.empty((H, 4 * H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
-    W_z_x_to_W_o_x = cp.empty((T, B, 4 * H), dtype)
-    R_z_y_to_R_o_y = cp.empty((B, 4 * H), dtype)
+    W_zifo = cp.empty((I, 4 * H), dtype)
+    R_zifo = cp.empty((H, 4 * H), dtype)
+    W_zifo_x = cp.empty((T, B, 4 * H), dtype)
+    R_zifo_y = cp.empty((B, 4 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_z_x_to_W_o_x, R_z_y_to_R_o_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, y_rows,
+        W_zifo_x, R_zifo_y, b_z, p_i, c_rows, b_i, p_f, b_f, p_o, b_o, y_rows,
     )
 
     def fill(params, inputs, state):
@@ -444,19 +447,23 @@ def infer_passes(size, dtype):
         R_o[...] = params["R_o"]
         p_o[...] = params["p_o"]
         b_o[...] = params["b_o"]
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
         y_rows[0] = state["y"]
         c_rows[0] = state["c"]
 
     def before():
-        # W_z_x, W_i_x, W_f_x, W_o_x side by side
-        product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 4 * H))
+        W_zifo[..., :H] = W_z.T
+        W_zifo[..., H:2 * H] = W_i.T
+        W_zifo[..., 2 * H:3 * H] = W_f.T
+        W_zifo[..., 3 * H:4 * H] = W_o.T
+        R_zifo[..., :H] = R_z.T
+        R_zifo[..., H:2 * H] = R_i.T
+        R_zifo[..., 2 * H:3 * H] = R_f.T
+        R_zifo[..., 3 * H:4 * H] = R_o.T
+        product(x.reshape(-1, I), W_zifo, W_zifo_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # R_z_y, R_i_y, R_f_y, R_o_y side by side
-            product(y_rows[t], R_z_to_R_o, R_z_y_to_R_o_y)
+            product(y_rows[t], R_zifo, R_zifo_y)
             infer_step(t)
 
     def after():
@@ -595,31 +602,31 @@ def jvp_passes(size, dtype):
     dot_R_o = cp.empty((H, H), dtype)
     dot_p_o = cp.empty((H,), dtype)
     dot_b_o = cp.empty((H,), dtype)
-    W_z_to_dot_W_o = cp.empty((I, 8 * H), dtype)
-    W_z_to_W_o = cp.empty((I, 4 * H), dtype)
-    R_z_to_dot_R_o = cp.empty((H, 8 * H), dtype)
-    R_z_to_R_o = cp.empty((H, 4 * H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_zifo = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zifo = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_zifo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
-        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
-        dot_p_o, dot_b_o, y_rows, dot_y_rows,
+        parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
+        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        y_rows, dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -655,46 +662,44 @@ def jvp_passes(size, dtype):
         dot_R_o[...] = dot_params["R_o"]
         dot_p_o[...] = dot_params["p_o"]
         dot_b_o[...] = dot_params["b_o"]
-        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-        R_z_to_dot_R_o[...] = cp.ascontiguousarray(cp.concatenate((
-            R_z.T,
-            dot_R_z.T,
-            R_i.T,
-            dot_R_i.T,
-            R_f.T,
-            dot_R_f.T,
-            R_o.T,
-            dot_R_o.T,
-        ), axis=1))
-        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
         y_rows[0] = state["y"]
         c_rows[0] = state["c"]
         dot_y_rows[0] = dot_state["y"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-        # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_i.T
+        parts[..., 3 * H:4 * H] = dot_W_i.T
+        parts[..., 4 * H:5 * H] = W_f.T
+        parts[..., 5 * H:6 * H] = dot_W_f.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_zifo[..., :H] = parts[..., :H]
+        W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = R_z.T
+        parts3[..., H:2 * H] = dot_R_z.T
+        parts3[..., 2 * H:3 * H] = R_i.T
+        parts3[..., 3 * H:4 * H] = dot_R_i.T
+        parts3[..., 4 * H:5 * H] = R_f.T
+        parts3[..., 5 * H:6 * H] = dot_R_f.T
+        parts3[..., 6 * H:7 * H] = R_o.T
+        parts3[..., 7 * H:8 * H] = dot_R_o.T
+        R_zifo[..., :H] = parts3[..., :H]
+        R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-            product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-            # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-            product(dot_y_rows[t], R_z_to_R_o, parts)
+            product(y_rows[t], parts3, parts4)
+            product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
             jvp_step(t)
 
     def after():
@@ -745,22 +750,22 @@ def hvp_passes(size, dtype):
     dot_R_o = cp.empty((H, H), dtype)
     dot_p_o = cp.empty((H,), dtype)
     dot_b_o = cp.empty((H,), dtype)
-    W_z_to_dot_W_o = cp.empty((I, 8 * H), dtype)
-    W_z_to_W_o = cp.empty((I, 4 * H), dtype)
-    R_z_to_dot_R_o = cp.empty((H, 8 * H), dtype)
-    R_z_to_R_o = cp.empty((H, 4 * H), dtype)
     y_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_y_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_zifo = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zifo = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_zifo_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    R_z_y_to_dot_R_o_y_R_o = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_R_zifo_y_y_prev = cp.empty((B, 4 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
@@ -776,14 +781,14 @@ def hvp_passes(size, dtype):
     dot_tanh_c = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
+        parts2, dot_W_zifo_x_x, dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        R_z_y_to_dot_R_o_y_R_o, parts, W_z_x_to_dot_W_o_x_W_o, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i,
-        dot_W_i_x, dot_p_i, dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x,
-        dot_p_o, dot_b_o, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o, tanh_c,
-        dot_tanh_c, y_rows, dot_y_rows,
+        parts4, dot_R_zifo_y_y_prev, parts2, b_z, dot_W_z_x, dot_b_z, p_i, c_rows, b_i, dot_W_i_x, dot_p_i,
+        dot_c_rows, dot_b_i, p_f, b_f, dot_W_f_x, dot_p_f, dot_b_f, p_o, b_o, dot_W_o_x, dot_p_o, dot_b_o,
+        z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_o_pre, o, dot_o, tanh_c, dot_tanh_c, y_rows,
+        dot_y_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -819,46 +824,44 @@ def hvp_passes(size, dtype):
         dot_R_o[...] = dot_params["R_o"]
         dot_p_o[...] = dot_params["p_o"]
         dot_b_o[...] = dot_params["b_o"]
-        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_i.T, W_f.T, W_o.T), axis=1))
-        R_z_to_dot_R_o[...] = cp.ascontiguousarray(cp.concatenate((
-            R_z.T,
-            dot_R_z.T,
-            R_i.T,
-            dot_R_i.T,
-            R_f.T,
-            dot_R_f.T,
-            R_o.T,
-            dot_R_o.T,
-        ), axis=1))
-        R_z_to_R_o[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_i.T, R_f.T, R_o.T), axis=1))
         y_rows[0] = state["y"]
         c_rows[0] = state["c"]
         dot_y_rows[0] = dot_state["y"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 8 * H))
-        # dot_W_z_x_x, dot_W_i_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_i.T
+        parts[..., 3 * H:4 * H] = dot_W_i.T
+        parts[..., 4 * H:5 * H] = W_f.T
+        parts[..., 5 * H:6 * H] = dot_W_f.T
+        parts[..., 6 * H:7 * H] = W_o.T
+        parts[..., 7 * H:8 * H] = dot_W_o.T
+        W_zifo[..., :H] = parts[..., :H]
+        W_zifo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_zifo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_zifo[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = R_z.T
+        parts3[..., H:2 * H] = dot_R_z.T
+        parts3[..., 2 * H:3 * H] = R_i.T
+        parts3[..., 3 * H:4 * H] = dot_R_i.T
+        parts3[..., 4 * H:5 * H] = R_f.T
+        parts3[..., 5 * H:6 * H] = dot_R_f.T
+        parts3[..., 6 * H:7 * H] = R_o.T
+        parts3[..., 7 * H:8 * H] = dot_R_o.T
+        R_zifo[..., :H] = parts3[..., :H]
+        R_zifo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        R_zifo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        R_zifo[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_zifo, dot_W_zifo_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # R_z_y, dot_R_z_y_R_z, R_i_y, dot_R_i_y_R_i, R_f_y, dot_R_f_y_R_f, R_o_y, dot_R_o_y_R_o side by side
-            product(y_rows[t], R_z_to_dot_R_o, R_z_y_to_dot_R_o_y_R_o)
-            # dot_R_z_y_y_prev, dot_R_i_y_y_prev, dot_R_f_y_y_prev, dot_R_o_y_y_prev side by side
-            product(dot_y_rows[t], R_z_to_R_o, parts)
+            product(y_rows[t], parts3, parts4)
+            product(dot_y_rows[t], R_zifo, dot_R_zifo_y_y_prev)
             hvp_forward_step(t)
 
     def after():
@@ -869,17 +872,17 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    R_z_to_dot_R_o2 = cp.empty((8 * H, H), dtype)
-    W_z_to_dot_W_o2 = cp.empty((8 * H, I), dtype)
     d_y_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_y_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
-    d_z_to_d_dot_o_pre = cp.empty((T, B, 8 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
+    parts5 = cp.empty((8 * H, I), dtype)
+    parts32 = cp.empty((8 * H, H), dtype)
+    d_parts = cp.empty((T, B, 8 * H), dtype)
+    d_dot_y_prev_dot_R_z_y_y_prev = cp.empty((B, H), dtype)
+    d_dot_y_prev_dot_R_i_y_y_prev = cp.empty((B, H), dtype)
+    d_dot_y_prev_dot_R_f_y_y_prev = cp.empty((B, H), dtype)
+    d_dot_y_prev_dot_R_o_y_y_prev = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_z_W_z_x = cp.empty((H, I), dtype)
     d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
@@ -922,35 +925,36 @@ def hvp_passes(size, dtype):
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_y_prev_rows, o, dot_c_rows, tanh_c, d_y_prev_rows, dot_o, dot_o_pre, dot_tanh_c,
         d_dot_c_prev_rows, p_o, d_c_prev_rows, dot_p_o, c_rows, dot_f_pre, f, z, dot_i_pre, i, dot_z, dot_i,
-        p_i, dot_p_i, p_f, dot_p_f, dot_f, d_z_to_d_dot_o_pre,
+        p_i, dot_p_i, p_f, dot_p_f, dot_f, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts2, parts3, parts4, parts5, d_dot_y_prev_rows,
+        d_dot_y_prev_dot_R_z_y_y_prev, d_dot_y_prev_dot_R_i_y_y_prev, d_dot_y_prev_dot_R_f_y_y_prev,
+        d_dot_y_prev_dot_R_o_y_y_prev, d_dot_y_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,
-        d_z_to_d_dot_o_pre, c_rows, d_p_i_i_pre,
+        d_parts, c_rows, d_p_i_i_pre,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "columns", H, T * B,
-        d_z_to_d_dot_o_pre, dot_c_rows, d_p_i_dot_i_pre,
+        d_parts, dot_c_rows, d_p_i_dot_i_pre,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "columns", H, T * B,
-        d_z_to_d_dot_o_pre, c_rows, d_p_f_f_pre,
+        d_parts, c_rows, d_p_f_f_pre,
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "columns", H, T * B,
-        d_z_to_d_dot_o_pre, dot_c_rows, d_p_f_dot_f_pre,
+        d_parts, dot_c_rows, d_p_f_dot_f_pre,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "columns", H, T * B,
-        d_z_to_d_dot_o_pre, c_rows, d_p_o_o_pre,
+        d_parts, c_rows, d_p_o_o_pre,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "columns", H, T * B,
-        d_z_to_d_dot_o_pre, dot_c_rows, d_p_o_dot_o_pre,
+        d_parts, dot_c_rows, d_p_o_dot_o_pre,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -970,83 +974,68 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        R_z_to_dot_R_o2[...] = cp.concatenate((
-            R_z,
-            dot_R_z,
-            R_i,
-            dot_R_i,
-            R_f,
-            dot_R_f,
-            R_o,
-            dot_R_o,
-        ))
-        W_z_to_dot_W_o2[...] = cp.concatenate((
-            W_z,
-            dot_W_z,
-            W_i,
-            dot_W_i,
-            W_f,
-            dot_W_f,
-            W_o,
-            dot_W_o,
-        ))
         d_y_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_y_prev_rows[T % 2] = dstate["y"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        parts5[:H] = W_z
+        parts5[H:2 * H] = dot_W_z
+        parts5[2 * H:3 * H] = W_i
+        parts5[3 * H:4 * H] = dot_W_i
+        parts5[4 * H:5 * H] = W_f
+        parts5[5 * H:6 * H] = dot_W_f
+        parts5[6 * H:7 * H] = W_o
+        parts5[7 * H:8 * H] = dot_W_o
+        parts32[:H] = R_z
+        parts32[H:2 * H] = dot_R_z
+        parts32[2 * H:3 * H] = R_i
+        parts32[3 * H:4 * H] = dot_R_i
+        parts32[4 * H:5 * H] = R_f
+        parts32[5 * H:6 * H] = dot_R_f
+        parts32[6 * H:7 * H] = R_o
+        parts32[7 * H:8 * H] = dot_R_o
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_z, d_dot_z, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-            product(d_z_to_d_dot_o_pre[t], R_z_to_dot_R_o2, d_y_prev_rows[t % 2])
+            product(d_parts[t], parts32, d_y_prev_rows[t % 2])
             # through z = W_z @ x + R_z @ y[t-1] + b_z
-            product(d_z_to_d_dot_o_pre[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
+            product(d_parts[t][:, H:2 * H], R_z, d_dot_y_prev_dot_R_z_y_y_prev)
             # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-            product(d_z_to_d_dot_o_pre[t][:, 3 * H:4 * H], R_i, parts3[:, H:2 * H])
+            product(d_parts[t][:, 3 * H:4 * H], R_i, d_dot_y_prev_dot_R_i_y_y_prev)
             # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-            product(d_z_to_d_dot_o_pre[t][:, 5 * H:6 * H], R_f, parts4[:, H:2 * H])
+            product(d_parts[t][:, 5 * H:6 * H], R_f, d_dot_y_prev_dot_R_f_y_y_prev)
             # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-            product(d_z_to_d_dot_o_pre[t][:, 7 * H:8 * H], R_o, parts5[:, H:2 * H])
+            product(d_parts[t][:, 7 * H:8 * H], R_o, d_dot_y_prev_dot_R_o_y_y_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_z, d_dot_z, d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre, d_o_pre, d_dot_o_pre side by side
-        product(d_z_to_d_dot_o_pre.reshape(-1, 8 * H), W_z_to_dot_W_o2, d_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 8 * H), parts5, d_x.reshape(-1, I))
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        product(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        product(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
+        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        product(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
+        product(d_parts.reshape(-1, 8 * H)[:, :H].T, y_rows[:-1].reshape(-1, H), d_R_z_R_z_y)
         # through z = W_z @ x + R_z @ y[t-1] + b_z
         product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_z_dot_R_z_y_y_prev,
         )
         # through z = W_z @ x + R_z @ y[t-1] + b_z
-        cp.sum(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_i_dot_W_i_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, y_rows[:-1].reshape(-1, H), d_R_i_R_i_y)
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-            y_rows[:-1].reshape(-1, H),
-            d_R_i_R_i_y,
-        )
-        # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_i_dot_R_i_y_y_prev,
         )
@@ -1055,24 +1044,16 @@ def hvp_passes(size, dtype):
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
         hvp_backward_after_sum2()
         # through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
-        cp.sum(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
+        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, y_rows[:-1].reshape(-1, H), d_R_f_R_f_y)
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-            y_rows[:-1].reshape(-1, H),
-            d_R_f_R_f_y,
-        )
-        # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_f_dot_R_f_y_y_prev,
         )
@@ -1081,24 +1062,16 @@ def hvp_passes(size, dtype):
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
         hvp_backward_after_sum4()
         # through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
-        cp.sum(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_f)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_o_dot_W_o_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
+        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, y_rows[:-1].reshape(-1, H), d_R_o_R_o_y)
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-            y_rows[:-1].reshape(-1, H),
-            d_R_o_R_o_y,
-        )
-        # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        product(
-            d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_y_rows[:-1].reshape(-1, H),
             d_R_o_dot_R_o_y_y_prev,
         )
@@ -1107,7 +1080,7 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
         hvp_backward_after_sum6()
         # through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
-        cp.sum(d_z_to_d_dot_o_pre.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H], axis=0, out=d_b_o)
         hvp_backward_finish()
         hvp_backward_finish2()
         hvp_backward_finish3()

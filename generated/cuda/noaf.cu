@@ -91,7 +91,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at, const storage_t* __restrict__ R_z_y_to_R_o_y_at,
+    const storage_t* __restrict__ W_zifo_x_at, const storage_t* __restrict__ R_zifo_y_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
@@ -105,20 +105,20 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t z, i, f, c, o, y;
         forward_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             z, i, f, c, o, y);
@@ -163,7 +163,7 @@ extern "C" __global__ void backward_step(
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ p_o_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ p_i_at,
-    const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_z_pre_to_d_o_pre_at)
+    const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_zifo_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -184,10 +184,10 @@ extern "C" __global__ void backward_step(
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_o_pre, d_f_pre, d_i_pre, d_z_pre, d_c_prev);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_o_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_o_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_i_pre);
+        d_zifo_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -195,7 +195,7 @@ extern "C" __global__ void backward_step(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -206,7 +206,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -218,7 +218,7 @@ extern "C" __global__ void backward_after_sum(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -229,7 +229,7 @@ extern "C" __global__ void backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -241,7 +241,7 @@ extern "C" __global__ void backward_after_sum2(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zifo_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -252,7 +252,7 @@ extern "C" __global__ void backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_o_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
+            total += compute_t(d_zifo_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -292,7 +292,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_o_x_at, const storage_t* __restrict__ R_z_y_to_R_o_y_at,
+    const storage_t* __restrict__ W_zifo_x_at, const storage_t* __restrict__ R_zifo_y_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
@@ -305,20 +305,20 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, y;
         infer_step_point(
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
-            compute_t(W_z_x_to_W_o_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_y_to_R_o_y_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zifo_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zifo_y_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             c, y);
@@ -418,10 +418,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -430,14 +429,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -493,8 +492,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -513,17 +512,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -531,19 +530,19 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -579,10 +578,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zifo_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -591,14 +589,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zifo_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -656,8 +654,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_y_to_dot_R_o_y_R_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zifo_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -681,17 +679,17 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, dot_o_pre, o, dot_o, y,
             dot_y;
         hvp_forward_step_point(
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -699,19 +697,19 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_y_to_dot_R_o_y_R_o_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zifo_y_y_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(p_o_at[iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
@@ -801,7 +799,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_at,
     const storage_t* __restrict__ p_i_at, const storage_t* __restrict__ dot_p_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ dot_p_f_at,
-    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at)
+    const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -839,14 +837,14 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_o_pre, d_o_pre, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre,
             d_c_prev, d_dot_c_prev);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_o_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_o_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -863,8 +861,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_i_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_f_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_o_y_y_prev_at,
     storage_t* __restrict__ d_dot_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -873,10 +873,10 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_y_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_i_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_f_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_o_y_y_prev_at[iB * H + iH]),
             d_dot_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
     }
@@ -885,7 +885,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -896,7 +896,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -908,7 +908,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -919,7 +919,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -931,7 +931,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -942,7 +942,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -954,7 +954,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_f_dot_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -965,7 +965,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -977,7 +977,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_o_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -988,7 +988,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 6 * H + iH])
                 * compute_t(c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -1000,7 +1000,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
 // through o = sigmoid(W_o @ x + R_o @ y[t-1] + p_o * c + b_o)
 extern "C" __global__ void hvp_backward_after_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_o_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_o_dot_o_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -1011,7 +1011,7 @@ extern "C" __global__ void hvp_backward_after_sum6(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_o_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (8 * H) + 7 * H + iH])
                 * compute_t(dot_c_rows_at[((iT + 1) * B + iB) * H + iH]);
         }
         total = column_sum(total);

@@ -109,7 +109,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at, const storage_t* __restrict__ R_z_y_to_R_f_y_at,
+    const storage_t* __restrict__ W_zif_x_at, const storage_t* __restrict__ R_zif_y_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
@@ -122,16 +122,16 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t z, i, f, c, tanh_c, y;
         forward_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(o_at[0]),
@@ -175,7 +175,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ tanh_c_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ p_i_at,
-    const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_z_pre_to_d_f_pre_at)
+    const storage_t* __restrict__ p_f_at, storage_t* __restrict__ d_zif_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -195,9 +195,9 @@ extern "C" __global__ void backward_step(
             compute_t(p_i_at[iH]),
             compute_t(p_f_at[iH]),
             d_f_pre, d_i_pre, d_z_pre, d_c_prev);
-        d_z_pre_to_d_f_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_f_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_f_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_z_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_i_pre);
+        d_zif_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -205,7 +205,7 @@ extern "C" __global__ void backward_step(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_f_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zif_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -216,7 +216,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_f_pre_at[(iT * B + iB) * (3 * H) + H + iH])
+            total += compute_t(d_zif_pre_at[(iT * B + iB) * (3 * H) + H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -228,7 +228,7 @@ extern "C" __global__ void backward_after_sum(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_f_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_zif_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -239,7 +239,7 @@ extern "C" __global__ void backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_f_pre_at[(iT * B + iB) * (3 * H) + 2 * H + iH])
+            total += compute_t(d_zif_pre_at[(iT * B + iB) * (3 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -296,7 +296,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at, const storage_t* __restrict__ R_z_y_to_R_f_y_at,
+    const storage_t* __restrict__ W_zif_x_at, const storage_t* __restrict__ R_zif_y_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ p_i_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ p_f_at, const storage_t* __restrict__ b_f_at,
@@ -308,16 +308,16 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, y;
         infer_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_R_f_y_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(W_zif_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(R_zif_y_at[iB * (3 * H) + 2 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(o_at[0]),
@@ -447,9 +447,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zif_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -458,12 +458,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -512,8 +512,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_y_to_dot_R_f_y_R_f_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zif_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -530,17 +530,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, y, dot_y;
         jvp_step_point(
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -548,10 +548,10 @@ extern "C" __global__ void jvp_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
@@ -605,9 +605,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zif_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -616,12 +616,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zif_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -672,8 +672,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_y_to_dot_R_f_y_R_f_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zif_y_y_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ p_i_at, storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ dot_W_i_x_at,
@@ -693,17 +693,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_z_pre, z, dot_z, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, tanh_c, y, dot_y;
         hvp_forward_step_point(
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + H + iH]),
-            compute_t(parts_at[iB * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (6 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 3 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 2 * H + iH]),
             compute_t(p_i_at[iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(b_i_at[iH]),
@@ -711,10 +711,10 @@ extern "C" __global__ void hvp_forward_step(
             compute_t(dot_p_i_at[iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(R_z_y_to_dot_R_f_y_R_f_at[iB * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 5 * H + iH]),
+            compute_t(dot_R_zif_y_y_prev_at[iB * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (6 * H) + 4 * H + iH]),
             compute_t(p_f_at[iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
@@ -795,7 +795,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ dot_i_at, const storage_t* __restrict__ p_i_at,
     const storage_t* __restrict__ dot_p_i_at, const storage_t* __restrict__ p_f_at,
     const storage_t* __restrict__ dot_p_f_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at)
+    storage_t* __restrict__ d_parts_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -827,12 +827,12 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_p_f_at[iH]),
             compute_t(dot_f_at[(t * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_dot_z_pre, d_z_pre, d_c_prev, d_dot_c_prev);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_f_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_f_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_i_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -847,8 +847,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, storage_t* __restrict__ d_dot_y_prev_rows_at)
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_z_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_i_y_y_prev_at,
+    const storage_t* __restrict__ d_dot_y_prev_dot_R_f_y_y_prev_at,
+    storage_t* __restrict__ d_dot_y_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -856,9 +858,9 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_y_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_y_prev_dot_R_z_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_i_y_y_prev_at[iB * H + iH]),
+            compute_t(d_dot_y_prev_dot_R_f_y_y_prev_at[iB * H + iH]),
             d_dot_y_prev);
         d_dot_y_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_y_prev);
     }
@@ -867,7 +869,7 @@ extern "C" __global__ void hvp_backward_step2(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_i_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -878,7 +880,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 2 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -890,7 +892,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through i = sigmoid(W_i @ x + R_i @ y[t-1] + p_i * c[t-1] + b_i)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_i_dot_i_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -901,7 +903,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 3 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -913,7 +915,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at, const storage_t* __restrict__ c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ c_rows_at,
     storage_t* __restrict__ d_p_f_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -924,7 +926,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 4 * H + iH])
                 * compute_t(c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);
@@ -936,7 +938,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through f = sigmoid(W_f @ x + R_f @ y[t-1] + p_f * c[t-1] + b_f)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at, const storage_t* __restrict__ dot_c_rows_at,
+    const storage_t* __restrict__ d_parts_pre_at, const storage_t* __restrict__ dot_c_rows_at,
     storage_t* __restrict__ d_p_f_dot_f_pre_at)
 {
     const int64 count = H, stride = static_cast<int64>(gridDim.x) * 32;
@@ -947,7 +949,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.y; k < T * B; k += blockDim.y) {
             const int64 iT = k / B;
             const int64 iB = k % B;
-            total += compute_t(d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
+            total += compute_t(d_parts_pre_at[(iT * B + iB) * (6 * H) + 5 * H + iH])
                 * compute_t(dot_c_rows_at[(iT * B + iB) * H + iH]);
         }
         total = column_sum(total);

@@ -157,20 +157,31 @@ extern "C" __global__ void forward_step_rows(
 
 extern "C" __global__ void forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sqrt2_at,
-    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ e_at)
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ k_w_at,
+    storage_t* __restrict__ e_at, storage_t* __restrict__ a_at, storage_t* __restrict__ k_r_at,
+    storage_t* __restrict__ l_w_sqrt2_at, storage_t* __restrict__ l_r_sqrt2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
         compute_t l_w_sum2_total = 0;
         compute_t l_r_sum2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_e_h = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_w_part = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]);
+            const compute_t a_part = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t k_r_part = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            // k_w = W_w @ h
+            const compute_t k_w = k_w_part;
             // e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
+            // a = W_a @ h
+            const compute_t a = a_part;
+            // k_r = W_r @ h
+            const compute_t k_r = k_r_part;
+            k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
             e_at[(t * B + iB) * D + iD] = storage_t(e);
+            a_at[(t * B + iB) * D + iD] = storage_t(a);
+            k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum2_total += k_w * k_w;
             // l_r = sqrt(sum(M ** 2) + eps) * sqrt(sum(k_r ** 2) + eps)
@@ -196,7 +207,7 @@ extern "C" __global__ void forward_step_rows2(
 
 extern "C" __global__ void forward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_at,
     storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -206,7 +217,7 @@ extern "C" __global__ void forward_step_rows3(
         compute_t M_k_w_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_at[(t * B + iB) * D + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -284,8 +295,9 @@ extern "C" __global__ void forward_step_rows4(
 extern "C" __global__ void forward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at,
-    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ M_rows_at,
+    const storage_t* __restrict__ k_r_at, storage_t* __restrict__ a_w_e_at,
+    storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -295,9 +307,9 @@ extern "C" __global__ void forward_step_rows5(
         compute_t M_k_r_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
@@ -529,9 +541,9 @@ extern "C" __global__ void backward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_prev_rows_at, const storage_t* __restrict__ d_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_M_k_r_at,
-    const storage_t* __restrict__ k_w_to_k_r_at, const storage_t* __restrict__ d_r_at,
+    const storage_t* __restrict__ k_r_at, const storage_t* __restrict__ d_r_at,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ e_at,
-    storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_a_w_e_at,
+    const storage_t* __restrict__ a_at, storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_a_w_e_at,
     storage_t* __restrict__ d_a_w_a_w_e_at, storage_t* __restrict__ d_a_w_a_w_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -545,11 +557,11 @@ extern "C" __global__ void backward_step_rows2(
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             const compute_t d_r = compute_t(d_r_at[iB * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t d_M = d_M_next + 2 * d_l_r_pre * M + d_M_k_r * k_r + d_r * a_r;
             const compute_t d_a_w_e = -M_prev * d_M;
@@ -572,7 +584,7 @@ extern "C" __global__ void backward_step_rows2(
 extern "C" __global__ void backward_step_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_at,
-    storage_t* __restrict__ d_a_at)
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
         const int64 iB = n / D;
@@ -584,7 +596,7 @@ extern "C" __global__ void backward_step_sum3(
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        if (threadIdx.x == 0) d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 2 * D + iD] = storage_t(total);
     }
 }
 
@@ -709,10 +721,11 @@ __device__ inline void backward_step2_point(
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ d_l_r_pre2_at, const storage_t* __restrict__ k_r_at,
     const storage_t* __restrict__ d_k_r_M_k_r_at, const storage_t* __restrict__ d_e_at,
     const storage_t* __restrict__ e_at, const storage_t* __restrict__ d_l_w_pre2_at,
-    const storage_t* __restrict__ d_k_w_M_k_w_at, storage_t* __restrict__ d_k_w_to_d_k_r_at)
+    const storage_t* __restrict__ k_w_at, const storage_t* __restrict__ d_k_w_M_k_w_at,
+    storage_t* __restrict__ d_k_w_W_e_h_a_k_r_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -721,35 +734,35 @@ extern "C" __global__ void backward_step2(
         compute_t d_k_r, d_W_e_h, d_k_w;
         backward_step2_point(
             compute_t(d_l_r_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_k_r_M_k_r_at[iB * D + iD]),
             compute_t(d_e_at[iB * D + iD]),
             compute_t(e_at[(t * B + iB) * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             d_k_r, d_W_e_h, d_k_w);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + 2 * D + iD] = storage_t(d_k_r);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + D + iD] = storage_t(d_W_e_h);
-        d_k_w_to_d_k_r_at[(t * B + iB) * (3 * D) + iD] = storage_t(d_k_w);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + 3 * D + iD] = storage_t(d_k_r);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + D + iD] = storage_t(d_W_e_h);
+        d_k_w_W_e_h_a_k_r_at[(t * B + iB) * (4 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 __device__ inline void backward_step3_point(
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t v_w, const compute_t d_h_a,
+    const compute_t d_h_k_w_W_e_h_a_k_r, const compute_t d_beta_w_pre, const compute_t v_w,
     const compute_t d_beta_r_pre, const compute_t v_r, const compute_t h, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-    const compute_t d_h = d_h_k_w + d_beta_w_pre * v_w + d_h_a + d_beta_r_pre * v_r;
+    const compute_t d_h = d_h_k_w_W_e_h_a_k_r + d_beta_w_pre * v_w + d_beta_r_pre * v_r;
     d_h_pre = (1 - square(h)) * d_h;
 }
 
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_h_k_w_at, const storage_t* __restrict__ d_beta_w_pre_at,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_h_a_at,
-    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ v_r_at,
-    const storage_t* __restrict__ h_at, storage_t* __restrict__ d_h_pre_at)
+    const storage_t* __restrict__ d_h_k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ d_beta_w_pre_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_beta_r_pre_at,
+    const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ h_at,
+    storage_t* __restrict__ d_h_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -757,10 +770,9 @@ extern "C" __global__ void backward_step3(
         const int64 iH = n % H;
         compute_t d_h_pre;
         backward_step3_point(
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(d_h_k_w_W_e_h_a_k_r_at[iB * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(d_h_a_at[iB * H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
             compute_t(h_at[(t * B + iB) * H + iH]),
@@ -779,7 +791,7 @@ __device__ inline void backward_step4_point(
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
-    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
     storage_t* __restrict__ d_M_prev_rows_at)
 {
@@ -793,7 +805,7 @@ extern "C" __global__ void backward_step4(
             compute_t(d_l_w_pre_at[iB * N + iN]),
             compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_k_r_at[(t * B + iB) * (4 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
             compute_t(a_w_e_at[((t * B + iB) * N + iN) * D + iD]),
             d_M_prev);
@@ -927,7 +939,7 @@ extern "C" __global__ void infer_step_rows(
 
 extern "C" __global__ void infer_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ l_w_sqrt2_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ l_w_sqrt2_at,
     storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ e_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
@@ -935,9 +947,9 @@ extern "C" __global__ void infer_step_rows2(
         compute_t l_w_sum2_total = 0;
         compute_t l_r_sum2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_e_h = compute_t(k_w_to_k_r_at[iB * (4 * D) + D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             // e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
             e_at[iB * D + iD] = storage_t(e);
@@ -966,7 +978,7 @@ extern "C" __global__ void infer_step_rows2(
 
 extern "C" __global__ void infer_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_to_k_r_at,
+    const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ k_w_W_e_h_a_k_r_at,
     storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ M_k_w_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -976,7 +988,7 @@ extern "C" __global__ void infer_step_rows3(
         compute_t M_k_w_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_k_r_at[iB * (4 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
             // a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
@@ -1051,7 +1063,7 @@ extern "C" __global__ void infer_step_rows4(
 extern "C" __global__ void infer_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
-    const storage_t* __restrict__ k_w_to_k_r_at, storage_t* __restrict__ M_rows_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, storage_t* __restrict__ M_rows_at,
     storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ M_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
@@ -1062,9 +1074,9 @@ extern "C" __global__ void infer_step_rows5(
         compute_t M_k_r_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t e = compute_t(e_at[iB * D + iD]);
-            const compute_t a = compute_t(k_w_to_k_r_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_k_r_at[iB * (4 * D) + 3 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
             const compute_t a_w_a = a_w * a;
@@ -1462,7 +1474,7 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ dot_W_h_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_h_x_x_at,
     storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1472,7 +1484,7 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_h_x;
         jvp_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -1481,15 +1493,14 @@ extern "C" __global__ void jvp_before(
 
 extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at,
-    const storage_t* __restrict__ dot_U_h_r_r_prev_at,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_v_w_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_v_r_at,
     const storage_t* __restrict__ b_w_at, const storage_t* __restrict__ dot_b_w_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
-    storage_t* __restrict__ h_to_dot_h_at, storage_t* __restrict__ beta_w_at,
+    storage_t* __restrict__ dot_h2_at, storage_t* __restrict__ beta_w_at,
     storage_t* __restrict__ dot_beta_w_at, storage_t* __restrict__ beta_r_at,
     storage_t* __restrict__ dot_beta_r_at)
 {
@@ -1502,10 +1513,10 @@ extern "C" __global__ void jvp_step_rows(
         compute_t dot_v_r_h_v_r_total = 0;
         compute_t dot_v_r_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -1519,8 +1530,8 @@ extern "C" __global__ void jvp_step_rows(
             const compute_t dot_h_pre = dot_W_h_x + dot_b_h + dot_U_h_r;
             const compute_t h = tanh(h_pre);
             const compute_t dot_h = dot_h_pre * (1 - square(h));
-            h_to_dot_h_at[iB * (2 * H) + iH] = storage_t(h);
-            h_to_dot_h_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
+            dot_h2_at[iB * (2 * H) + iH] = storage_t(h);
+            dot_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -1566,7 +1577,7 @@ extern "C" __global__ void jvp_step_rows(
 
 extern "C" __global__ void jvp_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ dot_k_w_at,
     const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ dot_W_e_h_at,
     storage_t* __restrict__ l_w_sqrt2_at, storage_t* __restrict__ dot_l_w_sqrt2_at,
     storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ dot_l_r_sqrt2_at,
@@ -1581,11 +1592,11 @@ extern "C" __global__ void jvp_step_rows2(
         compute_t dot_l_r_sum2_k_r_total = 0;
         compute_t dot_l_r_sum2_k_r2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t W_e_h = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + D + iD]);
             const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[iB * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
             const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
             // e = sigmoid(W_e @ h)
             const compute_t e = sigmoid(W_e_h);
@@ -1633,7 +1644,7 @@ extern "C" __global__ void jvp_step_rows2(
 extern "C" __global__ void jvp_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ dot_k_w_at,
     storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ dot_l_w_sum_M_prev_at,
     storage_t* __restrict__ dot_l_w_sum_M_prev2_at, storage_t* __restrict__ M_k_w_at,
     storage_t* __restrict__ dot_M_k_w_M_prev_at, storage_t* __restrict__ dot_M_k_w_k_w_at)
@@ -1650,7 +1661,7 @@ extern "C" __global__ void jvp_step_rows3(
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + iD]);
             const compute_t dot_k_w = compute_t(dot_k_w_at[iB * D + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
@@ -1774,7 +1785,7 @@ extern "C" __global__ void jvp_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ k_w_W_e_h_a_k_r_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ l_r_sum_at,
     storage_t* __restrict__ dot_l_r_sum_M_at, storage_t* __restrict__ dot_l_r_sum_M2_at,
@@ -1795,11 +1806,11 @@ extern "C" __global__ void jvp_step_rows5(
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t e = compute_t(e_at[iB * D + iD]);
             const compute_t dot_e = compute_t(dot_e_at[iB * D + iD]);
-            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t a = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 2 * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[iB * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[(((t % 2) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_w_W_e_h_a_k_r_at[iB * (4 * D) + 3 * D + iD]);
             const compute_t dot_k_r = compute_t(dot_k_r_at[iB * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
@@ -2027,7 +2038,7 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ dot_W_h_x_x_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_W_h_x_x_at,
     storage_t* __restrict__ dot_W_h_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2037,7 +2048,7 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_h_x;
         hvp_forward_before_point(
-            compute_t(W_h_x_to_dot_W_h_x_W_h_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_W_h_x_x_at[(iT * B + iB) * H + iH]),
             dot_W_h_x);
         dot_W_h_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_h_x);
@@ -2046,15 +2057,14 @@ extern "C" __global__ void hvp_forward_before(
 
 extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ U_h_r_to_dot_U_h_r_U_h_at,
-    const storage_t* __restrict__ dot_U_h_r_r_prev_at,
-    const storage_t* __restrict__ W_h_x_to_dot_W_h_x_W_h_at, const storage_t* __restrict__ b_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_U_h_r_r_prev_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ b_h_at,
     const storage_t* __restrict__ dot_W_h_x_at, const storage_t* __restrict__ dot_b_h_at,
     const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ dot_v_w_at,
     const storage_t* __restrict__ v_r_at, const storage_t* __restrict__ dot_v_r_at,
     const storage_t* __restrict__ b_w_at, const storage_t* __restrict__ dot_b_w_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ dot_b_r_at,
-    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_to_dot_h_at,
+    storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_at, storage_t* __restrict__ dot_h_at,
     storage_t* __restrict__ dot_beta_w_pre_at, storage_t* __restrict__ beta_w_at,
     storage_t* __restrict__ dot_beta_w_at, storage_t* __restrict__ dot_beta_r_pre_at,
     storage_t* __restrict__ beta_r_at, storage_t* __restrict__ dot_beta_r_at)
@@ -2068,10 +2078,10 @@ extern "C" __global__ void hvp_forward_step_rows(
         compute_t dot_v_r_h_v_r_total = 0;
         compute_t dot_v_r_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t dot_U_h_r_U_h = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_h_r_U_h = compute_t(parts2_at[iB * (2 * H) + H + iH]);
             const compute_t dot_U_h_r_r_prev = compute_t(dot_U_h_r_r_prev_at[iB * H + iH]);
-            const compute_t W_h_x = compute_t(W_h_x_to_dot_W_h_x_W_h_at[(t * B + iB) * (2 * H) + iH]);
-            const compute_t U_h_r = compute_t(U_h_r_to_dot_U_h_r_U_h_at[iB * (2 * H) + iH]);
+            const compute_t W_h_x = compute_t(parts_at[(t * B + iB) * (2 * H) + iH]);
+            const compute_t U_h_r = compute_t(parts2_at[iB * (2 * H) + iH]);
             const compute_t b_h = compute_t(b_h_at[iH]);
             const compute_t dot_W_h_x = compute_t(dot_W_h_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_b_h = compute_t(dot_b_h_at[iH]);
@@ -2086,8 +2096,8 @@ extern "C" __global__ void hvp_forward_step_rows(
             const compute_t h = tanh(h_pre);
             const compute_t dot_h = dot_h_pre * (1 - square(h));
             dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
-            h_to_dot_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(h);
-            h_to_dot_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_h);
+            h_at[(t * B + iB) * H + iH] = storage_t(h);
+            dot_h_at[(t * B + iB) * H + iH] = storage_t(dot_h);
             // beta_w = softplus(dot(v_w, h) + b_w)
             v_w_h_total += v_w * h;
             dot_v_w_h_v_w_total += dot_v_w * h;
@@ -2135,12 +2145,14 @@ extern "C" __global__ void hvp_forward_step_rows(
 
 extern "C" __global__ void hvp_forward_step_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
-    const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ dot_W_e_h_at,
-    storage_t* __restrict__ dot_l_w_pre2_at, storage_t* __restrict__ l_w_sqrt2_at,
-    storage_t* __restrict__ dot_l_w_sqrt2_at, storage_t* __restrict__ dot_l_r_pre2_at,
-    storage_t* __restrict__ l_r_sqrt2_at, storage_t* __restrict__ dot_l_r_sqrt2_at,
-    storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at)
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_k_w_W_e_h_a_k_r_h_at,
+    storage_t* __restrict__ k_w_at, storage_t* __restrict__ dot_k_w_at,
+    storage_t* __restrict__ dot_W_e_h_at, storage_t* __restrict__ e_at, storage_t* __restrict__ dot_e_at,
+    storage_t* __restrict__ a_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ k_r_at,
+    storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ dot_l_w_pre2_at,
+    storage_t* __restrict__ l_w_sqrt2_at, storage_t* __restrict__ dot_l_w_sqrt2_at,
+    storage_t* __restrict__ dot_l_r_pre2_at, storage_t* __restrict__ l_r_sqrt2_at,
+    storage_t* __restrict__ dot_l_r_sqrt2_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -2151,17 +2163,40 @@ extern "C" __global__ void hvp_forward_step_rows2(
         compute_t dot_l_r_sum2_k_r_total = 0;
         compute_t dot_l_r_sum2_k_r2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_e_h = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 2 * D + iD]);
-            const compute_t dot_W_e_h = compute_t(dot_W_e_h_at[(t * B + iB) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
-            const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
-            const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
+            const compute_t k_w_part = compute_t(parts4_at[iB * (8 * D) + iD]);
+            const compute_t dot_k_w_W_w = compute_t(parts4_at[iB * (8 * D) + D + iD]);
+            const compute_t dot_k_w_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + iD]);
+            const compute_t dot_W_e_h_W_e = compute_t(parts4_at[iB * (8 * D) + 3 * D + iD]);
+            const compute_t dot_W_e_h_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + D + iD]);
+            const compute_t W_e_h = compute_t(parts4_at[iB * (8 * D) + 2 * D + iD]);
+            const compute_t a_part = compute_t(parts4_at[iB * (8 * D) + 4 * D + iD]);
+            const compute_t dot_a_W_a = compute_t(parts4_at[iB * (8 * D) + 5 * D + iD]);
+            const compute_t dot_a_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 2 * D + iD]);
+            const compute_t k_r_part = compute_t(parts4_at[iB * (8 * D) + 6 * D + iD]);
+            const compute_t dot_k_r_W_r = compute_t(parts4_at[iB * (8 * D) + 7 * D + iD]);
+            const compute_t dot_k_r_h = compute_t(dot_k_w_W_e_h_a_k_r_h_at[iB * (4 * D) + 3 * D + iD]);
+            // k_w = W_w @ h
+            const compute_t k_w = k_w_part;
+            const compute_t dot_k_w = dot_k_w_W_w + dot_k_w_h;
             // e = sigmoid(W_e @ h)
+            const compute_t dot_W_e_h = dot_W_e_h_W_e + dot_W_e_h_h;
             const compute_t e = sigmoid(W_e_h);
             const compute_t dot_e = dot_W_e_h * e * (1 - e);
+            // a = W_a @ h
+            const compute_t a = a_part;
+            const compute_t dot_a = dot_a_W_a + dot_a_h;
+            // k_r = W_r @ h
+            const compute_t k_r = k_r_part;
+            const compute_t dot_k_r = dot_k_r_W_r + dot_k_r_h;
+            k_w_at[(t * B + iB) * D + iD] = storage_t(k_w);
+            dot_k_w_at[(t * B + iB) * D + iD] = storage_t(dot_k_w);
+            dot_W_e_h_at[(t * B + iB) * D + iD] = storage_t(dot_W_e_h);
             e_at[(t * B + iB) * D + iD] = storage_t(e);
             dot_e_at[(t * B + iB) * D + iD] = storage_t(dot_e);
+            a_at[(t * B + iB) * D + iD] = storage_t(a);
+            dot_a_at[(t * B + iB) * D + iD] = storage_t(dot_a);
+            k_r_at[(t * B + iB) * D + iD] = storage_t(k_r);
+            dot_k_r_at[(t * B + iB) * D + iD] = storage_t(dot_k_r);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum2_total += k_w * k_w;
             dot_l_w_sum2_k_w_total += dot_k_w * k_w;
@@ -2207,7 +2242,7 @@ extern "C" __global__ void hvp_forward_step_rows2(
 extern "C" __global__ void hvp_forward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ dot_M_rows_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_k_w_at,
+    const storage_t* __restrict__ k_w_at, const storage_t* __restrict__ dot_k_w_at,
     storage_t* __restrict__ l_w_sum_at, storage_t* __restrict__ dot_l_w_sum_M_prev_at,
     storage_t* __restrict__ dot_l_w_sum_M_prev2_at, storage_t* __restrict__ M_k_w_at,
     storage_t* __restrict__ dot_M_k_w_M_prev_at, storage_t* __restrict__ dot_M_k_w_k_w_at)
@@ -2224,7 +2259,7 @@ extern "C" __global__ void hvp_forward_step_rows3(
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_w = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]);
+            const compute_t k_w = compute_t(k_w_at[(t * B + iB) * D + iD]);
             const compute_t dot_k_w = compute_t(dot_k_w_at[(t * B + iB) * D + iD]);
             // l_w = sqrt(sum(M[t-1] ** 2) + eps) * sqrt(sum(k_w ** 2) + eps)
             l_w_sum_total += M_prev * M_prev;
@@ -2362,13 +2397,13 @@ extern "C" __global__ void hvp_forward_step_rows5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ a_w_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ dot_a_w_at, const storage_t* __restrict__ dot_e_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ dot_a_at,
     storage_t* __restrict__ M_rows_at, storage_t* __restrict__ dot_M_rows_at,
-    const storage_t* __restrict__ dot_k_r_at, storage_t* __restrict__ a_w_e_at,
-    storage_t* __restrict__ dot_a_w_e_at, storage_t* __restrict__ l_r_sum_at,
-    storage_t* __restrict__ dot_l_r_sum_M_at, storage_t* __restrict__ dot_l_r_sum_M2_at,
-    storage_t* __restrict__ M_k_r_at, storage_t* __restrict__ dot_M_k_r_M_at,
-    storage_t* __restrict__ dot_M_k_r_k_r_at)
+    const storage_t* __restrict__ k_r_at, const storage_t* __restrict__ dot_k_r_at,
+    storage_t* __restrict__ a_w_e_at, storage_t* __restrict__ dot_a_w_e_at,
+    storage_t* __restrict__ l_r_sum_at, storage_t* __restrict__ dot_l_r_sum_M_at,
+    storage_t* __restrict__ dot_l_r_sum_M2_at, storage_t* __restrict__ M_k_r_at,
+    storage_t* __restrict__ dot_M_k_r_M_at, storage_t* __restrict__ dot_M_k_r_k_r_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -2384,11 +2419,11 @@ extern "C" __global__ void hvp_forward_step_rows5(
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
             const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             const compute_t dot_k_r = compute_t(dot_k_r_at[(t * B + iB) * D + iD]);
             // M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             const compute_t a_w_e = a_w * e;
@@ -2896,18 +2931,18 @@ extern "C" __global__ void hvp_backward_step_rows3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_prev_rows_at, const storage_t* __restrict__ d_dot_l_r_pre_at,
     const storage_t* __restrict__ M_rows_at, const storage_t* __restrict__ d_dot_M_k_r_at,
-    const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at, const storage_t* __restrict__ d_dot_r_at,
+    const storage_t* __restrict__ k_r_at, const storage_t* __restrict__ d_dot_r_at,
     const storage_t* __restrict__ a_r_at, const storage_t* __restrict__ d_M_prev_rows_at,
     const storage_t* __restrict__ d_l_r_pre_at, const storage_t* __restrict__ dot_M_rows_at,
     const storage_t* __restrict__ d_M_k_r_at, const storage_t* __restrict__ dot_k_r_at,
     const storage_t* __restrict__ d_r_prev_rows_at, const storage_t* __restrict__ dot_a_r_at,
-    const storage_t* __restrict__ e_at, const storage_t* __restrict__ dot_e_at,
-    const storage_t* __restrict__ dot_a_at, storage_t* __restrict__ d_dot_M_at,
-    storage_t* __restrict__ d_M_at, storage_t* __restrict__ d_dot_a_w_e_at,
-    storage_t* __restrict__ d_a_w_e_at, storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at,
-    storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at, storage_t* __restrict__ d_a_w_a_w_e_at,
-    storage_t* __restrict__ d_a_w_dot_a_w_e_at, storage_t* __restrict__ d_a_w_a_w_a_at,
-    storage_t* __restrict__ d_a_w_dot_a_w_a_at)
+    const storage_t* __restrict__ e_at, const storage_t* __restrict__ a_at,
+    const storage_t* __restrict__ dot_e_at, const storage_t* __restrict__ dot_a_at,
+    storage_t* __restrict__ d_dot_M_at, storage_t* __restrict__ d_M_at,
+    storage_t* __restrict__ d_dot_a_w_e_at, storage_t* __restrict__ d_a_w_e_at,
+    storage_t* __restrict__ d_dot_a_w_dot_a_w_e_at, storage_t* __restrict__ d_dot_a_w_dot_a_w_a_at,
+    storage_t* __restrict__ d_a_w_a_w_e_at, storage_t* __restrict__ d_a_w_dot_a_w_e_at,
+    storage_t* __restrict__ d_a_w_a_w_a_at, storage_t* __restrict__ d_a_w_dot_a_w_a_at)
 {
     for (int64 n = blockIdx.x; n < B * N; n += gridDim.x) {
         const int64 iB = n / N;
@@ -2928,7 +2963,7 @@ extern "C" __global__ void hvp_backward_step_rows3(
             const compute_t d_dot_M_next = compute_t(d_dot_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D +
                 iD]);
             const compute_t M = compute_t(M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
-            const compute_t k_r = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]);
+            const compute_t k_r = compute_t(k_r_at[(t * B + iB) * D + iD]);
             const compute_t d_dot_r = compute_t(d_dot_r_at[iB * D + iD]);
             const compute_t d_M_next = compute_t(d_M_prev_rows_at[((((t + 1) % 2) * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M = compute_t(dot_M_rows_at[(((t + 1) * B + iB) * N + iN) * D + iD]);
@@ -2937,7 +2972,7 @@ extern "C" __global__ void hvp_backward_step_rows3(
             const compute_t M_prev = compute_t(M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t dot_M_prev = compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]);
             const compute_t e = compute_t(e_at[(t * B + iB) * D + iD]);
-            const compute_t a = compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 4 * D + iD]);
+            const compute_t a = compute_t(a_at[(t * B + iB) * D + iD]);
             const compute_t dot_e = compute_t(dot_e_at[(t * B + iB) * D + iD]);
             const compute_t dot_a = compute_t(dot_a_at[(t * B + iB) * D + iD]);
             // through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
@@ -2981,7 +3016,7 @@ extern "C" __global__ void hvp_backward_step_rows3(
 extern "C" __global__ void hvp_backward_step_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ a_w_at,
-    storage_t* __restrict__ d_dot_a_at)
+    storage_t* __restrict__ d_parts_at)
 {
     for (int64 n = blockIdx.x; n < B * D; n += gridDim.x) {
         const int64 iB = n / D;
@@ -2993,7 +3028,7 @@ extern "C" __global__ void hvp_backward_step_sum4(
                 * compute_t(a_w_at[(t * B + iB) * N + iN]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_dot_a_at[(t * B + iB) * D + iD] = storage_t(total);
+        if (threadIdx.x == 0) d_parts_at[(t * B + iB) * (8 * D) + 5 * D + iD] = storage_t(total);
     }
 }
 
@@ -3350,17 +3385,17 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_l_r_pre2_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_dot_l_r_pre2_at, const storage_t* __restrict__ k_r_at,
     const storage_t* __restrict__ d_dot_k_r_dot_M_k_r_k_r_at, const storage_t* __restrict__ d_l_r_pre2_at,
     const storage_t* __restrict__ dot_k_r_at, const storage_t* __restrict__ d_k_r_M_k_r_at,
     const storage_t* __restrict__ d_k_r_dot_M_k_r_M_at, const storage_t* __restrict__ d_a_a_w_a_at,
     const storage_t* __restrict__ d_a_dot_a_w_a_at, const storage_t* __restrict__ d_dot_e_at,
     const storage_t* __restrict__ dot_W_e_h_at, const storage_t* __restrict__ e_at,
     const storage_t* __restrict__ d_e_a_w_e_at, const storage_t* __restrict__ d_e_dot_a_w_e_at,
-    const storage_t* __restrict__ d_dot_l_w_pre2_at,
+    const storage_t* __restrict__ d_dot_l_w_pre2_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_dot_k_w_dot_M_k_w_k_w_at, const storage_t* __restrict__ d_l_w_pre2_at,
     const storage_t* __restrict__ dot_k_w_at, const storage_t* __restrict__ d_k_w_M_k_w_at,
-    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at, storage_t* __restrict__ d_k_w_to_d_dot_k_r_at)
+    const storage_t* __restrict__ d_k_w_dot_M_k_w_M_prev_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3369,7 +3404,7 @@ extern "C" __global__ void hvp_backward_step2(
         compute_t d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w;
         hvp_backward_step2_point(
             compute_t(d_dot_l_r_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + 6 * D + iD]),
+            compute_t(k_r_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_r_dot_M_k_r_k_r_at[iB * D + iD]),
             compute_t(d_l_r_pre2_at[iB]),
             compute_t(dot_k_r_at[(t * B + iB) * D + iD]),
@@ -3383,36 +3418,35 @@ extern "C" __global__ void hvp_backward_step2(
             compute_t(d_e_a_w_e_at[iB * D + iD]),
             compute_t(d_e_dot_a_w_e_at[iB * D + iD]),
             compute_t(d_dot_l_w_pre2_at[iB]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_k_w_dot_M_k_w_k_w_at[iB * D + iD]),
             compute_t(d_l_w_pre2_at[iB]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_k_w_M_k_w_at[iB * D + iD]),
             compute_t(d_k_w_dot_M_k_w_M_prev_at[iB * D + iD]),
             d_dot_k_r, d_k_r, d_a, d_dot_W_e_h, d_W_e_h, d_dot_k_w, d_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 6 * D + iD] = storage_t(d_dot_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 5 * D + iD] = storage_t(d_k_r);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 4 * D + iD] = storage_t(d_a);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + 2 * D + iD] = storage_t(d_W_e_h);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + D + iD] = storage_t(d_dot_k_w);
-        d_k_w_to_d_dot_k_r_at[(t * B + iB) * (7 * D) + iD] = storage_t(d_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + 7 * D + iD] = storage_t(d_dot_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 6 * D + iD] = storage_t(d_k_r);
+        d_parts_at[(t * B + iB) * (8 * D) + 4 * D + iD] = storage_t(d_a);
+        d_parts_at[(t * B + iB) * (8 * D) + 3 * D + iD] = storage_t(d_dot_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + 2 * D + iD] = storage_t(d_W_e_h);
+        d_parts_at[(t * B + iB) * (8 * D) + D + iD] = storage_t(d_dot_k_w);
+        d_parts_at[(t * B + iB) * (8 * D) + iD] = storage_t(d_k_w);
     }
 }
 
 __device__ inline void hvp_backward_step3_point(
     const compute_t d_dot_h_dot_k_w_h, const compute_t d_dot_beta_w_pre, const compute_t v_w,
     const compute_t d_dot_h_dot_W_e_h_h, const compute_t d_dot_h_dot_a_h, const compute_t d_dot_h_dot_k_r_h,
-    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t dot_h_pre, const compute_t h,
-    const compute_t d_h_k_w, const compute_t d_beta_w_pre, const compute_t dot_v_w,
-    const compute_t d_h_dot_a_W_a, const compute_t d_beta_r_pre, const compute_t dot_v_r,
-    compute_t& d_dot_h_pre, compute_t& d_h_pre)
+    const compute_t d_dot_beta_r_pre, const compute_t v_r, const compute_t d_h_parts,
+    const compute_t dot_h_pre, const compute_t h, const compute_t d_beta_w_pre, const compute_t dot_v_w,
+    const compute_t d_beta_r_pre, const compute_t dot_v_r, compute_t& d_dot_h_pre, compute_t& d_h_pre)
 {
     // through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
     const compute_t d_dot_h = d_dot_h_dot_k_w_h + d_dot_beta_w_pre * v_w + d_dot_h_dot_W_e_h_h + d_dot_h_dot_a_h +
         d_dot_h_dot_k_r_h + d_dot_beta_r_pre * v_r;
     const compute_t d_h = d_dot_beta_w_pre * dot_v_w + v_w * d_beta_w_pre + d_dot_beta_r_pre * dot_v_r + v_r *
-        d_beta_r_pre - 2 * dot_h_pre * h * d_dot_h + d_h_k_w + d_h_dot_a_W_a;
+        d_beta_r_pre + d_h_parts - 2 * dot_h_pre * h * d_dot_h;
     const compute_t s1 = 1 - square(h);
     d_dot_h_pre = d_dot_h * s1;
     d_h_pre = d_h * s1;
@@ -3420,14 +3454,14 @@ __device__ inline void hvp_backward_step3_point(
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_beta_w_pre_at,
-    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ d_dot_h_dot_k_w_h_at, const storage_t* __restrict__ d_dot_beta_w_pre_at,
+    const storage_t* __restrict__ v_w_at, const storage_t* __restrict__ d_dot_h_dot_W_e_h_h_at,
+    const storage_t* __restrict__ d_dot_h_dot_a_h_at, const storage_t* __restrict__ d_dot_h_dot_k_r_h_at,
     const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ v_r_at,
-    const storage_t* __restrict__ dot_h_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
-    const storage_t* __restrict__ d_h_k_w_at, const storage_t* __restrict__ d_beta_w_pre_at,
+    const storage_t* __restrict__ d_h_parts_at, const storage_t* __restrict__ dot_h_pre_at,
+    const storage_t* __restrict__ h_at, const storage_t* __restrict__ d_beta_w_pre_at,
     const storage_t* __restrict__ dot_v_w_at, const storage_t* __restrict__ d_beta_r_pre_at,
-    const storage_t* __restrict__ dot_v_r_at, storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    const storage_t* __restrict__ dot_v_r_at, storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3435,25 +3469,24 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_dot_h_pre, d_h_pre;
         hvp_backward_step3_point(
-            compute_t(parts_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_k_w_h_at[iB * H + iH]),
             compute_t(d_dot_beta_w_pre_at[t * B + iB]),
             compute_t(v_w_at[iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
-            compute_t(parts3_at[iB * (2 * H) + iH]),
-            compute_t(parts4_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_h_dot_W_e_h_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_a_h_at[iB * H + iH]),
+            compute_t(d_dot_h_dot_k_r_h_at[iB * H + iH]),
             compute_t(d_dot_beta_r_pre_at[t * B + iB]),
             compute_t(v_r_at[iH]),
+            compute_t(d_h_parts_at[iB * H + iH]),
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
-            compute_t(h_to_dot_h_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(d_h_k_w_at[iB * H + iH]),
+            compute_t(h_at[(t * B + iB) * H + iH]),
             compute_t(d_beta_w_pre_at[t * B + iB]),
             compute_t(dot_v_w_at[iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
             compute_t(d_beta_r_pre_at[t * B + iB]),
             compute_t(dot_v_r_at[iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
@@ -3474,7 +3507,7 @@ extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
     const storage_t* __restrict__ d_l_w_pre_at, const storage_t* __restrict__ M_rows_at,
     const storage_t* __restrict__ d_dot_l_w_pre_at, const storage_t* __restrict__ dot_M_rows_at,
-    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_to_dot_k_r_W_r_at,
+    const storage_t* __restrict__ d_M_k_w_at, const storage_t* __restrict__ k_w_at,
     const storage_t* __restrict__ d_dot_M_k_w_at, const storage_t* __restrict__ dot_k_w_at,
     const storage_t* __restrict__ d_M_at, const storage_t* __restrict__ a_w_e_at,
     const storage_t* __restrict__ d_dot_M_at, const storage_t* __restrict__ dot_a_w_e_at,
@@ -3492,7 +3525,7 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(d_dot_l_w_pre_at[iB * N + iN]),
             compute_t(dot_M_rows_at[((t * B + iB) * N + iN) * D + iD]),
             compute_t(d_M_k_w_at[iB * N + iN]),
-            compute_t(k_w_to_dot_k_r_W_r_at[(t * B + iB) * (8 * D) + iD]),
+            compute_t(k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_dot_M_k_w_at[iB * N + iN]),
             compute_t(dot_k_w_at[(t * B + iB) * D + iD]),
             compute_t(d_M_at[(iB * N + iN) * D + iD]),
@@ -3508,7 +3541,7 @@ extern "C" __global__ void hvp_backward_step4(
 // through beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_beta_w_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_beta_w_pre_at, const storage_t* __restrict__ h_at,
     storage_t* __restrict__ d_v_w_v_w_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -3518,7 +3551,7 @@ extern "C" __global__ void hvp_backward_after_sum(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_w_v_w_h_at[iH] = storage_t(total);
@@ -3528,7 +3561,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through beta_w = softplus(dot(v_w, h) + b_w)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_dot_beta_w_pre_at, const storage_t* __restrict__ dot_h_at,
     storage_t* __restrict__ d_v_w_dot_v_w_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -3538,7 +3571,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_w_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_w_dot_v_w_h_h_at[iH] = storage_t(total);
@@ -3565,7 +3598,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_beta_r_pre_at, const storage_t* __restrict__ h_at,
     storage_t* __restrict__ d_v_r_v_r_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -3575,7 +3608,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + iH]);
+                * compute_t(h_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_r_v_r_h_at[iH] = storage_t(total);
@@ -3585,7 +3618,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through beta_r = softplus(dot(v_r, h) + b_r)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 D, const int64 N, const int64 H,
-    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ h_to_dot_h_at,
+    const storage_t* __restrict__ d_dot_beta_r_pre_at, const storage_t* __restrict__ dot_h_at,
     storage_t* __restrict__ d_v_r_dot_v_r_h_h_at)
 {
     for (int64 n = blockIdx.x; n < H; n += gridDim.x) {
@@ -3595,7 +3628,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
             const int64 iT = k / B;
             const int64 iB = k % B;
             total += compute_t(d_dot_beta_r_pre_at[iT * B + iB])
-                * compute_t(h_to_dot_h_at[(iT * B + iB) * (2 * H) + H + iH]);
+                * compute_t(dot_h_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_v_r_dot_v_r_h_h_at[iH] = storage_t(total);

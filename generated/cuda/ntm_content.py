@@ -244,14 +244,15 @@ def train_passes(size, dtype):
     v_r = cp.empty((H,), dtype)
     b_r = cp.empty((), dtype)
     s_r = cp.empty((N,), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_to_W_r = cp.empty((H, 4 * D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((T + 1, B, N, D), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T = cp.empty((D, H), dtype)
     W_h_x = cp.empty((T, B, H), dtype)
     U_h_r = cp.empty((B, H), dtype)
     h = cp.empty((T, B, H), dtype)
-    k_w_to_k_r = cp.empty((T, B, 4 * D), dtype)
+    k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
+    k_w = cp.empty((T, B, D), dtype)
     beta_w = cp.empty((T, B), dtype)
     l_w_sum = cp.empty((B, N), dtype)
     l_w_sqrt = cp.empty((T, B, N), dtype)
@@ -262,7 +263,9 @@ def train_passes(size, dtype):
     exp_a_w_arg = cp.empty((B, N), dtype)
     a_w = cp.empty((T, B, N), dtype)
     e = cp.empty((T, B, D), dtype)
+    a = cp.empty((T, B, D), dtype)
     a_w_e = cp.empty((T, B, N, D), dtype)
+    k_r = cp.empty((T, B, D), dtype)
     beta_r = cp.empty((T, B), dtype)
     l_r_sum = cp.empty((B, N), dtype)
     l_r_sqrt = cp.empty((T, B, N), dtype)
@@ -278,11 +281,11 @@ def train_passes(size, dtype):
     )
     forward_step_rows2 = kernel(
         "forward_step_rows2", "rows", B, D,
-        k_w_to_k_r, l_w_sqrt2, l_r_sqrt2, e,
+        k_w_W_e_h_a_k_r, k_w, e, a, k_r, l_w_sqrt2, l_r_sqrt2,
     )
     forward_step_rows3 = kernel(
         "forward_step_rows3", "rows", B * N, D,
-        M_rows, k_w_to_k_r, l_w_sum, M_k_w,
+        M_rows, k_w, l_w_sum, M_k_w,
     )
     forward_step_rows4 = kernel(
         "forward_step_rows4", "rows", B, N,
@@ -290,7 +293,7 @@ def train_passes(size, dtype):
     )
     forward_step_rows5 = kernel(
         "forward_step_rows5", "rows", B * N, D,
-        a_w, e, k_w_to_k_r, M_rows, a_w_e, l_r_sum, M_k_r,
+        a_w, e, a, M_rows, k_r, a_w_e, l_r_sum, M_k_r,
     )
     forward_step_rows6 = kernel(
         "forward_step_rows6", "rows", B, N,
@@ -316,12 +319,15 @@ def train_passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         s_r[...] = params["s_r"]
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
 
     def before():
+        W_wear[..., :D] = W_w.T
+        W_wear[..., D:2 * D] = W_e.T
+        W_wear[..., 2 * D:3 * D] = W_a.T
+        W_wear[..., 3 * D:4 * D] = W_r.T
+        U_h_T[...] = U_h.T
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
 
@@ -330,8 +336,7 @@ def train_passes(size, dtype):
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(r_rows[t], U_h_T, U_h_r)
             forward_step_rows(t)
-            # k_w, W_e_h, a, k_r side by side
-            product(h[t], W_w_to_W_r, k_w_to_k_r[t])
+            product(h[t], W_wear, k_w_W_e_h_a_k_r)
             forward_step_rows2(t)
             forward_step_rows3(t)
             forward_step_rows4(t)
@@ -349,9 +354,9 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, D), dtype)
-    W_w_to_W_r2 = cp.empty((3 * D, H), dtype)
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    W_wear2 = cp.empty((4 * D, H), dtype)
     d_r = cp.empty((B, D), dtype)
     d_a_r = cp.empty((B, N), dtype)
     d_a_r_arg = cp.empty((T, B, N), dtype)
@@ -360,10 +365,9 @@ def train_passes(size, dtype):
     d_l_r_pre = cp.empty((B, N), dtype)
     d_beta_r_pre = cp.empty((T, B), dtype)
     d_k_r_M_k_r = cp.empty((B, D), dtype)
-    d_k_w_to_d_k_r = cp.empty((T, B, 3 * D), dtype)
+    d_k_w_W_e_h_a_k_r = cp.empty((T, B, 4 * D), dtype)
     d_M = cp.empty((B, N, D), dtype)
     d_a_w_e = cp.empty((B, N, D), dtype)
-    d_a = cp.empty((T, B, D), dtype)
     d_e = cp.empty((B, D), dtype)
     d_a_w_a_w_e = cp.empty((B, N), dtype)
     d_a_w_a_w_a = cp.empty((B, N), dtype)
@@ -374,21 +378,19 @@ def train_passes(size, dtype):
     d_l_w_pre = cp.empty((B, N), dtype)
     d_beta_w_pre = cp.empty((T, B), dtype)
     d_k_w_M_k_w = cp.empty((B, D), dtype)
-    d_h_k_w = cp.empty((B, H), dtype)
-    d_h_a = cp.empty((B, H), dtype)
+    d_h_k_w_W_e_h_a_k_r = cp.empty((B, H), dtype)
     d_h_pre = cp.empty((T, B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_h = cp.empty((H, I), dtype)
     d_U_h = cp.empty((H, D), dtype)
     d_b_h = cp.empty((H,), dtype)
+    d_W_wear = cp.empty((4 * D, H), dtype)
     d_v_w = cp.empty((H,), dtype)
     d_b_w = cp.empty((), dtype)
     d_s_w = cp.empty((N,), dtype)
-    d_W_a = cp.empty((D, H), dtype)
     d_v_r = cp.empty((H,), dtype)
     d_b_r = cp.empty((), dtype)
     d_s_r = cp.empty((N,), dtype)
-    d_W_w_to_d_W_r = cp.empty((3 * D, H), dtype)
     backward_step = kernel(
         "backward_step", "each", B * D, 1,
         dy, d_r_prev_rows, d_r,
@@ -408,12 +410,12 @@ def train_passes(size, dtype):
     )
     backward_step_rows2 = kernel(
         "backward_step_rows2", "rows", B * N, D,
-        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_w_to_k_r, d_r, a_r, e, d_M, d_a_w_e, d_a_w_a_w_e,
+        d_M_prev_rows, d_l_r_pre, M_rows, d_M_k_r, k_r, d_r, a_r, e, a, d_M, d_a_w_e, d_a_w_a_w_e,
         d_a_w_a_w_a,
     )
     backward_step_sum3 = kernel(
         "backward_step_sum3", "rows", B * D, N,
-        d_M, a_w, d_a,
+        d_M, a_w, d_k_w_W_e_h_a_k_r,
     )
     backward_step_sum4 = kernel(
         "backward_step_sum4", "rows", B * D, N,
@@ -430,15 +432,15 @@ def train_passes(size, dtype):
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * D, 1,
-        d_l_r_pre2, k_w_to_k_r, d_k_r_M_k_r, d_e, e, d_l_w_pre2, d_k_w_M_k_w, d_k_w_to_d_k_r,
+        d_l_r_pre2, k_r, d_k_r_M_k_r, d_e, e, d_l_w_pre2, k_w, d_k_w_M_k_w, d_k_w_W_e_h_a_k_r,
     )
     backward_step3 = kernel(
         "backward_step3", "each", B * H, 1,
-        d_h_k_w, d_beta_w_pre, v_w, d_h_a, d_beta_r_pre, v_r, h, d_h_pre,
+        d_h_k_w_W_e_h_a_k_r, d_beta_w_pre, v_w, d_beta_r_pre, v_r, h, d_h_pre,
     )
     backward_step4 = kernel(
         "backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_M_k_w, k_w_to_k_r, d_M, a_w_e, d_M_prev_rows,
+        d_l_w_pre, M_rows, d_M_k_w, k_w, d_M, a_w_e, d_M_prev_rows,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", H, T * B,
@@ -467,12 +469,14 @@ def train_passes(size, dtype):
         W_a[...] = params["W_a"]
         W_r[...] = params["W_r"]
         v_r[...] = params["v_r"]
-        W_w_to_W_r2[...] = cp.concatenate((W_w, W_e, W_r))
         d_r_prev_rows[T % 2] = dstate["r"]
         d_M_prev_rows[T % 2] = dstate["M"]
 
     def before():
-        pass
+        W_wear2[:D] = W_w
+        W_wear2[D:2 * D] = W_e
+        W_wear2[2 * D:3 * D] = W_a
+        W_wear2[3 * D:4 * D] = W_r
 
     def loop():
         for t in reversed(range(T)):
@@ -487,14 +491,12 @@ def train_passes(size, dtype):
             backward_step_sum3(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             backward_step_sum4(t)
-            # through a = W_a @ h
-            product(d_a[t], W_a, d_h_a)
             backward_step_rows3(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             backward_step_sum5(t)
             backward_step2(t)
-            # d_k_w, d_W_e_h, d_k_r side by side
-            product(d_k_w_to_d_k_r[t], W_w_to_W_r2, d_h_k_w)
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_k_w_W_e_h_a_k_r[t], W_wear2, d_h_k_w_W_e_h_a_k_r)
             backward_step3(t)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(d_h_pre[t], U_h, d_r_prev_rows[t % 2])
@@ -509,16 +511,13 @@ def train_passes(size, dtype):
         product(d_h_pre.reshape(-1, H).T, r_rows[:-1].reshape(-1, D), d_U_h)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         cp.sum(d_h_pre.reshape(-1, H), axis=0, out=d_b_h)
-        # d_W_w, d_W_e, d_W_r side by side
-        product(d_k_w_to_d_k_r.reshape(-1, 3 * D).T, h.reshape(-1, H), d_W_w_to_d_W_r)
+        product(d_k_w_W_e_h_a_k_r.reshape(-1, 4 * D).T, h.reshape(-1, H), d_W_wear)
         # through beta_w = softplus(dot(v_w, h) + b_w)
         backward_after_sum()
         # through beta_w = softplus(dot(v_w, h) + b_w)
         backward_after_sum2()
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
-        # through a = W_a @ h
-        product(d_a.reshape(-1, D).T, h.reshape(-1, H), d_W_a)
         # through beta_r = softplus(dot(v_r, h) + b_r)
         backward_after_sum3()
         # through beta_r = softplus(dot(v_r, h) + b_r)
@@ -531,13 +530,13 @@ def train_passes(size, dtype):
             "W_h": d_W_h.copy(),
             "U_h": d_U_h.copy(),
             "b_h": d_b_h.copy(),
-            "W_w": d_W_w_to_d_W_r[:D].copy(),
+            "W_w": d_W_wear[:D].copy(),
             "v_w": d_v_w.copy(),
             "b_w": d_b_w.copy(),
             "s_w": d_s_w.copy(),
-            "W_e": d_W_w_to_d_W_r[D:2 * D].copy(),
-            "W_a": d_W_a.copy(),
-            "W_r": d_W_w_to_d_W_r[2 * D:3 * D].copy(),
+            "W_e": d_W_wear[D:2 * D].copy(),
+            "W_a": d_W_wear[2 * D:3 * D].copy(),
+            "W_r": d_W_wear[3 * D:4 * D].copy(),
             "v_r": d_v_r.copy(),
             "b_r": d_b_r.copy(),
             "s_r": d_s_r.copy(),
@@ -567,14 +566,14 @@ def infer_passes(size, dtype):
     v_r = cp.empty((H,), dtype)
     b_r = cp.empty((), dtype)
     s_r = cp.empty((N,), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_to_W_r = cp.empty((H, 4 * D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((2, B, N, D), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T = cp.empty((D, H), dtype)
     W_h_x = cp.empty((T, B, H), dtype)
     U_h_r = cp.empty((B, H), dtype)
     h = cp.empty((B, H), dtype)
-    k_w_to_k_r = cp.empty((B, 4 * D), dtype)
+    k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
     beta_w = cp.empty((B,), dtype)
     l_w_sum = cp.empty((B, N), dtype)
     l_w_sqrt2 = cp.empty((B,), dtype)
@@ -596,11 +595,11 @@ def infer_passes(size, dtype):
     )
     infer_step_rows2 = kernel(
         "infer_step_rows2", "rows", B, D,
-        k_w_to_k_r, l_w_sqrt2, l_r_sqrt2, e,
+        k_w_W_e_h_a_k_r, l_w_sqrt2, l_r_sqrt2, e,
     )
     infer_step_rows3 = kernel(
         "infer_step_rows3", "rows", B * N, D,
-        M_rows, k_w_to_k_r, l_w_sum, M_k_w,
+        M_rows, k_w_W_e_h_a_k_r, l_w_sum, M_k_w,
     )
     infer_step_rows4 = kernel(
         "infer_step_rows4", "rows", B, N,
@@ -608,7 +607,7 @@ def infer_passes(size, dtype):
     )
     infer_step_rows5 = kernel(
         "infer_step_rows5", "rows", B * N, D,
-        a_w, e, k_w_to_k_r, M_rows, l_r_sum, M_k_r,
+        a_w, e, k_w_W_e_h_a_k_r, M_rows, l_r_sum, M_k_r,
     )
     infer_step_rows6 = kernel(
         "infer_step_rows6", "rows", B, N,
@@ -634,12 +633,15 @@ def infer_passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         s_r[...] = params["s_r"]
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((W_w.T, W_e.T, W_a.T, W_r.T), axis=1))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
 
     def before():
+        W_wear[..., :D] = W_w.T
+        W_wear[..., D:2 * D] = W_e.T
+        W_wear[..., 2 * D:3 * D] = W_a.T
+        W_wear[..., 3 * D:4 * D] = W_r.T
+        U_h_T[...] = U_h.T
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(x.reshape(-1, I), W_h.T, W_h_x.reshape(-1, H))
 
@@ -648,8 +650,7 @@ def infer_passes(size, dtype):
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
             product(r_rows[t], U_h_T, U_h_r)
             infer_step_rows(t)
-            # k_w, W_e_h, a, k_r side by side
-            product(h, W_w_to_W_r, k_w_to_k_r)
+            product(h, W_wear, k_w_W_e_h_a_k_r)
             infer_step_rows2(t)
             infer_step_rows3(t)
             infer_step_rows4(t)
@@ -826,28 +827,25 @@ def jvp_passes(size, dtype):
     dot_v_r = cp.empty((H,), dtype)
     dot_b_r = cp.empty((), dtype)
     dot_s_r = cp.empty((N,), dtype)
-    W_h_to_dot_W_h = cp.empty((I, 2 * H), dtype)
-    U_h_to_dot_U_h = cp.empty((D, 2 * H), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_T = cp.empty((H, D), dtype)
-    dot_W_w_to_W_w = cp.empty((2 * H, D), dtype)
-    W_e_T = cp.empty((H, D), dtype)
-    dot_W_e_to_W_e = cp.empty((2 * H, D), dtype)
-    W_a_T = cp.empty((H, D), dtype)
-    dot_W_a_to_W_a = cp.empty((2 * H, D), dtype)
-    W_r_T = cp.empty((H, D), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * H, D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((2, B, N, D), dtype)
     dot_r_rows = cp.empty((T + 1, B, D), dtype)
     dot_M_rows = cp.empty((2, B, N, D), dtype)
-    W_h_x_to_dot_W_h_x_W_h = cp.empty((T, B, 2 * H), dtype)
+    dot_W_h2 = cp.empty((I, 2 * H), dtype)
+    dot_W_w2 = cp.empty((2 * H, D), dtype)
+    dot_W_e2 = cp.empty((2 * H, D), dtype)
+    dot_W_a2 = cp.empty((2 * H, D), dtype)
+    dot_W_r2 = cp.empty((2 * H, D), dtype)
+    dot_U_h2 = cp.empty((D, 2 * H), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T2 = cp.empty((D, H), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
     dot_W_h_x_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    U_h_r_to_dot_U_h_r_U_h = cp.empty((B, 2 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
     dot_U_h_r_r_prev = cp.empty((B, H), dtype)
-    h_to_dot_h = cp.empty((B, 2 * H), dtype)
-    k_w_to_dot_k_r_W_r = cp.empty((B, 8 * D), dtype)
+    dot_h2 = cp.empty((B, 2 * H), dtype)
+    k_w_W_e_h_a_k_r = cp.empty((B, 4 * D), dtype)
     dot_k_w = cp.empty((B, D), dtype)
     beta_w = cp.empty((B,), dtype)
     dot_beta_w = cp.empty((B,), dtype)
@@ -888,22 +886,21 @@ def jvp_passes(size, dtype):
     dot_r_M = cp.empty((B, D), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+        parts, dot_W_h_x_x, dot_W_h_x,
     )
     jvp_step_rows = kernel(
         "jvp_step_rows", "rows", B, H,
-        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h, v_w,
-        dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, h_to_dot_h, beta_w, dot_beta_w, beta_r,
-        dot_beta_r,
+        parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r, dot_v_r, b_w, dot_b_w,
+        b_r, dot_b_r, dot_h2, beta_w, dot_beta_w, beta_r, dot_beta_r,
     )
     jvp_step_rows2 = kernel(
         "jvp_step_rows2", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_w, dot_k_r, dot_W_e_h, l_w_sqrt2, dot_l_w_sqrt2, l_r_sqrt2, dot_l_r_sqrt2,
-        e, dot_e,
+        k_w_W_e_h_a_k_r, dot_k_w, dot_k_r, dot_W_e_h, l_w_sqrt2, dot_l_w_sqrt2, l_r_sqrt2, dot_l_r_sqrt2, e,
+        dot_e,
     )
     jvp_step_rows3 = kernel(
         "jvp_step_rows3", "rows", B * N, D,
-        M_rows, dot_M_rows, k_w_to_dot_k_r_W_r, dot_k_w, l_w_sum, dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2,
+        M_rows, dot_M_rows, k_w_W_e_h_a_k_r, dot_k_w, l_w_sum, dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2,
         M_k_w, dot_M_k_w_M_prev, dot_M_k_w_k_w,
     )
     jvp_step_rows4 = kernel(
@@ -914,8 +911,8 @@ def jvp_passes(size, dtype):
     )
     jvp_step_rows5 = kernel(
         "jvp_step_rows5", "rows", B * N, D,
-        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, dot_k_r, l_r_sum,
-        dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
+        a_w, e, dot_a_w, dot_e, k_w_W_e_h_a_k_r, dot_a, M_rows, dot_M_rows, dot_k_r, l_r_sum, dot_l_r_sum_M,
+        dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     jvp_step_rows6 = kernel(
         "jvp_step_rows6", "rows", B, N,
@@ -968,52 +965,49 @@ def jvp_passes(size, dtype):
         dot_v_r[...] = dot_params["v_r"]
         dot_b_r[...] = dot_params["b_r"]
         dot_s_r[...] = dot_params["s_r"]
-        W_h_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_h.T, dot_W_h.T), axis=1))
-        U_h_to_dot_U_h[...] = cp.ascontiguousarray(cp.concatenate((U_h.T, dot_U_h.T), axis=1))
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_T[...] = cp.ascontiguousarray(W_w.T)
-        dot_W_w_to_W_w[...] = cp.ascontiguousarray(cp.concatenate((dot_W_w.T, W_w.T)))
-        W_e_T[...] = cp.ascontiguousarray(W_e.T)
-        dot_W_e_to_W_e[...] = cp.ascontiguousarray(cp.concatenate((dot_W_e.T, W_e.T)))
-        W_a_T[...] = cp.ascontiguousarray(W_a.T)
-        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
         dot_r_rows[0] = dot_state["r"]
         dot_M_rows[0] = dot_state["M"]
 
     def before():
-        # W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+        dot_W_h2[..., :H] = W_h.T
+        dot_W_h2[..., H:2 * H] = dot_W_h.T
+        dot_W_w2[:H] = dot_W_w.T
+        dot_W_w2[H:2 * H] = W_w.T
+        dot_W_e2[:H] = dot_W_e.T
+        dot_W_e2[H:2 * H] = W_e.T
+        dot_W_a2[:H] = dot_W_a.T
+        dot_W_a2[H:2 * H] = W_a.T
+        dot_W_r2[:H] = dot_W_r.T
+        dot_W_r2[H:2 * H] = W_r.T
+        dot_U_h2[..., :H] = U_h.T
+        dot_U_h2[..., H:2 * H] = dot_U_h.T
+        W_wear[..., :D] = W_w.T
+        W_wear[..., D:2 * D] = W_e.T
+        W_wear[..., 2 * D:3 * D] = W_a.T
+        W_wear[..., 3 * D:4 * D] = W_r.T
+        U_h_T2[...] = U_h.T
+        product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_h_r, dot_U_h_r_U_h side by side
-            product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+            product(r_rows[t], dot_U_h2, parts2)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+            product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
             jvp_step_rows(t)
+            product(dot_h2[:, :H], W_wear, k_w_W_e_h_a_k_r)
             # k_w = W_w @ h
-            product(h_to_dot_h[:, :H], W_w_T, k_w_to_dot_k_r_W_r[:, :D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_w_to_W_w, dot_k_w)
+            product(dot_h2, dot_W_w2, dot_k_w)
             # e = sigmoid(W_e @ h)
-            product(h_to_dot_h[:, :H], W_e_T, k_w_to_dot_k_r_W_r[:, 2 * D:3 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_e_to_W_e, dot_W_e_h)
+            product(dot_h2, dot_W_e2, dot_W_e_h)
             # a = W_a @ h
-            product(h_to_dot_h[:, :H], W_a_T, k_w_to_dot_k_r_W_r[:, 4 * D:5 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_a_to_W_a, dot_a)
+            product(dot_h2, dot_W_a2, dot_a)
             # k_r = W_r @ h
-            product(h_to_dot_h[:, :H], W_r_T, k_w_to_dot_k_r_W_r[:, 6 * D:7 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h, dot_W_r_to_W_r, dot_k_r)
+            product(dot_h2, dot_W_r2, dot_k_r)
             jvp_step_rows2(t)
             jvp_step_rows3(t)
             jvp_step_rows4(t)
@@ -1071,29 +1065,26 @@ def hvp_passes(size, dtype):
     dot_v_r = cp.empty((H,), dtype)
     dot_b_r = cp.empty((), dtype)
     dot_s_r = cp.empty((N,), dtype)
-    W_h_to_dot_W_h = cp.empty((I, 2 * H), dtype)
-    U_h_to_dot_U_h = cp.empty((D, 2 * H), dtype)
-    U_h_T = cp.empty((D, H), dtype)
-    W_w_T = cp.empty((H, D), dtype)
-    dot_W_w_to_W_w = cp.empty((2 * H, D), dtype)
-    W_e_T = cp.empty((H, D), dtype)
-    dot_W_e_to_W_e = cp.empty((2 * H, D), dtype)
-    W_a_T = cp.empty((H, D), dtype)
-    dot_W_a_to_W_a = cp.empty((2 * H, D), dtype)
-    W_r_T = cp.empty((H, D), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * H, D), dtype)
     r_rows = cp.empty((T + 1, B, D), dtype)
     M_rows = cp.empty((T + 1, B, N, D), dtype)
     dot_r_rows = cp.empty((T + 1, B, D), dtype)
     dot_M_rows = cp.empty((T + 1, B, N, D), dtype)
-    W_h_x_to_dot_W_h_x_W_h = cp.empty((T, B, 2 * H), dtype)
+    dot_W_h2 = cp.empty((I, 2 * H), dtype)
+    dot_U_h2 = cp.empty((D, 2 * H), dtype)
+    parts3 = cp.empty((H, 8 * D), dtype)
+    W_wear = cp.empty((H, 4 * D), dtype)
+    U_h_T2 = cp.empty((D, H), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
     dot_W_h_x_x = cp.empty((T, B, H), dtype)
     dot_W_h_x = cp.empty((T, B, H), dtype)
-    U_h_r_to_dot_U_h_r_U_h = cp.empty((B, 2 * H), dtype)
+    parts2 = cp.empty((B, 2 * H), dtype)
     dot_U_h_r_r_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
-    h_to_dot_h = cp.empty((T, B, 2 * H), dtype)
-    k_w_to_dot_k_r_W_r = cp.empty((T, B, 8 * D), dtype)
+    h = cp.empty((T, B, H), dtype)
+    dot_h = cp.empty((T, B, H), dtype)
+    parts4 = cp.empty((B, 8 * D), dtype)
+    k_w = cp.empty((T, B, D), dtype)
+    dot_k_w_W_e_h_a_k_r_h = cp.empty((B, 4 * D), dtype)
     dot_k_w = cp.empty((T, B, D), dtype)
     dot_beta_w_pre = cp.empty((T, B), dtype)
     beta_w = cp.empty((T, B), dtype)
@@ -1122,9 +1113,11 @@ def hvp_passes(size, dtype):
     dot_W_e_h = cp.empty((T, B, D), dtype)
     e = cp.empty((T, B, D), dtype)
     dot_e = cp.empty((T, B, D), dtype)
+    a = cp.empty((T, B, D), dtype)
     dot_a = cp.empty((T, B, D), dtype)
     a_w_e = cp.empty((T, B, N, D), dtype)
     dot_a_w_e = cp.empty((T, B, N, D), dtype)
+    k_r = cp.empty((T, B, D), dtype)
     dot_k_r = cp.empty((T, B, D), dtype)
     dot_beta_r_pre = cp.empty((T, B), dtype)
     beta_r = cp.empty((T, B), dtype)
@@ -1154,23 +1147,23 @@ def hvp_passes(size, dtype):
     dot_r_M = cp.empty((B, D), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_h_x_to_dot_W_h_x_W_h, dot_W_h_x_x, dot_W_h_x,
+        parts, dot_W_h_x_x, dot_W_h_x,
     )
     hvp_forward_step_rows = kernel(
         "hvp_forward_step_rows", "rows", B, H,
-        U_h_r_to_dot_U_h_r_U_h, dot_U_h_r_r_prev, W_h_x_to_dot_W_h_x_W_h, b_h, dot_W_h_x, dot_b_h, v_w,
-        dot_v_w, v_r, dot_v_r, b_w, dot_b_w, b_r, dot_b_r, dot_h_pre, h_to_dot_h, dot_beta_w_pre, beta_w,
-        dot_beta_w, dot_beta_r_pre, beta_r, dot_beta_r,
+        parts2, dot_U_h_r_r_prev, parts, b_h, dot_W_h_x, dot_b_h, v_w, dot_v_w, v_r, dot_v_r, b_w, dot_b_w,
+        b_r, dot_b_r, dot_h_pre, h, dot_h, dot_beta_w_pre, beta_w, dot_beta_w, dot_beta_r_pre, beta_r,
+        dot_beta_r,
     )
     hvp_forward_step_rows2 = kernel(
         "hvp_forward_step_rows2", "rows", B, D,
-        k_w_to_dot_k_r_W_r, dot_k_w, dot_k_r, dot_W_e_h, dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2,
-        dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2, e, dot_e,
+        parts4, dot_k_w_W_e_h_a_k_r_h, k_w, dot_k_w, dot_W_e_h, e, dot_e, a, dot_a, k_r, dot_k_r,
+        dot_l_w_pre2, l_w_sqrt2, dot_l_w_sqrt2, dot_l_r_pre2, l_r_sqrt2, dot_l_r_sqrt2,
     )
     hvp_forward_step_rows3 = kernel(
         "hvp_forward_step_rows3", "rows", B * N, D,
-        M_rows, dot_M_rows, k_w_to_dot_k_r_W_r, dot_k_w, l_w_sum, dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2,
-        M_k_w, dot_M_k_w_M_prev, dot_M_k_w_k_w,
+        M_rows, dot_M_rows, k_w, dot_k_w, l_w_sum, dot_l_w_sum_M_prev, dot_l_w_sum_M_prev2, M_k_w,
+        dot_M_k_w_M_prev, dot_M_k_w_k_w,
     )
     hvp_forward_step_rows4 = kernel(
         "hvp_forward_step_rows4", "rows", B, N,
@@ -1180,8 +1173,8 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_step_rows5 = kernel(
         "hvp_forward_step_rows5", "rows", B * N, D,
-        a_w, e, dot_a_w, dot_e, k_w_to_dot_k_r_W_r, dot_a, M_rows, dot_M_rows, dot_k_r, a_w_e, dot_a_w_e,
-        l_r_sum, dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
+        a_w, e, dot_a_w, dot_e, a, dot_a, M_rows, dot_M_rows, k_r, dot_k_r, a_w_e, dot_a_w_e, l_r_sum,
+        dot_l_r_sum_M, dot_l_r_sum_M2, M_k_r, dot_M_k_r_M, dot_M_k_r_k_r,
     )
     hvp_forward_step_rows6 = kernel(
         "hvp_forward_step_rows6", "rows", B, N,
@@ -1235,52 +1228,42 @@ def hvp_passes(size, dtype):
         dot_v_r[...] = dot_params["v_r"]
         dot_b_r[...] = dot_params["b_r"]
         dot_s_r[...] = dot_params["s_r"]
-        W_h_to_dot_W_h[...] = cp.ascontiguousarray(cp.concatenate((W_h.T, dot_W_h.T), axis=1))
-        U_h_to_dot_U_h[...] = cp.ascontiguousarray(cp.concatenate((U_h.T, dot_U_h.T), axis=1))
-        U_h_T[...] = cp.ascontiguousarray(U_h.T)
-        W_w_T[...] = cp.ascontiguousarray(W_w.T)
-        dot_W_w_to_W_w[...] = cp.ascontiguousarray(cp.concatenate((dot_W_w.T, W_w.T)))
-        W_e_T[...] = cp.ascontiguousarray(W_e.T)
-        dot_W_e_to_W_e[...] = cp.ascontiguousarray(cp.concatenate((dot_W_e.T, W_e.T)))
-        W_a_T[...] = cp.ascontiguousarray(W_a.T)
-        dot_W_a_to_W_a[...] = cp.ascontiguousarray(cp.concatenate((dot_W_a.T, W_a.T)))
-        W_r_T[...] = cp.ascontiguousarray(W_r.T)
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
         r_rows[0] = state["r"]
         M_rows[0] = state["M"]
         dot_r_rows[0] = dot_state["r"]
         dot_M_rows[0] = dot_state["M"]
 
     def before():
-        # W_h_x, dot_W_h_x_W_h side by side
-        product(x.reshape(-1, I), W_h_to_dot_W_h, W_h_x_to_dot_W_h_x_W_h.reshape(-1, 2 * H))
+        dot_W_h2[..., :H] = W_h.T
+        dot_W_h2[..., H:2 * H] = dot_W_h.T
+        dot_U_h2[..., :H] = U_h.T
+        dot_U_h2[..., H:2 * H] = dot_U_h.T
+        parts3[..., :D] = W_w.T
+        parts3[..., D:2 * D] = dot_W_w.T
+        parts3[..., 2 * D:3 * D] = W_e.T
+        parts3[..., 3 * D:4 * D] = dot_W_e.T
+        parts3[..., 4 * D:5 * D] = W_a.T
+        parts3[..., 5 * D:6 * D] = dot_W_a.T
+        parts3[..., 6 * D:7 * D] = W_r.T
+        parts3[..., 7 * D:8 * D] = dot_W_r.T
+        W_wear[..., :D] = parts3[..., :D]
+        W_wear[..., D:2 * D] = parts3[..., 2 * D:3 * D]
+        W_wear[..., 2 * D:3 * D] = parts3[..., 4 * D:5 * D]
+        W_wear[..., 3 * D:4 * D] = parts3[..., 6 * D:7 * D]
+        U_h_T2[...] = U_h.T
+        product(x.reshape(-1, I), dot_W_h2, parts.reshape(-1, 2 * H))
         # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(dot_x.reshape(-1, I), W_h.T, dot_W_h_x_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_h_r, dot_U_h_r_U_h side by side
-            product(r_rows[t], U_h_to_dot_U_h, U_h_r_to_dot_U_h_r_U_h)
+            product(r_rows[t], dot_U_h2, parts2)
             # h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(dot_r_rows[t], U_h_T, dot_U_h_r_r_prev)
+            product(dot_r_rows[t], U_h_T2, dot_U_h_r_r_prev)
             hvp_forward_step_rows(t)
-            # k_w = W_w @ h
-            product(h_to_dot_h[t][:, :H], W_w_T, k_w_to_dot_k_r_W_r[t][:, :D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_w_to_W_w, dot_k_w[t])
-            # e = sigmoid(W_e @ h)
-            product(h_to_dot_h[t][:, :H], W_e_T, k_w_to_dot_k_r_W_r[t][:, 2 * D:3 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_e_to_W_e, dot_W_e_h[t])
-            # a = W_a @ h
-            product(h_to_dot_h[t][:, :H], W_a_T, k_w_to_dot_k_r_W_r[t][:, 4 * D:5 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_a_to_W_a, dot_a[t])
-            # k_r = W_r @ h
-            product(h_to_dot_h[t][:, :H], W_r_T, k_w_to_dot_k_r_W_r[t][:, 6 * D:7 * D])
-            # h, dot_h side by side
-            product(h_to_dot_h[t], dot_W_r_to_W_r, dot_k_r[t])
+            product(h[t], parts3, parts4)
+            product(dot_h[t], W_wear, dot_k_w_W_e_h_a_k_r_h)
             hvp_forward_step_rows2(t)
             hvp_forward_step_rows3(t)
             hvp_forward_step_rows4(t)
@@ -1302,14 +1285,13 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, D), dtype)
-    W_a_to_dot_W_a = cp.empty((D, 2 * H), dtype)
-    W_w_to_dot_W_r = cp.empty((7 * D, H), dtype)
-    U_h_to_dot_U_h2 = cp.empty((2 * H, D), dtype)
-    W_h_to_dot_W_h2 = cp.empty((2 * H, I), dtype)
     d_r_prev_rows = cp.empty((2, B, D), dtype)
     d_M_prev_rows = cp.empty((2, B, N, D), dtype)
     d_dot_r_prev_rows = cp.empty((2, B, D), dtype)
     d_dot_M_prev_rows = cp.empty((2, B, N, D), dtype)
+    dot_W_h22 = cp.empty((2 * H, I), dtype)
+    parts32 = cp.empty((8 * D, H), dtype)
+    dot_U_h22 = cp.empty((2 * H, D), dtype)
     d_dot_r = cp.empty((B, D), dtype)
     d_dot_a_r = cp.empty((B, N), dtype)
     d_a_r_r = cp.empty((B, N), dtype)
@@ -1328,14 +1310,13 @@ def hvp_passes(size, dtype):
     d_dot_beta_r_pre = cp.empty((T, B), dtype)
     d_beta_r_pre = cp.empty((T, B), dtype)
     d_dot_k_r_dot_M_k_r_k_r = cp.empty((B, D), dtype)
-    d_k_w_to_d_dot_k_r = cp.empty((T, B, 7 * D), dtype)
+    d_parts = cp.empty((T, B, 8 * D), dtype)
     d_k_r_M_k_r = cp.empty((B, D), dtype)
     d_k_r_dot_M_k_r_M = cp.empty((B, D), dtype)
     d_dot_M = cp.empty((B, N, D), dtype)
     d_M = cp.empty((B, N, D), dtype)
     d_dot_a_w_e = cp.empty((B, N, D), dtype)
     d_a_w_e = cp.empty((B, N, D), dtype)
-    d_dot_a = cp.empty((T, B, D), dtype)
     d_a_a_w_a = cp.empty((B, D), dtype)
     d_a_dot_a_w_a = cp.empty((B, D), dtype)
     d_dot_e = cp.empty((B, D), dtype)
@@ -1364,12 +1345,12 @@ def hvp_passes(size, dtype):
     d_dot_k_w_dot_M_k_w_k_w = cp.empty((B, D), dtype)
     d_k_w_M_k_w = cp.empty((B, D), dtype)
     d_k_w_dot_M_k_w_M_prev = cp.empty((B, D), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    d_h_k_w = cp.empty((B, H), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
+    d_dot_h_dot_k_w_h = cp.empty((B, H), dtype)
+    d_dot_h_dot_W_e_h_h = cp.empty((B, H), dtype)
+    d_dot_h_dot_a_h = cp.empty((B, H), dtype)
+    d_dot_h_dot_k_r_h = cp.empty((B, H), dtype)
+    d_h_parts = cp.empty((B, H), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_h_W_h_x = cp.empty((H, I), dtype)
     d_W_h_dot_W_h_x_x = cp.empty((H, I), dtype)
@@ -1429,14 +1410,14 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step_rows3 = kernel(
         "hvp_backward_step_rows3", "rows", B * N, D,
-        d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_w_to_dot_k_r_W_r, d_dot_r, a_r,
-        d_M_prev_rows, d_l_r_pre, dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, e, dot_e, dot_a,
-        d_dot_M, d_M, d_dot_a_w_e, d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e,
-        d_a_w_dot_a_w_e, d_a_w_a_w_a, d_a_w_dot_a_w_a,
+        d_dot_M_prev_rows, d_dot_l_r_pre, M_rows, d_dot_M_k_r, k_r, d_dot_r, a_r, d_M_prev_rows, d_l_r_pre,
+        dot_M_rows, d_M_k_r, dot_k_r, d_r_prev_rows, dot_a_r, e, a, dot_e, dot_a, d_dot_M, d_M, d_dot_a_w_e,
+        d_a_w_e, d_dot_a_w_dot_a_w_e, d_dot_a_w_dot_a_w_a, d_a_w_a_w_e, d_a_w_dot_a_w_e, d_a_w_a_w_a,
+        d_a_w_dot_a_w_a,
     )
     hvp_backward_step_sum4 = kernel(
         "hvp_backward_step_sum4", "rows", B * D, N,
-        d_dot_M, a_w, d_dot_a,
+        d_dot_M, a_w, d_parts,
     )
     hvp_backward_step_sum5 = kernel(
         "hvp_backward_step_sum5", "rows", B * D, N,
@@ -1480,28 +1461,28 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * D, 1,
-        d_dot_l_r_pre2, k_w_to_dot_k_r_W_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r,
-        d_k_r_dot_M_k_r_M, d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e,
-        d_dot_l_w_pre2, d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w, d_k_w_dot_M_k_w_M_prev,
-        d_k_w_to_d_dot_k_r,
+        d_dot_l_r_pre2, k_r, d_dot_k_r_dot_M_k_r_k_r, d_l_r_pre2, dot_k_r, d_k_r_M_k_r, d_k_r_dot_M_k_r_M,
+        d_a_a_w_a, d_a_dot_a_w_a, d_dot_e, dot_W_e_h, e, d_e_a_w_e, d_e_dot_a_w_e, d_dot_l_w_pre2, k_w,
+        d_dot_k_w_dot_M_k_w_k_w, d_l_w_pre2, dot_k_w, d_k_w_M_k_w, d_k_w_dot_M_k_w_M_prev, d_parts,
     )
     hvp_backward_step3 = kernel(
         "hvp_backward_step3", "each", B * H, 1,
-        parts, d_dot_beta_w_pre, v_w, parts2, parts3, parts4, d_dot_beta_r_pre, v_r, dot_h_pre, h_to_dot_h,
-        d_h_k_w, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r, d_h_pre_to_d_dot_h_pre,
+        d_dot_h_dot_k_w_h, d_dot_beta_w_pre, v_w, d_dot_h_dot_W_e_h_h, d_dot_h_dot_a_h, d_dot_h_dot_k_r_h,
+        d_dot_beta_r_pre, v_r, d_h_parts, dot_h_pre, h, d_beta_w_pre, dot_v_w, d_beta_r_pre, dot_v_r,
+        d_dot_h_pre2,
     )
     hvp_backward_step4 = kernel(
         "hvp_backward_step4", "each", B * N * D, 1,
-        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w_to_dot_k_r_W_r, d_dot_M_k_w, dot_k_w,
-        d_M, a_w_e, d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
+        d_l_w_pre, M_rows, d_dot_l_w_pre, dot_M_rows, d_M_k_w, k_w, d_dot_M_k_w, dot_k_w, d_M, a_w_e,
+        d_dot_M, dot_a_w_e, d_M_prev_rows, d_dot_M_prev_rows,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", H, T * B,
-        d_beta_w_pre, h_to_dot_h, d_v_w_v_w_h,
+        d_beta_w_pre, h, d_v_w_v_w_h,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", H, T * B,
-        d_dot_beta_w_pre, h_to_dot_h, d_v_w_dot_v_w_h_h,
+        d_dot_beta_w_pre, dot_h, d_v_w_dot_v_w_h_h,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", 1, T * B,
@@ -1509,11 +1490,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "rows", H, T * B,
-        d_beta_r_pre, h_to_dot_h, d_v_r_v_r_h,
+        d_beta_r_pre, h, d_v_r_v_r_h,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "rows", H, T * B,
-        d_dot_beta_r_pre, h_to_dot_h, d_v_r_dot_v_r_h_h,
+        d_dot_beta_r_pre, dot_h, d_v_r_dot_v_r_h_h,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "rows", 1, T * B,
@@ -1539,25 +1520,24 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["r"]
-        W_a_to_dot_W_a[...] = cp.concatenate((W_a, dot_W_a), axis=1)
-        W_w_to_dot_W_r[...] = cp.concatenate((
-            W_w,
-            dot_W_w,
-            W_e,
-            dot_W_e,
-            W_a,
-            W_r,
-            dot_W_r,
-        ))
-        U_h_to_dot_U_h2[...] = cp.concatenate((U_h, dot_U_h))
-        W_h_to_dot_W_h2[...] = cp.concatenate((W_h, dot_W_h))
         d_r_prev_rows[T % 2] = 0
         d_M_prev_rows[T % 2] = 0
         d_dot_r_prev_rows[T % 2] = dstate["r"]
         d_dot_M_prev_rows[T % 2] = dstate["M"]
 
     def before():
-        pass
+        dot_W_h22[:H] = W_h
+        dot_W_h22[H:2 * H] = dot_W_h
+        parts32[:D] = W_w
+        parts32[D:2 * D] = dot_W_w
+        parts32[2 * D:3 * D] = W_e
+        parts32[3 * D:4 * D] = dot_W_e
+        parts32[4 * D:5 * D] = W_a
+        parts32[5 * D:6 * D] = dot_W_a
+        parts32[6 * D:7 * D] = W_r
+        parts32[7 * D:8 * D] = dot_W_r
+        dot_U_h22[:H] = U_h
+        dot_U_h22[H:2 * H] = dot_U_h
 
     def loop():
         for t in reversed(range(T)):
@@ -1583,8 +1563,8 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum8(t)
             # through M = M[t-1] * (1 - outer(a_w, e)) + outer(a_w, a)
             hvp_backward_step_sum9(t)
-            # d_dot_h_dot_a_h, d_h_dot_a_W_a side by side
-            product(d_dot_a[t], W_a_to_dot_W_a, parts3)
+            # through a = W_a @ h
+            product(d_parts[t][:, 5 * D:6 * D], W_a, d_dot_h_dot_a_h)
             hvp_backward_step_rows4(t)
             # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
             hvp_backward_step_sum10(t)
@@ -1594,49 +1574,39 @@ def hvp_passes(size, dtype):
             hvp_backward_step_sum12(t)
             hvp_backward_step2(t)
             # through k_r = W_r @ h
-            product(d_k_w_to_d_dot_k_r[t][:, 6 * D:7 * D], W_r, parts4[:, :H])
+            product(d_parts[t][:, 7 * D:8 * D], W_r, d_dot_h_dot_k_r_h)
             # through e = sigmoid(W_e @ h)
-            product(d_k_w_to_d_dot_k_r[t][:, 3 * D:4 * D], W_e, parts2[:, :H])
+            product(d_parts[t][:, 3 * D:4 * D], W_e, d_dot_h_dot_W_e_h_h)
             # through k_w = W_w @ h
-            product(d_k_w_to_d_dot_k_r[t][:, D:2 * D], W_w, parts[:, :H])
-            # d_k_w, d_dot_k_w, d_W_e_h, d_dot_W_e_h, d_a, d_k_r, d_dot_k_r side by side
-            product(d_k_w_to_d_dot_k_r[t], W_w_to_dot_W_r, d_h_k_w)
-            hvp_backward_step3(t)
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], U_h_to_dot_U_h2, d_r_prev_rows[t % 2])
+            product(d_parts[t][:, D:2 * D], W_w, d_dot_h_dot_k_w_h)
             # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
+            product(d_parts[t], parts32, d_h_parts)
+            hvp_backward_step3(t)
+            product(d_dot_h_pre2[t], dot_U_h22, d_r_prev_rows[t % 2])
+            # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
+            product(d_dot_h_pre2[t][:, H:2 * H], U_h, d_dot_r_prev_rows[t % 2])
             hvp_backward_step4(t)
 
     def after():
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), W_h_to_dot_W_h2, d_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_W_h22, d_x.reshape(-1, I))
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_h_W_h_x)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_h_dot_W_h_x_x,
-        )
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_h_dot_W_h_x_x)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, r_rows[:-1].reshape(-1, D), d_U_h_U_h_r)
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_r_rows[:-1].reshape(-1, D),
             d_U_h_dot_U_h_r_r_prev,
         )
         # through h = tanh(W_h @ x + U_h @ r[t-1] + b_h)
-        cp.sum(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
+        cp.sum(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H], axis=0, out=d_b_h)
         # through k_w = W_w @ h
-        product(d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, :D].T, h_to_dot_h.reshape(-1, 2 * H)[:, :H], d_W_w_k_w)
+        product(d_parts.reshape(-1, 8 * D)[:, :D].T, h.reshape(-1, H), d_W_w_k_w)
         # through k_w = W_w @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, D:2 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_W_w_dot_k_w_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, D:2 * D].T, dot_h.reshape(-1, H), d_W_w_dot_k_w_h)
         # through beta_w = softplus(dot(v_w, h) + b_w)
         hvp_backward_after_sum()
         # through beta_w = softplus(dot(v_w, h) + b_w)
@@ -1646,37 +1616,17 @@ def hvp_passes(size, dtype):
         # through a_w = softmax(beta_w * (M[t-1] @ k_w) / l_w + s_w)
         cp.sum(d_a_w_arg.reshape(-1, N), axis=0, out=d_s_w)
         # through e = sigmoid(W_e @ h)
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 2 * D:3 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-            d_W_e_W_e_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 2 * D:3 * D].T, h.reshape(-1, H), d_W_e_W_e_h)
         # through e = sigmoid(W_e @ h)
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 3 * D:4 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_W_e_dot_W_e_h_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 3 * D:4 * D].T, dot_h.reshape(-1, H), d_W_e_dot_W_e_h_h)
         # through a = W_a @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 4 * D:5 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-            d_W_a_a,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 4 * D:5 * D].T, h.reshape(-1, H), d_W_a_a)
         # through a = W_a @ h
-        product(d_dot_a.reshape(-1, D).T, h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H], d_W_a_dot_a_h)
+        product(d_parts.reshape(-1, 8 * D)[:, 5 * D:6 * D].T, dot_h.reshape(-1, H), d_W_a_dot_a_h)
         # through k_r = W_r @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 5 * D:6 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, :H],
-            d_W_r_k_r,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 6 * D:7 * D].T, h.reshape(-1, H), d_W_r_k_r)
         # through k_r = W_r @ h
-        product(
-            d_k_w_to_d_dot_k_r.reshape(-1, 7 * D)[:, 6 * D:7 * D].T,
-            h_to_dot_h.reshape(-1, 2 * H)[:, H:2 * H],
-            d_W_r_dot_k_r_h,
-        )
+        product(d_parts.reshape(-1, 8 * D)[:, 7 * D:8 * D].T, dot_h.reshape(-1, H), d_W_r_dot_k_r_h)
         # through beta_r = softplus(dot(v_r, h) + b_r)
         hvp_backward_after_sum4()
         # through beta_r = softplus(dot(v_r, h) + b_r)

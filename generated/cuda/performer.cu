@@ -107,7 +107,7 @@ __device__ inline int64 block_best(compute_t& value, int64 position, bool larges
 
 extern "C" __global__ void forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at,
+    const storage_t* __restrict__ W_qk_x_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at,
     storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -117,8 +117,8 @@ extern "C" __global__ void forward_before_rows(
         compute_t q_q_total = 0;
         compute_t k_k_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_q_x = compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + iD]);
+            const compute_t W_k_x = compute_t(W_qk_x_at[(iT * B + iB) * (2 * D) + D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
             const compute_t q = W_q_x * s1;
@@ -201,7 +201,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ v_phi_k_at)
 {
     const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -212,7 +212,7 @@ extern "C" __global__ void forward_before(
         const int64 iM = n % M;
         compute_t v_phi_k;
         forward_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -537,7 +537,7 @@ extern "C" __global__ void backward_sequence2(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_v_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_phi_k_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
@@ -548,7 +548,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
@@ -598,7 +598,7 @@ __device__ inline void backward_after_point(
 extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_k_Omega_k_at, const storage_t* __restrict__ d_k_k_at,
-    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_at)
+    const storage_t* __restrict__ k_at, storage_t* __restrict__ d_W_k_x_v_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -612,7 +612,7 @@ extern "C" __global__ void backward_after(
             compute_t(k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_W_k_x);
-        d_W_k_x_at[(iT * B + iB) * D + iD] = storage_t(d_W_k_x);
+        d_W_k_x_v_at[(iT * B + iB) * (D + H) + iD] = storage_t(d_W_k_x);
     }
 }
 
@@ -620,7 +620,7 @@ extern "C" __global__ void backward_after(
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ phi_k_at,
-    storage_t* __restrict__ d_v_at)
+    storage_t* __restrict__ d_W_k_x_v_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
         const int64 iT = n / H / B;
@@ -633,20 +633,20 @@ extern "C" __global__ void backward_after_sum2(
                 * compute_t(phi_k_at[(iT * B + iB) * M + iM]);
         }
         block_sum(total);
-        if (threadIdx.x == 0) d_v_at[(iT * B + iB) * H + iH] = storage_t(total);
+        if (threadIdx.x == 0) d_W_k_x_v_at[(iT * B + iB) * (D + H) + D + iH] = storage_t(total);
     }
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_W_k_x, const compute_t d_x_v, compute_t& d_x)
+    const compute_t d_x_W_k_x_v, const compute_t d_x_W_q_x, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_W_k_x + d_x_v;
+    d_x = d_x_W_k_x_v + d_x_W_q_x;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_W_k_x_at,
-    const storage_t* __restrict__ d_x_v_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_k_x_v_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -655,9 +655,8 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_k_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -693,8 +692,8 @@ extern "C" __global__ void backward_finish(
 
 extern "C" __global__ void infer_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, storage_t* __restrict__ q_at, storage_t* __restrict__ k_at,
-    storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at)
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, storage_t* __restrict__ q_at,
+    storage_t* __restrict__ k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -703,8 +702,8 @@ extern "C" __global__ void infer_before_rows(
         compute_t q_q_total = 0;
         compute_t k_k_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t W_q_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_q_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_k_x = compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
             const compute_t q = W_q_x * s1;
@@ -787,7 +786,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ W_q_x_W_k_x_v_at, const storage_t* __restrict__ phi_k_at,
     storage_t* __restrict__ v_phi_k_at)
 {
     const int64 count = T * B * H * M, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -798,7 +797,7 @@ extern "C" __global__ void infer_before(
         const int64 iM = n % M;
         compute_t v_phi_k;
         infer_before_point(
-            compute_t(W_q_x_to_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(W_q_x_W_k_x_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             v_phi_k);
         v_phi_k_at[((iT * B + iB) * H + iH) * M + iM] = storage_t(v_phi_k);
@@ -1185,8 +1184,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1195,8 +1194,8 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1204,10 +1203,9 @@ extern "C" __global__ void jvp_before(
 
 extern "C" __global__ void jvp_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
-    storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at,
-    storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_q2_at, storage_t* __restrict__ dot_k2_at, storage_t* __restrict__ q_q_at,
+    storage_t* __restrict__ k_k_at, storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -1220,13 +1218,12 @@ extern "C" __global__ void jvp_before_rows(
         compute_t dot_k_k_k_total = 0;
         compute_t dot_k_k_k2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
-                + iD]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -1236,10 +1233,10 @@ extern "C" __global__ void jvp_before_rows(
             const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
             const compute_t k_ = W_k_x * s1;
             const compute_t dot_k = dot_W_k_x * s1;
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            dot_q2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
+            dot_q2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
+            dot_k2_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
+            dot_k2_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             dot_q_q_q_total += dot_q * q;
@@ -1274,9 +1271,9 @@ extern "C" __global__ void jvp_before_rows(
 
 extern "C" __global__ void jvp_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ dot_a_at,
+    const storage_t* __restrict__ a_at, const storage_t* __restrict__ dot_a_at,
     const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ dot_q_q_at,
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ Omega_k_at, const storage_t* __restrict__ k_k_at,
     const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
     storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ phi_q_at,
     storage_t* __restrict__ dot_phi_q_at, storage_t* __restrict__ phi_k_at,
@@ -1288,7 +1285,7 @@ extern "C" __global__ void jvp_before_rows2(
         const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
         const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t Omega_k = compute_t(Omega_k_at[(iT * B + iB) * M + iM]);
             const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
             // phi_k = exp(Omega @ k - dot(k, k) / 2)
             const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
@@ -1301,7 +1298,7 @@ extern "C" __global__ void jvp_before_rows2(
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_at[(iT * B + iB) * M + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
@@ -1314,7 +1311,7 @@ extern "C" __global__ void jvp_before_rows2(
         compute_t max_a_total = 0;
         compute_t dot_max_a_total = 0;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
             const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -1328,7 +1325,7 @@ extern "C" __global__ void jvp_before_rows2(
         const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
         const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
@@ -1352,7 +1349,7 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
     storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
 {
@@ -1364,7 +1361,7 @@ extern "C" __global__ void jvp_before2(
         const int64 iM = n % M;
         compute_t v_phi_k, dot_v_phi_k;
         jvp_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -1570,8 +1567,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1580,8 +1577,8 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_v;
         hvp_forward_before_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + H + iH]),
-            compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 4 * D + iH]),
+            compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1589,9 +1586,9 @@ extern "C" __global__ void hvp_forward_before(
 
 extern "C" __global__ void hvp_forward_before_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_W_q_x_x_to_dot_v_x_at, storage_t* __restrict__ q_to_dot_q_at,
-    storage_t* __restrict__ k_to_dot_k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_q_x_W_k_x_v_x_at,
+    storage_t* __restrict__ q_at, storage_t* __restrict__ dot_q_at, storage_t* __restrict__ k_at,
+    storage_t* __restrict__ dot_k_at, storage_t* __restrict__ q_q_at, storage_t* __restrict__ k_k_at,
     storage_t* __restrict__ dot_q_q_at, storage_t* __restrict__ dot_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1605,13 +1602,12 @@ extern "C" __global__ void hvp_forward_before_rows(
         compute_t dot_k_k_k_total = 0;
         compute_t dot_k_k_k2_total = 0;
         for (int64 iD = threadIdx.x; iD < D; iD += blockDim.x) {
-            const compute_t dot_W_q_x_W_q = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + D + iD]);
-            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
-            const compute_t W_q_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + iD]);
-            const compute_t dot_W_k_x_W_k = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 3 * D
-                + iD]);
-            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_x_to_dot_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
-            const compute_t W_k_x = compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 2 * D + iD]);
+            const compute_t dot_W_q_x_W_q = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + D + iD]);
+            const compute_t dot_W_q_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + iD]);
+            const compute_t W_q_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + iD]);
+            const compute_t dot_W_k_x_W_k = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 3 * D + iD]);
+            const compute_t dot_W_k_x_x = compute_t(dot_W_q_x_W_k_x_v_x_at[(iT * B + iB) * (2 * D + H) + D + iD]);
+            const compute_t W_k_x = compute_t(parts2_at[(iT * B + iB) * (4 * D + H) + 2 * D + iD]);
             // q = (W_q @ x) / D ** 0.25
             const compute_t dot_W_q_x = dot_W_q_x_W_q + dot_W_q_x_x;
             const compute_t s1 = 1 / pow(D_, compute_t(0.25));
@@ -1621,10 +1617,10 @@ extern "C" __global__ void hvp_forward_before_rows(
             const compute_t dot_W_k_x = dot_W_k_x_W_k + dot_W_k_x_x;
             const compute_t k_ = W_k_x * s1;
             const compute_t dot_k = dot_W_k_x * s1;
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD] = storage_t(q);
-            q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_q);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD] = storage_t(k_);
-            k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD] = storage_t(dot_k);
+            q_at[(iT * B + iB) * D + iD] = storage_t(q);
+            dot_q_at[(iT * B + iB) * D + iD] = storage_t(dot_q);
+            k_at[(iT * B + iB) * D + iD] = storage_t(k_);
+            dot_k_at[(iT * B + iB) * D + iD] = storage_t(dot_k);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             q_q_total += q * q;
             dot_q_q_q_total += dot_q * q;
@@ -1659,13 +1655,13 @@ extern "C" __global__ void hvp_forward_before_rows(
 
 extern "C" __global__ void hvp_forward_before_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ a_to_dot_a_Omega_at, const storage_t* __restrict__ dot_a_at,
-    const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ dot_q_q_at,
-    const storage_t* __restrict__ Omega_k_to_dot_Omega_k_Omega_at, const storage_t* __restrict__ k_k_at,
-    const storage_t* __restrict__ dot_Omega_k_at, const storage_t* __restrict__ dot_k_k_at,
-    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ dot_phi_q_pre_at,
-    storage_t* __restrict__ phi_q_at, storage_t* __restrict__ dot_phi_q_at,
-    storage_t* __restrict__ dot_phi_k_pre_at, storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ a_dot_a_Omega_at, const storage_t* __restrict__ dot_a_q_at,
+    const storage_t* __restrict__ q_q_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ dot_Omega_k_k_at, const storage_t* __restrict__ k_k_at,
+    const storage_t* __restrict__ dot_q_q_at, const storage_t* __restrict__ dot_k_k_at,
+    storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ dot_a_at, storage_t* __restrict__ phi_q_at,
+    storage_t* __restrict__ phi_k_at, storage_t* __restrict__ dot_phi_q_pre_at,
+    storage_t* __restrict__ dot_phi_q_at, storage_t* __restrict__ dot_phi_k_pre_at,
     storage_t* __restrict__ dot_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -1674,21 +1670,28 @@ extern "C" __global__ void hvp_forward_before_rows2(
         const compute_t k_k = compute_t(k_k_at[iT * B + iB]);
         const compute_t dot_k_k = compute_t(dot_k_k_at[iT * B + iB]);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t Omega_k = compute_t(Omega_k_to_dot_Omega_k_Omega_at[(iT * B + iB) * (2 * M) + iM]);
-            const compute_t dot_Omega_k = compute_t(dot_Omega_k_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_a_Omega = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_a_q = compute_t(dot_a_q_at[(iT * B + iB) * M + iM]);
+            const compute_t dot_Omega_k_Omega = compute_t(parts3_at[(iT * B + iB) * (2 * M) + M + iM]);
+            const compute_t dot_Omega_k_k = compute_t(dot_Omega_k_k_at[(iT * B + iB) * M + iM]);
+            const compute_t Omega_k = compute_t(parts3_at[(iT * B + iB) * (2 * M) + iM]);
+            // a = Omega @ q
+            const compute_t dot_a = dot_a_Omega + dot_a_q;
             // phi_k = exp(Omega @ k - dot(k, k) / 2)
+            const compute_t dot_Omega_k = dot_Omega_k_Omega + dot_Omega_k_k;
             const compute_t phi_k_pre = Omega_k - compute_t(0.5) * k_k;
-            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
             const compute_t phi_k = exp(phi_k_pre);
-            const compute_t dot_phi_k = dot_phi_k_pre * phi_k;
-            dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
+            const compute_t dot_phi_k_pre = dot_Omega_k - compute_t(0.5) * dot_k_k;
+            const compute_t dot_phi_k = phi_k * dot_phi_k_pre;
+            dot_a_at[(iT * B + iB) * M + iM] = storage_t(dot_a);
             phi_k_at[(iT * B + iB) * M + iM] = storage_t(phi_k);
+            dot_phi_k_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k_pre);
             dot_phi_k_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_k);
         }
         compute_t a_argmax = 0;
         int64 a_argmax_found = -1;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t value = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t value = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             if (a_argmax_found < 0 || precedes(value, a_argmax, true)) {
                 a_argmax = value;
                 a_argmax_found = iM;
@@ -1701,7 +1704,7 @@ extern "C" __global__ void hvp_forward_before_rows2(
         compute_t max_a_total = 0;
         compute_t dot_max_a_total = 0;
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t a_argmax = compute_t(a_argmax_at[(iT * B + iB) * M + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
@@ -1715,15 +1718,15 @@ extern "C" __global__ void hvp_forward_before_rows2(
         const compute_t q_q = compute_t(q_q_at[iT * B + iB]);
         const compute_t dot_q_q = compute_t(dot_q_q_at[iT * B + iB]);
         for (int64 iM = threadIdx.x; iM < M; iM += blockDim.x) {
-            const compute_t a = compute_t(a_to_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
+            const compute_t a = compute_t(a_dot_a_Omega_at[(iT * B + iB) * (2 * M) + iM]);
             const compute_t dot_a = compute_t(dot_a_at[(iT * B + iB) * M + iM]);
             // phi_q = exp(a - dot(q, q) / 2 - max(a))
             const compute_t phi_q_pre = a - compute_t(0.5) * q_q - max_a;
-            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
             const compute_t phi_q = exp(phi_q_pre);
-            const compute_t dot_phi_q = dot_phi_q_pre * phi_q;
-            dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
+            const compute_t dot_phi_q_pre = dot_a - compute_t(0.5) * dot_q_q - dot_max_a;
+            const compute_t dot_phi_q = phi_q * dot_phi_q_pre;
             phi_q_at[(iT * B + iB) * M + iM] = storage_t(phi_q);
+            dot_phi_q_pre_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q_pre);
             dot_phi_q_at[(iT * B + iB) * M + iM] = storage_t(dot_phi_q);
         }
     }
@@ -1740,7 +1743,7 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at, const storage_t* __restrict__ phi_k_at,
+    const storage_t* __restrict__ v_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_phi_k_at,
     storage_t* __restrict__ v_phi_k_at, storage_t* __restrict__ dot_v_phi_k_at)
 {
@@ -1752,7 +1755,7 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iM = n % M;
         compute_t v_phi_k, dot_v_phi_k;
         hvp_forward_before2_point(
-            compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(phi_k_at[(iT * B + iB) * M + iM]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_phi_k_at[(iT * B + iB) * M + iM]),
@@ -2052,7 +2055,7 @@ extern "C" __global__ void hvp_backward_before_rows2(
     const storage_t* __restrict__ dot_z_rows_at, const storage_t* __restrict__ phi_q_at,
     const storage_t* __restrict__ a_argmax_at, storage_t* __restrict__ d_dot_phi_q_pre_at,
     storage_t* __restrict__ d_phi_q_pre_at, storage_t* __restrict__ d_dot_q_q_at,
-    storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_a_to_d_dot_a_at)
+    storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_dot_a2_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
         const int64 iT = n / B;
@@ -2108,21 +2111,21 @@ extern "C" __global__ void hvp_backward_before_rows2(
             // through a = Omega @ q
             const compute_t d_dot_a = a_argmax * d_dot_max_a + d_dot_phi_q_pre;
             const compute_t d_a = a_argmax * d_max_a + d_phi_q_pre;
-            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
-            d_a_to_d_dot_a_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
+            d_dot_a2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_a);
+            d_dot_a2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_a);
         }
     }
 }
 
 __device__ inline void hvp_backward_before_point(
-    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q, const compute_t d_q_a,
-    const compute_t d_q_q, const compute_t dot_q, const compute_t D_, compute_t& d_dot_W_q_x,
-    compute_t& d_W_q_x)
+    const compute_t d_dot_q_dot_a_q, const compute_t d_dot_q_q, const compute_t q,
+    const compute_t d_q_a_dot_a_Omega, const compute_t d_q_q, const compute_t dot_q, const compute_t D_,
+    compute_t& d_dot_W_q_x, compute_t& d_W_q_x)
 {
     // through q = (W_q @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_q_q;
     const compute_t d_dot_q = d_dot_q_dot_a_q + q * s1;
-    const compute_t d_q = 2 * q * d_q_q + d_q_a + dot_q * s1;
+    const compute_t d_q = 2 * q * d_q_q + d_q_a_dot_a_Omega + dot_q * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_q_x = d_dot_q * s2;
     d_W_q_x = d_q * s2;
@@ -2130,10 +2133,10 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ d_dot_q_q_at,
-    const storage_t* __restrict__ q_to_dot_q_at, const storage_t* __restrict__ d_q_a_at,
-    const storage_t* __restrict__ d_q_q_at, storage_t* __restrict__ d_dot_W_q_x_at,
-    storage_t* __restrict__ d_W_q_x_at)
+    const storage_t* __restrict__ d_dot_q_dot_a_q_at, const storage_t* __restrict__ d_dot_q_q_at,
+    const storage_t* __restrict__ q_at, const storage_t* __restrict__ d_q_a_dot_a_Omega_at,
+    const storage_t* __restrict__ d_q_q_at, const storage_t* __restrict__ dot_q_at,
+    storage_t* __restrict__ d_dot_W_q_x_at, storage_t* __restrict__ d_W_q_x_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2142,12 +2145,12 @@ extern "C" __global__ void hvp_backward_before(
         const int64 iD = n % D;
         compute_t d_dot_W_q_x, d_W_q_x;
         hvp_backward_before_point(
-            compute_t(parts_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_q_dot_a_q_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_q_a_at[(iT * B + iB) * D + iD]),
+            compute_t(q_at[(iT * B + iB) * D + iD]),
+            compute_t(d_q_a_dot_a_Omega_at[(iT * B + iB) * D + iD]),
             compute_t(d_q_q_at[iT * B + iB]),
-            compute_t(q_to_dot_q_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_q_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_q_x, d_W_q_x);
         d_dot_W_q_x_at[(iT * B + iB) * D + iD] = storage_t(d_dot_W_q_x);
@@ -2249,7 +2252,7 @@ extern "C" __global__ void hvp_backward_sequence2(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
@@ -2260,7 +2263,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_dot_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_phi_k_dot_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
@@ -2270,7 +2273,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S = S[t-1] + outer(v, phi_k)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ W_q_x_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_phi_k_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * M; n += gridDim.x) {
@@ -2281,7 +2284,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_at[((iT * B + iB) * H + iH) * M + iM])
-                * compute_t(W_q_x_to_dot_v_W_v_at[(iT * B + iB) * (4 * D + 2 * H) + 4 * D + iH]);
+                * compute_t(v_at[(iT * B + iB) * H + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_phi_k_v_phi_k_at[(iT * B + iB) * M + iM] = storage_t(total);
@@ -2314,7 +2317,7 @@ extern "C" __global__ void hvp_backward_after_rows(
     const storage_t* __restrict__ d_dot_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_dot_z_at,
     const storage_t* __restrict__ dot_phi_k_pre_at, const storage_t* __restrict__ d_phi_k_v_phi_k_at,
     const storage_t* __restrict__ d_phi_k_dot_v_phi_k_at, const storage_t* __restrict__ d_z_at,
-    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_phi_k_pre_to_d_dot_phi_k_pre_at,
+    const storage_t* __restrict__ phi_k_at, storage_t* __restrict__ d_dot_phi_k_pre2_at,
     storage_t* __restrict__ d_dot_k_k_at, storage_t* __restrict__ d_k_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B; n += gridDim.x) {
@@ -2335,8 +2338,8 @@ extern "C" __global__ void hvp_backward_after_rows(
             const compute_t d_phi_k = dot_phi_k_pre * d_dot_phi_k + d_phi_k_v_phi_k + d_phi_k_dot_v_phi_k + d_z;
             const compute_t d_dot_phi_k_pre = phi_k * d_dot_phi_k;
             const compute_t d_phi_k_pre = phi_k * d_phi_k;
-            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
-            d_phi_k_pre_to_d_dot_phi_k_pre_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
+            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + M + iM] = storage_t(d_dot_phi_k_pre);
+            d_dot_phi_k_pre2_at[(iT * B + iB) * (2 * M) + iM] = storage_t(d_phi_k_pre);
             d_dot_k_k_dot_phi_k_pre_total += d_dot_phi_k_pre;
             d_k_k_phi_k_pre_total += d_phi_k_pre;
         }
@@ -2356,13 +2359,13 @@ extern "C" __global__ void hvp_backward_after_rows(
 
 __device__ inline void hvp_backward_after_point(
     const compute_t d_dot_k_dot_Omega_k_k, const compute_t d_dot_k_k, const compute_t k_,
-    const compute_t d_k_Omega_k, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
+    const compute_t d_k_parts, const compute_t d_k_k, const compute_t dot_k, const compute_t D_,
     compute_t& d_dot_W_k_x, compute_t& d_W_k_x)
 {
     // through k = (W_k @ x) / D ** 0.25
     const compute_t s1 = 2 * d_dot_k_k;
     const compute_t d_dot_k = d_dot_k_dot_Omega_k_k + k_ * s1;
-    const compute_t d_k = 2 * k_ * d_k_k + d_k_Omega_k + dot_k * s1;
+    const compute_t d_k = 2 * k_ * d_k_k + d_k_parts + dot_k * s1;
     const compute_t s2 = 1 / pow(D_, compute_t(0.25));
     d_dot_W_k_x = d_dot_k * s2;
     d_W_k_x = d_k * s2;
@@ -2370,9 +2373,10 @@ __device__ inline void hvp_backward_after_point(
 
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ d_dot_k_k_at,
-    const storage_t* __restrict__ k_to_dot_k_at, const storage_t* __restrict__ d_k_Omega_k_at,
-    const storage_t* __restrict__ d_k_k_at, storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    const storage_t* __restrict__ d_dot_k_dot_Omega_k_k_at, const storage_t* __restrict__ d_dot_k_k_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ d_k_parts_at,
+    const storage_t* __restrict__ d_k_k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * D, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2381,16 +2385,16 @@ extern "C" __global__ void hvp_backward_after(
         const int64 iD = n % D;
         compute_t d_dot_W_k_x, d_W_k_x;
         hvp_backward_after_point(
-            compute_t(parts2_at[(iT * B + iB) * (2 * D) + iD]),
+            compute_t(d_dot_k_dot_Omega_k_k_at[(iT * B + iB) * D + iD]),
             compute_t(d_dot_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + iD]),
-            compute_t(d_k_Omega_k_at[(iT * B + iB) * D + iD]),
+            compute_t(k_at[(iT * B + iB) * D + iD]),
+            compute_t(d_k_parts_at[(iT * B + iB) * D + iD]),
             compute_t(d_k_k_at[iT * B + iB]),
-            compute_t(k_to_dot_k_at[(iT * B + iB) * (2 * D) + D + iD]),
+            compute_t(dot_k_at[(iT * B + iB) * D + iD]),
             compute_t(D),
             d_dot_W_k_x, d_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + D + iD] = storage_t(d_dot_W_k_x);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + iD] = storage_t(d_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + D + iD] = storage_t(d_dot_W_k_x);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + iD] = storage_t(d_W_k_x);
     }
 }
 
@@ -2398,7 +2402,7 @@ extern "C" __global__ void hvp_backward_after_rows2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_dot_S_at, const storage_t* __restrict__ phi_k_at,
     const storage_t* __restrict__ d_S_at, const storage_t* __restrict__ dot_phi_k_at,
-    storage_t* __restrict__ d_dot_v_at, storage_t* __restrict__ d_v_v_phi_k_at,
+    storage_t* __restrict__ d_parts_at, storage_t* __restrict__ d_v_v_phi_k_at,
     storage_t* __restrict__ d_v_dot_v_phi_k_at)
 {
     for (int64 n = blockIdx.x; n < T * B * H; n += gridDim.x) {
@@ -2423,7 +2427,7 @@ extern "C" __global__ void hvp_backward_after_rows2(
         const compute_t d_v_v_phi_k = d_v_v_phi_k_total;
         const compute_t d_v_dot_v_phi_k = d_v_dot_v_phi_k_total;
         if (threadIdx.x == 0) {
-            d_dot_v_at[(iT * B + iB) * H + iH] = storage_t(d_dot_v);
+            d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + H + iH] = storage_t(d_dot_v);
             d_v_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_v_phi_k);
             d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH] = storage_t(d_v_dot_v_phi_k);
         }
@@ -2440,7 +2444,7 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
     const storage_t* __restrict__ d_v_v_phi_k_at, const storage_t* __restrict__ d_v_dot_v_phi_k_at,
-    storage_t* __restrict__ d_W_k_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2452,22 +2456,20 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_v_v_phi_k_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_phi_k_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_k_x_to_d_dot_v_at[(iT * B + iB) * (2 * D + H) + 2 * D + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (2 * D + 2 * H) + 2 * D + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, const compute_t d_x_W_k_x,
-    const compute_t d_x_dot_v_W_v, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_q_x, const compute_t d_x_dot_W_q_x_W_q, compute_t& d_x)
 {
-    d_x = d_x_W_q_x + d_x_dot_W_q_x_W_q + d_x_W_k_x + d_x_dot_v_W_v;
+    d_x = d_x_parts + d_x_W_q_x + d_x_dot_W_q_x_W_q;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 M, const int64 D,
-    const storage_t* __restrict__ d_x_W_q_x_at, const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at,
-    const storage_t* __restrict__ d_x_W_k_x_at, const storage_t* __restrict__ d_x_dot_v_W_v_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_q_x_at,
+    const storage_t* __restrict__ d_x_dot_W_q_x_W_q_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2476,10 +2478,9 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_q_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_W_q_x_W_q_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_k_x_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_dot_v_W_v_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -205,12 +205,13 @@ def train_passes(size, dtype):
     W_k = cp.empty((D, I), dtype)
     W_v = cp.empty((H, I), dtype)
     Omega = cp.empty((M, D), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_v = cp.empty((T, B, 2 * D + H), dtype)
+    W_qk = cp.empty((I, 2 * D), dtype)
+    W_qk_x = cp.empty((T, B, 2 * D), dtype)
     q = cp.empty((T, B, D), dtype)
     k = cp.empty((T, B, D), dtype)
+    v = cp.empty((T, B, H), dtype)
     a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
@@ -224,7 +225,7 @@ def train_passes(size, dtype):
     y = cp.empty((T, B, H), dtype)
     forward_before_rows = kernel(
         "forward_before_rows", "rows", T * B, D,
-        W_q_x_to_v, q, k, q_q, k_k,
+        W_qk_x, q, k, q_q, k_k,
     )
     forward_before_rows2 = kernel(
         "forward_before_rows2", "rows", T * B, M,
@@ -232,7 +233,7 @@ def train_passes(size, dtype):
     )
     forward_before = kernel(
         "forward_before", "each", T * B * H * M, 1,
-        W_q_x_to_v, phi_k, v_phi_k,
+        v, phi_k, v_phi_k,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * M, 1,
@@ -261,13 +262,15 @@ def train_passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         Omega[...] = params["Omega"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 
     def before():
-        # W_q_x, W_k_x, v side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+        W_qk[..., :D] = W_q.T
+        W_qk[..., D:2 * D] = W_k.T
+        product(x.reshape(-1, I), W_qk, W_qk_x.reshape(-1, 2 * D))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         forward_before_rows()
         # a = Omega @ q
         product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -295,6 +298,7 @@ def train_passes(size, dtype):
     dy = cp.empty((T, B, H), dtype)
     d_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_z_prev_rows = cp.empty((2, B, M), dtype)
+    W_kv = cp.empty((D + H, I), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_S_phi_q = cp.empty((T, B, H), dtype)
     d_phi_q_S_phi_q = cp.empty((T, B, M), dtype)
@@ -309,15 +313,12 @@ def train_passes(size, dtype):
     d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_pre = cp.empty((T, B, M), dtype)
     d_k_k = cp.empty((T, B), dtype)
-    d_v = cp.empty((T, B, H), dtype)
+    d_W_k_x_v = cp.empty((T, B, D + H), dtype)
     d_k_Omega_k = cp.empty((T, B, D), dtype)
-    d_W_k_x = cp.empty((T, B, D), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_v = cp.empty((T, B, I), dtype)
+    d_x_W_k_x_v = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q = cp.empty((D, I), dtype)
-    d_W_k = cp.empty((D, I), dtype)
-    d_W_v = cp.empty((H, I), dtype)
+    d_W_kv = cp.empty((D + H, I), dtype)
     d_Omega_a = cp.empty((M, D), dtype)
     d_Omega_Omega_k = cp.empty((M, D), dtype)
     d_Omega = cp.empty((M, D), dtype)
@@ -347,7 +348,7 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * M, H,
-        d_S, W_q_x_to_v, d_phi_k_v_phi_k,
+        d_S, v, d_phi_k_v_phi_k,
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B, M,
@@ -355,15 +356,15 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * D, 1,
-        d_k_Omega_k, d_k_k, k, d_W_k_x,
+        d_k_Omega_k, d_k_k, k, d_W_k_x_v,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * H, M,
-        d_S, phi_k, d_v,
+        d_S, phi_k, d_W_k_x_v,
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_W_k_x, d_x_v, d_x,
+        d_x_W_k_x_v, d_x_W_q_x, d_x,
     )
     backward_finish = kernel(
         "backward_finish", "each", M * D, 1,
@@ -380,6 +381,8 @@ def train_passes(size, dtype):
         d_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        W_kv[:D] = W_k
+        W_kv[D:D + H] = W_v
         backward_before_rows()
         # through y = (S @ phi_q) / dot(z, phi_q)
         backward_before_sum()
@@ -407,24 +410,18 @@ def train_passes(size, dtype):
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
         product(d_phi_k_pre.reshape(-1, M).T, k.reshape(-1, D), d_Omega_Omega_k)
         backward_after()
-        # through k = (W_k @ x) / D ** 0.25
-        product(d_W_k_x.reshape(-1, D), W_k, d_x_W_k_x.reshape(-1, I))
-        # through k = (W_k @ x) / D ** 0.25
-        product(d_W_k_x.reshape(-1, D).T, x.reshape(-1, I), d_W_k)
         # through S = S[t-1] + outer(v, phi_k)
         backward_after_sum2()
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H), W_v, d_x_v.reshape(-1, I))
-        # through v = W_v @ x
-        product(d_v.reshape(-1, H).T, x.reshape(-1, I), d_W_v)
+        product(d_W_k_x_v.reshape(-1, D + H), W_kv, d_x_W_k_x_v.reshape(-1, I))
+        product(d_W_k_x_v.reshape(-1, D + H).T, x.reshape(-1, I), d_W_kv)
         backward_after2()
         backward_finish()
 
     def results():
         dparams = {
             "W_q": d_W_q.copy(),
-            "W_k": d_W_k.copy(),
-            "W_v": d_W_v.copy(),
+            "W_k": d_W_kv[:D].copy(),
+            "W_v": d_W_kv[D:D + H].copy(),
             "Omega": d_Omega.copy(),
         }
         dstart = {"S": d_S_prev_rows[0].copy(), "z": d_z_prev_rows[0].copy()}
@@ -443,10 +440,10 @@ def infer_passes(size, dtype):
     W_k = cp.empty((D, I), dtype)
     W_v = cp.empty((H, I), dtype)
     Omega = cp.empty((M, D), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_v = cp.empty((T, B, 2 * D + H), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
+    W_q_x_W_k_x_v = cp.empty((T, B, 2 * D + H), dtype)
     q = cp.empty((T, B, D), dtype)
     k = cp.empty((T, B, D), dtype)
     a = cp.empty((T, B, M), dtype)
@@ -462,7 +459,7 @@ def infer_passes(size, dtype):
     y = cp.empty((T, B, H), dtype)
     infer_before_rows = kernel(
         "infer_before_rows", "rows", T * B, D,
-        W_q_x_to_v, q, k, q_q, k_k,
+        W_q_x_W_k_x_v, q, k, q_q, k_k,
     )
     infer_before_rows2 = kernel(
         "infer_before_rows2", "rows", T * B, M,
@@ -470,7 +467,7 @@ def infer_passes(size, dtype):
     )
     infer_before = kernel(
         "infer_before", "each", T * B * H * M, 1,
-        W_q_x_to_v, phi_k, v_phi_k,
+        W_q_x_W_k_x_v, phi_k, v_phi_k,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * M, 1,
@@ -499,13 +496,14 @@ def infer_passes(size, dtype):
         W_k[...] = params["W_k"]
         W_v[...] = params["W_v"]
         Omega[...] = params["Omega"]
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
 
     def before():
-        # W_q_x, W_k_x, v side by side
-        product(x.reshape(-1, I), W_q_to_W_v, W_q_x_to_v.reshape(-1, 2 * D + H))
+        W_qkv[..., :D] = W_q.T
+        W_qkv[..., D:2 * D] = W_k.T
+        W_qkv[..., 2 * D:2 * D + H] = W_v.T
+        product(x.reshape(-1, I), W_qkv, W_q_x_W_k_x_v.reshape(-1, 2 * D + H))
         infer_before_rows()
         # a = Omega @ q
         product(q.reshape(-1, D), Omega.T, a.reshape(-1, M))
@@ -650,26 +648,26 @@ def jvp_passes(size, dtype):
     dot_W_k = cp.empty((D, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_Omega = cp.empty((M, D), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * D + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
-    dot_Omega_to_Omega = cp.empty((2 * D, M), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
     dot_z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * D + H), dtype)
-    q_to_dot_q = cp.empty((T, B, 2 * D), dtype)
-    k_to_dot_k = cp.empty((T, B, 2 * D), dtype)
+    dot_Omega2 = cp.empty((2 * D, M), dtype)
+    parts = cp.empty((I, 4 * D + 2 * H), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
+    parts2 = cp.empty((T, B, 4 * D + 2 * H), dtype)
+    dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * D + H), dtype)
+    dot_q2 = cp.empty((T, B, 2 * D), dtype)
+    dot_k2 = cp.empty((T, B, 2 * D), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    a = cp.empty((T, B, M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     dot_q_q = cp.empty((T, B), dtype)
     a_argmax = cp.empty((T, B, M), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     dot_phi_q = cp.empty((T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
+    Omega_k = cp.empty((T, B, M), dtype)
     dot_Omega_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     dot_k_k = cp.empty((T, B), dtype)
@@ -686,20 +684,20 @@ def jvp_passes(size, dtype):
     dot_y = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     jvp_before_rows = kernel(
         "jvp_before_rows", "rows", T * B, D,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q, k_k, dot_q_q, dot_k_k,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_q2, dot_k2, q_q, k_k, dot_q_q, dot_k_k,
     )
     jvp_before_rows2 = kernel(
         "jvp_before_rows2", "rows", T * B, M,
-        a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k,
-        a_argmax, phi_q, dot_phi_q, phi_k, dot_phi_k,
+        a, dot_a, q_q, dot_q_q, Omega_k, k_k, dot_Omega_k, dot_k_k, a_argmax, phi_q, dot_phi_q, phi_k,
+        dot_phi_k,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H * M, 1,
-        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        parts2, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H * M, 1,
@@ -733,40 +731,35 @@ def jvp_passes(size, dtype):
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
         dot_Omega[...] = dot_params["Omega"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-        dot_Omega_to_Omega[...] = cp.ascontiguousarray(cp.concatenate((dot_Omega.T, Omega.T)))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
         dot_S_rows[0] = dot_state["S"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+        dot_Omega2[:D] = dot_Omega.T
+        dot_Omega2[D:2 * D] = Omega.T
+        parts[..., :D] = W_q.T
+        parts[..., D:2 * D] = dot_W_q.T
+        parts[..., 2 * D:3 * D] = W_k.T
+        parts[..., 3 * D:4 * D] = dot_W_k.T
+        parts[..., 4 * D:4 * D + H] = W_v.T
+        parts[..., 4 * D + H:4 * D + 2 * H] = dot_W_v.T
+        W_qkv[..., :D] = parts[..., :D]
+        W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+        W_qkv[..., 2 * D:2 * D + H] = parts[..., 4 * D:4 * D + H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + 2 * H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
         jvp_before()
         jvp_before_rows()
         # a = Omega @ q
-        product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-        # q, dot_q side by side
-        product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+        product(dot_q2.reshape(-1, 2 * D)[:, :D], Omega.T, a.reshape(-1, M))
+        # a = Omega @ q
+        product(dot_q2.reshape(-1, 2 * D), dot_Omega2, dot_a.reshape(-1, M))
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-            Omega.T,
-            Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-        )
-        # k, dot_k side by side
-        product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+        product(dot_k2.reshape(-1, 2 * D)[:, :D], Omega.T, Omega_k.reshape(-1, M))
+        # phi_k = exp(Omega @ k - dot(k, k) / 2)
+        product(dot_k2.reshape(-1, 2 * D), dot_Omega2, dot_Omega_k.reshape(-1, M))
         jvp_before_rows2()
         jvp_before2()
 
@@ -802,19 +795,23 @@ def hvp_passes(size, dtype):
     dot_W_k = cp.empty((D, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_Omega = cp.empty((M, D), dtype)
-    W_q_to_dot_W_v = cp.empty((I, 4 * D + 2 * H), dtype)
-    W_q_to_W_v = cp.empty((I, 2 * D + H), dtype)
-    dot_Omega_to_Omega = cp.empty((2 * D, M), dtype)
     S_rows = cp.empty((T + 1, B, H, M), dtype)
     z_rows = cp.empty((T + 1, B, M), dtype)
     dot_S_rows = cp.empty((T + 1, B, H, M), dtype)
     dot_z_rows = cp.empty((T + 1, B, M), dtype)
-    W_q_x_to_dot_v_W_v = cp.empty((T, B, 4 * D + 2 * H), dtype)
-    dot_W_q_x_x_to_dot_v_x = cp.empty((T, B, 2 * D + H), dtype)
-    q_to_dot_q = cp.empty((T, B, 2 * D), dtype)
-    k_to_dot_k = cp.empty((T, B, 2 * D), dtype)
+    parts = cp.empty((I, 4 * D + H), dtype)
+    W_qkv = cp.empty((I, 2 * D + H), dtype)
+    dot_Omega2 = cp.empty((D, 2 * M), dtype)
+    parts2 = cp.empty((T, B, 4 * D + H), dtype)
+    dot_W_q_x_W_k_x_v_x = cp.empty((T, B, 2 * D + H), dtype)
+    q = cp.empty((T, B, D), dtype)
+    dot_q = cp.empty((T, B, D), dtype)
+    k = cp.empty((T, B, D), dtype)
+    dot_k = cp.empty((T, B, D), dtype)
+    v = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
-    a_to_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    a_dot_a_Omega = cp.empty((T, B, 2 * M), dtype)
+    dot_a_q = cp.empty((T, B, M), dtype)
     dot_a = cp.empty((T, B, M), dtype)
     q_q = cp.empty((T, B), dtype)
     dot_q_q = cp.empty((T, B), dtype)
@@ -822,8 +819,8 @@ def hvp_passes(size, dtype):
     dot_phi_q_pre = cp.empty((T, B, M), dtype)
     phi_q = cp.empty((T, B, M), dtype)
     dot_phi_q = cp.empty((T, B, M), dtype)
-    Omega_k_to_dot_Omega_k_Omega = cp.empty((T, B, 2 * M), dtype)
-    dot_Omega_k = cp.empty((T, B, M), dtype)
+    parts3 = cp.empty((T, B, 2 * M), dtype)
+    dot_Omega_k_k = cp.empty((T, B, M), dtype)
     k_k = cp.empty((T, B), dtype)
     dot_k_k = cp.empty((T, B), dtype)
     dot_phi_k_pre = cp.empty((T, B, M), dtype)
@@ -839,20 +836,20 @@ def hvp_passes(size, dtype):
     dot_z_phi_q = cp.empty((T, B), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, dot_v,
+        parts2, dot_W_q_x_W_k_x_v_x, dot_v,
     )
     hvp_forward_before_rows = kernel(
         "hvp_forward_before_rows", "rows", T * B, D,
-        W_q_x_to_dot_v_W_v, dot_W_q_x_x_to_dot_v_x, q_to_dot_q, k_to_dot_k, q_q, k_k, dot_q_q, dot_k_k,
+        parts2, dot_W_q_x_W_k_x_v_x, q, dot_q, k, dot_k, q_q, k_k, dot_q_q, dot_k_k,
     )
     hvp_forward_before_rows2 = kernel(
         "hvp_forward_before_rows2", "rows", T * B, M,
-        a_to_dot_a_Omega, dot_a, q_q, dot_q_q, Omega_k_to_dot_Omega_k_Omega, k_k, dot_Omega_k, dot_k_k,
-        a_argmax, dot_phi_q_pre, phi_q, dot_phi_q, dot_phi_k_pre, phi_k, dot_phi_k,
+        a_dot_a_Omega, dot_a_q, q_q, parts3, dot_Omega_k_k, k_k, dot_q_q, dot_k_k, a_argmax, dot_a, phi_q,
+        phi_k, dot_phi_q_pre, dot_phi_q, dot_phi_k_pre, dot_phi_k,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H * M, 1,
-        W_q_x_to_dot_v_W_v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
+        v, phi_k, dot_v, dot_phi_k, v_phi_k, dot_v_phi_k,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H * M, 1,
@@ -886,40 +883,34 @@ def hvp_passes(size, dtype):
         dot_W_k[...] = dot_params["W_k"]
         dot_W_v[...] = dot_params["W_v"]
         dot_Omega[...] = dot_params["Omega"]
-        W_q_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_q.T,
-            dot_W_q.T,
-            W_k.T,
-            dot_W_k.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_q_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((W_q.T, W_k.T, W_v.T), axis=1))
-        dot_Omega_to_Omega[...] = cp.ascontiguousarray(cp.concatenate((dot_Omega.T, Omega.T)))
         S_rows[0] = state["S"]
         z_rows[0] = state["z"]
         dot_S_rows[0] = dot_state["S"]
         dot_z_rows[0] = dot_state["z"]
 
     def before():
-        # W_q_x, dot_W_q_x_W_q, W_k_x, dot_W_k_x_W_k, v, dot_v_W_v side by side
-        product(x.reshape(-1, I), W_q_to_dot_W_v, W_q_x_to_dot_v_W_v.reshape(-1, 4 * D + 2 * H))
-        # dot_W_q_x_x, dot_W_k_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_q_to_W_v, dot_W_q_x_x_to_dot_v_x.reshape(-1, 2 * D + H))
+        parts[..., :D] = W_q.T
+        parts[..., D:2 * D] = dot_W_q.T
+        parts[..., 2 * D:3 * D] = W_k.T
+        parts[..., 3 * D:4 * D] = dot_W_k.T
+        parts[..., 4 * D:4 * D + H] = dot_W_v.T
+        W_qkv[..., 2 * D:2 * D + H] = W_v.T
+        W_qkv[..., :D] = parts[..., :D]
+        W_qkv[..., D:2 * D] = parts[..., 2 * D:3 * D]
+        dot_Omega2[..., :M] = Omega.T
+        dot_Omega2[..., M:2 * M] = dot_Omega.T
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * D + H))
+        product(dot_x.reshape(-1, I), W_qkv, dot_W_q_x_W_k_x_v_x.reshape(-1, 2 * D + H))
+        # v = W_v @ x
+        product(x.reshape(-1, I), W_v.T, v.reshape(-1, H))
         hvp_forward_before()
         hvp_forward_before_rows()
+        product(q.reshape(-1, D), dot_Omega2, a_dot_a_Omega.reshape(-1, 2 * M))
         # a = Omega @ q
-        product(q_to_dot_q.reshape(-1, 2 * D)[:, :D], Omega.T, a_to_dot_a_Omega.reshape(-1, 2 * M)[:, :M])
-        # q, dot_q side by side
-        product(q_to_dot_q.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_a.reshape(-1, M))
+        product(dot_q.reshape(-1, D), Omega.T, dot_a_q.reshape(-1, M))
+        product(k.reshape(-1, D), dot_Omega2, parts3.reshape(-1, 2 * M))
         # phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-            Omega.T,
-            Omega_k_to_dot_Omega_k_Omega.reshape(-1, 2 * M)[:, :M],
-        )
-        # k, dot_k side by side
-        product(k_to_dot_k.reshape(-1, 2 * D), dot_Omega_to_Omega, dot_Omega_k.reshape(-1, M))
+        product(dot_k.reshape(-1, D), Omega.T, dot_Omega_k_k.reshape(-1, M))
         hvp_forward_before_rows2()
         hvp_forward_before2()
 
@@ -937,12 +928,12 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    Omega_to_dot_Omega = cp.empty((2 * M, D), dtype)
-    W_k_to_W_v = cp.empty((2 * D + H, I), dtype)
     d_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_z_prev_rows = cp.empty((2, B, M), dtype)
     d_dot_S_prev_rows = cp.empty((2, B, H, M), dtype)
     d_dot_z_prev_rows = cp.empty((2, B, M), dtype)
+    dot_Omega22 = cp.empty((2 * M, D), dtype)
+    parts4 = cp.empty((2 * D + 2 * H, I), dtype)
     d_dot_z_phi_q = cp.empty((T, B), dtype)
     d_z_phi_q = cp.empty((T, B), dtype)
     d_dot_S_phi_q = cp.empty((T, B, H), dtype)
@@ -954,9 +945,9 @@ def hvp_passes(size, dtype):
     d_phi_q_pre = cp.empty((T, B, M), dtype)
     d_dot_q_q = cp.empty((T, B), dtype)
     d_q_q = cp.empty((T, B), dtype)
-    d_a_to_d_dot_a = cp.empty((T, B, 2 * M), dtype)
-    parts = cp.empty((T, B, 2 * D), dtype)
-    d_q_a = cp.empty((T, B, D), dtype)
+    d_dot_a2 = cp.empty((T, B, 2 * M), dtype)
+    d_dot_q_dot_a_q = cp.empty((T, B, D), dtype)
+    d_q_a_dot_a_Omega = cp.empty((T, B, D), dtype)
     d_dot_W_q_x = cp.empty((T, B, D), dtype)
     d_W_q_x = cp.empty((T, B, D), dtype)
     d_x_W_q_x = cp.empty((T, B, I), dtype)
@@ -968,17 +959,15 @@ def hvp_passes(size, dtype):
     d_dot_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_v_phi_k = cp.empty((T, B, M), dtype)
     d_phi_k_dot_v_phi_k = cp.empty((T, B, M), dtype)
-    d_phi_k_pre_to_d_dot_phi_k_pre = cp.empty((T, B, 2 * M), dtype)
+    d_dot_phi_k_pre2 = cp.empty((T, B, 2 * M), dtype)
     d_dot_k_k = cp.empty((T, B), dtype)
     d_k_k = cp.empty((T, B), dtype)
-    d_dot_v = cp.empty((T, B, H), dtype)
+    d_parts = cp.empty((T, B, 2 * D + 2 * H), dtype)
     d_v_v_phi_k = cp.empty((T, B, H), dtype)
     d_v_dot_v_phi_k = cp.empty((T, B, H), dtype)
-    d_W_k_x_to_d_dot_v = cp.empty((T, B, 2 * D + H), dtype)
-    parts2 = cp.empty((T, B, 2 * D), dtype)
-    d_k_Omega_k = cp.empty((T, B, D), dtype)
-    d_x_W_k_x = cp.empty((T, B, I), dtype)
-    d_x_dot_v_W_v = cp.empty((T, B, I), dtype)
+    d_dot_k_dot_Omega_k_k = cp.empty((T, B, D), dtype)
+    d_k_parts = cp.empty((T, B, D), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_q_W_q_x = cp.empty((D, I), dtype)
     d_W_q_dot_W_q_x_x = cp.empty((D, I), dtype)
@@ -1014,11 +1003,11 @@ def hvp_passes(size, dtype):
         "hvp_backward_before_rows2", "rows", T * B, M,
         d_dot_phi_q_dot_S_phi_q_phi_q, d_dot_z_phi_q, z_rows, dot_phi_q_pre, d_phi_q_S_phi_q,
         d_phi_q_dot_S_phi_q_S, d_z_phi_q, dot_z_rows, phi_q, a_argmax, d_dot_phi_q_pre, d_phi_q_pre,
-        d_dot_q_q, d_q_q, d_a_to_d_dot_a,
+        d_dot_q_q, d_q_q, d_dot_a2,
     )
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * D, 1,
-        parts, d_dot_q_q, q_to_dot_q, d_q_a, d_q_q, d_dot_W_q_x, d_W_q_x,
+        d_dot_q_dot_a_q, d_dot_q_q, q, d_q_a_dot_a_Omega, d_q_q, dot_q, d_dot_W_q_x, d_W_q_x,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * M, 1,
@@ -1030,11 +1019,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * M, H,
-        d_dot_S, W_q_x_to_dot_v_W_v, d_dot_phi_k_dot_v_phi_k,
+        d_dot_S, v, d_dot_phi_k_dot_v_phi_k,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B * M, H,
-        d_S, W_q_x_to_dot_v_W_v, d_phi_k_v_phi_k,
+        d_S, v, d_phi_k_v_phi_k,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B * M, H,
@@ -1043,23 +1032,23 @@ def hvp_passes(size, dtype):
     hvp_backward_after_rows = kernel(
         "hvp_backward_after_rows", "rows", T * B, M,
         d_dot_phi_k_dot_v_phi_k, d_dot_z, dot_phi_k_pre, d_phi_k_v_phi_k, d_phi_k_dot_v_phi_k, d_z, phi_k,
-        d_phi_k_pre_to_d_dot_phi_k_pre, d_dot_k_k, d_k_k,
+        d_dot_phi_k_pre2, d_dot_k_k, d_k_k,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * D, 1,
-        parts2, d_dot_k_k, k_to_dot_k, d_k_Omega_k, d_k_k, d_W_k_x_to_d_dot_v,
+        d_dot_k_dot_Omega_k_k, d_dot_k_k, k, d_k_parts, d_k_k, dot_k, d_parts,
     )
     hvp_backward_after_rows2 = kernel(
         "hvp_backward_after_rows2", "rows", T * B * H, M,
-        d_dot_S, phi_k, d_S, dot_phi_k, d_dot_v, d_v_v_phi_k, d_v_dot_v_phi_k,
+        d_dot_S, phi_k, d_S, dot_phi_k, d_parts, d_v_v_phi_k, d_v_dot_v_phi_k,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * H, 1,
-        d_v_v_phi_k, d_v_dot_v_phi_k, d_W_k_x_to_d_dot_v,
+        d_v_v_phi_k, d_v_dot_v_phi_k, d_parts,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x_W_k_x, d_x_dot_v_W_v, d_x,
+        d_x_parts, d_x_W_q_x, d_x_dot_W_q_x_W_q, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", D * I, 1,
@@ -1076,14 +1065,18 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        Omega_to_dot_Omega[...] = cp.concatenate((Omega, dot_Omega))
-        W_k_to_W_v[...] = cp.concatenate((W_k, dot_W_k, W_v))
         d_S_prev_rows[T % 2] = 0
         d_z_prev_rows[T % 2] = 0
         d_dot_S_prev_rows[T % 2] = dstate["S"]
         d_dot_z_prev_rows[T % 2] = dstate["z"]
 
     def before():
+        dot_Omega22[:M] = Omega
+        dot_Omega22[M:2 * M] = dot_Omega
+        parts4[:D] = W_k
+        parts4[D:2 * D] = dot_W_k
+        parts4[2 * D:2 * D + H] = W_v
+        parts4[2 * D + H:2 * D + 2 * H] = dot_W_v
         hvp_backward_before_rows()
         # through y = (S @ phi_q) / dot(z, phi_q)
         hvp_backward_before_sum()
@@ -1093,9 +1086,9 @@ def hvp_passes(size, dtype):
         hvp_backward_before_sum3()
         hvp_backward_before_rows2()
         # through a = Omega @ q
-        product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M], Omega, parts.reshape(-1, 2 * D)[:, :D])
-        # d_a, d_dot_a side by side
-        product(d_a_to_d_dot_a.reshape(-1, 2 * M), Omega_to_dot_Omega, d_q_a.reshape(-1, D))
+        product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_q_dot_a_q.reshape(-1, D))
+        # through q = (W_q @ x) / D ** 0.25
+        product(d_dot_a2.reshape(-1, 2 * M), dot_Omega22, d_q_a_dot_a_Omega.reshape(-1, D))
         hvp_backward_before()
         # through q = (W_q @ x) / D ** 0.25
         product(d_W_q_x.reshape(-1, D), W_q, d_x_W_q_x.reshape(-1, I))
@@ -1118,57 +1111,34 @@ def hvp_passes(size, dtype):
         # through q = (W_q @ x) / D ** 0.25
         product(d_dot_W_q_x.reshape(-1, D).T, dot_x.reshape(-1, I), d_W_q_dot_W_q_x_x)
         # through a = Omega @ q
-        product(d_a_to_d_dot_a.reshape(-1, 2 * M)[:, :M].T, q_to_dot_q.reshape(-1, 2 * D)[:, :D], d_Omega_a)
+        product(d_dot_a2.reshape(-1, 2 * M)[:, :M].T, q.reshape(-1, D), d_Omega_a)
         # through a = Omega @ q
-        product(
-            d_a_to_d_dot_a.reshape(-1, 2 * M)[:, M:2 * M].T,
-            q_to_dot_q.reshape(-1, 2 * D)[:, D:2 * D],
-            d_Omega_dot_a_q,
-        )
+        product(d_dot_a2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_q.reshape(-1, D), d_Omega_dot_a_q)
         hvp_backward_after_rows()
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M],
-            Omega,
-            parts2.reshape(-1, 2 * D)[:, :D],
-        )
-        # d_phi_k_pre, d_dot_phi_k_pre side by side
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M),
-            Omega_to_dot_Omega,
-            d_k_Omega_k.reshape(-1, D),
-        )
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M], Omega, d_dot_k_dot_Omega_k_k.reshape(-1, D))
+        # through k = (W_k @ x) / D ** 0.25
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M), dot_Omega22, d_k_parts.reshape(-1, D))
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, :M].T,
-            k_to_dot_k.reshape(-1, 2 * D)[:, :D],
-            d_Omega_Omega_k,
-        )
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, :M].T, k.reshape(-1, D), d_Omega_Omega_k)
         # through phi_k = exp(Omega @ k - dot(k, k) / 2)
-        product(
-            d_phi_k_pre_to_d_dot_phi_k_pre.reshape(-1, 2 * M)[:, M:2 * M].T,
-            k_to_dot_k.reshape(-1, 2 * D)[:, D:2 * D],
-            d_Omega_dot_Omega_k_k,
-        )
+        product(d_dot_phi_k_pre2.reshape(-1, 2 * M)[:, M:2 * M].T, dot_k.reshape(-1, D), d_Omega_dot_Omega_k_k)
         hvp_backward_after()
         # through k = (W_k @ x) / D ** 0.25
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
+        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, :D].T, x.reshape(-1, I), d_W_k_W_k_x)
         # through k = (W_k @ x) / D ** 0.25
-        product(
-            d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, D:2 * D].T,
-            dot_x.reshape(-1, I),
-            d_W_k_dot_W_k_x_x,
-        )
+        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, D:2 * D].T, dot_x.reshape(-1, I), d_W_k_dot_W_k_x_x)
         hvp_backward_after_rows2()
         # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H), dot_W_v, d_x_dot_v_W_v.reshape(-1, I))
-        # through v = W_v @ x
-        product(d_dot_v.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_v_dot_v_x)
+        product(
+            d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D + H:2 * D + 2 * H].T,
+            dot_x.reshape(-1, I),
+            d_W_v_dot_v_x,
+        )
         hvp_backward_after2()
         # through v = W_v @ x
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
-        # d_W_k_x, d_dot_W_k_x, d_v side by side
-        product(d_W_k_x_to_d_dot_v.reshape(-1, 2 * D + H), W_k_to_W_v, d_x_W_k_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 2 * D + 2 * H)[:, 2 * D:2 * D + H].T, x.reshape(-1, I), d_W_v_v)
+        product(d_parts.reshape(-1, 2 * D + 2 * H), parts4, d_x_parts.reshape(-1, I))
         hvp_backward_after3()
         hvp_backward_finish()
         hvp_backward_finish2()

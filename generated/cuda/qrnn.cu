@@ -88,7 +88,7 @@ __device__ inline void forward_before2_point(
 
 extern "C" __global__ void forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_z_x_to_V_o_x_at, const storage_t* __restrict__ W_z_x_to_W_o_x_at,
+    const storage_t* __restrict__ V_zfo_x_at, const storage_t* __restrict__ W_zfo_x_at,
     storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -98,12 +98,12 @@ extern "C" __global__ void forward_before2(
         const int64 iH = n % H;
         compute_t z, f, o;
         forward_before2_point(
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             z, f, o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
         f_at[(iT * B + iB) * H + iH] = storage_t(f);
@@ -246,7 +246,7 @@ extern "C" __global__ void backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_c_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ f_at,
-    storage_t* __restrict__ d_z_pre_to_d_f_pre_at)
+    storage_t* __restrict__ d_zf_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -260,21 +260,21 @@ extern "C" __global__ void backward_after(
             compute_t(z_at[(iT * B + iB) * H + iH]),
             compute_t(f_at[(iT * B + iB) * H + iH]),
             d_f_pre, d_z_pre);
-        d_z_pre_to_d_f_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_f_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
+        d_zf_pre_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_prev_V_z_x, const compute_t d_x_prev_V_o_x, compute_t& d_x_prev)
+    const compute_t d_x_prev_V_zf_x, const compute_t d_x_prev_V_o_x, compute_t& d_x_prev)
 {
-    d_x_prev = d_x_prev_V_z_x + d_x_prev_V_o_x;
+    d_x_prev = d_x_prev_V_zf_x + d_x_prev_V_o_x;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at,
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at, storage_t* __restrict__ d_x_prev_rows_at)
+    const storage_t* __restrict__ d_x_prev_V_zf_x_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
+    storage_t* __restrict__ d_x_prev_rows_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -283,23 +283,22 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x_prev;
         backward_after2_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(d_x_prev_V_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
             d_x_prev);
         d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
     }
 }
 
 __device__ inline void backward_after3_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_o_x, const compute_t d_x_next, compute_t& d_x)
+    const compute_t d_x_W_zf_x, const compute_t d_x_W_o_x, const compute_t d_x_next, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_o_x + d_x_next;
+    d_x = d_x_W_zf_x + d_x_W_o_x + d_x_next;
 }
 
 extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at,
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at,
+    const storage_t* __restrict__ d_x_W_zf_x_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
     const storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -309,8 +308,8 @@ extern "C" __global__ void backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after3_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_x_W_zf_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
@@ -361,7 +360,7 @@ __device__ inline void infer_before2_point(
 
 extern "C" __global__ void infer_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_z_x_to_V_o_x_at, const storage_t* __restrict__ W_z_x_to_W_o_x_at,
+    const storage_t* __restrict__ V_zfo_x_at, const storage_t* __restrict__ W_zfo_x_at,
     storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -371,12 +370,12 @@ extern "C" __global__ void infer_before2(
         const int64 iH = n % H;
         compute_t z, f, o;
         infer_before2_point(
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(V_z_x_to_V_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_W_o_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(V_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(W_zfo_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             z, f, o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
         f_at[(iT * B + iB) * H + iH] = storage_t(f);
@@ -584,9 +583,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zfo_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -595,12 +594,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -668,12 +667,11 @@ __device__ inline void jvp_before3_point(
 
 extern "C" __global__ void jvp_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_z_x_to_dot_V_o_x_V_o_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_W_o_x_at, storage_t* __restrict__ z_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ dot_o_at)
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_V_zfo_x_x_prev_at, const storage_t* __restrict__ dot_W_z_x_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_W_o_x_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ dot_o_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -682,20 +680,20 @@ extern "C" __global__ void jvp_before3(
         const int64 iH = n % H;
         compute_t z, f, o, dot_z, dot_f, dot_o;
         jvp_before3_point(
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z, dot_f, dot_o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -798,9 +796,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_o_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_o_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zfo_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_f_x_at,
+    storage_t* __restrict__ dot_W_o_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -809,12 +807,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_f_x, dot_W_o_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_o_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_zfo_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_z_x, dot_W_f_x, dot_W_o_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
@@ -883,11 +881,11 @@ __device__ inline void hvp_forward_before3_point(
 
 extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ V_z_x_to_dot_V_o_x_V_o_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_o_x_W_o_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_W_o_x_at, storage_t* __restrict__ z_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ o_at, storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ dot_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ dot_V_zfo_x_x_prev_at, const storage_t* __restrict__ dot_W_z_x_at,
+    const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_W_o_x_at,
+    storage_t* __restrict__ z_at, storage_t* __restrict__ f_at, storage_t* __restrict__ o_at,
+    storage_t* __restrict__ dot_z_pre_at, storage_t* __restrict__ dot_z_at,
     storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ dot_f_at,
     storage_t* __restrict__ dot_o_pre_at, storage_t* __restrict__ dot_o_at)
 {
@@ -898,20 +896,20 @@ extern "C" __global__ void hvp_forward_before3(
         const int64 iH = n % H;
         compute_t z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o;
         hvp_forward_before3_point(
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(W_z_x_to_dot_W_o_x_W_o_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + iH]),
             compute_t(dot_W_z_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(dot_W_f_x_at[(iT * B + iB) * H + iH]),
-            compute_t(V_z_x_to_dot_V_o_x_V_o_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(parts_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts4_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_V_zfo_x_x_prev_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             compute_t(dot_W_o_x_at[(iT * B + iB) * H + iH]),
             z, f, o, dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o);
         z_at[(iT * B + iB) * H + iH] = storage_t(z);
@@ -1080,7 +1078,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ d_c_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_z_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ d_z_pre_to_d_dot_f_pre_at)
+    storage_t* __restrict__ d_z_dot_z_f_dot_f_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1100,27 +1098,28 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(dot_z_pre_at[(iT * B + iB) * H + iH]),
             compute_t(dot_f_at[(iT * B + iB) * H + iH]),
             d_dot_f_pre, d_f_pre, d_dot_z_pre, d_z_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_f_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_z_dot_z_f_dot_f_pre_at[(iT * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
     }
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_prev_V_z_x, const compute_t d_x_prev_V_o_x, const compute_t d_x_prev_dot_V_o_x_V_o,
+    const compute_t d_x_prev_parts, const compute_t d_x_prev_V_o_x, const compute_t d_x_prev_dot_V_o_x_V_o,
     const compute_t d_dot_x_prev_dot_V_z_x_x_prev, const compute_t d_dot_x_prev_dot_V_f_x_x_prev,
     const compute_t d_dot_x_prev_dot_V_o_x_x_prev, compute_t& d_x_prev, compute_t& d_dot_x_prev)
 {
-    d_x_prev = d_x_prev_V_z_x + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
+    d_x_prev = d_x_prev_parts + d_x_prev_V_o_x + d_x_prev_dot_V_o_x_V_o;
     d_dot_x_prev = d_dot_x_prev_dot_V_z_x_x_prev + d_dot_x_prev_dot_V_f_x_x_prev + d_dot_x_prev_dot_V_o_x_x_prev;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at,
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ parts4_at,
+    const storage_t* __restrict__ d_x_prev_parts_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
+    const storage_t* __restrict__ d_parts_at,
+    const storage_t* __restrict__ d_dot_x_prev_dot_V_z_x_x_prev_at,
+    const storage_t* __restrict__ d_dot_x_prev_dot_V_f_x_x_prev_at,
     storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_dot_x_prev_rows_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1130,12 +1129,12 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x_prev, d_dot_x_prev;
         hvp_backward_after2_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (3 * I) + I + iI]),
-            compute_t(parts3_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
-            compute_t(parts4_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
+            compute_t(d_x_prev_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + I + iI]),
+            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + I + iI]),
+            compute_t(d_dot_x_prev_dot_V_z_x_x_prev_at[(iT * B + iB) * I + iI]),
+            compute_t(d_dot_x_prev_dot_V_f_x_x_prev_at[(iT * B + iB) * I + iI]),
+            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + 2 * I + iI]),
             d_x_prev, d_dot_x_prev);
         d_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_x_prev);
         d_dot_x_prev_rows_at[(iT * B + iB) * I + iI] = storage_t(d_dot_x_prev);
@@ -1143,17 +1142,17 @@ extern "C" __global__ void hvp_backward_after2(
 }
 
 __device__ inline void hvp_backward_after3_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
+    const compute_t d_x_parts, const compute_t d_x_W_o_x, const compute_t d_x_dot_W_o_x_W_o,
     const compute_t d_x_next, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
+    d_x = d_x_parts + d_x_W_o_x + d_x_dot_W_o_x_W_o + d_x_next;
 }
 
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_z_x_to_d_x_prev_V_z_x_at,
-    const storage_t* __restrict__ d_x_W_o_x_to_d_x_prev_V_o_x_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_prev_V_o_x_at,
+    const storage_t* __restrict__ d_parts_at, const storage_t* __restrict__ d_x_prev_rows_at,
+    storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1162,9 +1161,9 @@ extern "C" __global__ void hvp_backward_after3(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after3_point(
-            compute_t(d_x_W_z_x_to_d_x_prev_V_z_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(d_x_W_o_x_to_d_x_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (3 * I) + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_prev_V_o_x_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_parts_at[(iT * B + iB) * (3 * I) + iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);

@@ -206,12 +206,12 @@ def train_passes(size, dtype):
     W_f = cp.empty((H, I), dtype)
     V_o = cp.empty((H, I), dtype)
     W_o = cp.empty((H, I), dtype)
-    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
-    V_z_to_V_o = cp.empty((I, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     x_now_rows = cp.empty((T + 1, B, I), dtype)
-    W_z_x_to_W_o_x = cp.empty((T, B, 3 * H), dtype)
-    V_z_x_to_V_o_x = cp.empty((T, B, 3 * H), dtype)
+    W_zfo = cp.empty((I, 3 * H), dtype)
+    V_zfo = cp.empty((I, 3 * H), dtype)
+    W_zfo_x = cp.empty((T, B, 3 * H), dtype)
+    V_zfo_x = cp.empty((T, B, 3 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
@@ -222,7 +222,7 @@ def train_passes(size, dtype):
     )
     forward_before2 = kernel(
         "forward_before2", "each", T * B * H, 1,
-        V_z_x_to_V_o_x, W_z_x_to_W_o_x, z, f, o,
+        V_zfo_x, W_zfo_x, z, f, o,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
@@ -241,17 +241,19 @@ def train_passes(size, dtype):
         W_f[...] = params["W_f"]
         V_o[...] = params["V_o"]
         W_o[...] = params["W_o"]
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
         c_rows[0] = state["c"]
         x_now_rows[0] = state["x"]
 
     def before():
-        # W_z_x, W_f_x, W_o_x side by side
-        product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+        W_zfo[..., :H] = W_z.T
+        W_zfo[..., H:2 * H] = W_f.T
+        W_zfo[..., 2 * H:3 * H] = W_o.T
+        V_zfo[..., :H] = V_z.T
+        V_zfo[..., H:2 * H] = V_f.T
+        V_zfo[..., 2 * H:3 * H] = V_o.T
+        product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
         forward_before()
-        # V_z_x, V_f_x, V_o_x side by side
-        product(x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, V_z_x_to_V_o_x.reshape(-1, 3 * H))
+        product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
         forward_before2()
 
     def loop():
@@ -266,21 +268,22 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_o_to_V_o = cp.empty((H, 2 * I), dtype)
-    W_z_to_W_f = cp.empty((2 * H, I), dtype)
-    V_z_to_V_f = cp.empty((2 * H, I), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    WV_o = cp.empty((H, 2 * I), dtype)
+    V_zf = cp.empty((2 * H, I), dtype)
+    W_zf = cp.empty((2 * H, I), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
-    d_x_W_o_x_to_d_x_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
+    d_x_W_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
     d_c = cp.empty((T, B, H), dtype)
-    d_z_pre_to_d_f_pre = cp.empty((T, B, 2 * H), dtype)
-    d_x_W_z_x_to_d_x_prev_V_z_x = cp.empty((T, B, 2 * I), dtype)
+    d_zf_pre = cp.empty((T, B, 2 * H), dtype)
+    d_V_zf = cp.empty((2 * H, I), dtype)
+    d_W_zf = cp.empty((2 * H, I), dtype)
     d_V_o = cp.empty((H, I), dtype)
     d_W_o = cp.empty((H, I), dtype)
+    d_x_prev_V_zf_x = cp.empty((T, B, I), dtype)
+    d_x_W_zf_x = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_V_z_to_d_V_f = cp.empty((2 * H, I), dtype)
-    d_W_z_to_d_W_f = cp.empty((2 * H, I), dtype)
     backward_before = kernel(
         "backward_before", "each", T * B * H, 1,
         dy, c_rows, o, d_o_pre,
@@ -291,15 +294,15 @@ def train_passes(size, dtype):
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
-        d_c, c_rows, z, f, d_z_pre_to_d_f_pre,
+        d_c, c_rows, z, f, d_zf_pre,
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows,
+        d_x_prev_V_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows,
     )
     backward_after3 = kernel(
         "backward_after3", "each", T * B * I, 1,
-        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, d_x_prev_rows, d_x,
+        d_x_W_zf_x, d_x_W_prev_V_o_x, d_x_prev_rows, d_x,
     )
 
     def fill(params, cotangents, dstate):
@@ -310,16 +313,18 @@ def train_passes(size, dtype):
         W_f[...] = params["W_f"]
         V_o[...] = params["V_o"]
         W_o[...] = params["W_o"]
-        W_o_to_V_o[...] = cp.concatenate((W_o, V_o), axis=1)
-        W_z_to_W_f[...] = cp.concatenate((W_z, W_f))
-        V_z_to_V_f[...] = cp.concatenate((V_z, V_f))
         d_c_prev_rows[T % 2] = dstate["c"]
         d_x_prev_rows[T] = dstate["x"]
 
     def before():
+        WV_o[..., :I] = W_o
+        WV_o[..., I:2 * I] = V_o
+        V_zf[:H] = V_z
+        V_zf[H:2 * H] = V_f
+        W_zf[:H] = W_z
+        W_zf[H:2 * H] = W_f
         backward_before()
-        # d_x_W_o_x, d_x_prev_V_o_x side by side
-        product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
+        product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
 
     def loop():
         backward_sequence()
@@ -330,31 +335,19 @@ def train_passes(size, dtype):
         # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
         product(d_o_pre.reshape(-1, H).T, x.reshape(-1, I), d_W_o)
         backward_after()
-        # d_z_pre, d_f_pre side by side
-        product(
-            d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
-            W_z_to_W_f,
-            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
-        )
-        # d_V_z, d_V_f side by side
-        product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_z_to_d_V_f)
-        # d_W_z, d_W_f side by side
-        product(d_z_pre_to_d_f_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_z_to_d_W_f)
-        # d_z_pre, d_f_pre side by side
-        product(
-            d_z_pre_to_d_f_pre.reshape(-1, 2 * H),
-            V_z_to_V_f,
-            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
-        )
+        product(d_zf_pre.reshape(-1, 2 * H).T, x_now_rows[:-1].reshape(-1, I), d_V_zf)
+        product(d_zf_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_zf)
+        product(d_zf_pre.reshape(-1, 2 * H), V_zf, d_x_prev_V_zf_x.reshape(-1, I))
+        product(d_zf_pre.reshape(-1, 2 * H), W_zf, d_x_W_zf_x.reshape(-1, I))
         backward_after2()
         backward_after3()
 
     def results():
         dparams = {
-            "V_z": d_V_z_to_d_V_f[:H].copy(),
-            "W_z": d_W_z_to_d_W_f[:H].copy(),
-            "V_f": d_V_z_to_d_V_f[H:2 * H].copy(),
-            "W_f": d_W_z_to_d_W_f[H:2 * H].copy(),
+            "V_z": d_V_zf[:H].copy(),
+            "W_z": d_W_zf[:H].copy(),
+            "V_f": d_V_zf[H:2 * H].copy(),
+            "W_f": d_W_zf[H:2 * H].copy(),
             "V_o": d_V_o.copy(),
             "W_o": d_W_o.copy(),
         }
@@ -376,12 +369,12 @@ def infer_passes(size, dtype):
     W_f = cp.empty((H, I), dtype)
     V_o = cp.empty((H, I), dtype)
     W_o = cp.empty((H, I), dtype)
-    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
-    V_z_to_V_o = cp.empty((I, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     x_now_rows = cp.empty((T + 1, B, I), dtype)
-    W_z_x_to_W_o_x = cp.empty((T, B, 3 * H), dtype)
-    V_z_x_to_V_o_x = cp.empty((T, B, 3 * H), dtype)
+    W_zfo = cp.empty((I, 3 * H), dtype)
+    V_zfo = cp.empty((I, 3 * H), dtype)
+    W_zfo_x = cp.empty((T, B, 3 * H), dtype)
+    V_zfo_x = cp.empty((T, B, 3 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
@@ -392,7 +385,7 @@ def infer_passes(size, dtype):
     )
     infer_before2 = kernel(
         "infer_before2", "each", T * B * H, 1,
-        V_z_x_to_V_o_x, W_z_x_to_W_o_x, z, f, o,
+        V_zfo_x, W_zfo_x, z, f, o,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H, 1,
@@ -411,17 +404,19 @@ def infer_passes(size, dtype):
         W_f[...] = params["W_f"]
         V_o[...] = params["V_o"]
         W_o[...] = params["W_o"]
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
         c_rows[0] = state["c"]
         x_now_rows[0] = state["x"]
 
     def before():
-        # W_z_x, W_f_x, W_o_x side by side
-        product(x.reshape(-1, I), W_z_to_W_o, W_z_x_to_W_o_x.reshape(-1, 3 * H))
+        W_zfo[..., :H] = W_z.T
+        W_zfo[..., H:2 * H] = W_f.T
+        W_zfo[..., 2 * H:3 * H] = W_o.T
+        V_zfo[..., :H] = V_z.T
+        V_zfo[..., H:2 * H] = V_f.T
+        V_zfo[..., 2 * H:3 * H] = V_o.T
+        product(x.reshape(-1, I), W_zfo, W_zfo_x.reshape(-1, 3 * H))
         infer_before()
-        # V_z_x, V_f_x, V_o_x side by side
-        product(x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, V_z_x_to_V_o_x.reshape(-1, 3 * H))
+        product(x_now_rows[:-1].reshape(-1, I), V_zfo, V_zfo_x.reshape(-1, 3 * H))
         infer_before2()
 
     def loop():
@@ -537,24 +532,24 @@ def jvp_passes(size, dtype):
     dot_W_f = cp.empty((H, I), dtype)
     dot_V_o = cp.empty((H, I), dtype)
     dot_W_o = cp.empty((H, I), dtype)
-    W_z_to_dot_W_o = cp.empty((I, 6 * H), dtype)
-    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
-    V_z_to_dot_V_o = cp.empty((I, 6 * H), dtype)
-    V_z_to_V_o = cp.empty((I, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     x_now_rows = cp.empty((T + 1, B, I), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
-    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 6 * H), dtype)
+    W_zfo = cp.empty((I, 3 * H), dtype)
+    parts3 = cp.empty((I, 6 * H), dtype)
+    V_zfo = cp.empty((I, 3 * H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_W_zfo_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    V_z_x_to_dot_V_o_x_V_o = cp.empty((T, B, 6 * H), dtype)
+    parts4 = cp.empty((T, B, 6 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    parts = cp.empty((T, B, 3 * H), dtype)
+    dot_V_zfo_x_x_prev = cp.empty((T, B, 3 * H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
     dot_f = cp.empty((T, B, H), dtype)
     dot_o = cp.empty((T, B, H), dtype)
@@ -562,7 +557,7 @@ def jvp_passes(size, dtype):
     dot_h = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * I, 1,
@@ -570,8 +565,7 @@ def jvp_passes(size, dtype):
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B * H, 1,
-        V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
-        dot_z, dot_f, dot_o,
+        parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o, dot_z, dot_f, dot_o,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
@@ -597,40 +591,36 @@ def jvp_passes(size, dtype):
         dot_W_f[...] = dot_params["W_f"]
         dot_V_o[...] = dot_params["V_o"]
         dot_W_o[...] = dot_params["W_o"]
-        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_f.T,
-            dot_W_f.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-        V_z_to_dot_V_o[...] = cp.ascontiguousarray(cp.concatenate((
-            V_z.T,
-            dot_V_z.T,
-            V_f.T,
-            dot_V_f.T,
-            V_o.T,
-            dot_V_o.T,
-        ), axis=1))
-        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
         c_rows[0] = state["c"]
         x_now_rows[0] = state["x"]
         dot_c_rows[0] = dot_state["c"]
         dot_x_now_rows[0] = dot_state["x"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
-        # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_o.T
+        parts[..., 5 * H:6 * H] = dot_W_o.T
+        W_zfo[..., :H] = parts[..., :H]
+        W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        parts3[..., :H] = V_z.T
+        parts3[..., H:2 * H] = dot_V_z.T
+        parts3[..., 2 * H:3 * H] = V_f.T
+        parts3[..., 3 * H:4 * H] = dot_V_f.T
+        parts3[..., 4 * H:5 * H] = V_o.T
+        parts3[..., 5 * H:6 * H] = dot_V_o.T
+        V_zfo[..., :H] = parts3[..., :H]
+        V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
         jvp_before()
         jvp_before2()
-        # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
-        product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
-        # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
-        product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+        product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+        product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
         jvp_before3()
 
     def loop():
@@ -666,24 +656,24 @@ def hvp_passes(size, dtype):
     dot_W_f = cp.empty((H, I), dtype)
     dot_V_o = cp.empty((H, I), dtype)
     dot_W_o = cp.empty((H, I), dtype)
-    W_z_to_dot_W_o = cp.empty((I, 6 * H), dtype)
-    W_z_to_W_o = cp.empty((I, 3 * H), dtype)
-    V_z_to_dot_V_o = cp.empty((I, 6 * H), dtype)
-    V_z_to_V_o = cp.empty((I, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     x_now_rows = cp.empty((T + 1, B, I), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
-    W_z_x_to_dot_W_o_x_W_o = cp.empty((T, B, 6 * H), dtype)
-    dot_W_z_x_x_to_dot_W_o_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 6 * H), dtype)
+    W_zfo = cp.empty((I, 3 * H), dtype)
+    parts3 = cp.empty((I, 6 * H), dtype)
+    V_zfo = cp.empty((I, 3 * H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_W_zfo_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
-    V_z_x_to_dot_V_o_x_V_o = cp.empty((T, B, 6 * H), dtype)
+    parts4 = cp.empty((T, B, 6 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
-    parts = cp.empty((T, B, 3 * H), dtype)
+    dot_V_zfo_x_x_prev = cp.empty((T, B, 3 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
@@ -692,7 +682,7 @@ def hvp_passes(size, dtype):
     dot_o = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_o_x_W_o, dot_W_z_x_x_to_dot_W_o_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
+        parts2, dot_W_zfo_x_x, dot_W_z_x, dot_W_f_x, dot_W_o_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * I, 1,
@@ -700,8 +690,8 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * B * H, 1,
-        V_z_x_to_dot_V_o_x_V_o, W_z_x_to_dot_W_o_x_W_o, parts, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o,
-        dot_z_pre, dot_z, dot_f_pre, dot_f, dot_o_pre, dot_o,
+        parts4, parts2, dot_V_zfo_x_x_prev, dot_W_z_x, dot_W_f_x, dot_W_o_x, z, f, o, dot_z_pre, dot_z,
+        dot_f_pre, dot_f, dot_o_pre, dot_o,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
@@ -723,40 +713,36 @@ def hvp_passes(size, dtype):
         dot_W_f[...] = dot_params["W_f"]
         dot_V_o[...] = dot_params["V_o"]
         dot_W_o[...] = dot_params["W_o"]
-        W_z_to_dot_W_o[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_f.T,
-            dot_W_f.T,
-            W_o.T,
-            dot_W_o.T,
-        ), axis=1))
-        W_z_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_f.T, W_o.T), axis=1))
-        V_z_to_dot_V_o[...] = cp.ascontiguousarray(cp.concatenate((
-            V_z.T,
-            dot_V_z.T,
-            V_f.T,
-            dot_V_f.T,
-            V_o.T,
-            dot_V_o.T,
-        ), axis=1))
-        V_z_to_V_o[...] = cp.ascontiguousarray(cp.concatenate((V_z.T, V_f.T, V_o.T), axis=1))
         c_rows[0] = state["c"]
         x_now_rows[0] = state["x"]
         dot_c_rows[0] = dot_state["c"]
         dot_x_now_rows[0] = dot_state["x"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_f_x, dot_W_f_x_W_f, W_o_x, dot_W_o_x_W_o side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_o, W_z_x_to_dot_W_o_x_W_o.reshape(-1, 6 * H))
-        # dot_W_z_x_x, dot_W_f_x_x, dot_W_o_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_o, dot_W_z_x_x_to_dot_W_o_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_f.T
+        parts[..., 3 * H:4 * H] = dot_W_f.T
+        parts[..., 4 * H:5 * H] = W_o.T
+        parts[..., 5 * H:6 * H] = dot_W_o.T
+        W_zfo[..., :H] = parts[..., :H]
+        W_zfo[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_zfo[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        parts3[..., :H] = V_z.T
+        parts3[..., H:2 * H] = dot_V_z.T
+        parts3[..., 2 * H:3 * H] = V_f.T
+        parts3[..., 3 * H:4 * H] = dot_V_f.T
+        parts3[..., 4 * H:5 * H] = V_o.T
+        parts3[..., 5 * H:6 * H] = dot_V_o.T
+        V_zfo[..., :H] = parts3[..., :H]
+        V_zfo[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        V_zfo[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, I), W_zfo, dot_W_zfo_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
         hvp_forward_before2()
-        # V_z_x, dot_V_z_x_V_z, V_f_x, dot_V_f_x_V_f, V_o_x, dot_V_o_x_V_o side by side
-        product(x_now_rows[:-1].reshape(-1, I), V_z_to_dot_V_o, V_z_x_to_dot_V_o_x_V_o.reshape(-1, 6 * H))
-        # dot_V_z_x_x_prev, dot_V_f_x_x_prev, dot_V_o_x_x_prev side by side
-        product(dot_x_now_rows[:-1].reshape(-1, I), V_z_to_V_o, parts.reshape(-1, 3 * H))
+        product(x_now_rows[:-1].reshape(-1, I), parts3, parts4.reshape(-1, 6 * H))
+        product(dot_x_now_rows[:-1].reshape(-1, I), V_zfo, dot_V_zfo_x_x_prev.reshape(-1, 3 * H))
         hvp_forward_before3()
 
     def loop():
@@ -770,24 +756,21 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_o_to_V_o = cp.empty((H, 2 * I), dtype)
-    dot_W_o_to_V_o = cp.empty((H, 3 * I), dtype)
-    W_z_to_dot_W_f = cp.empty((4 * H, I), dtype)
-    V_z_to_dot_V_f = cp.empty((4 * H, I), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_x_prev_rows = cp.empty((T + 1, B, I), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_x_prev_rows = cp.empty((T + 1, B, I), dtype)
+    WV_o = cp.empty((H, 2 * I), dtype)
+    dot_W_dot_V_V_o = cp.empty((H, 3 * I), dtype)
+    parts5 = cp.empty((4 * H, I), dtype)
+    parts6 = cp.empty((4 * H, I), dtype)
     d_dot_o_pre = cp.empty((T, B, H), dtype)
     d_o_pre = cp.empty((T, B, H), dtype)
-    d_x_W_o_x_to_d_x_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
-    parts2 = cp.empty((T, B, 3 * I), dtype)
+    d_x_W_prev_V_o_x = cp.empty((T, B, 2 * I), dtype)
+    d_parts = cp.empty((T, B, 3 * I), dtype)
     d_dot_c = cp.empty((T, B, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
-    d_z_pre_to_d_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
-    d_x_W_z_x_to_d_x_prev_V_z_x = cp.empty((T, B, 2 * I), dtype)
-    parts3 = cp.empty((T, B, 3 * I), dtype)
-    parts4 = cp.empty((T, B, 3 * I), dtype)
+    d_z_dot_z_f_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
     d_V_z_V_z_x = cp.empty((H, I), dtype)
     d_V_z_dot_V_z_x_x_prev = cp.empty((H, I), dtype)
     d_W_z_W_z_x = cp.empty((H, I), dtype)
@@ -800,7 +783,11 @@ def hvp_passes(size, dtype):
     d_V_o_dot_V_o_x_x_prev = cp.empty((H, I), dtype)
     d_W_o_W_o_x = cp.empty((H, I), dtype)
     d_W_o_dot_W_o_x_x = cp.empty((H, I), dtype)
+    d_x_prev_parts = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
+    d_dot_x_prev_dot_V_z_x_x_prev = cp.empty((T, B, I), dtype)
+    d_dot_x_prev_dot_V_f_x_x_prev = cp.empty((T, B, I), dtype)
     d_V_z = cp.empty((H, I), dtype)
     d_W_z = cp.empty((H, I), dtype)
     d_V_f = cp.empty((H, I), dtype)
@@ -817,16 +804,16 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z, dot_z_pre, dot_f, d_z_pre_to_d_dot_f_pre,
+        d_dot_c, c_rows, z, dot_f_pre, f, d_c, dot_c_rows, dot_z, dot_z_pre, dot_f, d_z_dot_z_f_dot_f_pre,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2, parts3, parts4, d_x_prev_rows,
-        d_dot_x_prev_rows,
+        d_x_prev_parts, d_x_W_prev_V_o_x, d_parts, d_dot_x_prev_dot_V_z_x_x_prev,
+        d_dot_x_prev_dot_V_f_x_x_prev, d_x_prev_rows, d_dot_x_prev_rows,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_x_W_z_x_to_d_x_prev_V_z_x, d_x_W_o_x_to_d_x_prev_V_o_x, parts2, d_x_prev_rows, d_x,
+        d_x_parts, d_x_W_prev_V_o_x, d_parts, d_x_prev_rows, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -837,21 +824,28 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        W_o_to_V_o[...] = cp.concatenate((W_o, V_o), axis=1)
-        dot_W_o_to_V_o[...] = cp.concatenate((dot_W_o, dot_V_o, V_o), axis=1)
-        W_z_to_dot_W_f[...] = cp.concatenate((W_z, dot_W_z, W_f, dot_W_f))
-        V_z_to_dot_V_f[...] = cp.concatenate((V_z, dot_V_z, V_f, dot_V_f))
         d_c_prev_rows[T % 2] = 0
         d_x_prev_rows[T] = 0
         d_dot_c_prev_rows[T % 2] = dstate["c"]
         d_dot_x_prev_rows[T] = dstate["x"]
 
     def before():
+        WV_o[..., :I] = W_o
+        WV_o[..., I:2 * I] = V_o
+        dot_W_dot_V_V_o[..., :I] = dot_W_o
+        dot_W_dot_V_V_o[..., I:2 * I] = dot_V_o
+        dot_W_dot_V_V_o[..., 2 * I:3 * I] = V_o
+        parts5[:H] = V_z
+        parts5[H:2 * H] = dot_V_z
+        parts5[2 * H:3 * H] = V_f
+        parts5[3 * H:4 * H] = dot_V_f
+        parts6[:H] = W_z
+        parts6[H:2 * H] = dot_W_z
+        parts6[2 * H:3 * H] = W_f
+        parts6[3 * H:4 * H] = dot_W_f
         hvp_backward_before()
-        # d_x_W_o_x, d_x_prev_V_o_x side by side
-        product(d_o_pre.reshape(-1, H), W_o_to_V_o, d_x_W_o_x_to_d_x_prev_V_o_x.reshape(-1, 2 * I))
-        # d_x_dot_W_o_x_W_o, d_x_prev_dot_V_o_x_V_o, d_dot_x_prev_dot_V_o_x_x_prev side by side
-        product(d_dot_o_pre.reshape(-1, H), dot_W_o_to_V_o, parts2.reshape(-1, 3 * I))
+        product(d_o_pre.reshape(-1, H), WV_o, d_x_W_prev_V_o_x.reshape(-1, 2 * I))
+        product(d_dot_o_pre.reshape(-1, H), dot_W_dot_V_V_o, d_parts.reshape(-1, 3 * I))
 
     def loop():
         hvp_backward_sequence()
@@ -866,65 +860,51 @@ def hvp_passes(size, dtype):
         # through o = sigmoid(V_o @ x[t-1] + W_o @ x)
         product(d_dot_o_pre.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
         hvp_backward_after()
-        # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
-        product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
-            W_z_to_dot_W_f,
-            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, :I],
-        )
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
-        product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
+        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x_now_rows[:-1].reshape(-1, I), d_V_z_V_z_x)
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
         product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_x_now_rows[:-1].reshape(-1, I),
             d_V_z_dot_V_z_x_x_prev,
         )
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
-        product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
-        product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_z_dot_W_z_x_x,
-        )
+        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
         product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
             x_now_rows[:-1].reshape(-1, I),
             d_V_f_V_f_x,
         )
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
         product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_x_now_rows[:-1].reshape(-1, I),
             d_V_f_dot_V_f_x_x_prev,
         )
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
-        product(d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
         product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_x.reshape(-1, I),
             d_W_f_dot_W_f_x_x,
         )
-        # d_z_pre, d_dot_z_pre, d_f_pre, d_dot_f_pre side by side
-        product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H),
-            V_z_to_dot_V_f,
-            d_x_W_z_x_to_d_x_prev_V_z_x.reshape(-1, 2 * I)[:, I:2 * I],
-        )
+        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts5, d_x_prev_parts.reshape(-1, I))
+        product(d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H), parts6, d_x_parts.reshape(-1, I))
         # through z = tanh(V_z @ x[t-1] + W_z @ x)
         product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
+            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H],
             V_z,
-            parts3.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+            d_dot_x_prev_dot_V_z_x_x_prev.reshape(-1, I),
         )
         # through f = sigmoid(V_f @ x[t-1] + W_f @ x)
         product(
-            d_z_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
+            d_z_dot_z_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H],
             V_f,
-            parts4.reshape(-1, 3 * I)[:, 2 * I:3 * I],
+            d_dot_x_prev_dot_V_f_x_x_prev.reshape(-1, I),
         )
         hvp_backward_after2()
         hvp_backward_after3()

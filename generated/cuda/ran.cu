@@ -67,10 +67,10 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ g_to_W_f_x_at, const storage_t* __restrict__ U_i_h_to_U_f_h_at,
+    const storage_t* __restrict__ W_if_x_at, const storage_t* __restrict__ U_if_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
-    storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at, storage_t* __restrict__ f_at,
-    storage_t* __restrict__ h_rows_at)
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ c_rows_at, storage_t* __restrict__ i_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -78,13 +78,13 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t i, f, c, h;
         forward_step_point(
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + iH]),
+            compute_t(W_if_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_if_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             i, f, c, h);
         i_at[(t * B + iB) * H + iH] = storage_t(i);
@@ -117,8 +117,8 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ g_to_W_f_x_at, const storage_t* __restrict__ i_at,
-    storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_i_pre_to_d_f_pre_at)
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ i_at, storage_t* __restrict__ d_c_at,
+    storage_t* __restrict__ d_if_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -132,12 +132,12 @@ extern "C" __global__ void backward_step(
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             d_c, d_f_pre, d_i_pre, d_c_prev);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
-        d_i_pre_to_d_f_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_f_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_i_pre);
+        d_if_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_f_pre);
+        d_if_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
     }
 }
@@ -168,14 +168,14 @@ extern "C" __global__ void backward_after(
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_g, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_W_if_x, const compute_t d_x_g, compute_t& d_x)
 {
-    d_x = d_x_g + d_x_W_i_x;
+    d_x = d_x_W_if_x + d_x_g;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_g_at, const storage_t* __restrict__ d_x_W_i_x_at,
+    const storage_t* __restrict__ d_x_W_if_x_at, const storage_t* __restrict__ d_x_g_at,
     storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -185,8 +185,8 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
+            compute_t(d_x_W_if_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -215,7 +215,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ g_to_W_f_x_at, const storage_t* __restrict__ U_i_h_to_U_f_h_at,
+    const storage_t* __restrict__ g_W_i_x_W_f_x_at, const storage_t* __restrict__ U_if_h_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     storage_t* __restrict__ c_rows_at, storage_t* __restrict__ h_rows_at)
 {
@@ -225,13 +225,13 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t c, h;
         infer_step_point(
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_U_f_h_at[iB * (2 * H) + H + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(U_if_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_f_at[iH]),
-            compute_t(g_to_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(g_W_i_x_W_f_x_at[(t * B + iB) * (3 * H) + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             c, h);
         c_rows_at[(((t + 1) % 2) * B + iB) * H + iH] = storage_t(c);
@@ -306,9 +306,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at,
-    const storage_t* __restrict__ dot_g_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_g_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at,
+    storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -317,12 +317,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -360,8 +360,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_f_h_U_f_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_if_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
     const storage_t* __restrict__ dot_b_f_at, storage_t* __restrict__ c_rows_at,
@@ -374,21 +374,21 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t c, dot_c, h, dot_h;
         jvp_step_point(
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -419,9 +419,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at,
-    const storage_t* __restrict__ dot_g_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_g_at,
-    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_g_W_i_x_W_f_x_x_at,
+    storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_W_i_x_at,
+    storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -430,12 +430,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_g, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_g_x_to_dot_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(dot_g_W_i_x_W_f_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_g, dot_W_i_x, dot_W_f_x);
         dot_g_at[(iT * B + iB) * H + iH] = storage_t(dot_g);
         dot_W_i_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_i_x);
@@ -474,15 +474,16 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_i_h_to_dot_U_f_h_U_f_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_i_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_if_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_i_at,
     const storage_t* __restrict__ dot_W_i_x_at, const storage_t* __restrict__ dot_b_i_at,
     const storage_t* __restrict__ b_f_at, const storage_t* __restrict__ dot_W_f_x_at,
-    const storage_t* __restrict__ dot_b_f_at, storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ dot_c_rows_at,
-    storage_t* __restrict__ dot_i_pre_at, storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at,
-    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at,
-    storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
+    const storage_t* __restrict__ dot_b_f_at, const storage_t* __restrict__ g_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ dot_g_at,
+    storage_t* __restrict__ dot_c_rows_at, storage_t* __restrict__ dot_i_pre_at,
+    storage_t* __restrict__ i_at, storage_t* __restrict__ dot_i_at, storage_t* __restrict__ dot_f_pre_at,
+    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at, storage_t* __restrict__ h_rows_at,
+    storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -490,21 +491,21 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (5 * H) + H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
-            compute_t(U_i_h_to_dot_U_f_h_U_f_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_if_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
@@ -562,10 +563,10 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_dot_c_prev_rows_at,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ c_rows_at,
     const storage_t* __restrict__ dot_f_pre_at, const storage_t* __restrict__ f_at,
-    const storage_t* __restrict__ g_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ dot_i_pre_at,
+    const storage_t* __restrict__ g_at, const storage_t* __restrict__ dot_i_pre_at,
     const storage_t* __restrict__ i_at, const storage_t* __restrict__ dot_g_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_c_at,
-    storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_i_pre_to_d_dot_f_pre_at)
+    storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_i_dot_i_f_dot_f_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -584,7 +585,7 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
             compute_t(f_at[(t * B + iB) * H + iH]),
             compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),
-            compute_t(g_to_dot_W_f_x_W_f_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(dot_i_pre_at[(t * B + iB) * H + iH]),
             compute_t(i_at[(t * B + iB) * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
@@ -592,10 +593,10 @@ extern "C" __global__ void hvp_backward_step(
             d_dot_c, d_c, d_dot_f_pre, d_f_pre, d_dot_i_pre, d_i_pre, d_c_prev, d_dot_c_prev);
         d_dot_c_at[(t * B + iB) * H + iH] = storage_t(d_dot_c);
         d_c_at[(t * B + iB) * H + iH] = storage_t(d_c);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
-        d_i_pre_to_d_dot_f_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_f_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_f_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_i_pre);
+        d_i_dot_i_f_dot_f_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_i_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_dot_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_c_prev);
     }
@@ -610,7 +611,8 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_i_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_f_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -619,8 +621,8 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_f_h_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -659,15 +661,15 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_g, const compute_t d_x_dot_g_W_c, const compute_t d_x_W_i_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_g, const compute_t d_x_dot_g_W_c, compute_t& d_x)
 {
-    d_x = d_x_g + d_x_dot_g_W_c + d_x_W_i_x;
+    d_x = d_x_parts + d_x_g + d_x_dot_g_W_c;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_g_at, const storage_t* __restrict__ d_x_dot_g_W_c_at,
-    const storage_t* __restrict__ d_x_W_i_x_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_g_at,
+    const storage_t* __restrict__ d_x_dot_g_W_c_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -676,9 +678,9 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_g_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_g_W_c_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_i_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

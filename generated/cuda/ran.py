@@ -211,17 +211,18 @@ def train_passes(size, dtype):
     W_f = cp.empty((H, I), dtype)
     U_f = cp.empty((H, H), dtype)
     b_f = cp.empty((H,), dtype)
-    W_c_to_W_f = cp.empty((I, 3 * H), dtype)
-    U_i_to_U_f = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
-    g_to_W_f_x = cp.empty((T, B, 3 * H), dtype)
-    U_i_h_to_U_f_h = cp.empty((B, 2 * H), dtype)
+    W_if = cp.empty((I, 2 * H), dtype)
+    U_if = cp.empty((H, 2 * H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    W_if_x = cp.empty((T, B, 2 * H), dtype)
+    U_if_h = cp.empty((B, 2 * H), dtype)
     i = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        g_to_W_f_x, U_i_h_to_U_f_h, b_i, b_f, c_rows, i, f, h_rows,
+        W_if_x, U_if_h, b_i, b_f, g, c_rows, i, f, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -233,19 +234,21 @@ def train_passes(size, dtype):
         W_f[...] = params["W_f"]
         U_f[...] = params["U_f"]
         b_f[...] = params["b_f"]
-        W_c_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-        U_i_to_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # g, W_i_x, W_f_x side by side
-        product(x.reshape(-1, I), W_c_to_W_f, g_to_W_f_x.reshape(-1, 3 * H))
+        W_if[..., :H] = W_i.T
+        W_if[..., H:2 * H] = W_f.T
+        U_if[..., :H] = U_i.T
+        U_if[..., H:2 * H] = U_f.T
+        # g = W_c @ x
+        product(x.reshape(-1, I), W_c.T, g.reshape(-1, H))
+        product(x.reshape(-1, I), W_if, W_if_x.reshape(-1, 2 * H))
 
     def loop():
         for t in range(T):
-            # U_i_h, U_f_h side by side
-            product(h_rows[t], U_i_to_U_f, U_i_h_to_U_f_h)
+            product(h_rows[t], U_if, U_if_h)
             forward_step(t)
 
     def after():
@@ -257,23 +260,23 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_U_f2 = cp.empty((2 * H, H), dtype)
-    W_i_to_W_f = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
+    W_if2 = cp.empty((2 * H, I), dtype)
+    U_if2 = cp.empty((2 * H, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
-    d_i_pre_to_d_f_pre = cp.empty((T, B, 2 * H), dtype)
+    d_if_pre = cp.empty((T, B, 2 * H), dtype)
     d_g = cp.empty((T, B, H), dtype)
     d_x_g = cp.empty((T, B, I), dtype)
-    d_x_W_i_x = cp.empty((T, B, I), dtype)
+    d_x_W_if_x = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_c = cp.empty((H, I), dtype)
-    d_W_i_to_d_W_f = cp.empty((2 * H, I), dtype)
-    d_U_i_to_d_U_f = cp.empty((2 * H, H), dtype)
-    d_b_i_to_d_b_f = cp.empty((2 * H,), dtype)
+    d_W_if = cp.empty((2 * H, I), dtype)
+    d_U_if = cp.empty((2 * H, H), dtype)
+    d_b_if = cp.empty((2 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g_to_W_f_x, i, d_c, d_i_pre_to_d_f_pre,
+        dy, d_h_prev_rows, d_c_prev_rows, h_rows, c_rows, f, g, i, d_c, d_if_pre,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
@@ -281,7 +284,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_g, d_x_W_i_x, d_x,
+        d_x_W_if_x, d_x_g, d_x,
     )
 
     def fill(params, cotangents, dstate):
@@ -291,29 +294,25 @@ def train_passes(size, dtype):
         U_i[...] = params["U_i"]
         W_f[...] = params["W_f"]
         U_f[...] = params["U_f"]
-        U_i_to_U_f2[...] = cp.concatenate((U_i, U_f))
-        W_i_to_W_f[...] = cp.concatenate((W_i, W_f))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        W_if2[:H] = W_i
+        W_if2[H:2 * H] = W_f
+        U_if2[:H] = U_i
+        U_if2[H:2 * H] = U_f
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_i_pre, d_f_pre side by side
-            product(d_i_pre_to_d_f_pre[t], U_i_to_U_f2, d_h_prev_rows[t % 2])
+            product(d_if_pre[t], U_if2, d_h_prev_rows[t % 2])
 
     def after():
-        # d_i_pre, d_f_pre side by side
-        product(d_i_pre_to_d_f_pre.reshape(-1, 2 * H), W_i_to_W_f, d_x_W_i_x.reshape(-1, I))
-        # d_W_i, d_W_f side by side
-        product(d_i_pre_to_d_f_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_i_to_d_W_f)
-        # d_U_i, d_U_f side by side
-        product(d_i_pre_to_d_f_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_i_to_d_U_f)
-        # d_b_i, d_b_f side by side
-        cp.sum(d_i_pre_to_d_f_pre.reshape(-1, 2 * H), axis=0, out=d_b_i_to_d_b_f)
+        product(d_if_pre.reshape(-1, 2 * H), W_if2, d_x_W_if_x.reshape(-1, I))
+        product(d_if_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_if)
+        product(d_if_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_if)
+        cp.sum(d_if_pre.reshape(-1, 2 * H), axis=0, out=d_b_if)
         backward_after()
         # through g = W_c @ x
         product(d_g.reshape(-1, H), W_c, d_x_g.reshape(-1, I))
@@ -324,12 +323,12 @@ def train_passes(size, dtype):
     def results():
         dparams = {
             "W_c": d_W_c.copy(),
-            "W_i": d_W_i_to_d_W_f[:H].copy(),
-            "U_i": d_U_i_to_d_U_f[:H].copy(),
-            "b_i": d_b_i_to_d_b_f[:H].copy(),
-            "W_f": d_W_i_to_d_W_f[H:2 * H].copy(),
-            "U_f": d_U_i_to_d_U_f[H:2 * H].copy(),
-            "b_f": d_b_i_to_d_b_f[H:2 * H].copy(),
+            "W_i": d_W_if[:H].copy(),
+            "U_i": d_U_if[:H].copy(),
+            "b_i": d_b_if[:H].copy(),
+            "W_f": d_W_if[H:2 * H].copy(),
+            "U_f": d_U_if[H:2 * H].copy(),
+            "b_f": d_b_if[H:2 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy(), "c": d_c_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -350,15 +349,15 @@ def infer_passes(size, dtype):
     W_f = cp.empty((H, I), dtype)
     U_f = cp.empty((H, H), dtype)
     b_f = cp.empty((H,), dtype)
-    W_c_to_W_f = cp.empty((I, 3 * H), dtype)
-    U_i_to_U_f = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
-    g_to_W_f_x = cp.empty((T, B, 3 * H), dtype)
-    U_i_h_to_U_f_h = cp.empty((B, 2 * H), dtype)
+    W_cif = cp.empty((I, 3 * H), dtype)
+    U_if = cp.empty((H, 2 * H), dtype)
+    g_W_i_x_W_f_x = cp.empty((T, B, 3 * H), dtype)
+    U_if_h = cp.empty((B, 2 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        g_to_W_f_x, U_i_h_to_U_f_h, b_i, b_f, c_rows, h_rows,
+        g_W_i_x_W_f_x, U_if_h, b_i, b_f, c_rows, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -370,19 +369,20 @@ def infer_passes(size, dtype):
         W_f[...] = params["W_f"]
         U_f[...] = params["U_f"]
         b_f[...] = params["b_f"]
-        W_c_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-        U_i_to_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
 
     def before():
-        # g, W_i_x, W_f_x side by side
-        product(x.reshape(-1, I), W_c_to_W_f, g_to_W_f_x.reshape(-1, 3 * H))
+        W_cif[..., :H] = W_c.T
+        W_cif[..., H:2 * H] = W_i.T
+        W_cif[..., 2 * H:3 * H] = W_f.T
+        U_if[..., :H] = U_i.T
+        U_if[..., H:2 * H] = U_f.T
+        product(x.reshape(-1, I), W_cif, g_W_i_x_W_f_x.reshape(-1, 3 * H))
 
     def loop():
         for t in range(T):
-            # U_i_h, U_f_h side by side
-            product(h_rows[t], U_i_to_U_f, U_i_h_to_U_f_h)
+            product(h_rows[t], U_if, U_if_h)
             infer_step(t)
 
     def after():
@@ -479,29 +479,29 @@ def jvp_passes(size, dtype):
     dot_W_f = cp.empty((H, I), dtype)
     dot_U_f = cp.empty((H, H), dtype)
     dot_b_f = cp.empty((H,), dtype)
-    W_c_to_dot_W_f = cp.empty((I, 6 * H), dtype)
-    W_c_to_W_f = cp.empty((I, 3 * H), dtype)
-    U_i_to_dot_U_f = cp.empty((H, 4 * H), dtype)
-    U_i_to_U_f = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((2, B, H), dtype)
-    g_to_dot_W_f_x_W_f = cp.empty((T, B, 6 * H), dtype)
-    dot_g_x_to_dot_W_f_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 6 * H), dtype)
+    W_cif = cp.empty((I, 3 * H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_if = cp.empty((H, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_g_W_i_x_W_f_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
-    U_i_h_to_dot_U_f_h_U_f = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_if_h_h_prev = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        g_to_dot_W_f_x_W_f, dot_g_x_to_dot_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+        parts2, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_i_h_to_dot_U_f_h_U_f, parts, g_to_dot_W_f_x_W_f, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
-        c_rows, dot_g, dot_c_rows, h_rows, dot_h_rows,
+        parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, c_rows, dot_g,
+        dot_c_rows, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -521,40 +521,35 @@ def jvp_passes(size, dtype):
         dot_W_f[...] = dot_params["W_f"]
         dot_U_f[...] = dot_params["U_f"]
         dot_b_f[...] = dot_params["b_f"]
-        W_c_to_dot_W_f[...] = cp.ascontiguousarray(cp.concatenate((
-            W_c.T,
-            dot_W_c.T,
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-        ), axis=1))
-        W_c_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-        U_i_to_dot_U_f[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-        ), axis=1))
-        U_i_to_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # g, dot_g_W_c, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-        product(x.reshape(-1, I), W_c_to_dot_W_f, g_to_dot_W_f_x_W_f.reshape(-1, 6 * H))
-        # dot_g_x, dot_W_i_x_x, dot_W_f_x_x side by side
-        product(dot_x.reshape(-1, I), W_c_to_W_f, dot_g_x_to_dot_W_f_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_c.T
+        parts[..., H:2 * H] = dot_W_c.T
+        parts[..., 2 * H:3 * H] = W_i.T
+        parts[..., 3 * H:4 * H] = dot_W_i.T
+        parts[..., 4 * H:5 * H] = W_f.T
+        parts[..., 5 * H:6 * H] = dot_W_f.T
+        W_cif[..., :H] = parts[..., :H]
+        W_cif[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_cif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        U_if[..., :H] = parts3[..., :H]
+        U_if[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, I), W_cif, dot_g_W_i_x_W_f_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f side by side
-            product(h_rows[t], U_i_to_dot_U_f, U_i_h_to_dot_U_f_h_U_f)
-            # dot_U_i_h_h_prev, dot_U_f_h_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_f, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_if, dot_U_if_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -589,21 +584,22 @@ def hvp_passes(size, dtype):
     dot_W_f = cp.empty((H, I), dtype)
     dot_U_f = cp.empty((H, H), dtype)
     dot_b_f = cp.empty((H,), dtype)
-    W_c_to_dot_W_f = cp.empty((I, 6 * H), dtype)
-    W_c_to_W_f = cp.empty((I, 3 * H), dtype)
-    U_i_to_dot_U_f = cp.empty((H, 4 * H), dtype)
-    U_i_to_U_f = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    g_to_dot_W_f_x_W_f = cp.empty((T, B, 6 * H), dtype)
-    dot_g_x_to_dot_W_f_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((I, 5 * H), dtype)
+    W_cif = cp.empty((I, 3 * H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_if = cp.empty((H, 2 * H), dtype)
+    g = cp.empty((T, B, H), dtype)
+    parts2 = cp.empty((T, B, 5 * H), dtype)
+    dot_g_W_i_x_W_f_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_g = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
-    U_i_h_to_dot_U_f_h_U_f = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_if_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_i_pre = cp.empty((T, B, H), dtype)
     i = cp.empty((T, B, H), dtype)
     dot_i = cp.empty((T, B, H), dtype)
@@ -612,12 +608,12 @@ def hvp_passes(size, dtype):
     dot_f = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        g_to_dot_W_f_x_W_f, dot_g_x_to_dot_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
+        parts2, dot_g_W_i_x_W_f_x_x, dot_g, dot_W_i_x, dot_W_f_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_i_h_to_dot_U_f_h_U_f, parts, g_to_dot_W_f_x_W_f, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f,
-        c_rows, dot_g, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        parts4, dot_U_if_h_h_prev, parts2, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, g, c_rows,
+        dot_g, dot_c_rows, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -637,40 +633,36 @@ def hvp_passes(size, dtype):
         dot_W_f[...] = dot_params["W_f"]
         dot_U_f[...] = dot_params["U_f"]
         dot_b_f[...] = dot_params["b_f"]
-        W_c_to_dot_W_f[...] = cp.ascontiguousarray(cp.concatenate((
-            W_c.T,
-            dot_W_c.T,
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-        ), axis=1))
-        W_c_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_i.T, W_f.T), axis=1))
-        U_i_to_dot_U_f[...] = cp.ascontiguousarray(cp.concatenate((
-            U_i.T,
-            dot_U_i.T,
-            U_f.T,
-            dot_U_f.T,
-        ), axis=1))
-        U_i_to_U_f[...] = cp.ascontiguousarray(cp.concatenate((U_i.T, U_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         dot_h_rows[0] = dot_state["h"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # g, dot_g_W_c, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-        product(x.reshape(-1, I), W_c_to_dot_W_f, g_to_dot_W_f_x_W_f.reshape(-1, 6 * H))
-        # dot_g_x, dot_W_i_x_x, dot_W_f_x_x side by side
-        product(dot_x.reshape(-1, I), W_c_to_W_f, dot_g_x_to_dot_W_f_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = dot_W_c.T
+        parts[..., H:2 * H] = W_i.T
+        parts[..., 2 * H:3 * H] = dot_W_i.T
+        parts[..., 3 * H:4 * H] = W_f.T
+        parts[..., 4 * H:5 * H] = dot_W_f.T
+        W_cif[..., :H] = W_c.T
+        W_cif[..., H:2 * H] = parts[..., H:2 * H]
+        W_cif[..., 2 * H:3 * H] = parts[..., 3 * H:4 * H]
+        parts3[..., :H] = U_i.T
+        parts3[..., H:2 * H] = dot_U_i.T
+        parts3[..., 2 * H:3 * H] = U_f.T
+        parts3[..., 3 * H:4 * H] = dot_U_f.T
+        U_if[..., :H] = parts3[..., :H]
+        U_if[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        # g = W_c @ x
+        product(x.reshape(-1, I), W_c.T, g.reshape(-1, H))
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 5 * H))
+        product(dot_x.reshape(-1, I), W_cif, dot_g_W_i_x_W_f_x_x.reshape(-1, 3 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_i_h, dot_U_i_h_U_i, U_f_h, dot_U_f_h_U_f side by side
-            product(h_rows[t], U_i_to_dot_U_f, U_i_h_to_dot_U_f_h_U_f)
-            # dot_U_i_h_h_prev, dot_U_f_h_h_prev side by side
-            product(dot_h_rows[t], U_i_to_U_f, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_if, dot_U_if_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -681,22 +673,22 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_i_to_dot_U_f2 = cp.empty((4 * H, H), dtype)
-    W_i_to_dot_W_f = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
+    parts5 = cp.empty((4 * H, I), dtype)
+    parts32 = cp.empty((4 * H, H), dtype)
     d_dot_c = cp.empty((T, B, H), dtype)
     d_c = cp.empty((T, B, H), dtype)
-    d_i_pre_to_d_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    d_i_dot_i_f_dot_f_pre = cp.empty((T, B, 4 * H), dtype)
+    d_dot_h_prev_dot_U_i_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_f_h_h_prev = cp.empty((B, H), dtype)
     d_dot_g = cp.empty((T, B, H), dtype)
     d_g = cp.empty((T, B, H), dtype)
     d_x_g = cp.empty((T, B, I), dtype)
     d_x_dot_g_W_c = cp.empty((T, B, I), dtype)
-    d_x_W_i_x = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_c_g = cp.empty((H, I), dtype)
     d_W_c_dot_g_x = cp.empty((H, I), dtype)
@@ -718,11 +710,11 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, d_h_prev_rows, dot_c_rows, h_rows, d_dot_c_prev_rows, d_c_prev_rows, c_rows,
-        dot_f_pre, f, g_to_dot_W_f_x_W_f, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c, d_i_pre_to_d_dot_f_pre,
+        dot_f_pre, f, g, dot_i_pre, i, dot_g, dot_f, d_dot_c, d_c, d_i_dot_i_f_dot_f_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts2, parts3, d_dot_h_prev_rows,
+        d_dot_h_prev_dot_U_i_h_h_prev, d_dot_h_prev_dot_U_f_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
@@ -730,7 +722,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_g, d_x_dot_g_W_c, d_x_W_i_x, d_x,
+        d_x_parts, d_x_g, d_x_dot_g_W_c, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -744,70 +736,69 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_i_to_dot_U_f2[...] = cp.concatenate((U_i, dot_U_i, U_f, dot_U_f))
-        W_i_to_dot_W_f[...] = cp.concatenate((W_i, dot_W_i, W_f, dot_W_f))
         d_h_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_c_prev_rows[T % 2] = dstate["c"]
 
     def before():
-        pass
+        parts5[:H] = W_i
+        parts5[H:2 * H] = dot_W_i
+        parts5[2 * H:3 * H] = W_f
+        parts5[3 * H:4 * H] = dot_W_f
+        parts32[:H] = U_i
+        parts32[H:2 * H] = dot_U_i
+        parts32[2 * H:3 * H] = U_f
+        parts32[3 * H:4 * H] = dot_U_f
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre side by side
-            product(d_i_pre_to_d_dot_f_pre[t], U_i_to_dot_U_f2, d_h_prev_rows[t % 2])
+            product(d_i_dot_i_f_dot_f_pre[t], parts32, d_h_prev_rows[t % 2])
             # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-            product(d_i_pre_to_d_dot_f_pre[t][:, H:2 * H], U_i, parts2[:, H:2 * H])
+            product(d_i_dot_i_f_dot_f_pre[t][:, H:2 * H], U_i, d_dot_h_prev_dot_U_i_h_h_prev)
             # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-            product(d_i_pre_to_d_dot_f_pre[t][:, 3 * H:4 * H], U_f, parts3[:, H:2 * H])
+            product(d_i_dot_i_f_dot_f_pre[t][:, 3 * H:4 * H], U_f, d_dot_h_prev_dot_U_f_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_i_pre, d_dot_i_pre, d_f_pre, d_dot_f_pre side by side
-        product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H), W_i_to_dot_W_f, d_x_W_i_x.reshape(-1, I))
+        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H), parts5, d_x_parts.reshape(-1, I))
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(
-            d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_i_dot_W_i_x_x,
-        )
+        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
+        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_i_U_i_h)
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
         product(
-            d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_i_dot_U_i_h_h_prev,
         )
         # through i = sigmoid(W_i @ x + U_i @ h[t-1] + b_i)
-        cp.sum(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_i)
+        cp.sum(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_i)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        product(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_f_W_f_x)
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_x.reshape(-1, I),
             d_W_f_dot_W_f_x_x,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
             h_rows[:-1].reshape(-1, H),
             d_U_f_U_f_h,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
         product(
-            d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_f_dot_U_f_h_h_prev,
         )
         # through f = sigmoid(W_f @ x + U_f @ h[t-1] + b_f)
-        cp.sum(d_i_pre_to_d_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
+        cp.sum(d_i_dot_i_f_dot_f_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_f)
         hvp_backward_after()
         # through g = W_c @ x
         product(d_g.reshape(-1, H), W_c, d_x_g.reshape(-1, I))

@@ -121,7 +121,7 @@ __device__ inline void forward_before_point(
 
 extern "C" __global__ void forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ k_a_sqrt_at,
+    const storage_t* __restrict__ W_ka_kb_x_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -131,9 +131,9 @@ extern "C" __global__ void forward_before(
         const int64 iK = n % K;
         compute_t k_a, k_b;
         forward_before_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(W_ka_kb_x_at[(iT * B + iB) * (2 * K) + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(W_ka_kb_x_at[(iT * B + iB) * (2 * K) + K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -187,7 +187,7 @@ extern "C" __global__ void forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ q_a_to_v_at, storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -201,8 +201,8 @@ extern "C" __global__ void forward_before3(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -223,7 +223,7 @@ __device__ inline void forward_before4_point(
 
 extern "C" __global__ void forward_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
     storage_t* __restrict__ v_S_b_arg1_at)
 {
@@ -235,7 +235,7 @@ extern "C" __global__ void forward_before4(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, v_S_b_arg1;
         forward_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
             v_S_a_arg1, v_S_b_arg1);
@@ -385,7 +385,7 @@ extern "C" __global__ void backward_before_sum2(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -397,7 +397,7 @@ extern "C" __global__ void backward_before_sum3(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -408,7 +408,7 @@ extern "C" __global__ void backward_before_sum3(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -420,7 +420,7 @@ extern "C" __global__ void backward_before_sum4(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -431,7 +431,7 @@ extern "C" __global__ void backward_before_sum4(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -443,7 +443,7 @@ extern "C" __global__ void backward_before_sum5(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -454,7 +454,7 @@ extern "C" __global__ void backward_before_sum5(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void backward_before_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -466,7 +466,7 @@ extern "C" __global__ void backward_before_sum6(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -557,7 +557,7 @@ extern "C" __global__ void backward_sequence(
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -568,7 +568,7 @@ extern "C" __global__ void backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -578,7 +578,7 @@ extern "C" __global__ void backward_after_sum(
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_to_v_at,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -589,7 +589,7 @@ extern "C" __global__ void backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -763,7 +763,7 @@ extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_S_a_arg1_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ d_S_b_arg1_at, const storage_t* __restrict__ C_at,
-    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_W_ka_x_to_d_v_at)
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -778,8 +778,8 @@ extern "C" __global__ void backward_after2(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_a_sqrt_at[0]),
             d_W_kb_x, d_W_ka_x);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + K + iK] = storage_t(d_W_kb_x);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
@@ -825,7 +825,7 @@ __device__ inline void backward_after3_point(
 extern "C" __global__ void backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_v_S_b_arg1_at,
-    storage_t* __restrict__ d_W_ka_x_to_d_v_at)
+    storage_t* __restrict__ d_W_ka_x_W_kb_x_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -837,20 +837,20 @@ extern "C" __global__ void backward_after3(
             compute_t(d_v_v_S_a_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_v);
-        d_W_ka_x_to_d_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
+        d_W_ka_x_W_kb_x_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void backward_after4_point(
-    const compute_t d_x_q_a, const compute_t d_x_q_b, const compute_t d_x_W_ka_x, compute_t& d_x)
+    const compute_t d_x_W_ka_x_W_kb_x_v, const compute_t d_x_q_a, const compute_t d_x_q_b, compute_t& d_x)
 {
-    d_x = d_x_q_a + d_x_q_b + d_x_W_ka_x;
+    d_x = d_x_W_ka_x_W_kb_x_v + d_x_q_a + d_x_q_b;
 }
 
 extern "C" __global__ void backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_q_b_at,
-    const storage_t* __restrict__ d_x_W_ka_x_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_W_ka_x_W_kb_x_v_at, const storage_t* __restrict__ d_x_q_a_at,
+    const storage_t* __restrict__ d_x_q_b_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -859,9 +859,9 @@ extern "C" __global__ void backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after4_point(
+            compute_t(d_x_W_ka_x_W_kb_x_v_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_ka_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
@@ -904,7 +904,7 @@ __device__ inline void infer_before_point(
 
 extern "C" __global__ void infer_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ k_a_sqrt_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ k_a_sqrt_at,
     storage_t* __restrict__ k_a_at, storage_t* __restrict__ k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -914,9 +914,9 @@ extern "C" __global__ void infer_before(
         const int64 iK = n % K;
         compute_t k_a, k_b;
         infer_before_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
             k_a, k_b);
         k_a_at[(iT * B + iB) * K + iK] = storage_t(k_a);
         k_b_at[(iT * B + iB) * K + iK] = storage_t(k_b);
@@ -968,7 +968,7 @@ extern "C" __global__ void infer_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
     const storage_t* __restrict__ k_a_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
-    const storage_t* __restrict__ q_a_to_v_at, storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ parts_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ y_arg_at, storage_t* __restrict__ y_arg2_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -982,8 +982,8 @@ extern "C" __global__ void infer_before3(
             compute_t(C_at[iT * K + iK]),
             compute_t(k_b_at[(iT * B + iB) * K + iK]),
             compute_t(D_at[iT * K + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + K + iK]),
             S_a_arg1, S_b_arg1, y_arg, y_arg2);
         S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_a_arg1);
         S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(S_b_arg1);
@@ -1004,7 +1004,7 @@ __device__ inline void infer_before4_point(
 
 extern "C" __global__ void infer_before4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, storage_t* __restrict__ v_S_a_arg1_at,
     storage_t* __restrict__ v_S_b_arg1_at)
 {
@@ -1016,7 +1016,7 @@ extern "C" __global__ void infer_before4(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, v_S_b_arg1;
         infer_before4_point(
-            compute_t(q_a_to_v_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(S_b_arg1_at[(iT * B + iB) * K + iK]),
             v_S_a_arg1, v_S_b_arg1);
@@ -1425,10 +1425,10 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, const storage_t* __restrict__ k_a_sqrt_at,
-    storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ dot_q_a_at,
+    storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at, storage_t* __restrict__ dot_k_a_at,
+    storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1437,17 +1437,17 @@ extern "C" __global__ void jvp_before(
         const int64 iK = n % K;
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         jvp_before_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -1467,8 +1467,8 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1477,8 +1477,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         jvp_before2_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1549,7 +1549,7 @@ extern "C" __global__ void jvp_before4(
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ dot_q_a_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_q_a_at,
     const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_b_arg1_at,
     storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ y_arg_at,
@@ -1571,8 +1571,8 @@ extern "C" __global__ void jvp_before4(
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -1602,7 +1602,7 @@ __device__ inline void jvp_before5_point(
 
 extern "C" __global__ void jvp_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
     storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
@@ -1616,7 +1616,7 @@ extern "C" __global__ void jvp_before5(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
         jvp_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
@@ -1830,10 +1830,10 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, const storage_t* __restrict__ k_a_sqrt_at,
-    storage_t* __restrict__ dot_q_a_at, storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at,
-    storage_t* __restrict__ dot_k_a_at, storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ dot_q_a_at,
+    storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ k_a_at, storage_t* __restrict__ dot_k_a_at,
+    storage_t* __restrict__ k_b_at, storage_t* __restrict__ dot_k_b_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1842,17 +1842,17 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iK = n % K;
         compute_t dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b;
         hvp_forward_before_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 3 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 5 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 4 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 3 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 2 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 2 * K + iK]),
             compute_t(k_a_sqrt_at[0]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 7 * K + iK]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 6 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 5 * K + iK]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 3 * K + iK]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 4 * K + iK]),
             dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b);
         dot_q_a_at[(iT * B + iB) * K + iK] = storage_t(dot_q_a);
         dot_q_b_at[(iT * B + iB) * K + iK] = storage_t(dot_q_b);
@@ -1872,8 +1872,8 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
-    const storage_t* __restrict__ dot_q_a_x_to_dot_v_x_at, storage_t* __restrict__ dot_v_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_parts_x_at,
+    storage_t* __restrict__ dot_v_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1882,8 +1882,8 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_v;
         hvp_forward_before2_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + H + iH]),
-            compute_t(dot_q_a_x_to_dot_v_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * K + H) + 6 * K + iH]),
+            compute_t(dot_parts_x_at[(iT * B + iB) * (4 * K + H) + 4 * K + iH]),
             dot_v);
         dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
     }
@@ -1956,7 +1956,7 @@ extern "C" __global__ void hvp_forward_before4(
     const storage_t* __restrict__ k_b_at, const storage_t* __restrict__ D_at,
     const storage_t* __restrict__ dot_k_a_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ dot_k_b_at, const storage_t* __restrict__ dot_D_at,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ dot_q_a_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ dot_q_a_at,
     const storage_t* __restrict__ dot_q_b_at, storage_t* __restrict__ S_a_arg1_at,
     storage_t* __restrict__ dot_S_a_arg1_at, storage_t* __restrict__ S_b_arg1_at,
     storage_t* __restrict__ dot_S_b_arg1_at, storage_t* __restrict__ y_arg_at,
@@ -1978,8 +1978,8 @@ extern "C" __global__ void hvp_forward_before4(
             compute_t(dot_C_at[iT * K + iK]),
             compute_t(dot_k_b_at[(iT * B + iB) * K + iK]),
             compute_t(dot_D_at[iT * K + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]),
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]),
             compute_t(dot_q_a_at[(iT * B + iB) * K + iK]),
             compute_t(dot_q_b_at[(iT * B + iB) * K + iK]),
             S_a_arg1, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2);
@@ -2009,7 +2009,7 @@ __device__ inline void hvp_forward_before5_point(
 
 extern "C" __global__ void hvp_forward_before5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ q_a_to_dot_v_W_v_at, const storage_t* __restrict__ S_a_arg1_at,
+    const storage_t* __restrict__ q_a_q_b_v_at, const storage_t* __restrict__ S_a_arg1_at,
     const storage_t* __restrict__ dot_v_at, const storage_t* __restrict__ dot_S_a_arg1_at,
     const storage_t* __restrict__ S_b_arg1_at, const storage_t* __restrict__ dot_S_b_arg1_at,
     storage_t* __restrict__ v_S_a_arg1_at, storage_t* __restrict__ dot_v_S_a_arg1_at,
@@ -2023,7 +2023,7 @@ extern "C" __global__ void hvp_forward_before5(
         const int64 iK = n % K;
         compute_t v_S_a_arg1, dot_v_S_a_arg1, v_S_b_arg1, dot_v_S_b_arg1;
         hvp_forward_before5_point(
-            compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]),
+            compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]),
             compute_t(S_a_arg1_at[(iT * B + iB) * K + iK]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_S_a_arg1_at[(iT * B + iB) * K + iK]),
@@ -2179,7 +2179,7 @@ extern "C" __global__ void hvp_backward_before_sum4(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_D_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2191,7 +2191,7 @@ extern "C" __global__ void hvp_backward_before_sum5(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2202,7 +2202,7 @@ extern "C" __global__ void hvp_backward_before_sum5(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum6(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_D_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2214,7 +2214,7 @@ extern "C" __global__ void hvp_backward_before_sum6(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2225,7 +2225,7 @@ extern "C" __global__ void hvp_backward_before_sum6(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum7(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2237,7 +2237,7 @@ extern "C" __global__ void hvp_backward_before_sum7(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2271,7 +2271,7 @@ extern "C" __global__ void hvp_backward_before_sum8(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum9(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_D_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2283,7 +2283,7 @@ extern "C" __global__ void hvp_backward_before_sum9(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2317,7 +2317,7 @@ extern "C" __global__ void hvp_backward_before_sum10(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum11(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_C_dot_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2329,7 +2329,7 @@ extern "C" __global__ void hvp_backward_before_sum11(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2340,7 +2340,7 @@ extern "C" __global__ void hvp_backward_before_sum11(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum12(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_C_dot_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2352,7 +2352,7 @@ extern "C" __global__ void hvp_backward_before_sum12(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_dot_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2363,7 +2363,7 @@ extern "C" __global__ void hvp_backward_before_sum12(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum13(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2375,7 +2375,7 @@ extern "C" __global__ void hvp_backward_before_sum13(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2409,7 +2409,7 @@ extern "C" __global__ void hvp_backward_before_sum14(
 // through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
 extern "C" __global__ void hvp_backward_before_sum15(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_y_arg2_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_C_y_arg2_at)
 {
     const int64 count = T * K, stride = static_cast<int64>(gridDim.x) * 32;
@@ -2421,7 +2421,7 @@ extern "C" __global__ void hvp_backward_before_sum15(
         for (int64 k = threadIdx.y; k < B; k += blockDim.y) {
             const int64 iB = k;
             total += compute_t(d_y_arg2_at[(iT * B + iB) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 2 * K + iK]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + K + iK]);
         }
         total = column_sum(total);
         if (threadIdx.y == 0 && first + threadIdx.x < count)
@@ -2567,7 +2567,7 @@ extern "C" __global__ void hvp_backward_sequence(
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2578,7 +2578,7 @@ extern "C" __global__ void hvp_backward_after_sum(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_dot_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -2588,7 +2588,7 @@ extern "C" __global__ void hvp_backward_after_sum(
 // through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
 extern "C" __global__ void hvp_backward_after_sum2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_S_b_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_b_arg1_v_S_b_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2599,7 +2599,7 @@ extern "C" __global__ void hvp_backward_after_sum2(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_b_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_S_b_arg1_v_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -2630,7 +2630,7 @@ extern "C" __global__ void hvp_backward_after_sum3(
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_dot_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_dot_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2641,7 +2641,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_dot_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_dot_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -2651,7 +2651,7 @@ extern "C" __global__ void hvp_backward_after_sum4(
 // through S_a = gamma * S_a[t-1] + outer(v, k_a * C - k_b * D)
 extern "C" __global__ void hvp_backward_after_sum5(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_to_dot_v_W_v_at,
+    const storage_t* __restrict__ d_S_a_at, const storage_t* __restrict__ q_a_q_b_v_at,
     storage_t* __restrict__ d_S_a_arg1_v_S_a_arg1_at)
 {
     for (int64 n = blockIdx.x; n < T * B * K; n += gridDim.x) {
@@ -2662,7 +2662,7 @@ extern "C" __global__ void hvp_backward_after_sum5(
         for (int64 k = threadIdx.x; k < H; k += blockDim.x) {
             const int64 iH = k;
             total += compute_t(d_S_a_at[((iT * B + iB) * H + iH) * K + iK])
-                * compute_t(q_a_to_dot_v_W_v_at[(iT * B + iB) * (8 * K + 2 * H) + 8 * K + iH]);
+                * compute_t(q_a_q_b_v_at[(iT * B + iB) * (2 * K + H) + 2 * K + iH]);
         }
         block_sum(total);
         if (threadIdx.x == 0) d_S_a_arg1_v_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(total);
@@ -2909,7 +2909,7 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_dot_S_b_arg1_at, const storage_t* __restrict__ C_at,
     const storage_t* __restrict__ dot_D_at, const storage_t* __restrict__ dot_C_at,
     const storage_t* __restrict__ k_a_sqrt_at, storage_t* __restrict__ d_S_b_arg1_at,
-    storage_t* __restrict__ d_S_a_arg1_at, storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_S_a_arg1_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * K, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2932,10 +2932,10 @@ extern "C" __global__ void hvp_backward_after(
             d_S_b_arg1, d_S_a_arg1, d_dot_W_kb_x, d_W_kb_x, d_dot_W_ka_x, d_W_ka_x);
         d_S_b_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_b_arg1);
         d_S_a_arg1_at[(iT * B + iB) * K + iK] = storage_t(d_S_a_arg1);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 3 * K + iK] = storage_t(d_dot_W_kb_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 2 * K + iK] = storage_t(d_W_kb_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + K + iK] = storage_t(d_dot_W_ka_x);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + iK] = storage_t(d_W_ka_x);
     }
 }
 
@@ -3203,7 +3203,7 @@ extern "C" __global__ void hvp_backward_after3(
     const storage_t* __restrict__ d_dot_v_dot_v_S_b_arg1_at,
     const storage_t* __restrict__ d_v_v_S_a_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_a_arg1_at,
     const storage_t* __restrict__ d_v_v_S_b_arg1_at, const storage_t* __restrict__ d_v_dot_v_S_b_arg1_at,
-    storage_t* __restrict__ d_W_ka_x_to_d_dot_v_at)
+    storage_t* __restrict__ d_parts_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3219,23 +3219,23 @@ extern "C" __global__ void hvp_backward_after3(
             compute_t(d_v_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             compute_t(d_v_dot_v_S_b_arg1_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
-        d_W_ka_x_to_d_dot_v_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + H + iH] = storage_t(d_dot_v);
+        d_parts_at[(iT * B + iB) * (4 * K + 2 * H) + 4 * K + iH] = storage_t(d_v);
     }
 }
 
 __device__ inline void hvp_backward_after4_point(
-    const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa, const compute_t d_x_q_b,
-    const compute_t d_x_dot_q_b_W_qb, const compute_t d_x_W_ka_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_q_a, const compute_t d_x_dot_q_a_W_qa,
+    const compute_t d_x_q_b, const compute_t d_x_dot_q_b_W_qb, compute_t& d_x)
 {
-    d_x = d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb + d_x_W_ka_x;
+    d_x = d_x_parts + d_x_q_a + d_x_dot_q_a_W_qa + d_x_q_b + d_x_dot_q_b_W_qb;
 }
 
 extern "C" __global__ void hvp_backward_after4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 K, const int64 first_step,
-    const storage_t* __restrict__ d_x_q_a_at, const storage_t* __restrict__ d_x_dot_q_a_W_qa_at,
-    const storage_t* __restrict__ d_x_q_b_at, const storage_t* __restrict__ d_x_dot_q_b_W_qb_at,
-    const storage_t* __restrict__ d_x_W_ka_x_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_q_a_at,
+    const storage_t* __restrict__ d_x_dot_q_a_W_qa_at, const storage_t* __restrict__ d_x_q_b_at,
+    const storage_t* __restrict__ d_x_dot_q_b_W_qb_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -3244,11 +3244,11 @@ extern "C" __global__ void hvp_backward_after4(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after4_point(
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_a_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_a_W_qa_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_q_b_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_q_b_W_qb_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_W_ka_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -213,11 +213,13 @@ def train_passes(size, dtype):
     W_kb = cp.empty((K, I), dtype)
     W_v = cp.empty((H, I), dtype)
     theta = cp.empty((K,), dtype)
-    W_qa_to_W_v = cp.empty((I, 4 * K + H), dtype)
     S_a_rows = cp.empty((T + 1, B, H, K), dtype)
     S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
-    q_a_to_v = cp.empty((T, B, 4 * K + H), dtype)
+    W_qa_qb_v = cp.empty((I, 2 * K + H), dtype)
+    W_ka_kb = cp.empty((I, 2 * K), dtype)
+    q_a_q_b_v = cp.empty((T, B, 2 * K + H), dtype)
+    W_ka_kb_x = cp.empty((T, B, 2 * K), dtype)
     k_a = cp.empty((T, B, K), dtype)
     k_b = cp.empty((T, B, K), dtype)
     C_pre = cp.empty((T, K), dtype)
@@ -238,7 +240,7 @@ def train_passes(size, dtype):
     )
     forward_before = kernel(
         "forward_before", "each", T * B * K, 1,
-        q_a_to_v, k_a_sqrt, k_a, k_b,
+        W_ka_kb_x, k_a_sqrt, k_a, k_b,
     )
     forward_before2 = kernel(
         "forward_before2", "each", T * K, 1,
@@ -246,11 +248,11 @@ def train_passes(size, dtype):
     )
     forward_before3 = kernel(
         "forward_before3", "each", T * B * K, 1,
-        k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        k_a, C, k_b, D, q_a_q_b_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     forward_before4 = kernel(
         "forward_before4", "each", T * B * H * K, 1,
-        q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+        q_a_q_b_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
     )
     forward_sequence = kernel(
         "forward_sequence", "each", B * H * K, 1,
@@ -273,20 +275,18 @@ def train_passes(size, dtype):
         W_kb[...] = params["W_kb"]
         W_v[...] = params["W_v"]
         theta[...] = params["theta"]
-        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_qa.T,
-            W_qb.T,
-            W_ka.T,
-            W_kb.T,
-            W_v.T,
-        ), axis=1))
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
 
     def before():
+        W_qa_qb_v[..., :K] = W_qa.T
+        W_qa_qb_v[..., K:2 * K] = W_qb.T
+        W_qa_qb_v[..., 2 * K:2 * K + H] = W_v.T
+        W_ka_kb[..., :K] = W_ka.T
+        W_ka_kb[..., K:2 * K] = W_kb.T
         forward_once()
-        # q_a, q_b, W_ka_x, W_kb_x, v side by side
-        product(x.reshape(-1, I), W_qa_to_W_v, q_a_to_v.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), W_qa_qb_v, q_a_q_b_v.reshape(-1, 2 * K + H))
+        product(x.reshape(-1, I), W_ka_kb, W_ka_kb_x.reshape(-1, 2 * K))
         forward_before()
         forward_before2()
         forward_before3()
@@ -305,9 +305,9 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_ka_to_W_v = cp.empty((2 * K + H, I), dtype)
     d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
+    W_ka_kb_v = cp.empty((2 * K + H, I), dtype)
     d_y_arg2 = cp.empty((T, B, K), dtype)
     d_y_arg = cp.empty((T, B, K), dtype)
     d_D_y_arg = cp.empty((T, K), dtype)
@@ -329,13 +329,13 @@ def train_passes(size, dtype):
     d_C_pre = cp.empty((T, K), dtype)
     d_v_v_S_a_arg1 = cp.empty((T, B, H), dtype)
     d_v_v_S_b_arg1 = cp.empty((T, B, H), dtype)
-    d_W_ka_x_to_d_v = cp.empty((T, B, 2 * K + H), dtype)
-    d_x_W_ka_x = cp.empty((T, B, I), dtype)
+    d_W_ka_x_W_kb_x_v = cp.empty((T, B, 2 * K + H), dtype)
+    d_x_W_ka_x_W_kb_x_v = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_qa = cp.empty((K, I), dtype)
     d_W_qb = cp.empty((K, I), dtype)
+    d_W_ka_kb_v = cp.empty((2 * K + H, I), dtype)
     d_theta = cp.empty((K,), dtype)
-    d_W_ka_to_d_W_v = cp.empty((2 * K + H, I), dtype)
     backward_before_sum = kernel(
         "backward_before_sum", "rows", T * B * K, H,
         dy, S_b_rows, d_y_arg2,
@@ -346,19 +346,19 @@ def train_passes(size, dtype):
     )
     backward_before_sum3 = kernel(
         "backward_before_sum3", "columns", T * K, B,
-        d_y_arg, q_a_to_v, d_D_y_arg,
+        d_y_arg, q_a_q_b_v, d_D_y_arg,
     )
     backward_before_sum4 = kernel(
         "backward_before_sum4", "columns", T * K, B,
-        d_y_arg2, q_a_to_v, d_D_y_arg2,
+        d_y_arg2, q_a_q_b_v, d_D_y_arg2,
     )
     backward_before_sum5 = kernel(
         "backward_before_sum5", "columns", T * K, B,
-        d_y_arg, q_a_to_v, d_C_y_arg,
+        d_y_arg, q_a_q_b_v, d_C_y_arg,
     )
     backward_before_sum6 = kernel(
         "backward_before_sum6", "columns", T * K, B,
-        d_y_arg2, q_a_to_v, d_C_y_arg2,
+        d_y_arg2, q_a_q_b_v, d_C_y_arg2,
     )
     backward_before = kernel(
         "backward_before", "each", T * B * K, 1,
@@ -370,11 +370,11 @@ def train_passes(size, dtype):
     )
     backward_after_sum = kernel(
         "backward_after_sum", "rows", T * B * K, H,
-        d_S_b, q_a_to_v, d_S_b_arg1,
+        d_S_b, q_a_q_b_v, d_S_b_arg1,
     )
     backward_after_sum2 = kernel(
         "backward_after_sum2", "rows", T * B * K, H,
-        d_S_a, q_a_to_v, d_S_a_arg1,
+        d_S_a, q_a_q_b_v, d_S_a_arg1,
     )
     backward_after_sum3 = kernel(
         "backward_after_sum3", "columns", T * K, B,
@@ -403,7 +403,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * K, 1,
-        d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_to_d_v,
+        d_S_a_arg1, D, d_S_b_arg1, C, k_a_sqrt, d_W_ka_x_W_kb_x_v,
     )
     backward_after_rows = kernel(
         "backward_after_rows", "rows", T * B * H, K,
@@ -411,11 +411,11 @@ def train_passes(size, dtype):
     )
     backward_after3 = kernel(
         "backward_after3", "each", T * B * H, 1,
-        d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_to_d_v,
+        d_v_v_S_a_arg1, d_v_v_S_b_arg1, d_W_ka_x_W_kb_x_v,
     )
     backward_after4 = kernel(
         "backward_after4", "each", T * B * I, 1,
-        d_x_q_a, d_x_q_b, d_x_W_ka_x, d_x,
+        d_x_W_ka_x_W_kb_x_v, d_x_q_a, d_x_q_b, d_x,
     )
 
     def fill(params, cotangents, dstate):
@@ -425,11 +425,13 @@ def train_passes(size, dtype):
         W_ka[...] = params["W_ka"]
         W_kb[...] = params["W_kb"]
         W_v[...] = params["W_v"]
-        W_ka_to_W_v[...] = cp.concatenate((W_ka, W_kb, W_v))
         d_S_a_prev_rows[T % 2] = dstate["S_a"]
         d_S_b_prev_rows[T % 2] = dstate["S_b"]
 
     def before():
+        W_ka_kb_v[:K] = W_ka
+        W_ka_kb_v[K:2 * K] = W_kb
+        W_ka_kb_v[2 * K:2 * K + H] = W_v
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
         backward_before_sum()
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -474,19 +476,17 @@ def train_passes(size, dtype):
         backward_after2()
         backward_after_rows()
         backward_after3()
-        # d_W_ka_x, d_W_kb_x, d_v side by side
-        product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H), W_ka_to_W_v, d_x_W_ka_x.reshape(-1, I))
-        # d_W_ka, d_W_kb, d_W_v side by side
-        product(d_W_ka_x_to_d_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_to_d_W_v)
+        product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H), W_ka_kb_v, d_x_W_ka_x_W_kb_x_v.reshape(-1, I))
+        product(d_W_ka_x_W_kb_x_v.reshape(-1, 2 * K + H).T, x.reshape(-1, I), d_W_ka_kb_v)
         backward_after4()
 
     def results():
         dparams = {
             "W_qa": d_W_qa.copy(),
             "W_qb": d_W_qb.copy(),
-            "W_ka": d_W_ka_to_d_W_v[:K].copy(),
-            "W_kb": d_W_ka_to_d_W_v[K:2 * K].copy(),
-            "W_v": d_W_ka_to_d_W_v[2 * K:2 * K + H].copy(),
+            "W_ka": d_W_ka_kb_v[:K].copy(),
+            "W_kb": d_W_ka_kb_v[K:2 * K].copy(),
+            "W_v": d_W_ka_kb_v[2 * K:2 * K + H].copy(),
             "theta": d_theta.copy(),
         }
         dstart = {"S_a": d_S_a_prev_rows[0].copy(), "S_b": d_S_b_prev_rows[0].copy()}
@@ -507,11 +507,11 @@ def infer_passes(size, dtype):
     W_kb = cp.empty((K, I), dtype)
     W_v = cp.empty((H, I), dtype)
     theta = cp.empty((K,), dtype)
-    W_qa_to_W_v = cp.empty((I, 4 * K + H), dtype)
     S_a_rows = cp.empty((T + 1, B, H, K), dtype)
     S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
-    q_a_to_v = cp.empty((T, B, 4 * K + H), dtype)
+    W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
+    parts = cp.empty((T, B, 4 * K + H), dtype)
     k_a = cp.empty((T, B, K), dtype)
     k_b = cp.empty((T, B, K), dtype)
     C = cp.empty((T, K), dtype)
@@ -531,7 +531,7 @@ def infer_passes(size, dtype):
     )
     infer_before = kernel(
         "infer_before", "each", T * B * K, 1,
-        q_a_to_v, k_a_sqrt, k_a, k_b,
+        parts, k_a_sqrt, k_a, k_b,
     )
     infer_before2 = kernel(
         "infer_before2", "each", T * K, 1,
@@ -539,11 +539,11 @@ def infer_passes(size, dtype):
     )
     infer_before3 = kernel(
         "infer_before3", "each", T * B * K, 1,
-        k_a, C, k_b, D, q_a_to_v, S_a_arg1, S_b_arg1, y_arg, y_arg2,
+        k_a, C, k_b, D, parts, S_a_arg1, S_b_arg1, y_arg, y_arg2,
     )
     infer_before4 = kernel(
         "infer_before4", "each", T * B * H * K, 1,
-        q_a_to_v, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
+        parts, S_a_arg1, S_b_arg1, v_S_a_arg1, v_S_b_arg1,
     )
     infer_sequence = kernel(
         "infer_sequence", "each", B * H * K, 1,
@@ -566,21 +566,18 @@ def infer_passes(size, dtype):
         W_kb[...] = params["W_kb"]
         W_v[...] = params["W_v"]
         theta[...] = params["theta"]
-        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_qa.T,
-            W_qb.T,
-            W_ka.T,
-            W_kb.T,
-            W_v.T,
-        ), axis=1))
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
         lengths[-1] = np.int64(t)
 
     def before():
+        W_qa_qb_ka_kb_v[..., :K] = W_qa.T
+        W_qa_qb_ka_kb_v[..., K:2 * K] = W_qb.T
+        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = W_ka.T
+        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = W_kb.T
+        W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_v.T
         infer_once()
-        # q_a, q_b, W_ka_x, W_kb_x, v side by side
-        product(x.reshape(-1, I), W_qa_to_W_v, q_a_to_v.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), W_qa_qb_ka_kb_v, parts.reshape(-1, 4 * K + H))
         infer_before()
         infer_before2()
         infer_before3()
@@ -728,15 +725,15 @@ def jvp_passes(size, dtype):
     dot_W_kb = cp.empty((K, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_theta = cp.empty((K,), dtype)
-    W_qa_to_dot_W_v = cp.empty((I, 8 * K + 2 * H), dtype)
-    W_qa_to_W_v = cp.empty((I, 4 * K + H), dtype)
     S_a_rows = cp.empty((T + 1, B, H, K), dtype)
     S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_a_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
-    q_a_to_dot_v_W_v = cp.empty((T, B, 8 * K + 2 * H), dtype)
-    dot_q_a_x_to_dot_v_x = cp.empty((T, B, 4 * K + H), dtype)
+    parts = cp.empty((I, 8 * K + 2 * H), dtype)
+    W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
+    parts2 = cp.empty((T, B, 8 * K + 2 * H), dtype)
+    dot_parts_x = cp.empty((T, B, 4 * K + H), dtype)
     dot_q_a = cp.empty((T, B, K), dtype)
     dot_q_b = cp.empty((T, B, K), dtype)
     k_a = cp.empty((T, B, K), dtype)
@@ -774,11 +771,11 @@ def jvp_passes(size, dtype):
     )
     jvp_before = kernel(
         "jvp_before", "each", T * B * K, 1,
-        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+        parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+        parts2, dot_parts_x, dot_v,
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * K, 1,
@@ -786,12 +783,12 @@ def jvp_passes(size, dtype):
     )
     jvp_before4 = kernel(
         "jvp_before4", "each", T * B * K, 1,
-        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b, S_a_arg1,
-        dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, parts2, dot_q_a, dot_q_b, S_a_arg1, dot_S_a_arg1,
+        S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
     jvp_before5 = kernel(
         "jvp_before5", "each", T * B * H * K, 1,
-        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
+        parts2, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
         v_S_b_arg1, dot_v_S_b_arg1,
     )
     jvp_sequence = kernel(
@@ -825,37 +822,30 @@ def jvp_passes(size, dtype):
         dot_W_kb[...] = dot_params["W_kb"]
         dot_W_v[...] = dot_params["W_v"]
         dot_theta[...] = dot_params["theta"]
-        W_qa_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_qa.T,
-            dot_W_qa.T,
-            W_qb.T,
-            dot_W_qb.T,
-            W_ka.T,
-            dot_W_ka.T,
-            W_kb.T,
-            dot_W_kb.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_qa.T,
-            W_qb.T,
-            W_ka.T,
-            W_kb.T,
-            W_v.T,
-        ), axis=1))
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
         dot_S_a_rows[0] = dot_state["S_a"]
         dot_S_b_rows[0] = dot_state["S_b"]
 
     def before():
+        parts[..., :K] = W_qa.T
+        parts[..., K:2 * K] = dot_W_qa.T
+        parts[..., 2 * K:3 * K] = W_qb.T
+        parts[..., 3 * K:4 * K] = dot_W_qb.T
+        parts[..., 4 * K:5 * K] = W_ka.T
+        parts[..., 5 * K:6 * K] = dot_W_ka.T
+        parts[..., 6 * K:7 * K] = W_kb.T
+        parts[..., 7 * K:8 * K] = dot_W_kb.T
+        parts[..., 8 * K:8 * K + H] = W_v.T
+        parts[..., 8 * K + H:8 * K + 2 * H] = dot_W_v.T
+        W_qa_qb_ka_kb_v[..., :K] = parts[..., :K]
+        W_qa_qb_ka_kb_v[..., K:2 * K] = parts[..., 2 * K:3 * K]
+        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 4 * K:5 * K]
+        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 6 * K:7 * K]
+        W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = parts[..., 8 * K:8 * K + H]
         jvp_once()
-        # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by
-        # side
-        product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
-        # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * K + 2 * H))
+        product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
         jvp_before()
         jvp_before2()
         jvp_before3()
@@ -896,15 +886,17 @@ def hvp_passes(size, dtype):
     dot_W_kb = cp.empty((K, I), dtype)
     dot_W_v = cp.empty((H, I), dtype)
     dot_theta = cp.empty((K,), dtype)
-    W_qa_to_dot_W_v = cp.empty((I, 8 * K + 2 * H), dtype)
-    W_qa_to_W_v = cp.empty((I, 4 * K + H), dtype)
     S_a_rows = cp.empty((T + 1, B, H, K), dtype)
     S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_a_rows = cp.empty((T + 1, B, H, K), dtype)
     dot_S_b_rows = cp.empty((T + 1, B, H, K), dtype)
     k_a_sqrt = cp.empty((), dtype)
-    q_a_to_dot_v_W_v = cp.empty((T, B, 8 * K + 2 * H), dtype)
-    dot_q_a_x_to_dot_v_x = cp.empty((T, B, 4 * K + H), dtype)
+    W_qa_qb_v = cp.empty((I, 2 * K + H), dtype)
+    parts = cp.empty((I, 6 * K + H), dtype)
+    W_qa_qb_ka_kb_v = cp.empty((I, 4 * K + H), dtype)
+    q_a_q_b_v = cp.empty((T, B, 2 * K + H), dtype)
+    parts2 = cp.empty((T, B, 6 * K + H), dtype)
+    dot_parts_x = cp.empty((T, B, 4 * K + H), dtype)
     dot_q_a = cp.empty((T, B, K), dtype)
     dot_q_b = cp.empty((T, B, K), dtype)
     k_a = cp.empty((T, B, K), dtype)
@@ -936,11 +928,11 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * K, 1,
-        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
+        parts2, dot_parts_x, k_a_sqrt, dot_q_a, dot_q_b, k_a, dot_k_a, k_b, dot_k_b,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        q_a_to_dot_v_W_v, dot_q_a_x_to_dot_v_x, dot_v,
+        parts2, dot_parts_x, dot_v,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * K, 1,
@@ -948,12 +940,12 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before4 = kernel(
         "hvp_forward_before4", "each", T * B * K, 1,
-        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_to_dot_v_W_v, dot_q_a, dot_q_b, S_a_arg1,
-        dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
+        k_a, C, k_b, D, dot_k_a, dot_C, dot_k_b, dot_D, q_a_q_b_v, dot_q_a, dot_q_b, S_a_arg1, dot_S_a_arg1,
+        S_b_arg1, dot_S_b_arg1, y_arg, dot_y_arg, y_arg2, dot_y_arg2,
     )
     hvp_forward_before5 = kernel(
         "hvp_forward_before5", "each", T * B * H * K, 1,
-        q_a_to_dot_v_W_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
+        q_a_q_b_v, S_a_arg1, dot_v, dot_S_a_arg1, S_b_arg1, dot_S_b_arg1, v_S_a_arg1, dot_v_S_a_arg1,
         v_S_b_arg1, dot_v_S_b_arg1,
     )
     hvp_forward_sequence = kernel(
@@ -977,37 +969,31 @@ def hvp_passes(size, dtype):
         dot_W_kb[...] = dot_params["W_kb"]
         dot_W_v[...] = dot_params["W_v"]
         dot_theta[...] = dot_params["theta"]
-        W_qa_to_dot_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_qa.T,
-            dot_W_qa.T,
-            W_qb.T,
-            dot_W_qb.T,
-            W_ka.T,
-            dot_W_ka.T,
-            W_kb.T,
-            dot_W_kb.T,
-            W_v.T,
-            dot_W_v.T,
-        ), axis=1))
-        W_qa_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((
-            W_qa.T,
-            W_qb.T,
-            W_ka.T,
-            W_kb.T,
-            W_v.T,
-        ), axis=1))
         S_a_rows[0] = state["S_a"]
         S_b_rows[0] = state["S_b"]
         dot_S_a_rows[0] = dot_state["S_a"]
         dot_S_b_rows[0] = dot_state["S_b"]
 
     def before():
+        W_qa_qb_v[..., :K] = W_qa.T
+        W_qa_qb_v[..., K:2 * K] = W_qb.T
+        W_qa_qb_v[..., 2 * K:2 * K + H] = W_v.T
+        parts[..., :K] = dot_W_qa.T
+        parts[..., K:2 * K] = dot_W_qb.T
+        parts[..., 2 * K:3 * K] = W_ka.T
+        parts[..., 3 * K:4 * K] = dot_W_ka.T
+        parts[..., 4 * K:5 * K] = W_kb.T
+        parts[..., 5 * K:6 * K] = dot_W_kb.T
+        parts[..., 6 * K:6 * K + H] = dot_W_v.T
+        W_qa_qb_ka_kb_v[..., :K] = W_qa_qb_v[..., :K]
+        W_qa_qb_ka_kb_v[..., K:2 * K] = W_qa_qb_v[..., K:2 * K]
+        W_qa_qb_ka_kb_v[..., 2 * K:3 * K] = parts[..., 2 * K:3 * K]
+        W_qa_qb_ka_kb_v[..., 3 * K:4 * K] = parts[..., 4 * K:5 * K]
+        W_qa_qb_ka_kb_v[..., 4 * K:4 * K + H] = W_qa_qb_v[..., 2 * K:2 * K + H]
         hvp_forward_once()
-        # q_a, dot_q_a_W_qa, q_b, dot_q_b_W_qb, W_ka_x, dot_W_ka_x_W_ka, W_kb_x, dot_W_kb_x_W_kb, v, dot_v_W_v side by
-        # side
-        product(x.reshape(-1, I), W_qa_to_dot_W_v, q_a_to_dot_v_W_v.reshape(-1, 8 * K + 2 * H))
-        # dot_q_a_x, dot_q_b_x, dot_W_ka_x_x, dot_W_kb_x_x, dot_v_x side by side
-        product(dot_x.reshape(-1, I), W_qa_to_W_v, dot_q_a_x_to_dot_v_x.reshape(-1, 4 * K + H))
+        product(x.reshape(-1, I), W_qa_qb_v, q_a_q_b_v.reshape(-1, 2 * K + H))
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 6 * K + H))
+        product(dot_x.reshape(-1, I), W_qa_qb_ka_kb_v, dot_parts_x.reshape(-1, 4 * K + H))
         hvp_forward_before()
         hvp_forward_before2()
         hvp_forward_before3()
@@ -1025,11 +1011,11 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, False)
     dy = cp.empty((T, B, H), dtype)
-    W_ka_to_dot_W_v = cp.empty((4 * K + 2 * H, I), dtype)
     d_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_a_prev_rows = cp.empty((2, B, H, K), dtype)
     d_dot_S_b_prev_rows = cp.empty((2, B, H, K), dtype)
+    parts3 = cp.empty((4 * K + 2 * H, I), dtype)
     d_dot_y_arg2 = cp.empty((T, B, K), dtype)
     d_y_arg2 = cp.empty((T, B, K), dtype)
     d_dot_y_arg = cp.empty((T, B, K), dtype)
@@ -1081,12 +1067,12 @@ def hvp_passes(size, dtype):
     d_C_pre = cp.empty((T, K), dtype)
     d_dot_v_dot_v_S_a_arg1 = cp.empty((T, B, H), dtype)
     d_dot_v_dot_v_S_b_arg1 = cp.empty((T, B, H), dtype)
-    d_W_ka_x_to_d_dot_v = cp.empty((T, B, 4 * K + 2 * H), dtype)
+    d_parts = cp.empty((T, B, 4 * K + 2 * H), dtype)
     d_v_v_S_a_arg1 = cp.empty((T, B, H), dtype)
     d_v_dot_v_S_a_arg1 = cp.empty((T, B, H), dtype)
     d_v_v_S_b_arg1 = cp.empty((T, B, H), dtype)
     d_v_dot_v_S_b_arg1 = cp.empty((T, B, H), dtype)
-    d_x_W_ka_x = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_qa_q_a = cp.empty((K, I), dtype)
     d_W_qa_dot_q_a_x = cp.empty((K, I), dtype)
@@ -1122,15 +1108,15 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before_sum5 = kernel(
         "hvp_backward_before_sum5", "columns", T * K, B,
-        d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg,
+        d_dot_y_arg, q_a_q_b_v, d_dot_D_dot_y_arg,
     )
     hvp_backward_before_sum6 = kernel(
         "hvp_backward_before_sum6", "columns", T * K, B,
-        d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_D_dot_y_arg2,
+        d_dot_y_arg2, q_a_q_b_v, d_dot_D_dot_y_arg2,
     )
     hvp_backward_before_sum7 = kernel(
         "hvp_backward_before_sum7", "columns", T * K, B,
-        d_y_arg, q_a_to_dot_v_W_v, d_D_y_arg,
+        d_y_arg, q_a_q_b_v, d_D_y_arg,
     )
     hvp_backward_before_sum8 = kernel(
         "hvp_backward_before_sum8", "columns", T * K, B,
@@ -1138,7 +1124,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before_sum9 = kernel(
         "hvp_backward_before_sum9", "columns", T * K, B,
-        d_y_arg2, q_a_to_dot_v_W_v, d_D_y_arg2,
+        d_y_arg2, q_a_q_b_v, d_D_y_arg2,
     )
     hvp_backward_before_sum10 = kernel(
         "hvp_backward_before_sum10", "columns", T * K, B,
@@ -1146,15 +1132,15 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before_sum11 = kernel(
         "hvp_backward_before_sum11", "columns", T * K, B,
-        d_dot_y_arg, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg,
+        d_dot_y_arg, q_a_q_b_v, d_dot_C_dot_y_arg,
     )
     hvp_backward_before_sum12 = kernel(
         "hvp_backward_before_sum12", "columns", T * K, B,
-        d_dot_y_arg2, q_a_to_dot_v_W_v, d_dot_C_dot_y_arg2,
+        d_dot_y_arg2, q_a_q_b_v, d_dot_C_dot_y_arg2,
     )
     hvp_backward_before_sum13 = kernel(
         "hvp_backward_before_sum13", "columns", T * K, B,
-        d_y_arg, q_a_to_dot_v_W_v, d_C_y_arg,
+        d_y_arg, q_a_q_b_v, d_C_y_arg,
     )
     hvp_backward_before_sum14 = kernel(
         "hvp_backward_before_sum14", "columns", T * K, B,
@@ -1162,7 +1148,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_before_sum15 = kernel(
         "hvp_backward_before_sum15", "columns", T * K, B,
-        d_y_arg2, q_a_to_dot_v_W_v, d_C_y_arg2,
+        d_y_arg2, q_a_q_b_v, d_C_y_arg2,
     )
     hvp_backward_before_sum16 = kernel(
         "hvp_backward_before_sum16", "columns", T * K, B,
@@ -1179,11 +1165,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "rows", T * B * K, H,
-        d_dot_S_b, q_a_to_dot_v_W_v, d_dot_S_b_arg1,
+        d_dot_S_b, q_a_q_b_v, d_dot_S_b_arg1,
     )
     hvp_backward_after_sum2 = kernel(
         "hvp_backward_after_sum2", "rows", T * B * K, H,
-        d_S_b, q_a_to_dot_v_W_v, d_S_b_arg1_v_S_b_arg1,
+        d_S_b, q_a_q_b_v, d_S_b_arg1_v_S_b_arg1,
     )
     hvp_backward_after_sum3 = kernel(
         "hvp_backward_after_sum3", "rows", T * B * K, H,
@@ -1191,11 +1177,11 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after_sum4 = kernel(
         "hvp_backward_after_sum4", "rows", T * B * K, H,
-        d_dot_S_a, q_a_to_dot_v_W_v, d_dot_S_a_arg1,
+        d_dot_S_a, q_a_q_b_v, d_dot_S_a_arg1,
     )
     hvp_backward_after_sum5 = kernel(
         "hvp_backward_after_sum5", "rows", T * B * K, H,
-        d_S_a, q_a_to_dot_v_W_v, d_S_a_arg1_v_S_a_arg1,
+        d_S_a, q_a_q_b_v, d_S_a_arg1_v_S_a_arg1,
     )
     hvp_backward_after_sum6 = kernel(
         "hvp_backward_after_sum6", "rows", T * B * K, H,
@@ -1236,8 +1222,7 @@ def hvp_passes(size, dtype):
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * K, 1,
         d_S_b_arg1_v_S_b_arg1, d_S_b_arg1_dot_v_S_b_arg1, d_S_a_arg1_v_S_a_arg1, d_S_a_arg1_dot_v_S_a_arg1,
-        d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1, d_S_a_arg1,
-        d_W_ka_x_to_d_dot_v,
+        d_dot_S_a_arg1, D, d_dot_S_b_arg1, C, dot_D, dot_C, k_a_sqrt, d_S_b_arg1, d_S_a_arg1, d_parts,
     )
     hvp_backward_after_sum15 = kernel(
         "hvp_backward_after_sum15", "columns", T * K, B,
@@ -1276,11 +1261,11 @@ def hvp_passes(size, dtype):
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * H, 1,
         d_dot_v_dot_v_S_a_arg1, d_dot_v_dot_v_S_b_arg1, d_v_v_S_a_arg1, d_v_dot_v_S_a_arg1, d_v_v_S_b_arg1,
-        d_v_dot_v_S_b_arg1, d_W_ka_x_to_d_dot_v,
+        d_v_dot_v_S_b_arg1, d_parts,
     )
     hvp_backward_after4 = kernel(
         "hvp_backward_after4", "each", T * B * I, 1,
-        d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x_W_ka_x, d_x,
+        d_x_parts, d_x_q_a, d_x_dot_q_a_W_qa, d_x_q_b, d_x_dot_q_b_W_qb, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", K * I, 1,
@@ -1294,20 +1279,18 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        W_ka_to_dot_W_v[...] = cp.concatenate((
-            W_ka,
-            dot_W_ka,
-            W_kb,
-            dot_W_kb,
-            W_v,
-            dot_W_v,
-        ))
         d_S_a_prev_rows[T % 2] = 0
         d_S_b_prev_rows[T % 2] = 0
         d_dot_S_a_prev_rows[T % 2] = dstate["S_a"]
         d_dot_S_b_prev_rows[T % 2] = dstate["S_b"]
 
     def before():
+        parts3[:K] = W_ka
+        parts3[K:2 * K] = dot_W_ka
+        parts3[2 * K:3 * K] = W_kb
+        parts3[3 * K:4 * K] = dot_W_kb
+        parts3[4 * K:4 * K + H] = W_v
+        parts3[4 * K + H:4 * K + 2 * H] = dot_W_v
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
         hvp_backward_before_sum()
         # through y = S_a @ (q_a * C - q_b * D) + S_b @ (q_a * D + q_b * C)
@@ -1400,37 +1383,24 @@ def hvp_passes(size, dtype):
         # through S_b = gamma * S_b[t-1] + outer(v, k_a * D + k_b * C)
         hvp_backward_after_sum18()
         # through k_a = (W_ka @ x) / sqrt(2 * K)
-        product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
+        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, :K].T, x.reshape(-1, I), d_W_ka_W_ka_x)
         # through k_a = (W_ka @ x) / sqrt(2 * K)
-        product(
-            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T,
-            dot_x.reshape(-1, I),
-            d_W_ka_dot_W_ka_x_x,
-        )
+        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, K:2 * K].T, dot_x.reshape(-1, I), d_W_ka_dot_W_ka_x_x)
         # through k_b = (W_kb @ x) / sqrt(2 * K)
-        product(
-            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T,
-            x.reshape(-1, I),
-            d_W_kb_W_kb_x,
-        )
+        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 2 * K:3 * K].T, x.reshape(-1, I), d_W_kb_W_kb_x)
         # through k_b = (W_kb @ x) / sqrt(2 * K)
-        product(
-            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T,
-            dot_x.reshape(-1, I),
-            d_W_kb_dot_W_kb_x_x,
-        )
+        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 3 * K:4 * K].T, dot_x.reshape(-1, I), d_W_kb_dot_W_kb_x_x)
         hvp_backward_after2()
         # through C = cos(t * theta)
         hvp_backward_after_sum19()
         hvp_backward_after_rows()
         hvp_backward_after3()
-        # d_W_ka_x, d_dot_W_ka_x, d_W_kb_x, d_dot_W_kb_x, d_v, d_dot_v side by side
-        product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H), W_ka_to_dot_W_v, d_x_W_ka_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 4 * K + 2 * H), parts3, d_x_parts.reshape(-1, I))
         # through v = W_v @ x
-        product(d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
+        product(d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K:4 * K + H].T, x.reshape(-1, I), d_W_v_v)
         # through v = W_v @ x
         product(
-            d_W_ka_x_to_d_dot_v.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
+            d_parts.reshape(-1, 4 * K + 2 * H)[:, 4 * K + H:4 * K + 2 * H].T,
             dot_x.reshape(-1, I),
             d_W_v_dot_v_x,
         )

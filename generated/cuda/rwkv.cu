@@ -1112,8 +1112,8 @@ extern "C" __global__ void jvp_before2(
     const storage_t* __restrict__ mu_v_at, const storage_t* __restrict__ dot_mu_r_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_x_now_rows_at,
     const storage_t* __restrict__ dot_mu_k_at, const storage_t* __restrict__ dot_mu_v_at,
-    storage_t* __restrict__ r_arg_to_dot_r_arg_at, storage_t* __restrict__ k_arg_to_dot_k_arg_at,
-    storage_t* __restrict__ v_arg_to_dot_v_arg_at)
+    storage_t* __restrict__ dot_r_arg2_at, storage_t* __restrict__ dot_k_arg2_at,
+    storage_t* __restrict__ dot_v_arg2_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1133,12 +1133,12 @@ extern "C" __global__ void jvp_before2(
             compute_t(dot_mu_k_at[iI]),
             compute_t(dot_mu_v_at[iI]),
             r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+        dot_r_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
+        dot_k_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
+        dot_v_arg2_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
+        dot_r_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
+        dot_k_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
+        dot_v_arg2_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
     }
 }
 
@@ -1159,8 +1159,8 @@ __device__ inline void jvp_before3_point(
 
 extern "C" __global__ void jvp_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_r_arg_to_dot_W_r_r_arg_W_r_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ k_to_dot_k_W_k_at, const storage_t* __restrict__ dot_W_r_r_arg_at,
+    const storage_t* __restrict__ W_r_r_arg_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_W_r_r_arg_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_k_at,
     storage_t* __restrict__ r_at, storage_t* __restrict__ q_pre_at, storage_t* __restrict__ dot_r_at,
     storage_t* __restrict__ dot_q_pre_at)
@@ -1172,9 +1172,9 @@ extern "C" __global__ void jvp_before3(
         const int64 iH = n % H;
         compute_t r, q_pre, dot_r, dot_q_pre;
         jvp_before3_point(
-            compute_t(W_r_r_arg_to_dot_W_r_r_arg_W_r_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(W_r_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
             compute_t(dot_k_at[(iT * B + iB) * H + iH]),
@@ -1217,8 +1217,8 @@ extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ w_at,
     storage_t* __restrict__ dot_m_rows_at, const storage_t* __restrict__ dot_w_at,
-    const storage_t* __restrict__ k_to_dot_k_W_k_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_to_dot_v_W_v_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_v_at,
     storage_t* __restrict__ b_rows_at, storage_t* __restrict__ dot_b_rows_at)
 {
@@ -1241,10 +1241,10 @@ extern "C" __global__ void jvp_sequence(
                 w,
                 dot_m_prev,
                 dot_w,
-                compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(k_at[(t * B + iB) * H + iH]),
                 compute_t(dot_k_at[(t * B + iB) * H + iH]),
                 a_prev,
-                compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(v_at[(t * B + iB) * H + iH]),
                 dot_a_prev,
                 compute_t(dot_v_at[(t * B + iB) * H + iH]),
                 b_prev,
@@ -1303,13 +1303,13 @@ extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre_at,
     const storage_t* __restrict__ dot_m_rows_at, const storage_t* __restrict__ dot_q_pre_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ k_to_dot_k_W_k_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_k_at,
-    const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_to_dot_v_W_v_at,
+    const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_at,
     const storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_v_at,
     const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ dot_b_rows_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ dot_r_at,
-    storage_t* __restrict__ o_arg_to_dot_o_arg_at)
+    storage_t* __restrict__ dot_o_arg2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1323,11 +1323,11 @@ extern "C" __global__ void jvp_after(
             compute_t(dot_m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
             compute_t(dot_k_at[(iT * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
@@ -1335,8 +1335,8 @@ extern "C" __global__ void jvp_after(
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             o_arg, dot_o_arg);
-        o_arg_to_dot_o_arg_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
-        o_arg_to_dot_o_arg_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
+        dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(o_arg);
+        dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(dot_o_arg);
     }
 }
 
@@ -1428,8 +1428,9 @@ extern "C" __global__ void hvp_forward_before2(
     const storage_t* __restrict__ mu_v_at, const storage_t* __restrict__ dot_mu_r_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_x_now_rows_at,
     const storage_t* __restrict__ dot_mu_k_at, const storage_t* __restrict__ dot_mu_v_at,
-    storage_t* __restrict__ r_arg_to_dot_r_arg_at, storage_t* __restrict__ k_arg_to_dot_k_arg_at,
-    storage_t* __restrict__ v_arg_to_dot_v_arg_at)
+    storage_t* __restrict__ r_arg_at, storage_t* __restrict__ k_arg_at, storage_t* __restrict__ v_arg_at,
+    storage_t* __restrict__ dot_r_arg_at, storage_t* __restrict__ dot_k_arg_at,
+    storage_t* __restrict__ dot_v_arg_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1449,18 +1450,20 @@ extern "C" __global__ void hvp_forward_before2(
             compute_t(dot_mu_k_at[iI]),
             compute_t(dot_mu_v_at[iI]),
             r_arg, k_arg, v_arg, dot_r_arg, dot_k_arg, dot_v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + iI] = storage_t(v_arg);
-        r_arg_to_dot_r_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_r_arg);
-        k_arg_to_dot_k_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_k_arg);
-        v_arg_to_dot_v_arg_at[(iT * B + iB) * (2 * I) + I + iI] = storage_t(dot_v_arg);
+        r_arg_at[(iT * B + iB) * I + iI] = storage_t(r_arg);
+        k_arg_at[(iT * B + iB) * I + iI] = storage_t(k_arg);
+        v_arg_at[(iT * B + iB) * I + iI] = storage_t(v_arg);
+        dot_r_arg_at[(iT * B + iB) * I + iI] = storage_t(dot_r_arg);
+        dot_k_arg_at[(iT * B + iB) * I + iI] = storage_t(dot_k_arg);
+        dot_v_arg_at[(iT * B + iB) * I + iI] = storage_t(dot_v_arg);
     }
 }
 
 __device__ inline void hvp_forward_before3_point(
-    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, const compute_t dot_W_r_r_arg,
-    const compute_t dot_u, const compute_t dot_k, compute_t& r, compute_t& q_pre, compute_t& dot_r,
+    const compute_t W_r_r_arg, const compute_t u, const compute_t k_, const compute_t dot_W_r_r_arg_W_r,
+    const compute_t dot_W_r_r_arg_r_arg, const compute_t dot_k_W_k, const compute_t dot_k_k_arg,
+    const compute_t dot_v_W_v, const compute_t dot_v_v_arg, const compute_t dot_u, compute_t& r,
+    compute_t& q_pre, compute_t& dot_W_r_r_arg, compute_t& dot_r, compute_t& dot_k, compute_t& dot_v,
     compute_t& dot_q_pre)
 {
     // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
@@ -1468,36 +1471,50 @@ __device__ inline void hvp_forward_before3_point(
     // q = max(m[t-1], u + k)
     q_pre = u + k_;
     // r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-    dot_r = dot_W_r_r_arg * r * (1 - r);
+    dot_W_r_r_arg = dot_W_r_r_arg_W_r + dot_W_r_r_arg_r_arg;
+    dot_r = r * (1 - r) * dot_W_r_r_arg;
+    // k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+    dot_k = dot_k_W_k + dot_k_k_arg;
+    // v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+    dot_v = dot_v_W_v + dot_v_v_arg;
     // q = max(m[t-1], u + k)
     dot_q_pre = dot_u + dot_k;
 }
 
 extern "C" __global__ void hvp_forward_before3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_r_arg_to_dot_W_r_r_arg_W_r_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ k_to_dot_k_W_k_at, const storage_t* __restrict__ dot_W_r_r_arg_at,
-    const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ r_at, storage_t* __restrict__ q_pre_at, storage_t* __restrict__ dot_r_at,
-    storage_t* __restrict__ dot_q_pre_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ u_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_W_r_r_arg_r_arg_at,
+    const storage_t* __restrict__ dot_k_W_k_at, const storage_t* __restrict__ dot_k_k_arg_at,
+    const storage_t* __restrict__ dot_v_W_v_at, const storage_t* __restrict__ dot_v_v_arg_at,
+    const storage_t* __restrict__ dot_u_at, storage_t* __restrict__ r_at, storage_t* __restrict__ q_pre_at,
+    storage_t* __restrict__ dot_W_r_r_arg_at, storage_t* __restrict__ dot_r_at,
+    storage_t* __restrict__ dot_k_at, storage_t* __restrict__ dot_v_at, storage_t* __restrict__ dot_q_pre_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
         const int64 iT = n / H / B;
         const int64 iB = n / H % B;
         const int64 iH = n % H;
-        compute_t r, q_pre, dot_r, dot_q_pre;
+        compute_t r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre;
         hvp_forward_before3_point(
-            compute_t(W_r_r_arg_to_dot_W_r_r_arg_W_r_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(dot_W_r_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(dot_W_r_r_arg_r_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_W_k_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_k_k_arg_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_W_v_at[(iT * B + iB) * H + iH]),
+            compute_t(dot_v_v_arg_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
-            compute_t(dot_k_at[(iT * B + iB) * H + iH]),
-            r, q_pre, dot_r, dot_q_pre);
+            r, q_pre, dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre);
         r_at[(iT * B + iB) * H + iH] = storage_t(r);
         q_pre_at[(iT * B + iB) * H + iH] = storage_t(q_pre);
+        dot_W_r_r_arg_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_r_arg);
         dot_r_at[(iT * B + iB) * H + iH] = storage_t(dot_r);
+        dot_k_at[(iT * B + iB) * H + iH] = storage_t(dot_k);
+        dot_v_at[(iT * B + iB) * H + iH] = storage_t(dot_v);
         dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(dot_q_pre);
     }
 }
@@ -1535,8 +1552,8 @@ extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ w_at,
     storage_t* __restrict__ dot_m_rows_at, const storage_t* __restrict__ dot_w_at,
-    const storage_t* __restrict__ k_to_dot_k_W_k_at, const storage_t* __restrict__ dot_k_at,
-    storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_to_dot_v_W_v_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ dot_k_at,
+    storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_v_at,
     storage_t* __restrict__ b_rows_at, storage_t* __restrict__ dot_b_rows_at,
     storage_t* __restrict__ m_pre_at, storage_t* __restrict__ dot_a_pre_at,
@@ -1564,10 +1581,10 @@ extern "C" __global__ void hvp_forward_sequence(
                 w,
                 dot_m_prev,
                 dot_w,
-                compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(k_at[(t * B + iB) * H + iH]),
                 compute_t(dot_k_at[(t * B + iB) * H + iH]),
                 a_prev,
-                compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(v_at[(t * B + iB) * H + iH]),
                 dot_a_prev,
                 compute_t(dot_v_at[(t * B + iB) * H + iH]),
                 b_prev,
@@ -1634,9 +1651,9 @@ extern "C" __global__ void hvp_forward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ m_rows_at, const storage_t* __restrict__ q_pre_at,
     const storage_t* __restrict__ dot_m_rows_at, const storage_t* __restrict__ dot_q_pre_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ k_to_dot_k_W_k_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ dot_u_at, const storage_t* __restrict__ dot_k_at,
-    const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_to_dot_v_W_v_at,
+    const storage_t* __restrict__ a_rows_at, const storage_t* __restrict__ v_at,
     const storage_t* __restrict__ dot_a_rows_at, const storage_t* __restrict__ dot_v_at,
     const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ dot_b_rows_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ r_at,
@@ -1658,11 +1675,11 @@ extern "C" __global__ void hvp_forward_after(
             compute_t(dot_m_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(u_at[iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(dot_u_at[iH]),
             compute_t(dot_k_at[(iT * B + iB) * H + iH]),
             compute_t(a_rows_at[(iT * B + iB) * H + iH]),
-            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_a_rows_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(b_rows_at[(iT * B + iB) * H + iH]),
@@ -1735,10 +1752,10 @@ __device__ inline void hvp_backward_before_point(
 
 extern "C" __global__ void hvp_backward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_dot_o_arg_to_d_o_arg_at, const storage_t* __restrict__ r_at,
+    const storage_t* __restrict__ d_dot_o_arg2_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ d_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ dot_n_at,
-    const storage_t* __restrict__ dot_d_at, const storage_t* __restrict__ v_to_dot_v_W_v_at,
+    const storage_t* __restrict__ dot_d_at, const storage_t* __restrict__ v_at,
     const storage_t* __restrict__ dot_n_pre2_at, const storage_t* __restrict__ dot_v_at,
     const storage_t* __restrict__ n_exp2_at, const storage_t* __restrict__ a_rows_at,
     const storage_t* __restrict__ b_rows_at, const storage_t* __restrict__ dot_n_pre_at,
@@ -1750,7 +1767,7 @@ extern "C" __global__ void hvp_backward_before(
     storage_t* __restrict__ d_n_pre2_at, storage_t* __restrict__ d_dot_n_pre_at,
     storage_t* __restrict__ d_n_pre_at, storage_t* __restrict__ d_dot_q_at, storage_t* __restrict__ d_q_at,
     storage_t* __restrict__ d_dot_q_pre_at, storage_t* __restrict__ d_q_pre_at,
-    storage_t* __restrict__ d_W_r_r_arg_to_d_dot_W_r_r_arg_at)
+    storage_t* __restrict__ d_dot_W_r_r_arg2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1760,15 +1777,15 @@ extern "C" __global__ void hvp_backward_before(
         compute_t d_dot_d, d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q,
             d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg, d_W_r_r_arg;
         hvp_backward_before_point(
-            compute_t(d_dot_o_arg_to_d_o_arg_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + iH]),
             compute_t(r_at[(iT * B + iB) * H + iH]),
             compute_t(n_at[(iT * B + iB) * H + iH]),
             compute_t(d_at[(iT * B + iB) * H + iH]),
-            compute_t(d_dot_o_arg_to_d_o_arg_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(d_dot_o_arg2_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(dot_r_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_at[(iT * B + iB) * H + iH]),
             compute_t(dot_d_at[(iT * B + iB) * H + iH]),
-            compute_t(v_to_dot_v_W_v_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(v_at[(iT * B + iB) * H + iH]),
             compute_t(dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(dot_v_at[(iT * B + iB) * H + iH]),
             compute_t(n_exp2_at[(iT * B + iB) * H + iH]),
@@ -1795,8 +1812,8 @@ extern "C" __global__ void hvp_backward_before(
         d_q_at[(iT * B + iB) * H + iH] = storage_t(d_q);
         d_dot_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_dot_q_pre);
         d_q_pre_at[(iT * B + iB) * H + iH] = storage_t(d_q_pre);
-        d_W_r_r_arg_to_d_dot_W_r_r_arg_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
-        d_W_r_r_arg_to_d_dot_W_r_r_arg_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
+        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_r_r_arg);
+        d_dot_W_r_r_arg2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_r_r_arg);
     }
 }
 
@@ -1813,7 +1830,7 @@ __device__ inline void hvp_backward_before2_point(
 extern "C" __global__ void hvp_backward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_arg_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ x_now_rows_at, const storage_t* __restrict__ parts_at,
+    const storage_t* __restrict__ x_now_rows_at, const storage_t* __restrict__ d_dot_r_arg_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_x_now_rows_at,
     storage_t* __restrict__ d_r_arg_by_mu_r_at, storage_t* __restrict__ d_dot_r_arg_by_mu_r_at)
 {
@@ -1827,7 +1844,7 @@ extern "C" __global__ void hvp_backward_before2(
             compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
             d_r_arg_by_mu_r, d_dot_r_arg_by_mu_r);
@@ -1877,7 +1894,7 @@ __device__ inline void hvp_backward_sequence_point(
 
 extern "C" __global__ void hvp_backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    storage_t* __restrict__ d_dot_a_prev_rows_at, const storage_t* __restrict__ v_to_dot_v_W_v_at,
+    storage_t* __restrict__ d_dot_a_prev_rows_at, const storage_t* __restrict__ v_at,
     storage_t* __restrict__ d_dot_b_prev_rows_at, const storage_t* __restrict__ dot_a_pre2_at,
     storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ dot_v_at,
     storage_t* __restrict__ d_b_prev_rows_at, const storage_t* __restrict__ a_exp2_at,
@@ -1885,7 +1902,7 @@ extern "C" __global__ void hvp_backward_sequence(
     const storage_t* __restrict__ dot_a_pre_at, const storage_t* __restrict__ dot_a_rows_at,
     const storage_t* __restrict__ dot_b_rows_at, const storage_t* __restrict__ a_exp_at,
     storage_t* __restrict__ d_dot_m_prev_rows_at, storage_t* __restrict__ d_m_prev_rows_at,
-    const storage_t* __restrict__ k_to_dot_k_W_k_at, const storage_t* __restrict__ m_pre_at,
+    const storage_t* __restrict__ k_at, const storage_t* __restrict__ m_pre_at,
     const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ n_exp_at,
     const storage_t* __restrict__ d_dot_n_at, const storage_t* __restrict__ dot_n_exp_at,
     const storage_t* __restrict__ dot_a_exp_at, const storage_t* __restrict__ d_d_at,
@@ -1912,7 +1929,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_b_prev, d_m_prev, d_dot_a_prev, d_dot_b_prev, d_dot_m_prev;
             hvp_backward_sequence_point(
                 d_dot_a_next,
-                compute_t(v_to_dot_v_W_v_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(v_at[(t * B + iB) * H + iH]),
                 d_dot_b_next,
                 compute_t(dot_a_pre2_at[(t * B + iB) * H + iH]),
                 d_a_next,
@@ -1927,7 +1944,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 compute_t(a_exp_at[(t * B + iB) * H + iH]),
                 d_dot_m_next,
                 d_m_next,
-                compute_t(k_to_dot_k_W_k_at[(t * B + iB) * (2 * H) + iH]),
+                compute_t(k_at[(t * B + iB) * H + iH]),
                 compute_t(m_pre_at[(t * B + iB) * H + iH]),
                 compute_t(d_n_at[(t * B + iB) * H + iH]),
                 compute_t(n_exp_at[(t * B + iB) * H + iH]),
@@ -1992,11 +2009,11 @@ extern "C" __global__ void hvp_backward_after(
     const storage_t* __restrict__ d_n_at, const storage_t* __restrict__ dot_n_exp2_at,
     const storage_t* __restrict__ d_a_prev_rows_at, const storage_t* __restrict__ dot_a_exp2_at,
     const storage_t* __restrict__ d_dot_q_pre_at, const storage_t* __restrict__ d_dot_n_pre2_at,
-    const storage_t* __restrict__ d_dot_m_at, const storage_t* __restrict__ k_to_dot_k_W_k_at,
+    const storage_t* __restrict__ d_dot_m_at, const storage_t* __restrict__ k_at,
     const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ d_dot_a_pre2_at,
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ d_n_pre2_at,
     const storage_t* __restrict__ d_m_at, const storage_t* __restrict__ d_a_pre2_at,
-    storage_t* __restrict__ d_v_to_d_dot_v_at, storage_t* __restrict__ d_k_to_d_dot_k_at)
+    storage_t* __restrict__ d_dot_v2_at, storage_t* __restrict__ d_dot_k2_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -2016,7 +2033,7 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_q_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_n_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_m_at[(iT * B + iB) * H + iH]),
-            compute_t(k_to_dot_k_W_k_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(k_at[(iT * B + iB) * H + iH]),
             compute_t(m_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_dot_a_pre2_at[(iT * B + iB) * H + iH]),
             compute_t(d_q_pre_at[(iT * B + iB) * H + iH]),
@@ -2024,10 +2041,10 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_m_at[(iT * B + iB) * H + iH]),
             compute_t(d_a_pre2_at[(iT * B + iB) * H + iH]),
             d_dot_v, d_v, d_dot_k, d_k);
-        d_v_to_d_dot_v_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
-        d_v_to_d_dot_v_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
-        d_k_to_d_dot_k_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
-        d_k_to_d_dot_k_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
+        d_dot_v2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_v);
+        d_dot_v2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_v);
+        d_dot_k2_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_k);
+        d_dot_k2_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_k);
     }
 }
 
@@ -2058,11 +2075,11 @@ __device__ inline void hvp_backward_after2_point(
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_k_arg_at, const storage_t* __restrict__ x_at,
-    const storage_t* __restrict__ x_now_rows_at, const storage_t* __restrict__ parts3_at,
+    const storage_t* __restrict__ x_now_rows_at, const storage_t* __restrict__ d_dot_k_arg_at,
     const storage_t* __restrict__ dot_x_at, const storage_t* __restrict__ dot_x_now_rows_at,
-    const storage_t* __restrict__ d_v_arg_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ d_v_arg_at, const storage_t* __restrict__ d_dot_v_arg_at,
     const storage_t* __restrict__ d_r_arg_at, const storage_t* __restrict__ mu_r_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_mu_r_at,
+    const storage_t* __restrict__ d_dot_r_arg_at, const storage_t* __restrict__ dot_mu_r_at,
     const storage_t* __restrict__ mu_k_at, const storage_t* __restrict__ dot_mu_k_at,
     const storage_t* __restrict__ mu_v_at, const storage_t* __restrict__ dot_mu_v_at,
     storage_t* __restrict__ d_k_arg_by_mu_k_at, storage_t* __restrict__ d_dot_k_arg_by_mu_k_at,
@@ -2080,14 +2097,14 @@ extern "C" __global__ void hvp_backward_after2(
             compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(x_at[(iT * B + iB) * I + iI]),
             compute_t(x_now_rows_at[(iT * B + iB) * I + iI]),
-            compute_t(parts3_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_at[(iT * B + iB) * I + iI]),
             compute_t(dot_x_now_rows_at[(iT * B + iB) * I + iI]),
             compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_v_arg_at[(iT * B + iB) * I + iI]),
             compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_r_at[iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_r_at[iI]),
             compute_t(mu_k_at[iI]),
             compute_t(dot_mu_k_at[iI]),
@@ -2117,11 +2134,11 @@ __device__ inline void hvp_backward_after3_point(
 extern "C" __global__ void hvp_backward_after3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_arg_at, const storage_t* __restrict__ mu_r_at,
-    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_mu_r_at,
+    const storage_t* __restrict__ d_dot_r_arg_at, const storage_t* __restrict__ dot_mu_r_at,
     const storage_t* __restrict__ d_k_arg_at, const storage_t* __restrict__ mu_k_at,
-    const storage_t* __restrict__ parts3_at, const storage_t* __restrict__ dot_mu_k_at,
+    const storage_t* __restrict__ d_dot_k_arg_at, const storage_t* __restrict__ dot_mu_k_at,
     const storage_t* __restrict__ d_v_arg_at, const storage_t* __restrict__ mu_v_at,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_mu_v_at,
+    const storage_t* __restrict__ d_dot_v_arg_at, const storage_t* __restrict__ dot_mu_v_at,
     const storage_t* __restrict__ d_x_prev_rows_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -2133,15 +2150,15 @@ extern "C" __global__ void hvp_backward_after3(
         hvp_backward_after3_point(
             compute_t(d_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_r_at[iI]),
-            compute_t(parts_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_r_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_r_at[iI]),
             compute_t(d_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_k_at[iI]),
-            compute_t(parts3_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_k_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_k_at[iI]),
             compute_t(d_v_arg_at[(iT * B + iB) * I + iI]),
             compute_t(mu_v_at[iI]),
-            compute_t(parts2_at[(iT * B + iB) * (2 * I) + iI]),
+            compute_t(d_dot_v_arg_at[(iT * B + iB) * I + iI]),
             compute_t(dot_mu_v_at[iI]),
             compute_t(d_x_prev_rows_at[((iT + 1) * B + iB) * I + iI]),
             d_x);

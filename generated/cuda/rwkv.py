@@ -705,10 +705,6 @@ def jvp_passes(size, dtype):
     dot_u = cp.empty((H,), dtype)
     dot_omega = cp.empty((H,), dtype)
     dot_W_o = cp.empty((I, H), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
-    dot_W_k_to_W_k = cp.empty((2 * I, H), dtype)
-    dot_W_v_to_W_v = cp.empty((2 * I, H), dtype)
-    dot_W_o_to_W_o = cp.empty((2 * H, I), dtype)
     a_rows = cp.empty((T + 1, B, H), dtype)
     b_rows = cp.empty((T + 1, B, H), dtype)
     m_rows = cp.empty((T + 1, B, H), dtype)
@@ -719,21 +715,25 @@ def jvp_passes(size, dtype):
     dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
     w = cp.empty((H,), dtype)
     dot_w = cp.empty((H,), dtype)
-    r_arg_to_dot_r_arg = cp.empty((T, B, 2 * I), dtype)
-    W_r_r_arg_to_dot_W_r_r_arg_W_r = cp.empty((T, B, 2 * H), dtype)
+    dot_W_r2 = cp.empty((2 * I, H), dtype)
+    dot_W_k2 = cp.empty((2 * I, H), dtype)
+    dot_W_v2 = cp.empty((2 * I, H), dtype)
+    dot_W_o2 = cp.empty((2 * H, I), dtype)
+    dot_r_arg2 = cp.empty((T, B, 2 * I), dtype)
+    W_r_r_arg = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
-    k_arg_to_dot_k_arg = cp.empty((T, B, 2 * I), dtype)
-    k_to_dot_k_W_k = cp.empty((T, B, 2 * H), dtype)
-    v_arg_to_dot_v_arg = cp.empty((T, B, 2 * I), dtype)
-    v_to_dot_v_W_v = cp.empty((T, B, 2 * H), dtype)
+    dot_k_arg2 = cp.empty((T, B, 2 * I), dtype)
+    k = cp.empty((T, B, H), dtype)
+    dot_v_arg2 = cp.empty((T, B, 2 * I), dtype)
+    v = cp.empty((T, B, H), dtype)
     q_pre = cp.empty((T, B, H), dtype)
     dot_W_r_r_arg = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
     dot_k = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
     dot_q_pre = cp.empty((T, B, H), dtype)
-    o_arg_to_dot_o_arg = cp.empty((T, B, 2 * H), dtype)
-    o_to_dot_o_W_o = cp.empty((T, B, 2 * I), dtype)
+    dot_o_arg2 = cp.empty((T, B, 2 * H), dtype)
+    o = cp.empty((T, B, I), dtype)
     dot_o = cp.empty((T, B, I), dtype)
     jvp_once = kernel(
         "jvp_once", "each", H, 1,
@@ -745,23 +745,21 @@ def jvp_passes(size, dtype):
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * I, 1,
-        mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v,
-        r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+        mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v, dot_r_arg2,
+        dot_k_arg2, dot_v_arg2,
     )
     jvp_before3 = kernel(
         "jvp_before3", "each", T * B * H, 1,
-        W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u, dot_k, r, q_pre, dot_r,
-        dot_q_pre,
+        W_r_r_arg, u, k, dot_W_r_r_arg, dot_u, dot_k, r, q_pre, dot_r, dot_q_pre,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v, dot_a_rows, dot_v,
-        b_rows, dot_b_rows,
+        m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows, dot_b_rows,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
-        m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows, v_to_dot_v_W_v,
-        dot_a_rows, dot_v, b_rows, dot_b_rows, r, dot_r, o_arg_to_dot_o_arg,
+        m_rows, q_pre, dot_m_rows, dot_q_pre, u, k, dot_u, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows,
+        dot_b_rows, r, dot_r, dot_o_arg2,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -785,10 +783,6 @@ def jvp_passes(size, dtype):
         dot_u[...] = dot_params["u"]
         dot_omega[...] = dot_params["omega"]
         dot_W_o[...] = dot_params["W_o"]
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
-        dot_W_k_to_W_k[...] = cp.ascontiguousarray(cp.concatenate((dot_W_k.T, W_k.T)))
-        dot_W_v_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((dot_W_v.T, W_v.T)))
-        dot_W_o_to_W_o[...] = cp.ascontiguousarray(cp.concatenate((dot_W_o.T, W_o.T)))
         a_rows[0] = state["a"]
         b_rows[0] = state["b"]
         m_rows[0] = state["m"]
@@ -799,25 +793,29 @@ def jvp_passes(size, dtype):
         dot_x_now_rows[0] = dot_state["x"]
 
     def before():
+        dot_W_r2[:I] = dot_W_r.T
+        dot_W_r2[I:2 * I] = W_r.T
+        dot_W_k2[:I] = dot_W_k.T
+        dot_W_k2[I:2 * I] = W_k.T
+        dot_W_v2[:I] = dot_W_v.T
+        dot_W_v2[I:2 * I] = W_v.T
+        dot_W_o2[:H] = dot_W_o.T
+        dot_W_o2[H:2 * H] = W_o.T
         jvp_once()
         jvp_before()
         jvp_before2()
         # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-        product(
-            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
-            W_r.T,
-            W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
-        )
+        product(dot_r_arg2.reshape(-1, 2 * I)[:, :I], W_r.T, W_r_r_arg.reshape(-1, H))
         # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+        product(dot_k_arg2.reshape(-1, 2 * I)[:, :I], W_k.T, k.reshape(-1, H))
         # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
-        # r_arg, dot_r_arg side by side
-        product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
-        # k_arg, dot_k_arg side by side
-        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
-        # v_arg, dot_v_arg side by side
-        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+        product(dot_v_arg2.reshape(-1, 2 * I)[:, :I], W_v.T, v.reshape(-1, H))
+        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(dot_r_arg2.reshape(-1, 2 * I), dot_W_r2, dot_W_r_r_arg.reshape(-1, H))
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(dot_k_arg2.reshape(-1, 2 * I), dot_W_k2, dot_k.reshape(-1, H))
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(dot_v_arg2.reshape(-1, 2 * I), dot_W_v2, dot_v.reshape(-1, H))
         jvp_before3()
 
     def loop():
@@ -826,9 +824,9 @@ def jvp_passes(size, dtype):
     def after():
         jvp_after()
         # o = W_o @ (r * n / d)
-        product(o_arg_to_dot_o_arg.reshape(-1, 2 * H)[:, :H], W_o.T, o_to_dot_o_W_o.reshape(-1, 2 * I)[:, :I])
-        # o_arg, dot_o_arg side by side
-        product(o_arg_to_dot_o_arg.reshape(-1, 2 * H), dot_W_o_to_W_o, dot_o.reshape(-1, I))
+        product(dot_o_arg2.reshape(-1, 2 * H)[:, :H], W_o.T, o.reshape(-1, I))
+        # o = W_o @ (r * n / d)
+        product(dot_o_arg2.reshape(-1, 2 * H), dot_W_o2, dot_o.reshape(-1, I))
 
     def results():
         last = {
@@ -843,7 +841,7 @@ def jvp_passes(size, dtype):
             "m": dot_m_rows[T].copy(),
             "x": dot_x_now_rows[T].copy(),
         }
-        return o_to_dot_o_W_o[..., :I].copy(), last, dot_o.copy(), dot_last
+        return o.copy(), last, dot_o.copy(), dot_last
 
     yield Pass(fill, before, loop, after, results, False)
 
@@ -871,9 +869,6 @@ def hvp_passes(size, dtype):
     dot_mu_v = cp.empty((I,), dtype)
     dot_u = cp.empty((H,), dtype)
     dot_omega = cp.empty((H,), dtype)
-    dot_W_r_to_W_r = cp.empty((2 * I, H), dtype)
-    dot_W_k_to_W_k = cp.empty((2 * I, H), dtype)
-    dot_W_v_to_W_v = cp.empty((2 * I, H), dtype)
     a_rows = cp.empty((T + 1, B, H), dtype)
     b_rows = cp.empty((T + 1, B, H), dtype)
     m_rows = cp.empty((T + 1, B, H), dtype)
@@ -884,17 +879,26 @@ def hvp_passes(size, dtype):
     dot_x_now_rows = cp.empty((T + 1, B, I), dtype)
     w = cp.empty((H,), dtype)
     dot_w = cp.empty((H,), dtype)
-    r_arg_to_dot_r_arg = cp.empty((T, B, 2 * I), dtype)
-    W_r_r_arg_to_dot_W_r_r_arg_W_r = cp.empty((T, B, 2 * H), dtype)
+    dot_W_r2 = cp.empty((I, 2 * H), dtype)
+    r_arg = cp.empty((T, B, I), dtype)
+    parts = cp.empty((T, B, 2 * H), dtype)
     r = cp.empty((T, B, H), dtype)
-    k_arg_to_dot_k_arg = cp.empty((T, B, 2 * I), dtype)
-    k_to_dot_k_W_k = cp.empty((T, B, 2 * H), dtype)
-    v_arg_to_dot_v_arg = cp.empty((T, B, 2 * I), dtype)
-    v_to_dot_v_W_v = cp.empty((T, B, 2 * H), dtype)
+    k_arg = cp.empty((T, B, I), dtype)
+    k = cp.empty((T, B, H), dtype)
+    dot_k_W_k = cp.empty((T, B, H), dtype)
+    v_arg = cp.empty((T, B, I), dtype)
+    v = cp.empty((T, B, H), dtype)
+    dot_v_W_v = cp.empty((T, B, H), dtype)
     q_pre = cp.empty((T, B, H), dtype)
+    dot_r_arg = cp.empty((T, B, I), dtype)
+    dot_W_r_r_arg_r_arg = cp.empty((T, B, H), dtype)
     dot_W_r_r_arg = cp.empty((T, B, H), dtype)
     dot_r = cp.empty((T, B, H), dtype)
+    dot_k_arg = cp.empty((T, B, I), dtype)
+    dot_k_k_arg = cp.empty((T, B, H), dtype)
     dot_k = cp.empty((T, B, H), dtype)
+    dot_v_arg = cp.empty((T, B, I), dtype)
+    dot_v_v_arg = cp.empty((T, B, H), dtype)
     dot_v = cp.empty((T, B, H), dtype)
     dot_q_pre = cp.empty((T, B, H), dtype)
     m_pre = cp.empty((T, B, H), dtype)
@@ -925,24 +929,24 @@ def hvp_passes(size, dtype):
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * I, 1,
-        mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v,
-        r_arg_to_dot_r_arg, k_arg_to_dot_k_arg, v_arg_to_dot_v_arg,
+        mu_r, x, x_now_rows, mu_k, mu_v, dot_mu_r, dot_x, dot_x_now_rows, dot_mu_k, dot_mu_v, r_arg, k_arg,
+        v_arg, dot_r_arg, dot_k_arg, dot_v_arg,
     )
     hvp_forward_before3 = kernel(
         "hvp_forward_before3", "each", T * B * H, 1,
-        W_r_r_arg_to_dot_W_r_r_arg_W_r, u, k_to_dot_k_W_k, dot_W_r_r_arg, dot_u, dot_k, r, q_pre, dot_r,
-        dot_q_pre,
+        parts, u, k, dot_W_r_r_arg_r_arg, dot_k_W_k, dot_k_k_arg, dot_v_W_v, dot_v_v_arg, dot_u, r, q_pre,
+        dot_W_r_r_arg, dot_r, dot_k, dot_v, dot_q_pre,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        m_rows, w, dot_m_rows, dot_w, k_to_dot_k_W_k, dot_k, a_rows, v_to_dot_v_W_v, dot_a_rows, dot_v,
-        b_rows, dot_b_rows, m_pre, dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2,
+        m_rows, w, dot_m_rows, dot_w, k, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows, dot_b_rows, m_pre,
+        dot_a_pre, a_exp, dot_a_exp, dot_a_pre2, a_exp2, dot_a_exp2,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
-        m_rows, q_pre, dot_m_rows, dot_q_pre, u, k_to_dot_k_W_k, dot_u, dot_k, a_rows, v_to_dot_v_W_v,
-        dot_a_rows, dot_v, b_rows, dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2,
-        dot_n_exp2, n, dot_n, d, dot_d, dot_o_arg,
+        m_rows, q_pre, dot_m_rows, dot_q_pre, u, k, dot_u, dot_k, a_rows, v, dot_a_rows, dot_v, b_rows,
+        dot_b_rows, dot_r, r, dot_n_pre, n_exp, dot_n_exp, dot_n_pre2, n_exp2, dot_n_exp2, n, dot_n, d,
+        dot_d, dot_o_arg,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -964,9 +968,6 @@ def hvp_passes(size, dtype):
         dot_mu_v[...] = dot_params["mu_v"]
         dot_u[...] = dot_params["u"]
         dot_omega[...] = dot_params["omega"]
-        dot_W_r_to_W_r[...] = cp.ascontiguousarray(cp.concatenate((dot_W_r.T, W_r.T)))
-        dot_W_k_to_W_k[...] = cp.ascontiguousarray(cp.concatenate((dot_W_k.T, W_k.T)))
-        dot_W_v_to_W_v[...] = cp.ascontiguousarray(cp.concatenate((dot_W_v.T, W_v.T)))
         a_rows[0] = state["a"]
         b_rows[0] = state["b"]
         m_rows[0] = state["m"]
@@ -977,25 +978,26 @@ def hvp_passes(size, dtype):
         dot_x_now_rows[0] = dot_state["x"]
 
     def before():
+        dot_W_r2[..., :H] = W_r.T
+        dot_W_r2[..., H:2 * H] = dot_W_r.T
         hvp_forward_once()
         hvp_forward_before()
         hvp_forward_before2()
-        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-        product(
-            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
-            W_r.T,
-            W_r_r_arg_to_dot_W_r_r_arg_W_r.reshape(-1, 2 * H)[:, :H],
-        )
+        product(r_arg.reshape(-1, I), dot_W_r2, parts.reshape(-1, 2 * H))
         # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I], W_k.T, k_to_dot_k_W_k.reshape(-1, 2 * H)[:, :H])
+        product(k_arg.reshape(-1, I), W_k.T, k.reshape(-1, H))
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(k_arg.reshape(-1, I), dot_W_k.T, dot_k_W_k.reshape(-1, H))
         # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I], W_v.T, v_to_dot_v_W_v.reshape(-1, 2 * H)[:, :H])
-        # r_arg, dot_r_arg side by side
-        product(r_arg_to_dot_r_arg.reshape(-1, 2 * I), dot_W_r_to_W_r, dot_W_r_r_arg.reshape(-1, H))
-        # k_arg, dot_k_arg side by side
-        product(k_arg_to_dot_k_arg.reshape(-1, 2 * I), dot_W_k_to_W_k, dot_k.reshape(-1, H))
-        # v_arg, dot_v_arg side by side
-        product(v_arg_to_dot_v_arg.reshape(-1, 2 * I), dot_W_v_to_W_v, dot_v.reshape(-1, H))
+        product(v_arg.reshape(-1, I), W_v.T, v.reshape(-1, H))
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(v_arg.reshape(-1, I), dot_W_v.T, dot_v_W_v.reshape(-1, H))
+        # r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(dot_r_arg.reshape(-1, I), W_r.T, dot_W_r_r_arg_r_arg.reshape(-1, H))
+        # k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(dot_k_arg.reshape(-1, I), W_k.T, dot_k_k_arg.reshape(-1, H))
+        # v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(dot_v_arg.reshape(-1, I), W_v.T, dot_v_v_arg.reshape(-1, H))
         hvp_forward_before3()
 
     def loop():
@@ -1011,10 +1013,6 @@ def hvp_passes(size, dtype):
     dy = cp.empty((T, B, I), dtype)
     W_o = cp.empty((I, H), dtype)
     dot_W_o = cp.empty((I, H), dtype)
-    W_o_to_dot_W_o = cp.empty((I, 2 * H), dtype)
-    W_r_to_dot_W_r = cp.empty((2 * H, I), dtype)
-    W_v_to_dot_W_v = cp.empty((2 * H, I), dtype)
-    W_k_to_dot_W_k = cp.empty((2 * H, I), dtype)
     d_a_prev_rows = cp.empty((T + 1, B, H), dtype)
     d_b_prev_rows = cp.empty((2, B, H), dtype)
     d_m_prev_rows = cp.empty((2, B, H), dtype)
@@ -1023,7 +1021,11 @@ def hvp_passes(size, dtype):
     d_dot_b_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_m_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_x_prev_rows = cp.empty((T + 1, B, I), dtype)
-    d_dot_o_arg_to_d_o_arg = cp.empty((T, B, 2 * H), dtype)
+    dot_W_r22 = cp.empty((2 * H, I), dtype)
+    dot_W_o2 = cp.empty((I, 2 * H), dtype)
+    dot_W_v2 = cp.empty((2 * H, I), dtype)
+    dot_W_k2 = cp.empty((2 * H, I), dtype)
+    d_dot_o_arg2 = cp.empty((T, B, 2 * H), dtype)
     d_dot_d = cp.empty((T, B, H), dtype)
     d_d = cp.empty((T, B, H), dtype)
     d_dot_n = cp.empty((T, B, H), dtype)
@@ -1036,8 +1038,8 @@ def hvp_passes(size, dtype):
     d_q = cp.empty((T, B, H), dtype)
     d_dot_q_pre = cp.empty((T, B, H), dtype)
     d_q_pre = cp.empty((T, B, H), dtype)
-    d_W_r_r_arg_to_d_dot_W_r_r_arg = cp.empty((T, B, 2 * H), dtype)
-    parts = cp.empty((T, B, 2 * I), dtype)
+    d_dot_W_r_r_arg2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_r_arg = cp.empty((T, B, I), dtype)
     d_r_arg = cp.empty((T, B, I), dtype)
     d_r_arg_by_mu_r = cp.empty((T, B, I), dtype)
     d_dot_r_arg_by_mu_r = cp.empty((T, B, I), dtype)
@@ -1053,11 +1055,11 @@ def hvp_passes(size, dtype):
     d_dot_w_dot_a_pre = cp.empty((H,), dtype)
     d_w_m_pre = cp.empty((H,), dtype)
     d_w_a_pre = cp.empty((H,), dtype)
-    d_v_to_d_dot_v = cp.empty((T, B, 2 * H), dtype)
-    parts2 = cp.empty((T, B, 2 * I), dtype)
+    d_dot_v2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_v_arg = cp.empty((T, B, I), dtype)
     d_v_arg = cp.empty((T, B, I), dtype)
-    d_k_to_d_dot_k = cp.empty((T, B, 2 * H), dtype)
-    parts3 = cp.empty((T, B, 2 * I), dtype)
+    d_dot_k2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_k_arg = cp.empty((T, B, I), dtype)
     d_k_arg = cp.empty((T, B, I), dtype)
     d_W_r_W_r_r_arg = cp.empty((H, I), dtype)
     d_W_r_dot_W_r_r_arg_r_arg = cp.empty((H, I), dtype)
@@ -1089,39 +1091,37 @@ def hvp_passes(size, dtype):
     d_omega = cp.empty((H,), dtype)
     hvp_backward_before = kernel(
         "hvp_backward_before", "each", T * B * H, 1,
-        d_dot_o_arg_to_d_o_arg, r, n, d, dot_r, dot_n, dot_d, v_to_dot_v_W_v, dot_n_pre2, dot_v, n_exp2,
-        a_rows, b_rows, dot_n_pre, dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre, dot_W_r_r_arg, d_dot_d,
-        d_d, d_dot_n, d_n, d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre,
-        d_W_r_r_arg_to_d_dot_W_r_r_arg,
+        d_dot_o_arg2, r, n, d, dot_r, dot_n, dot_d, v, dot_n_pre2, dot_v, n_exp2, a_rows, b_rows, dot_n_pre,
+        dot_a_rows, dot_b_rows, n_exp, m_rows, q_pre, dot_W_r_r_arg, d_dot_d, d_d, d_dot_n, d_n,
+        d_dot_n_pre2, d_n_pre2, d_dot_n_pre, d_n_pre, d_dot_q, d_q, d_dot_q_pre, d_q_pre, d_dot_W_r_r_arg2,
     )
     hvp_backward_before2 = kernel(
         "hvp_backward_before2", "each", T * B * I, 1,
-        d_r_arg, x, x_now_rows, parts, dot_x, dot_x_now_rows, d_r_arg_by_mu_r, d_dot_r_arg_by_mu_r,
+        d_r_arg, x, x_now_rows, d_dot_r_arg, dot_x, dot_x_now_rows, d_r_arg_by_mu_r, d_dot_r_arg_by_mu_r,
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
-        d_dot_a_prev_rows, v_to_dot_v_W_v, d_dot_b_prev_rows, dot_a_pre2, d_a_prev_rows, dot_v,
-        d_b_prev_rows, a_exp2, a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows, a_exp, d_dot_m_prev_rows,
-        d_m_prev_rows, k_to_dot_k_W_k, m_pre, d_n, n_exp, d_dot_n, dot_n_exp, dot_a_exp, d_d, d_dot_d, d_q,
-        m_rows, q_pre, d_n_pre, d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m,
-        d_m, d_dot_m_pre, d_m_pre,
+        d_dot_a_prev_rows, v, d_dot_b_prev_rows, dot_a_pre2, d_a_prev_rows, dot_v, d_b_prev_rows, a_exp2,
+        a_rows, b_rows, dot_a_pre, dot_a_rows, dot_b_rows, a_exp, d_dot_m_prev_rows, d_m_prev_rows, k,
+        m_pre, d_n, n_exp, d_dot_n, dot_n_exp, dot_a_exp, d_d, d_dot_d, d_q, m_rows, q_pre, d_n_pre,
+        d_dot_q, d_dot_n_pre, d_dot_a_pre2, d_a_pre2, d_dot_a_pre, d_a_pre, d_dot_m, d_m, d_dot_m_pre,
+        d_m_pre,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
         d_dot_n, n_exp2, d_dot_a_prev_rows, a_exp2, d_n, dot_n_exp2, d_a_prev_rows, dot_a_exp2, d_dot_q_pre,
-        d_dot_n_pre2, d_dot_m, k_to_dot_k_W_k, m_pre, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m, d_a_pre2,
-        d_v_to_d_dot_v, d_k_to_d_dot_k,
+        d_dot_n_pre2, d_dot_m, k, m_pre, d_dot_a_pre2, d_q_pre, d_n_pre2, d_m, d_a_pre2, d_dot_v2, d_dot_k2,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_k_arg, x, x_now_rows, parts3, dot_x, dot_x_now_rows, d_v_arg, parts2, d_r_arg, mu_r, parts,
-        dot_mu_r, mu_k, dot_mu_k, mu_v, dot_mu_v, d_k_arg_by_mu_k, d_dot_k_arg_by_mu_k, d_v_arg_by_mu_v,
-        d_dot_v_arg_by_mu_v, d_x_prev_rows, d_dot_x_prev_rows,
+        d_k_arg, x, x_now_rows, d_dot_k_arg, dot_x, dot_x_now_rows, d_v_arg, d_dot_v_arg, d_r_arg, mu_r,
+        d_dot_r_arg, dot_mu_r, mu_k, dot_mu_k, mu_v, dot_mu_v, d_k_arg_by_mu_k, d_dot_k_arg_by_mu_k,
+        d_v_arg_by_mu_v, d_dot_v_arg_by_mu_v, d_x_prev_rows, d_dot_x_prev_rows,
     )
     hvp_backward_after3 = kernel(
         "hvp_backward_after3", "each", T * B * I, 1,
-        d_r_arg, mu_r, parts, dot_mu_r, d_k_arg, mu_k, parts3, dot_mu_k, d_v_arg, mu_v, parts2, dot_mu_v,
-        d_x_prev_rows, d_x,
+        d_r_arg, mu_r, d_dot_r_arg, dot_mu_r, d_k_arg, mu_k, d_dot_k_arg, dot_mu_k, d_v_arg, mu_v,
+        d_dot_v_arg, dot_mu_v, d_x_prev_rows, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H, 1,
@@ -1143,10 +1143,6 @@ def hvp_passes(size, dtype):
         dy[...] = cotangents["o"]
         W_o[...] = params["W_o"]
         dot_W_o[...] = dot_params["W_o"]
-        W_o_to_dot_W_o[...] = cp.concatenate((W_o, dot_W_o), axis=1)
-        W_r_to_dot_W_r[...] = cp.concatenate((W_r, dot_W_r))
-        W_v_to_dot_W_v[...] = cp.concatenate((W_v, dot_W_v))
-        W_k_to_dot_W_k[...] = cp.concatenate((W_k, dot_W_k))
         d_a_prev_rows[T] = 0
         d_b_prev_rows[T % 2] = 0
         d_m_prev_rows[T % 2] = 0
@@ -1157,17 +1153,20 @@ def hvp_passes(size, dtype):
         d_dot_x_prev_rows[T] = dstate["x"]
 
     def before():
-        # d_dot_o_arg, d_o_arg side by side
-        product(dy.reshape(-1, I), W_o_to_dot_W_o, d_dot_o_arg_to_d_o_arg.reshape(-1, 2 * H))
+        dot_W_r22[:H] = W_r
+        dot_W_r22[H:2 * H] = dot_W_r
+        dot_W_o2[..., :H] = W_o
+        dot_W_o2[..., H:2 * H] = dot_W_o
+        dot_W_v2[:H] = W_v
+        dot_W_v2[H:2 * H] = dot_W_v
+        dot_W_k2[:H] = W_k
+        dot_W_k2[H:2 * H] = dot_W_k
+        product(dy.reshape(-1, I), dot_W_o2, d_dot_o_arg2.reshape(-1, 2 * H))
         hvp_backward_before()
         # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-        product(
-            d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H],
-            W_r,
-            parts.reshape(-1, 2 * I)[:, :I],
-        )
-        # d_W_r_r_arg, d_dot_W_r_r_arg side by side
-        product(d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H), W_r_to_dot_W_r, d_r_arg.reshape(-1, I))
+        product(d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, H:2 * H], W_r, d_dot_r_arg.reshape(-1, I))
+        # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
+        product(d_dot_W_r_r_arg2.reshape(-1, 2 * H), dot_W_r22, d_r_arg.reshape(-1, I))
         hvp_backward_before2()
 
     def loop():
@@ -1183,15 +1182,11 @@ def hvp_passes(size, dtype):
         # through a = exp(m[t-1] - w - m) * a[t-1] + exp(k - m) * v
         cp.sum(d_a_pre.reshape(-1, H), axis=0, out=d_w_a_pre)
         # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
-        product(
-            d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, :H].T,
-            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, :I],
-            d_W_r_W_r_r_arg,
-        )
+        product(d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, :H].T, r_arg.reshape(-1, I), d_W_r_W_r_r_arg)
         # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
         product(
-            d_W_r_r_arg_to_d_dot_W_r_r_arg.reshape(-1, 2 * H)[:, H:2 * H].T,
-            r_arg_to_dot_r_arg.reshape(-1, 2 * I)[:, I:2 * I],
+            d_dot_W_r_r_arg2.reshape(-1, 2 * H)[:, H:2 * H].T,
+            dot_r_arg.reshape(-1, I),
             d_W_r_dot_W_r_r_arg_r_arg,
         )
         # through r = sigmoid(W_r @ (mu_r * x + (1 - mu_r) * x[t-1]))
@@ -1206,37 +1201,21 @@ def hvp_passes(size, dtype):
         product(dy.reshape(-1, I).T, dot_o_arg.reshape(-1, H), d_W_o)
         hvp_backward_after()
         # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-        product(d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H], W_v, parts2.reshape(-1, 2 * I)[:, :I])
-        # d_v, d_dot_v side by side
-        product(d_v_to_d_dot_v.reshape(-1, 2 * H), W_v_to_dot_W_v, d_v_arg.reshape(-1, I))
-        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-        product(d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H], W_k, parts3.reshape(-1, 2 * I)[:, :I])
-        # d_k, d_dot_k side by side
-        product(d_k_to_d_dot_k.reshape(-1, 2 * H), W_k_to_dot_W_k, d_k_arg.reshape(-1, I))
-        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-        product(
-            d_k_to_d_dot_k.reshape(-1, 2 * H)[:, :H].T,
-            k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, :I],
-            d_W_k_k,
-        )
-        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
-        product(
-            d_k_to_d_dot_k.reshape(-1, 2 * H)[:, H:2 * H].T,
-            k_arg_to_dot_k_arg.reshape(-1, 2 * I)[:, I:2 * I],
-            d_W_k_dot_k_k_arg,
-        )
+        product(d_dot_v2.reshape(-1, 2 * H)[:, H:2 * H], W_v, d_dot_v_arg.reshape(-1, I))
         # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-        product(
-            d_v_to_d_dot_v.reshape(-1, 2 * H)[:, :H].T,
-            v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, :I],
-            d_W_v_v,
-        )
+        product(d_dot_v2.reshape(-1, 2 * H), dot_W_v2, d_v_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_dot_k2.reshape(-1, 2 * H)[:, H:2 * H], W_k, d_dot_k_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_dot_k2.reshape(-1, 2 * H), dot_W_k2, d_k_arg.reshape(-1, I))
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_dot_k2.reshape(-1, 2 * H)[:, :H].T, k_arg.reshape(-1, I), d_W_k_k)
+        # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
+        product(d_dot_k2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_k_arg.reshape(-1, I), d_W_k_dot_k_k_arg)
         # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
-        product(
-            d_v_to_d_dot_v.reshape(-1, 2 * H)[:, H:2 * H].T,
-            v_arg_to_dot_v_arg.reshape(-1, 2 * I)[:, I:2 * I],
-            d_W_v_dot_v_v_arg,
-        )
+        product(d_dot_v2.reshape(-1, 2 * H)[:, :H].T, v_arg.reshape(-1, I), d_W_v_v)
+        # through v = W_v @ (mu_v * x + (1 - mu_v) * x[t-1])
+        product(d_dot_v2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_v_arg.reshape(-1, I), d_W_v_dot_v_v_arg)
         hvp_backward_after2()
         # through k = W_k @ (mu_k * x + (1 - mu_k) * x[t-1])
         cp.sum(d_k_arg_by_mu_k.reshape(-1, I), axis=0, out=d_mu_k_k_arg)

@@ -55,7 +55,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_A_x_at, storage_t* __restrict__ s_rows_at)
+    const storage_t* __restrict__ BA_x_at, storage_t* __restrict__ s_rows_at)
 {
     const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -64,7 +64,7 @@ extern "C" __global__ void forward_step(
         compute_t s;
         forward_step_point(
             compute_t(0.95),
-            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + iS]),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             s);
         s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
@@ -81,7 +81,7 @@ __device__ inline void forward_step2_point(
 
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ P_s_at, const storage_t* __restrict__ B_x_to_A_x_at,
+    const storage_t* __restrict__ P_s_at, const storage_t* __restrict__ BA_x_at,
     const storage_t* __restrict__ R_h_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -91,7 +91,7 @@ extern "C" __global__ void forward_step2(
         compute_t h;
         forward_step2_point(
             compute_t(P_s_at[iB * H + iH]),
-            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + S + iH]),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + S + iH]),
             compute_t(R_h_at[iB * H + iH]),
             h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -218,7 +218,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_A_x_at, storage_t* __restrict__ s_rows_at)
+    const storage_t* __restrict__ BA_x_at, storage_t* __restrict__ s_rows_at)
 {
     const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -227,7 +227,7 @@ extern "C" __global__ void infer_step(
         compute_t s;
         infer_step_point(
             compute_t(0.95),
-            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + iS]),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             s);
         s_rows_at[((t + 1) * B + iB) * S + iS] = storage_t(s);
@@ -244,7 +244,7 @@ __device__ inline void infer_step2_point(
 
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ P_s_at, const storage_t* __restrict__ B_x_to_A_x_at,
+    const storage_t* __restrict__ P_s_at, const storage_t* __restrict__ BA_x_at,
     const storage_t* __restrict__ R_h_at, storage_t* __restrict__ h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -254,7 +254,7 @@ extern "C" __global__ void infer_step2(
         compute_t h;
         infer_step2_point(
             compute_t(P_s_at[iB * H + iH]),
-            compute_t(B_x_to_A_x_at[(t * B + iB) * (S + H) + S + iH]),
+            compute_t(BA_x_at[(t * B + iB) * (S + H) + S + iH]),
             compute_t(R_h_at[iB * H + iH]),
             h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -330,8 +330,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
-    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_B_x_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    storage_t* __restrict__ dot_B_x_at)
 {
     const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -340,8 +340,8 @@ extern "C" __global__ void jvp_before(
         const int64 iS = n % S;
         compute_t dot_B_x;
         jvp_before_point(
-            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
-            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + iS]),
+            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + iS]),
             dot_B_x);
         dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
     }
@@ -356,8 +356,8 @@ __device__ inline void jvp_before2_point(
 
 extern "C" __global__ void jvp_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
-    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_A_x_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    storage_t* __restrict__ dot_A_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -366,8 +366,8 @@ extern "C" __global__ void jvp_before2(
         const int64 iH = n % H;
         compute_t dot_A_x;
         jvp_before2_point(
-            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
-            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
             dot_A_x);
         dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
     }
@@ -385,7 +385,7 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, storage_t* __restrict__ s_rows_at,
+    const storage_t* __restrict__ parts_at, storage_t* __restrict__ s_rows_at,
     const storage_t* __restrict__ dot_B_x_at, storage_t* __restrict__ dot_s_rows_at)
 {
     const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -395,7 +395,7 @@ extern "C" __global__ void jvp_step(
         compute_t s, dot_s;
         jvp_step_point(
             compute_t(0.95),
-            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
             compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
@@ -421,9 +421,9 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ P_s_to_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
-    const storage_t* __restrict__ R_h_to_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, const storage_t* __restrict__ dot_A_x_at,
+    const storage_t* __restrict__ P_s_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
+    const storage_t* __restrict__ R_h_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_A_x_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ dot_h_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -432,13 +432,13 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step2_point(
-            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + H + iH]),
             compute_t(dot_P_s_s_at[iB * H + iH]),
-            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + H + iH]),
             compute_t(dot_R_h_h_prev_at[iB * H + iH]),
-            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + iH]),
-            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
-            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + iH]),
             compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
             h, dot_h);
         h_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(h);
@@ -459,8 +459,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
-    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_B_x_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    storage_t* __restrict__ dot_B_x_at)
 {
     const int64 count = T * B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -469,8 +469,8 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iS = n % S;
         compute_t dot_B_x;
         hvp_forward_before_point(
-            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
-            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + iS]),
+            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + S + iS]),
+            compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + iS]),
             dot_B_x);
         dot_B_x_at[(iT * B + iB) * S + iS] = storage_t(dot_B_x);
     }
@@ -485,8 +485,8 @@ __device__ inline void hvp_forward_before2_point(
 
 extern "C" __global__ void hvp_forward_before2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at,
-    const storage_t* __restrict__ dot_B_x_x_to_dot_A_x_x_at, storage_t* __restrict__ dot_A_x_at)
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_BA_x_x_at,
+    storage_t* __restrict__ dot_A_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -495,8 +495,8 @@ extern "C" __global__ void hvp_forward_before2(
         const int64 iH = n % H;
         compute_t dot_A_x;
         hvp_forward_before2_point(
-            compute_t(B_x_to_dot_A_x_A_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
-            compute_t(dot_B_x_x_to_dot_A_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
+            compute_t(parts_at[(iT * B + iB) * (2 * S + 2 * H) + 2 * S + H + iH]),
+            compute_t(dot_BA_x_x_at[(iT * B + iB) * (S + H) + S + iH]),
             dot_A_x);
         dot_A_x_at[(iT * B + iB) * H + iH] = storage_t(dot_A_x);
     }
@@ -514,7 +514,7 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, storage_t* __restrict__ s_rows_at,
+    const storage_t* __restrict__ parts_at, storage_t* __restrict__ s_rows_at,
     const storage_t* __restrict__ dot_B_x_at, storage_t* __restrict__ dot_s_rows_at)
 {
     const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -524,7 +524,7 @@ extern "C" __global__ void hvp_forward_step(
         compute_t s, dot_s;
         hvp_forward_step_point(
             compute_t(0.95),
-            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
+            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + iS]),
             compute_t(s_rows_at[(t * B + iB) * S + iS]),
             compute_t(dot_B_x_at[(t * B + iB) * S + iS]),
             compute_t(dot_s_rows_at[(t * B + iB) * S + iS]),
@@ -550,9 +550,9 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ P_s_to_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
-    const storage_t* __restrict__ R_h_to_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
-    const storage_t* __restrict__ B_x_to_dot_A_x_A_at, const storage_t* __restrict__ dot_A_x_at,
+    const storage_t* __restrict__ P_s_dot_P_s_P_at, const storage_t* __restrict__ dot_P_s_s_at,
+    const storage_t* __restrict__ R_h_dot_R_h_R_at, const storage_t* __restrict__ dot_R_h_h_prev_at,
+    const storage_t* __restrict__ parts_at, const storage_t* __restrict__ dot_A_x_at,
     storage_t* __restrict__ dot_h_pre_at, storage_t* __restrict__ h_rows_at,
     storage_t* __restrict__ dot_h_rows_at)
 {
@@ -562,13 +562,13 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_h_pre, h, dot_h;
         hvp_forward_step2_point(
-            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + H + iH]),
+            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + H + iH]),
             compute_t(dot_P_s_s_at[iB * H + iH]),
-            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + H + iH]),
+            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + H + iH]),
             compute_t(dot_R_h_h_prev_at[iB * H + iH]),
-            compute_t(P_s_to_dot_P_s_P_at[iB * (2 * H) + iH]),
-            compute_t(B_x_to_dot_A_x_A_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
-            compute_t(R_h_to_dot_R_h_R_at[iB * (2 * H) + iH]),
+            compute_t(P_s_dot_P_s_P_at[iB * (2 * H) + iH]),
+            compute_t(parts_at[(t * B + iB) * (2 * S + 2 * H) + 2 * S + iH]),
+            compute_t(R_h_dot_R_h_R_at[iB * (2 * H) + iH]),
             compute_t(dot_A_x_at[(t * B + iB) * H + iH]),
             dot_h_pre, h, dot_h);
         dot_h_pre_at[(t * B + iB) * H + iH] = storage_t(dot_h_pre);
@@ -594,7 +594,7 @@ extern "C" __global__ void hvp_backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
     const storage_t* __restrict__ d_dot_h_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_pre_at,
-    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_h_pre_to_d_dot_h_pre_at)
+    const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ d_dot_h_pre2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -608,28 +608,28 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_h_pre_at[(t * B + iB) * H + iH]),
             compute_t(h_rows_at[((t + 1) * B + iB) * H + iH]),
             d_dot_h_pre, d_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
-        d_h_pre_to_d_dot_h_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_h_pre);
+        d_dot_h_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_h_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
     const compute_t d_dot_s_next, const compute_t d_dot_s_dot_P_s_s, const compute_t d_dot_s_dot_y,
-    const compute_t d_s_next, const compute_t d_s_P_s, const compute_t alpha, compute_t& d_dot_s,
+    const compute_t d_s_P_s_dot_P_s_P, const compute_t d_s_next, const compute_t alpha, compute_t& d_dot_s,
     compute_t& d_s, compute_t& d_s_prev, compute_t& d_dot_s_prev)
 {
     // through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
     d_dot_s = d_dot_s_next + d_dot_s_dot_P_s_s + d_dot_s_dot_y;
-    d_s = d_s_next + d_s_P_s;
+    d_s = d_s_P_s_dot_P_s_P + d_s_next;
     d_s_prev = alpha * d_s;
     d_dot_s_prev = alpha * d_dot_s;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    storage_t* __restrict__ d_dot_s_prev_rows_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ dy_at, storage_t* __restrict__ d_s_prev_rows_at,
-    const storage_t* __restrict__ d_s_P_s_at, storage_t* __restrict__ d_dot_s_at,
+    storage_t* __restrict__ d_dot_s_prev_rows_at, const storage_t* __restrict__ d_dot_s_dot_P_s_s_at,
+    const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_s_P_s_dot_P_s_P_at,
+    storage_t* __restrict__ d_s_prev_rows_at, storage_t* __restrict__ d_dot_s_at,
     storage_t* __restrict__ d_s_at)
 {
     const int64 count = B * S, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -639,10 +639,10 @@ extern "C" __global__ void hvp_backward_step2(
         compute_t d_dot_s, d_s, d_s_prev, d_dot_s_prev;
         hvp_backward_step2_point(
             compute_t(d_dot_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
-            compute_t(parts_at[iB * (2 * S) + iS]),
+            compute_t(d_dot_s_dot_P_s_s_at[iB * S + iS]),
             compute_t(dy_at[(t * B + iB) * (H + S) + H + iS]),
+            compute_t(d_s_P_s_dot_P_s_P_at[iB * S + iS]),
             compute_t(d_s_prev_rows_at[(((t + 1) % 2) * B + iB) * S + iS]),
-            compute_t(d_s_P_s_at[iB * S + iS]),
             compute_t(0.95),
             d_dot_s, d_s, d_s_prev, d_dot_s_prev);
         d_dot_s_at[(t * B + iB) * S + iS] = storage_t(d_dot_s);
@@ -684,15 +684,16 @@ extern "C" __global__ void hvp_backward_after(
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B, const compute_t d_x_A_x, compute_t& d_x)
+    const compute_t d_x_A_x_dot_A_x_A, const compute_t d_x_B_x, const compute_t d_x_dot_B_x_B,
+    compute_t& d_x)
 {
-    d_x = d_x_B_x + d_x_dot_B_x_B + d_x_A_x;
+    d_x = d_x_A_x_dot_A_x_A + d_x_B_x + d_x_dot_B_x_B;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H, const int64 S,
-    const storage_t* __restrict__ d_x_B_x_at, const storage_t* __restrict__ d_x_dot_B_x_B_at,
-    const storage_t* __restrict__ d_x_A_x_at, storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_A_x_dot_A_x_A_at, const storage_t* __restrict__ d_x_B_x_at,
+    const storage_t* __restrict__ d_x_dot_B_x_B_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -701,9 +702,9 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
+            compute_t(d_x_A_x_dot_A_x_A_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_B_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_dot_B_x_B_at[(iT * B + iB) * I + iI]),
-            compute_t(d_x_A_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -196,22 +196,22 @@ def train_passes(size, dtype):
     P = cp.empty((H, S), dtype)
     A = cp.empty((H, I), dtype)
     R = cp.empty((H, H), dtype)
-    B_to_A = cp.empty((I, S + H), dtype)
-    R_T = cp.empty((H, H), dtype)
-    P_T = cp.empty((S, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     s_rows = cp.empty((T + 1, B, S), dtype)
-    B_x_to_A_x = cp.empty((T, B, S + H), dtype)
+    BA = cp.empty((I, S + H), dtype)
+    P_T = cp.empty((S, H), dtype)
+    R_T = cp.empty((H, H), dtype)
+    BA_x = cp.empty((T, B, S + H), dtype)
     P_s = cp.empty((B, H), dtype)
     R_h = cp.empty((B, H), dtype)
     y = cp.empty((T, B, H + S), dtype)
     forward_step = kernel(
         "forward_step", "each", B * S, 1,
-        B_x_to_A_x, s_rows,
+        BA_x, s_rows,
     )
     forward_step2 = kernel(
         "forward_step2", "each", B * H, 1,
-        P_s, B_x_to_A_x, R_h, h_rows,
+        P_s, BA_x, R_h, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -220,15 +220,15 @@ def train_passes(size, dtype):
         P[...] = params["P"]
         A[...] = params["A"]
         R[...] = params["R"]
-        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
-        R_T[...] = cp.ascontiguousarray(R.T)
-        P_T[...] = cp.ascontiguousarray(P.T)
         h_rows[0] = state["h"]
         s_rows[0] = state["s"]
 
     def before():
-        # B_x, A_x side by side
-        product(x.reshape(-1, I), B_to_A, B_x_to_A_x.reshape(-1, S + H))
+        BA[..., :S] = B_.T
+        BA[..., S:S + H] = A.T
+        P_T[...] = P.T
+        R_T[...] = R.T
+        product(x.reshape(-1, I), BA, BA_x.reshape(-1, S + H))
 
     def loop():
         for t in range(T):
@@ -240,7 +240,7 @@ def train_passes(size, dtype):
             forward_step2(t)
 
     def after():
-        y[..., 0:H] = h_rows[1:]
+        y[..., :H] = h_rows[1:]
         y[..., H:H + S] = s_rows[1:]
 
     def results():
@@ -339,22 +339,22 @@ def infer_passes(size, dtype):
     P = cp.empty((H, S), dtype)
     A = cp.empty((H, I), dtype)
     R = cp.empty((H, H), dtype)
-    B_to_A = cp.empty((I, S + H), dtype)
-    R_T = cp.empty((H, H), dtype)
-    P_T = cp.empty((S, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     s_rows = cp.empty((T + 1, B, S), dtype)
-    B_x_to_A_x = cp.empty((T, B, S + H), dtype)
+    BA = cp.empty((I, S + H), dtype)
+    P_T = cp.empty((S, H), dtype)
+    R_T = cp.empty((H, H), dtype)
+    BA_x = cp.empty((T, B, S + H), dtype)
     P_s = cp.empty((B, H), dtype)
     R_h = cp.empty((B, H), dtype)
     y = cp.empty((T, B, H + S), dtype)
     infer_step = kernel(
         "infer_step", "each", B * S, 1,
-        B_x_to_A_x, s_rows,
+        BA_x, s_rows,
     )
     infer_step2 = kernel(
         "infer_step2", "each", B * H, 1,
-        P_s, B_x_to_A_x, R_h, h_rows,
+        P_s, BA_x, R_h, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -363,15 +363,15 @@ def infer_passes(size, dtype):
         P[...] = params["P"]
         A[...] = params["A"]
         R[...] = params["R"]
-        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
-        R_T[...] = cp.ascontiguousarray(R.T)
-        P_T[...] = cp.ascontiguousarray(P.T)
         h_rows[0] = state["h"]
         s_rows[0] = state["s"]
 
     def before():
-        # B_x, A_x side by side
-        product(x.reshape(-1, I), B_to_A, B_x_to_A_x.reshape(-1, S + H))
+        BA[..., :S] = B_.T
+        BA[..., S:S + H] = A.T
+        P_T[...] = P.T
+        R_T[...] = R.T
+        product(x.reshape(-1, I), BA, BA_x.reshape(-1, S + H))
 
     def loop():
         for t in range(T):
@@ -383,7 +383,7 @@ def infer_passes(size, dtype):
             infer_step2(t)
 
     def after():
-        y[..., 0:H] = h_rows[1:]
+        y[..., :H] = h_rows[1:]
         y[..., H:H + S] = s_rows[1:]
 
     def results():
@@ -444,7 +444,7 @@ def step_passes(size, dtype):
             step_step2(t)
 
     def after():
-        y[..., 0:H] = h_rows[1:]
+        y[..., :H] = h_rows[1:]
         y[..., H:H + S] = s_rows[1:]
 
     def results():
@@ -469,42 +469,41 @@ def jvp_passes(size, dtype):
     dot_P = cp.empty((H, S), dtype)
     dot_A = cp.empty((H, I), dtype)
     dot_R = cp.empty((H, H), dtype)
-    B_to_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
-    B_to_A = cp.empty((I, S + H), dtype)
-    R_to_dot_R = cp.empty((H, 2 * H), dtype)
-    R_T = cp.empty((H, H), dtype)
-    P_to_dot_P = cp.empty((S, 2 * H), dtype)
-    P_T = cp.empty((S, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     s_rows = cp.empty((T + 1, B, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_s_rows = cp.empty((T + 1, B, S), dtype)
-    B_x_to_dot_A_x_A = cp.empty((T, B, 2 * S + 2 * H), dtype)
-    dot_B_x_x_to_dot_A_x_x = cp.empty((T, B, S + H), dtype)
+    B_dot_B_A_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
+    BA = cp.empty((I, S + H), dtype)
+    dot_P2 = cp.empty((S, 2 * H), dtype)
+    dot_R2 = cp.empty((H, 2 * H), dtype)
+    P_T2 = cp.empty((S, H), dtype)
+    R_T2 = cp.empty((H, H), dtype)
+    parts = cp.empty((T, B, 2 * S + 2 * H), dtype)
+    dot_BA_x_x = cp.empty((T, B, S + H), dtype)
     dot_B_x = cp.empty((T, B, S), dtype)
     dot_A_x = cp.empty((T, B, H), dtype)
-    P_s_to_dot_P_s_P = cp.empty((B, 2 * H), dtype)
+    P_s_dot_P_s_P = cp.empty((B, 2 * H), dtype)
     dot_P_s_s = cp.empty((B, H), dtype)
-    R_h_to_dot_R_h_R = cp.empty((B, 2 * H), dtype)
+    R_h_dot_R_h_R = cp.empty((B, 2 * H), dtype)
     dot_R_h_h_prev = cp.empty((B, H), dtype)
     y = cp.empty((T, B, H + S), dtype)
     dot_y = cp.empty((T, B, H + S), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * S, 1,
-        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+        parts, dot_BA_x_x, dot_B_x,
     )
     jvp_before2 = kernel(
         "jvp_before2", "each", T * B * H, 1,
-        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+        parts, dot_BA_x_x, dot_A_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * S, 1,
-        B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+        parts, s_rows, dot_B_x, dot_s_rows,
     )
     jvp_step2 = kernel(
         "jvp_step2", "each", B * H, 1,
-        P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev, B_x_to_dot_A_x_A, dot_A_x, h_rows,
-        dot_h_rows,
+        P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -518,42 +517,44 @@ def jvp_passes(size, dtype):
         dot_P[...] = dot_params["P"]
         dot_A[...] = dot_params["A"]
         dot_R[...] = dot_params["R"]
-        B_to_dot_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
-        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
-        R_to_dot_R[...] = cp.ascontiguousarray(cp.concatenate((R.T, dot_R.T), axis=1))
-        R_T[...] = cp.ascontiguousarray(R.T)
-        P_to_dot_P[...] = cp.ascontiguousarray(cp.concatenate((P.T, dot_P.T), axis=1))
-        P_T[...] = cp.ascontiguousarray(P.T)
         h_rows[0] = state["h"]
         s_rows[0] = state["s"]
         dot_h_rows[0] = dot_state["h"]
         dot_s_rows[0] = dot_state["s"]
 
     def before():
-        # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
-        product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
-        # dot_B_x_x, dot_A_x_x side by side
-        product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+        B_dot_B_A_dot_A[..., :S] = B_.T
+        B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
+        B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
+        B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+        BA[..., :S] = B_dot_B_A_dot_A[..., :S]
+        BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
+        dot_P2[..., :H] = P.T
+        dot_P2[..., H:2 * H] = dot_P.T
+        dot_R2[..., :H] = R.T
+        dot_R2[..., H:2 * H] = dot_R.T
+        P_T2[...] = P.T
+        R_T2[...] = R.T
+        product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+        product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
         jvp_before()
         jvp_before2()
 
     def loop():
         for t in range(T):
-            # R_h, dot_R_h_R side by side
-            product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+            product(h_rows[t], dot_R2, R_h_dot_R_h_R)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+            product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
             jvp_step(t)
-            # P_s, dot_P_s_P side by side
-            product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+            product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+            product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
             jvp_step2(t)
 
     def after():
-        y[..., 0:H] = h_rows[1:]
+        y[..., :H] = h_rows[1:]
         y[..., H:H + S] = s_rows[1:]
-        dot_y[..., 0:H] = dot_h_rows[1:]
+        dot_y[..., :H] = dot_h_rows[1:]
         dot_y[..., H:H + S] = dot_s_rows[1:]
 
     def results():
@@ -579,41 +580,41 @@ def hvp_passes(size, dtype):
     dot_P = cp.empty((H, S), dtype)
     dot_A = cp.empty((H, I), dtype)
     dot_R = cp.empty((H, H), dtype)
-    B_to_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
-    B_to_A = cp.empty((I, S + H), dtype)
-    R_to_dot_R = cp.empty((H, 2 * H), dtype)
-    R_T = cp.empty((H, H), dtype)
-    P_to_dot_P = cp.empty((S, 2 * H), dtype)
-    P_T = cp.empty((S, H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     s_rows = cp.empty((T + 1, B, S), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
     dot_s_rows = cp.empty((T + 1, B, S), dtype)
-    B_x_to_dot_A_x_A = cp.empty((T, B, 2 * S + 2 * H), dtype)
-    dot_B_x_x_to_dot_A_x_x = cp.empty((T, B, S + H), dtype)
+    B_dot_B_A_dot_A = cp.empty((I, 2 * S + 2 * H), dtype)
+    BA = cp.empty((I, S + H), dtype)
+    dot_P2 = cp.empty((S, 2 * H), dtype)
+    dot_R2 = cp.empty((H, 2 * H), dtype)
+    P_T2 = cp.empty((S, H), dtype)
+    R_T2 = cp.empty((H, H), dtype)
+    parts = cp.empty((T, B, 2 * S + 2 * H), dtype)
+    dot_BA_x_x = cp.empty((T, B, S + H), dtype)
     dot_B_x = cp.empty((T, B, S), dtype)
     dot_A_x = cp.empty((T, B, H), dtype)
-    P_s_to_dot_P_s_P = cp.empty((B, 2 * H), dtype)
+    P_s_dot_P_s_P = cp.empty((B, 2 * H), dtype)
     dot_P_s_s = cp.empty((B, H), dtype)
-    R_h_to_dot_R_h_R = cp.empty((B, 2 * H), dtype)
+    R_h_dot_R_h_R = cp.empty((B, 2 * H), dtype)
     dot_R_h_h_prev = cp.empty((B, H), dtype)
     dot_h_pre = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * S, 1,
-        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_B_x,
+        parts, dot_BA_x_x, dot_B_x,
     )
     hvp_forward_before2 = kernel(
         "hvp_forward_before2", "each", T * B * H, 1,
-        B_x_to_dot_A_x_A, dot_B_x_x_to_dot_A_x_x, dot_A_x,
+        parts, dot_BA_x_x, dot_A_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * S, 1,
-        B_x_to_dot_A_x_A, s_rows, dot_B_x, dot_s_rows,
+        parts, s_rows, dot_B_x, dot_s_rows,
     )
     hvp_forward_step2 = kernel(
         "hvp_forward_step2", "each", B * H, 1,
-        P_s_to_dot_P_s_P, dot_P_s_s, R_h_to_dot_R_h_R, dot_R_h_h_prev, B_x_to_dot_A_x_A, dot_A_x, dot_h_pre,
-        h_rows, dot_h_rows,
+        P_s_dot_P_s_P, dot_P_s_s, R_h_dot_R_h_R, dot_R_h_h_prev, parts, dot_A_x, dot_h_pre, h_rows,
+        dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -627,36 +628,38 @@ def hvp_passes(size, dtype):
         dot_P[...] = dot_params["P"]
         dot_A[...] = dot_params["A"]
         dot_R[...] = dot_params["R"]
-        B_to_dot_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, dot_B.T, A.T, dot_A.T), axis=1))
-        B_to_A[...] = cp.ascontiguousarray(cp.concatenate((B_.T, A.T), axis=1))
-        R_to_dot_R[...] = cp.ascontiguousarray(cp.concatenate((R.T, dot_R.T), axis=1))
-        R_T[...] = cp.ascontiguousarray(R.T)
-        P_to_dot_P[...] = cp.ascontiguousarray(cp.concatenate((P.T, dot_P.T), axis=1))
-        P_T[...] = cp.ascontiguousarray(P.T)
         h_rows[0] = state["h"]
         s_rows[0] = state["s"]
         dot_h_rows[0] = dot_state["h"]
         dot_s_rows[0] = dot_state["s"]
 
     def before():
-        # B_x, dot_B_x_B, A_x, dot_A_x_A side by side
-        product(x.reshape(-1, I), B_to_dot_A, B_x_to_dot_A_x_A.reshape(-1, 2 * S + 2 * H))
-        # dot_B_x_x, dot_A_x_x side by side
-        product(dot_x.reshape(-1, I), B_to_A, dot_B_x_x_to_dot_A_x_x.reshape(-1, S + H))
+        B_dot_B_A_dot_A[..., :S] = B_.T
+        B_dot_B_A_dot_A[..., S:2 * S] = dot_B.T
+        B_dot_B_A_dot_A[..., 2 * S:2 * S + H] = A.T
+        B_dot_B_A_dot_A[..., 2 * S + H:2 * S + 2 * H] = dot_A.T
+        BA[..., :S] = B_dot_B_A_dot_A[..., :S]
+        BA[..., S:S + H] = B_dot_B_A_dot_A[..., 2 * S:2 * S + H]
+        dot_P2[..., :H] = P.T
+        dot_P2[..., H:2 * H] = dot_P.T
+        dot_R2[..., :H] = R.T
+        dot_R2[..., H:2 * H] = dot_R.T
+        P_T2[...] = P.T
+        R_T2[...] = R.T
+        product(x.reshape(-1, I), B_dot_B_A_dot_A, parts.reshape(-1, 2 * S + 2 * H))
+        product(dot_x.reshape(-1, I), BA, dot_BA_x_x.reshape(-1, S + H))
         hvp_forward_before()
         hvp_forward_before2()
 
     def loop():
         for t in range(T):
-            # R_h, dot_R_h_R side by side
-            product(h_rows[t], R_to_dot_R, R_h_to_dot_R_h_R)
+            product(h_rows[t], dot_R2, R_h_dot_R_h_R)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_h_rows[t], R_T, dot_R_h_h_prev)
+            product(dot_h_rows[t], R_T2, dot_R_h_h_prev)
             hvp_forward_step(t)
-            # P_s, dot_P_s_P side by side
-            product(s_rows[t + 1], P_to_dot_P, P_s_to_dot_P_s_P)
+            product(s_rows[t + 1], dot_P2, P_s_dot_P_s_P)
             # h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(dot_s_rows[t + 1], P_T, dot_P_s_s)
+            product(dot_s_rows[t + 1], P_T2, dot_P_s_s)
             hvp_forward_step2(t)
 
     def after():
@@ -667,23 +670,23 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H + S), dtype)
-    P_to_dot_P2 = cp.empty((2 * H, S), dtype)
-    R_to_dot_R2 = cp.empty((2 * H, H), dtype)
-    A_to_dot_A = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_s_prev_rows = cp.empty((2, B, S), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_s_prev_rows = cp.empty((2, B, S), dtype)
-    d_h_pre_to_d_dot_h_pre = cp.empty((T, B, 2 * H), dtype)
-    parts = cp.empty((B, 2 * S), dtype)
+    dot_A2 = cp.empty((2 * H, I), dtype)
+    dot_P22 = cp.empty((2 * H, S), dtype)
+    dot_R22 = cp.empty((2 * H, H), dtype)
+    d_dot_h_pre2 = cp.empty((T, B, 2 * H), dtype)
+    d_dot_s_dot_P_s_s = cp.empty((B, S), dtype)
     d_dot_s = cp.empty((T, B, S), dtype)
-    d_s_P_s = cp.empty((B, S), dtype)
+    d_s_P_s_dot_P_s_P = cp.empty((B, S), dtype)
     d_s = cp.empty((T, B, S), dtype)
     d_dot_B_x = cp.empty((T, B, S), dtype)
     d_B_x = cp.empty((T, B, S), dtype)
     d_x_B_x = cp.empty((T, B, I), dtype)
     d_x_dot_B_x_B = cp.empty((T, B, I), dtype)
-    d_x_A_x = cp.empty((T, B, I), dtype)
+    d_x_A_x_dot_A_x_A = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_B_B_x = cp.empty((S, I), dtype)
     d_B_dot_B_x_x = cp.empty((S, I), dtype)
@@ -699,11 +702,11 @@ def hvp_passes(size, dtype):
     d_R = cp.empty((H, H), dtype)
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
-        d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_h_pre_to_d_dot_h_pre,
+        d_dot_h_prev_rows, dy, d_h_prev_rows, dot_h_pre, h_rows, d_dot_h_pre2,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * S, 1,
-        d_dot_s_prev_rows, parts, dy, d_s_prev_rows, d_s_P_s, d_dot_s, d_s,
+        d_dot_s_prev_rows, d_dot_s_dot_P_s_s, dy, d_s_P_s_dot_P_s_P, d_s_prev_rows, d_dot_s, d_s,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * S, 1,
@@ -711,7 +714,7 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_B_x, d_x_dot_B_x_B, d_x_A_x, d_x,
+        d_x_A_x_dot_A_x_A, d_x_B_x, d_x_dot_B_x_B, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", S * I, 1,
@@ -732,50 +735,46 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["y"]
-        P_to_dot_P2[...] = cp.concatenate((P, dot_P))
-        R_to_dot_R2[...] = cp.concatenate((R, dot_R))
-        A_to_dot_A[...] = cp.concatenate((A, dot_A))
         d_h_prev_rows[T % 2] = 0
         d_s_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
         d_dot_s_prev_rows[T % 2] = dstate["s"]
 
     def before():
-        pass
+        dot_A2[:H] = A
+        dot_A2[H:2 * H] = dot_A
+        dot_P22[:H] = P
+        dot_P22[H:2 * H] = dot_P
+        dot_R22[:H] = R
+        dot_R22[H:2 * H] = dot_R
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], P, parts[:, :S])
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], P_to_dot_P2, d_s_P_s)
-            # d_h_pre, d_dot_h_pre side by side
-            product(d_h_pre_to_d_dot_h_pre[t], R_to_dot_R2, d_h_prev_rows[t % 2])
+            product(d_dot_h_pre2[t][:, H:2 * H], P, d_dot_s_dot_P_s_s)
+            # through s = (1 - alpha) * (B @ x) + alpha * s[t-1]
+            product(d_dot_h_pre2[t], dot_P22, d_s_P_s_dot_P_s_P)
+            product(d_dot_h_pre2[t], dot_R22, d_h_prev_rows[t % 2])
             # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-            product(d_h_pre_to_d_dot_h_pre[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
+            product(d_dot_h_pre2[t][:, H:2 * H], R, d_dot_h_prev_rows[t % 2])
             hvp_backward_step2(t)
 
     def after():
-        # d_h_pre, d_dot_h_pre side by side
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H), A_to_dot_A, d_x_A_x.reshape(-1, I))
+        product(d_dot_h_pre2.reshape(-1, 2 * H), dot_A2, d_x_A_x_dot_A_x_A.reshape(-1, I))
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, s_rows[1:].reshape(-1, S), d_P_P_s)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
-            dot_s_rows[1:].reshape(-1, S),
-            d_P_dot_P_s_s,
-        )
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_s_rows[1:].reshape(-1, S), d_P_dot_P_s_s)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_A_A_x)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_A_dot_A_x_x)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
-        product(d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
+        product(d_dot_h_pre2.reshape(-1, 2 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_R_h)
         # through h = sigmoid(P @ s + A @ x + R @ h[t-1])
         product(
-            d_h_pre_to_d_dot_h_pre.reshape(-1, 2 * H)[:, H:2 * H].T,
+            d_dot_h_pre2.reshape(-1, 2 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_R_dot_R_h_h_prev,
         )

@@ -110,7 +110,7 @@ __device__ inline void forward_step2_point(
 
 extern "C" __global__ void forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_r_h_to_U_z_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rz_h_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ r_at, storage_t* __restrict__ z_at,
     storage_t* __restrict__ r_h_at)
@@ -121,11 +121,11 @@ extern "C" __global__ void forward_step2(
         const int64 iH = n % H;
         compute_t r, z, r_h;
         forward_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             r, z, r_h);
@@ -137,7 +137,7 @@ extern "C" __global__ void forward_step2(
 
 extern "C" __global__ void forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ b_p_at,
@@ -148,7 +148,7 @@ extern "C" __global__ void forward_step_rows(
         const compute_t u = compute_t(u_at[t * B + iB]);
         compute_t w_p_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
@@ -242,8 +242,7 @@ extern "C" __global__ void backward_step2(
     const storage_t* __restrict__ d_q_pre_at, const storage_t* __restrict__ w_p_at,
     const storage_t* __restrict__ u_at, const storage_t* __restrict__ z_at,
     const storage_t* __restrict__ n_at, const storage_t* __restrict__ h_rows_at,
-    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_at,
-    storage_t* __restrict__ d_r_pre_to_d_n_pre_at)
+    storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -262,8 +261,8 @@ extern "C" __global__ void backward_step2(
             d_h, d_s, d_n_pre, d_z_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_s_at[iB * H + iH] = storage_t(d_s);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + 2 * H + iH] = storage_t(d_n_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -278,7 +277,7 @@ __device__ inline void backward_step3_point(
 extern "C" __global__ void backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ h_rows_at,
-    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_r_pre_to_d_n_pre_at)
+    const storage_t* __restrict__ r_at, storage_t* __restrict__ d_rzn_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -290,20 +289,20 @@ extern "C" __global__ void backward_step3(
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             d_r_pre);
-        d_r_pre_to_d_n_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
+        d_rzn_pre_at[(t * B + iB) * (3 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void backward_step4_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_s,
+    const compute_t d_h_prev_U_rz_h, const compute_t d_r_h, const compute_t r, const compute_t d_s,
     const compute_t z, const compute_t d_h, const compute_t u, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_s * (1 - z) + d_h * (1 - u);
+    d_h_prev = d_h_prev_U_rz_h + d_r_h * r + d_s * (1 - z) + d_h * (1 - u);
 }
 
 extern "C" __global__ void backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_r_h_at, const storage_t* __restrict__ d_r_h_at,
+    const storage_t* __restrict__ d_h_prev_U_rz_h_at, const storage_t* __restrict__ d_r_h_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_s_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ u_at, storage_t* __restrict__ d_h_prev_rows_at)
@@ -314,7 +313,7 @@ extern "C" __global__ void backward_step4(
         const int64 iH = n % H;
         compute_t d_h_prev;
         backward_step4_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_rz_h_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
@@ -405,7 +404,7 @@ __device__ inline void infer_step2_point(
 
 extern "C" __global__ void infer_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_r_h_to_U_z_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_rz_h_at,
     const storage_t* __restrict__ b_r_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ h_rows_at, storage_t* __restrict__ z_at, storage_t* __restrict__ r_h_at)
 {
@@ -415,11 +414,11 @@ extern "C" __global__ void infer_step2(
         const int64 iH = n % H;
         compute_t z, r_h;
         infer_step2_point(
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + iH]),
             compute_t(b_r_at[iH]),
-            compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + H + iH]),
-            compute_t(U_r_h_to_U_z_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + H + iH]),
+            compute_t(U_rz_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             z, r_h);
@@ -430,7 +429,7 @@ extern "C" __global__ void infer_step2(
 
 extern "C" __global__ void infer_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_W_n_x_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ W_rzn_x_at, const storage_t* __restrict__ U_n_r_h_at,
     const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ z_at,
     storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ u_at,
     const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ b_p_at,
@@ -441,7 +440,7 @@ extern "C" __global__ void infer_step_rows(
         const compute_t u = compute_t(u_at[iB]);
         compute_t w_p_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_n_x = compute_t(W_r_x_to_W_n_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
+            const compute_t W_n_x = compute_t(W_rzn_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]);
             const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t z = compute_t(z_at[iB * H + iH]);
@@ -607,9 +606,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at, storage_t* __restrict__ dot_W_r_x_at,
-    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_n_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_n_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -618,12 +617,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         jvp_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -680,13 +679,13 @@ __device__ inline void jvp_step2_point(
 
 extern "C" __global__ void jvp_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ z_at,
-    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_to_dot_r_h_at)
+    storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_r_h2_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -694,17 +693,17 @@ extern "C" __global__ void jvp_step2(
         const int64 iH = n % H;
         compute_t z, dot_z, r_h, dot_r_h;
         jvp_step2_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -713,22 +712,22 @@ extern "C" __global__ void jvp_step2(
             z, dot_z, r_h, dot_r_h);
         z_at[iB * H + iH] = storage_t(z);
         dot_z_at[iB * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[iB * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
+        dot_r_h2_at[iB * (2 * H) + iH] = storage_t(r_h);
+        dot_r_h2_at[iB * (2 * H) + H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" __global__ void jvp_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_U_n_r_h_at,
-    const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ dot_w_p_at,
-    const storage_t* __restrict__ b_p_at, const storage_t* __restrict__ dot_b_p_at,
-    storage_t* __restrict__ p_rows_at, storage_t* __restrict__ dot_p_rows_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ U_n_r_h_at,
+    const storage_t* __restrict__ b_n_at, const storage_t* __restrict__ dot_W_n_x_at,
+    const storage_t* __restrict__ dot_U_n_r_h_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ w_p_at,
+    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ b_p_at,
+    const storage_t* __restrict__ dot_b_p_at, storage_t* __restrict__ p_rows_at,
+    storage_t* __restrict__ dot_p_rows_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -737,8 +736,8 @@ extern "C" __global__ void jvp_step_rows(
         compute_t dot_w_p_h_w_p_total = 0;
         compute_t dot_w_p_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
-            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(U_n_r_h_at[iB * H + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
             const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
@@ -817,9 +816,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ dot_W_r_x_x_to_dot_W_n_x_x_at, storage_t* __restrict__ dot_W_r_x_at,
-    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_n_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_rzn_x_x_at,
+    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_z_x_at,
+    storage_t* __restrict__ dot_W_n_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -828,12 +827,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_r_x, dot_W_z_x, dot_W_n_x;
         hvp_forward_before_point(
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_r_x_x_to_dot_W_n_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_rzn_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_r_x, dot_W_z_x, dot_W_n_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
@@ -891,15 +890,15 @@ __device__ inline void hvp_forward_step2_point(
 
 extern "C" __global__ void hvp_forward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_r_h_to_dot_U_z_h_U_z_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at, const storage_t* __restrict__ b_r_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_rz_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_b_r_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ dot_W_z_x_at,
     const storage_t* __restrict__ dot_b_z_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_h_rows_at, storage_t* __restrict__ dot_r_pre_at,
     storage_t* __restrict__ r_at, storage_t* __restrict__ dot_r_at, storage_t* __restrict__ dot_z_pre_at,
-    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ r_h_to_dot_r_h_at)
+    storage_t* __restrict__ z_at, storage_t* __restrict__ dot_z_at, storage_t* __restrict__ r_h_at,
+    storage_t* __restrict__ dot_r_h_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -907,17 +906,17 @@ extern "C" __global__ void hvp_forward_step2(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r, dot_z_pre, z, dot_z, r_h, dot_r_h;
         hvp_forward_step2_point(
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_r_at[iH]),
             compute_t(dot_W_r_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_r_at[iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
-            compute_t(U_r_h_to_dot_U_z_h_U_z_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_rz_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
@@ -930,24 +929,24 @@ extern "C" __global__ void hvp_forward_step2(
         dot_z_pre_at[(t * B + iB) * H + iH] = storage_t(dot_z_pre);
         z_at[(t * B + iB) * H + iH] = storage_t(z);
         dot_z_at[(t * B + iB) * H + iH] = storage_t(dot_z);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + iH] = storage_t(r_h);
-        r_h_to_dot_r_h_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(dot_r_h);
+        r_h_at[(t * B + iB) * H + iH] = storage_t(r_h);
+        dot_r_h_at[(t * B + iB) * H + iH] = storage_t(dot_r_h);
     }
 }
 
 extern "C" __global__ void hvp_forward_step_rows(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_r_x_to_dot_W_n_x_W_n_at,
-    const storage_t* __restrict__ U_n_r_h_to_dot_U_n_r_h_U_n_at, const storage_t* __restrict__ b_n_at,
-    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_U_n_r_h_at,
-    const storage_t* __restrict__ dot_b_n_at, const storage_t* __restrict__ z_at,
-    storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_at,
-    storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ u_at,
-    const storage_t* __restrict__ w_p_at, const storage_t* __restrict__ dot_w_p_at,
-    const storage_t* __restrict__ b_p_at, const storage_t* __restrict__ dot_b_p_at,
-    storage_t* __restrict__ p_rows_at, storage_t* __restrict__ dot_p_rows_at,
-    storage_t* __restrict__ dot_n_pre_at, storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at,
-    storage_t* __restrict__ dot_q_pre_at, storage_t* __restrict__ q_at)
+    const storage_t* __restrict__ parts5_at, const storage_t* __restrict__ dot_U_n_r_h_r_h_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_n_at,
+    const storage_t* __restrict__ dot_W_n_x_at, const storage_t* __restrict__ dot_b_n_at,
+    const storage_t* __restrict__ z_at, storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ dot_z_at, storage_t* __restrict__ dot_h_rows_at,
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ w_p_at,
+    const storage_t* __restrict__ dot_w_p_at, const storage_t* __restrict__ b_p_at,
+    const storage_t* __restrict__ dot_b_p_at, storage_t* __restrict__ p_rows_at,
+    storage_t* __restrict__ dot_p_rows_at, storage_t* __restrict__ dot_n_pre_at,
+    storage_t* __restrict__ n_at, storage_t* __restrict__ dot_n_at, storage_t* __restrict__ dot_q_pre_at,
+    storage_t* __restrict__ q_at)
 {
     for (int64 n = blockIdx.x; n < B; n += gridDim.x) {
         const int64 iB = n;
@@ -956,11 +955,12 @@ extern "C" __global__ void hvp_forward_step_rows(
         compute_t dot_w_p_h_w_p_total = 0;
         compute_t dot_w_p_h_h_total = 0;
         for (int64 iH = threadIdx.x; iH < H; iH += blockDim.x) {
-            const compute_t W_n_x = compute_t(W_r_x_to_dot_W_n_x_W_n_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
-            const compute_t U_n_r_h = compute_t(U_n_r_h_to_dot_U_n_r_h_U_n_at[iB * (2 * H) + iH]);
+            const compute_t dot_U_n_r_h_U_n = compute_t(parts5_at[iB * (2 * H) + H + iH]);
+            const compute_t dot_U_n_r_h_r_h = compute_t(dot_U_n_r_h_r_h_at[iB * H + iH]);
+            const compute_t W_n_x = compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]);
+            const compute_t U_n_r_h = compute_t(parts5_at[iB * (2 * H) + iH]);
             const compute_t b_n = compute_t(b_n_at[iH]);
             const compute_t dot_W_n_x = compute_t(dot_W_n_x_at[(t * B + iB) * H + iH]);
-            const compute_t dot_U_n_r_h = compute_t(dot_U_n_r_h_at[iB * H + iH]);
             const compute_t dot_b_n = compute_t(dot_b_n_at[iH]);
             const compute_t z = compute_t(z_at[(t * B + iB) * H + iH]);
             const compute_t h_prev = compute_t(h_rows_at[(t * B + iB) * H + iH]);
@@ -969,8 +969,9 @@ extern "C" __global__ void hvp_forward_step_rows(
             const compute_t w_p = compute_t(w_p_at[iH]);
             const compute_t dot_w_p = compute_t(dot_w_p_at[iH]);
             // n = tanh(W_n @ x + U_n @ (r * h[t-1]) + b_n)
+            const compute_t dot_U_n_r_h = dot_U_n_r_h_U_n + dot_U_n_r_h_r_h;
             const compute_t n_pre = W_n_x + U_n_r_h + b_n;
-            const compute_t dot_n_pre = dot_W_n_x + dot_U_n_r_h + dot_b_n;
+            const compute_t dot_n_pre = dot_W_n_x + dot_b_n + dot_U_n_r_h;
             const compute_t n_ = tanh(n_pre);
             const compute_t dot_n = dot_n_pre * (1 - square(n_));
             // s = (1 - z) * h[t-1] + z * n
@@ -1112,7 +1113,8 @@ extern "C" __global__ void hvp_backward_step2(
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ dot_z_pre_at,
     const storage_t* __restrict__ dot_h_rows_at, const storage_t* __restrict__ dot_n_at,
     storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_dot_s_at,
-    storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at)
+    storage_t* __restrict__ d_s_at, storage_t* __restrict__ d_dot_n_pre2_at,
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1141,10 +1143,10 @@ extern "C" __global__ void hvp_backward_step2(
         d_h_at[iB * H + iH] = storage_t(d_h);
         d_dot_s_at[iB * H + iH] = storage_t(d_dot_s);
         d_s_at[iB * H + iH] = storage_t(d_s);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 5 * H + iH] = storage_t(d_dot_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 4 * H + iH] = storage_t(d_n_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + 2 * H + iH] = storage_t(d_z_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_dot_n_pre2_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_z_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_z_pre);
     }
 }
 
@@ -1163,10 +1165,10 @@ __device__ inline void hvp_backward_step3_point(
 
 extern "C" __global__ void hvp_backward_step3(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ h_rows_at,
+    const storage_t* __restrict__ d_dot_r_h_at, const storage_t* __restrict__ h_rows_at,
     const storage_t* __restrict__ dot_r_pre_at, const storage_t* __restrict__ r_at,
     const storage_t* __restrict__ d_r_h_at, const storage_t* __restrict__ dot_h_rows_at,
-    storage_t* __restrict__ d_r_pre_to_d_dot_n_pre_at)
+    storage_t* __restrict__ d_r_dot_r_z_dot_z_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1174,20 +1176,20 @@ extern "C" __global__ void hvp_backward_step3(
         const int64 iH = n % H;
         compute_t d_dot_r_pre, d_r_pre;
         hvp_backward_step3_point(
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             compute_t(dot_r_pre_at[(t * B + iB) * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(dot_h_rows_at[(t * B + iB) * H + iH]),
             d_dot_r_pre, d_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + H + iH] = storage_t(d_dot_r_pre);
-        d_r_pre_to_d_dot_n_pre_at[(t * B + iB) * (6 * H) + iH] = storage_t(d_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_r_pre);
+        d_r_dot_r_z_dot_z_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_r_pre);
     }
 }
 
 __device__ inline void hvp_backward_step4_point(
-    const compute_t d_h_prev_U_r_h, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
+    const compute_t d_h_prev_parts, const compute_t d_r_h, const compute_t r, const compute_t d_dot_r_h,
     const compute_t dot_r, const compute_t d_s, const compute_t z, const compute_t d_dot_s,
     const compute_t dot_z, const compute_t d_h, const compute_t u,
     const compute_t d_dot_h_prev_dot_U_r_h_h_prev, const compute_t d_dot_h_prev_dot_U_z_h_h_prev,
@@ -1195,21 +1197,22 @@ __device__ inline void hvp_backward_step4_point(
 {
     const compute_t s1 = 1 - u;
     const compute_t s2 = 1 - z;
-    d_h_prev = d_h_prev_U_r_h + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
+    d_h_prev = d_h_prev_parts + d_r_h * r + d_dot_r_h * dot_r + d_s * s2 - d_dot_s * dot_z + d_h * s1;
     d_dot_h_prev = r * d_dot_r_h + d_dot_s * s2 + d_dot_h_prev_dot_U_r_h_h_prev + d_dot_h_prev_dot_U_z_h_h_prev +
         d_dot_h * s1;
 }
 
 extern "C" __global__ void hvp_backward_step4(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_r_h_at, const storage_t* __restrict__ d_r_h_at,
-    const storage_t* __restrict__ r_at, const storage_t* __restrict__ parts2_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, const storage_t* __restrict__ d_r_h_at,
+    const storage_t* __restrict__ r_at, const storage_t* __restrict__ d_dot_r_h_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ d_s_at,
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ d_dot_s_at,
     const storage_t* __restrict__ dot_z_at, const storage_t* __restrict__ d_h_at,
-    const storage_t* __restrict__ u_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_h_prev_rows_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+    const storage_t* __restrict__ u_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_r_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_z_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1217,10 +1220,10 @@ extern "C" __global__ void hvp_backward_step4(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step4_point(
-            compute_t(d_h_prev_U_r_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_r_h_at[iB * H + iH]),
             compute_t(r_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + iH]),
+            compute_t(d_dot_r_h_at[iB * H + iH]),
             compute_t(dot_r_at[(t * B + iB) * H + iH]),
             compute_t(d_s_at[iB * H + iH]),
             compute_t(z_at[(t * B + iB) * H + iH]),
@@ -1228,8 +1231,8 @@ extern "C" __global__ void hvp_backward_step4(
             compute_t(dot_z_at[(t * B + iB) * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(u_at[t * B + iB]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_r_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_z_h_h_prev_at[iB * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
@@ -1291,6 +1294,31 @@ extern "C" __global__ void hvp_backward_after_sum3(
         }
         block_sum(total);
         if (threadIdx.x == 0) d_b_p_at[0] = storage_t(total);
+    }
+}
+
+__device__ inline void hvp_backward_after_point(
+    const compute_t d_x_parts2, const compute_t d_x_parts, compute_t& d_x)
+{
+    d_x = d_x_parts2 + d_x_parts;
+}
+
+extern "C" __global__ void hvp_backward_after(
+    const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
+    const storage_t* __restrict__ d_x_parts2_at, const storage_t* __restrict__ d_x_parts_at,
+    storage_t* __restrict__ d_x_at)
+{
+    const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
+    for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
+        const int64 iT = n / I / B;
+        const int64 iB = n / I % B;
+        const int64 iI = n % I;
+        compute_t d_x;
+        hvp_backward_after_point(
+            compute_t(d_x_parts2_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
+            d_x);
+        d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }
 }
 

@@ -94,7 +94,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at, const storage_t* __restrict__ R_z_h_to_R_f_h_at,
+    const storage_t* __restrict__ W_zoif_x_at, const storage_t* __restrict__ R_zoif_h_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     storage_t* __restrict__ m_rows_at, storage_t* __restrict__ c_rows_at, storage_t* __restrict__ n_rows_at,
@@ -108,17 +108,17 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t z, o, log_i, log_f_softplus, m_pre, m, i, f, c, n_, h;
         forward_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(m_rows_at[(t * B + iB) * H + iH]),
             compute_t(c_rows_at[(t * B + iB) * H + iH]),
@@ -190,7 +190,7 @@ extern "C" __global__ void backward_step(
     const storage_t* __restrict__ z_at, const storage_t* __restrict__ i_at,
     storage_t* __restrict__ d_m_prev_rows_at, const storage_t* __restrict__ log_i_at,
     const storage_t* __restrict__ m_pre_at, const storage_t* __restrict__ log_f_softplus_at,
-    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_z_pre_to_d_R_f_h_at)
+    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -216,10 +216,10 @@ extern "C" __global__ void backward_step(
             compute_t(log_f_softplus_at[(t * B + iB) * H + iH]),
             d_log_f_pre, d_R_f_h, d_log_i, d_o_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_R_f_h_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_R_f_h);
+        d_parts_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_log_i);
+        d_parts_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_o_pre);
+        d_parts_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -251,14 +251,14 @@ extern "C" __global__ void backward_after(
 }
 
 __device__ inline void backward_after2_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_f_x, compute_t& d_x)
+    const compute_t d_x_W_zoi_x, const compute_t d_x_W_f_x, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_f_x;
+    d_x = d_x_W_zoi_x + d_x_W_f_x;
 }
 
 extern "C" __global__ void backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_z_x_at, const storage_t* __restrict__ d_x_W_f_x_at,
+    const storage_t* __restrict__ d_x_W_zoi_x_at, const storage_t* __restrict__ d_x_W_f_x_at,
     storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -268,7 +268,7 @@ extern "C" __global__ void backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         backward_after2_point(
-            compute_t(d_x_W_z_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_W_zoi_x_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
@@ -340,7 +340,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_W_f_x_at, const storage_t* __restrict__ R_z_h_to_R_f_h_at,
+    const storage_t* __restrict__ W_zoif_x_at, const storage_t* __restrict__ R_zoif_h_at,
     const storage_t* __restrict__ b_z_at, const storage_t* __restrict__ b_o_at,
     const storage_t* __restrict__ b_i_at, const storage_t* __restrict__ b_f_at,
     storage_t* __restrict__ m_rows_at, storage_t* __restrict__ c_rows_at, storage_t* __restrict__ n_rows_at,
@@ -352,17 +352,17 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t m, c, n_, h;
         infer_step_point(
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + iH]),
             compute_t(b_z_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + H + iH]),
             compute_t(b_o_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_i_at[iH]),
-            compute_t(W_z_x_to_W_f_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(R_z_h_to_R_f_h_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(W_zoif_x_at[(t * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(R_zoif_h_at[iB * (4 * H) + 3 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(m_rows_at[((t % 2) * B + iB) * H + iH]),
             compute_t(c_rows_at[((t % 2) * B + iB) * H + iH]),
@@ -479,10 +479,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_o_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zoif_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_o_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -491,14 +490,14 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         jvp_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
@@ -579,8 +578,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_h_to_dot_R_f_h_R_f_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zoif_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
     const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ b_i_at,
@@ -598,31 +597,31 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t m, dot_m, c, dot_c, n_, dot_n, h, dot_h;
         jvp_step_point(
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -666,10 +665,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at,
-    const storage_t* __restrict__ dot_W_z_x_x_to_dot_W_f_x_x_at, storage_t* __restrict__ dot_W_z_x_at,
-    storage_t* __restrict__ dot_W_o_x_at, storage_t* __restrict__ dot_W_i_x_at,
-    storage_t* __restrict__ dot_W_f_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_zoif_x_x_at,
+    storage_t* __restrict__ dot_W_z_x_at, storage_t* __restrict__ dot_W_o_x_at,
+    storage_t* __restrict__ dot_W_i_x_at, storage_t* __restrict__ dot_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -678,14 +676,14 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x;
         hvp_forward_before_point(
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
-            compute_t(dot_W_z_x_x_to_dot_W_f_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 3 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 5 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (8 * H) + 7 * H + iH]),
+            compute_t(dot_W_zoif_x_x_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
             dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x);
         dot_W_z_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_z_x);
         dot_W_o_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_o_x);
@@ -770,8 +768,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ R_z_h_to_dot_R_f_h_R_f_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_z_x_to_dot_W_f_x_W_f_at, const storage_t* __restrict__ b_z_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_R_zoif_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_z_at,
     const storage_t* __restrict__ dot_W_z_x_at, const storage_t* __restrict__ dot_b_z_at,
     const storage_t* __restrict__ b_o_at, const storage_t* __restrict__ dot_W_o_x_at,
     const storage_t* __restrict__ dot_b_o_at, const storage_t* __restrict__ b_i_at,
@@ -796,31 +794,31 @@ extern "C" __global__ void hvp_forward_step(
         compute_t dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre, m, dot_m,
             dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, c, dot_c, n_, dot_n, h, dot_h;
         hvp_forward_step_point(
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + H + iH]),
-            compute_t(parts_at[iB * (4 * H) + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + iH]),
+            compute_t(parts4_at[iB * (8 * H) + iH]),
             compute_t(b_z_at[iH]),
             compute_t(dot_W_z_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_z_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 3 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 2 * H + iH]),
             compute_t(b_o_at[iH]),
             compute_t(dot_W_o_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_o_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 5 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 2 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 5 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 4 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 4 * H + iH]),
             compute_t(b_i_at[iH]),
             compute_t(dot_W_i_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_i_at[iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 7 * H + iH]),
-            compute_t(parts_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(W_z_x_to_dot_W_f_x_W_f_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
-            compute_t(R_z_h_to_dot_R_f_h_R_f_at[iB * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 7 * H + iH]),
+            compute_t(dot_R_zoif_h_h_prev_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (8 * H) + 6 * H + iH]),
+            compute_t(parts4_at[iB * (8 * H) + 6 * H + iH]),
             compute_t(b_f_at[iH]),
             compute_t(dot_W_f_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_f_at[iH]),
@@ -962,7 +960,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ log_f_softplus_at, const storage_t* __restrict__ dot_o_pre_at,
     const storage_t* __restrict__ dot_z_pre_at, const storage_t* __restrict__ dot_i_at,
     const storage_t* __restrict__ dot_f_at, storage_t* __restrict__ d_dot_log_f_pre_at,
-    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_z_pre_to_d_dot_R_f_h_at)
+    storage_t* __restrict__ d_log_f_pre_at, storage_t* __restrict__ d_parts_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1008,14 +1006,14 @@ extern "C" __global__ void hvp_backward_step(
             d_dot_z_pre, d_z_pre, d_c_prev, d_n_prev, d_m_prev, d_dot_c_prev, d_dot_n_prev, d_dot_m_prev);
         d_dot_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_dot_log_f_pre);
         d_log_f_pre_at[(t * B + iB) * H + iH] = storage_t(d_log_f_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
-        d_z_pre_to_d_dot_R_f_h_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 7 * H + iH] = storage_t(d_dot_R_f_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 6 * H + iH] = storage_t(d_R_f_h);
+        d_parts_at[(t * B + iB) * (8 * H) + 5 * H + iH] = storage_t(d_dot_log_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 4 * H + iH] = storage_t(d_log_i);
+        d_parts_at[(t * B + iB) * (8 * H) + 3 * H + iH] = storage_t(d_dot_o_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + 2 * H + iH] = storage_t(d_o_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + H + iH] = storage_t(d_dot_z_pre);
+        d_parts_at[(t * B + iB) * (8 * H) + iH] = storage_t(d_z_pre);
         d_c_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_c_prev);
         d_n_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_n_prev);
         d_m_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_m_prev);
@@ -1036,8 +1034,10 @@ __device__ inline void hvp_backward_step2_point(
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ parts3_at,
-    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ parts5_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_z_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_o_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_i_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_R_f_h_h_prev_at,
     storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -1046,10 +1046,10 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
-            compute_t(parts4_at[iB * (2 * H) + H + iH]),
-            compute_t(parts5_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_R_z_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_R_o_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_R_i_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_R_f_h_h_prev_at[iB * H + iH]),
             d_dot_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);
     }
@@ -1066,7 +1066,7 @@ __device__ inline void hvp_backward_after_point(
 extern "C" __global__ void hvp_backward_after(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ d_dot_log_f_pre_at, const storage_t* __restrict__ d_log_f_pre_at,
-    storage_t* __restrict__ d_z_pre_to_d_dot_W_f_x_at)
+    storage_t* __restrict__ d_dot_W_f_x_at, storage_t* __restrict__ d_W_f_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1078,21 +1078,21 @@ extern "C" __global__ void hvp_backward_after(
             compute_t(d_dot_log_f_pre_at[(iT * B + iB) * H + iH]),
             compute_t(d_log_f_pre_at[(iT * B + iB) * H + iH]),
             d_dot_W_f_x, d_W_f_x);
-        d_z_pre_to_d_dot_W_f_x_at[(iT * B + iB) * (2 * H) + H + iH] = storage_t(d_dot_W_f_x);
-        d_z_pre_to_d_dot_W_f_x_at[(iT * B + iB) * (2 * H) + iH] = storage_t(d_W_f_x);
+        d_dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(d_dot_W_f_x);
+        d_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(d_W_f_x);
     }
 }
 
 __device__ inline void hvp_backward_after2_point(
-    const compute_t d_x_W_z_x, const compute_t d_x_W_f_x, compute_t& d_x)
+    const compute_t d_x_parts, const compute_t d_x_W_f_x, const compute_t d_x_dot_W_f_x_W_f, compute_t& d_x)
 {
-    d_x = d_x_W_z_x + d_x_W_f_x;
+    d_x = d_x_parts + d_x_W_f_x + d_x_dot_W_f_x_W_f;
 }
 
 extern "C" __global__ void hvp_backward_after2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_x_W_z_x_at, const storage_t* __restrict__ d_x_W_f_x_at,
-    storage_t* __restrict__ d_x_at)
+    const storage_t* __restrict__ d_x_parts_at, const storage_t* __restrict__ d_x_W_f_x_at,
+    const storage_t* __restrict__ d_x_dot_W_f_x_W_f_at, storage_t* __restrict__ d_x_at)
 {
     const int64 count = T * B * I, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -1101,8 +1101,9 @@ extern "C" __global__ void hvp_backward_after2(
         const int64 iI = n % I;
         compute_t d_x;
         hvp_backward_after2_point(
-            compute_t(d_x_W_z_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_parts_at[(iT * B + iB) * I + iI]),
             compute_t(d_x_W_f_x_at[(iT * B + iB) * I + iI]),
+            compute_t(d_x_dot_W_f_x_W_f_at[(iT * B + iB) * I + iI]),
             d_x);
         d_x_at[(iT * B + iB) * I + iI] = storage_t(d_x);
     }

@@ -242,14 +242,14 @@ def train_passes(size, dtype):
     W_f = cp.empty((H, I), dtype)
     R_f = cp.empty((H, H), dtype)
     b_f = cp.empty((H,), dtype)
-    W_z_to_W_f = cp.empty((I, 4 * H), dtype)
-    R_z_to_R_f = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     n_rows = cp.empty((T + 1, B, H), dtype)
     m_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_W_f_x = cp.empty((T, B, 4 * H), dtype)
-    R_z_h_to_R_f_h = cp.empty((B, 4 * H), dtype)
+    W_zoif = cp.empty((I, 4 * H), dtype)
+    R_zoif = cp.empty((H, 4 * H), dtype)
+    W_zoif_x = cp.empty((T, B, 4 * H), dtype)
+    R_zoif_h = cp.empty((B, 4 * H), dtype)
     z = cp.empty((T, B, H), dtype)
     o = cp.empty((T, B, H), dtype)
     log_i = cp.empty((T, B, H), dtype)
@@ -259,8 +259,8 @@ def train_passes(size, dtype):
     f = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_z_x_to_W_f_x, R_z_h_to_R_f_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, z, o, log_i,
-        log_f_softplus, m_pre, i, f, h_rows,
+        W_zoif_x, R_zoif_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, z, o, log_i, log_f_softplus, m_pre,
+        i, f, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -277,21 +277,25 @@ def train_passes(size, dtype):
         W_f[...] = params["W_f"]
         R_f[...] = params["R_f"]
         b_f[...] = params["b_f"]
-        W_z_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-        R_z_to_R_f[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         n_rows[0] = state["n"]
         m_rows[0] = state["m"]
 
     def before():
-        # W_z_x, W_o_x, W_i_x, W_f_x side by side
-        product(x.reshape(-1, I), W_z_to_W_f, W_z_x_to_W_f_x.reshape(-1, 4 * H))
+        W_zoif[..., :H] = W_z.T
+        W_zoif[..., H:2 * H] = W_o.T
+        W_zoif[..., 2 * H:3 * H] = W_i.T
+        W_zoif[..., 3 * H:4 * H] = W_f.T
+        R_zoif[..., :H] = R_z.T
+        R_zoif[..., H:2 * H] = R_o.T
+        R_zoif[..., 2 * H:3 * H] = R_i.T
+        R_zoif[..., 3 * H:4 * H] = R_f.T
+        product(x.reshape(-1, I), W_zoif, W_zoif_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # R_z_h, R_o_h, R_i_h, R_f_h side by side
-            product(h_rows[t], R_z_to_R_f, R_z_h_to_R_f_h)
+            product(h_rows[t], R_zoif, R_zoif_h)
             forward_step(t)
 
     def after():
@@ -308,30 +312,28 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    R_z_to_R_f2 = cp.empty((4 * H, H), dtype)
-    W_z_to_W_i = cp.empty((3 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_n_prev_rows = cp.empty((2, B, H), dtype)
     d_m_prev_rows = cp.empty((2, B, H), dtype)
+    W_zoi = cp.empty((3 * H, I), dtype)
+    R_zoif2 = cp.empty((4 * H, H), dtype)
     d_log_f_pre = cp.empty((T, B, H), dtype)
-    d_z_pre_to_d_R_f_h = cp.empty((T, B, 4 * H), dtype)
+    d_parts = cp.empty((T, B, 4 * H), dtype)
     d_W_f_x = cp.empty((T, B, H), dtype)
-    d_x_W_z_x = cp.empty((T, B, I), dtype)
     d_x_W_f_x = cp.empty((T, B, I), dtype)
+    d_x_W_zoi_x = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_b_z = cp.empty((H,), dtype)
-    d_b_o = cp.empty((H,), dtype)
-    d_b_i = cp.empty((H,), dtype)
+    d_W_zoi = cp.empty((3 * H, I), dtype)
+    d_R_zoif = cp.empty((4 * H, H), dtype)
+    d_b_zoi = cp.empty((3 * H,), dtype)
     d_W_f = cp.empty((H, I), dtype)
     d_b_f_log_f_pre = cp.empty((H,), dtype)
     d_b_f = cp.empty((H,), dtype)
-    d_W_z_to_d_W_i = cp.empty((3 * H, I), dtype)
-    d_R_z_to_d_R_f = cp.empty((4 * H, H), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
         dy, d_h_prev_rows, d_n_prev_rows, o, c_rows, n_rows, d_c_prev_rows, f, z, i, d_m_prev_rows, log_i,
-        m_pre, log_f_softplus, d_log_f_pre, d_z_pre_to_d_R_f_h,
+        m_pre, log_f_softplus, d_log_f_pre, d_parts,
     )
     backward_after = kernel(
         "backward_after", "each", T * B * H, 1,
@@ -339,7 +341,7 @@ def train_passes(size, dtype):
     )
     backward_after2 = kernel(
         "backward_after2", "each", T * B * I, 1,
-        d_x_W_z_x, d_x_W_f_x, d_x,
+        d_x_W_zoi_x, d_x_W_f_x, d_x,
     )
     backward_finish = kernel(
         "backward_finish", "each", H, 1,
@@ -356,35 +358,30 @@ def train_passes(size, dtype):
         R_i[...] = params["R_i"]
         W_f[...] = params["W_f"]
         R_f[...] = params["R_f"]
-        R_z_to_R_f2[...] = cp.concatenate((R_z, R_o, R_i, R_f))
-        W_z_to_W_i[...] = cp.concatenate((W_z, W_o, W_i))
         d_h_prev_rows[T % 2] = dstate["h"]
         d_c_prev_rows[T % 2] = dstate["c"]
         d_n_prev_rows[T % 2] = dstate["n"]
         d_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
-        pass
+        W_zoi[:H] = W_z
+        W_zoi[H:2 * H] = W_o
+        W_zoi[2 * H:3 * H] = W_i
+        R_zoif2[:H] = R_z
+        R_zoif2[H:2 * H] = R_o
+        R_zoif2[2 * H:3 * H] = R_i
+        R_zoif2[3 * H:4 * H] = R_f
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_z_pre, d_o_pre, d_log_i, d_R_f_h side by side
-            product(d_z_pre_to_d_R_f_h[t], R_z_to_R_f2, d_h_prev_rows[t % 2])
+            product(d_parts[t], R_zoif2, d_h_prev_rows[t % 2])
 
     def after():
-        # d_z_pre, d_o_pre, d_log_i side by side
-        product(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, :3 * H], W_z_to_W_i, d_x_W_z_x.reshape(-1, I))
-        # d_W_z, d_W_o, d_W_i side by side
-        product(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_z_to_d_W_i)
-        # d_R_z, d_R_o, d_R_i, d_R_f side by side
-        product(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_z_to_d_R_f)
-        # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        cp.sum(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_z)
-        # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        cp.sum(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, H:2 * H], axis=0, out=d_b_o)
-        # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        cp.sum(d_z_pre_to_d_R_f_h.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_i)
+        product(d_parts.reshape(-1, 4 * H)[:, :3 * H], W_zoi, d_x_W_zoi_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 4 * H)[:, :3 * H].T, x.reshape(-1, I), d_W_zoi)
+        product(d_parts.reshape(-1, 4 * H).T, h_rows[:-1].reshape(-1, H), d_R_zoif)
+        cp.sum(d_parts.reshape(-1, 4 * H)[:, :3 * H], axis=0, out=d_b_zoi)
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
         cp.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
         backward_after()
@@ -397,17 +394,17 @@ def train_passes(size, dtype):
 
     def results():
         dparams = {
-            "W_z": d_W_z_to_d_W_i[:H].copy(),
-            "R_z": d_R_z_to_d_R_f[:H].copy(),
-            "b_z": d_b_z.copy(),
-            "W_o": d_W_z_to_d_W_i[H:2 * H].copy(),
-            "R_o": d_R_z_to_d_R_f[H:2 * H].copy(),
-            "b_o": d_b_o.copy(),
-            "W_i": d_W_z_to_d_W_i[2 * H:3 * H].copy(),
-            "R_i": d_R_z_to_d_R_f[2 * H:3 * H].copy(),
-            "b_i": d_b_i.copy(),
+            "W_z": d_W_zoi[:H].copy(),
+            "R_z": d_R_zoif[:H].copy(),
+            "b_z": d_b_zoi[:H].copy(),
+            "W_o": d_W_zoi[H:2 * H].copy(),
+            "R_o": d_R_zoif[H:2 * H].copy(),
+            "b_o": d_b_zoi[H:2 * H].copy(),
+            "W_i": d_W_zoi[2 * H:3 * H].copy(),
+            "R_i": d_R_zoif[2 * H:3 * H].copy(),
+            "b_i": d_b_zoi[2 * H:3 * H].copy(),
             "W_f": d_W_f.copy(),
-            "R_f": d_R_z_to_d_R_f[3 * H:4 * H].copy(),
+            "R_f": d_R_zoif[3 * H:4 * H].copy(),
             "b_f": d_b_f.copy(),
         }
         dstart = {
@@ -439,17 +436,17 @@ def infer_passes(size, dtype):
     W_f = cp.empty((H, I), dtype)
     R_f = cp.empty((H, H), dtype)
     b_f = cp.empty((H,), dtype)
-    W_z_to_W_f = cp.empty((I, 4 * H), dtype)
-    R_z_to_R_f = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     n_rows = cp.empty((2, B, H), dtype)
     m_rows = cp.empty((2, B, H), dtype)
-    W_z_x_to_W_f_x = cp.empty((T, B, 4 * H), dtype)
-    R_z_h_to_R_f_h = cp.empty((B, 4 * H), dtype)
+    W_zoif = cp.empty((I, 4 * H), dtype)
+    R_zoif = cp.empty((H, 4 * H), dtype)
+    W_zoif_x = cp.empty((T, B, 4 * H), dtype)
+    R_zoif_h = cp.empty((B, 4 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_z_x_to_W_f_x, R_z_h_to_R_f_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, h_rows,
+        W_zoif_x, R_zoif_h, b_z, b_o, b_i, b_f, m_rows, c_rows, n_rows, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -466,21 +463,25 @@ def infer_passes(size, dtype):
         W_f[...] = params["W_f"]
         R_f[...] = params["R_f"]
         b_f[...] = params["b_f"]
-        W_z_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-        R_z_to_R_f[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         n_rows[0] = state["n"]
         m_rows[0] = state["m"]
 
     def before():
-        # W_z_x, W_o_x, W_i_x, W_f_x side by side
-        product(x.reshape(-1, I), W_z_to_W_f, W_z_x_to_W_f_x.reshape(-1, 4 * H))
+        W_zoif[..., :H] = W_z.T
+        W_zoif[..., H:2 * H] = W_o.T
+        W_zoif[..., 2 * H:3 * H] = W_i.T
+        W_zoif[..., 3 * H:4 * H] = W_f.T
+        R_zoif[..., :H] = R_z.T
+        R_zoif[..., H:2 * H] = R_o.T
+        R_zoif[..., 2 * H:3 * H] = R_i.T
+        R_zoif[..., 3 * H:4 * H] = R_f.T
+        product(x.reshape(-1, I), W_zoif, W_zoif_x.reshape(-1, 4 * H))
 
     def loop():
         for t in range(T):
-            # R_z_h, R_o_h, R_i_h, R_f_h side by side
-            product(h_rows[t], R_z_to_R_f, R_z_h_to_R_f_h)
+            product(h_rows[t], R_zoif, R_zoif_h)
             infer_step(t)
 
     def after():
@@ -621,10 +622,6 @@ def jvp_passes(size, dtype):
     dot_W_f = cp.empty((H, I), dtype)
     dot_R_f = cp.empty((H, H), dtype)
     dot_b_f = cp.empty((H,), dtype)
-    W_z_to_dot_W_f = cp.empty((I, 8 * H), dtype)
-    W_z_to_W_f = cp.empty((I, 4 * H), dtype)
-    R_z_to_dot_R_f = cp.empty((H, 8 * H), dtype)
-    R_z_to_R_f = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((2, B, H), dtype)
     n_rows = cp.empty((2, B, H), dtype)
@@ -633,23 +630,27 @@ def jvp_passes(size, dtype):
     dot_c_rows = cp.empty((2, B, H), dtype)
     dot_n_rows = cp.empty((2, B, H), dtype)
     dot_m_rows = cp.empty((2, B, H), dtype)
-    W_z_x_to_dot_W_f_x_W_f = cp.empty((T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_f_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_zoif = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zoif = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_zoif_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
-    R_z_h_to_dot_R_f_h_R_f = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_R_zoif_h_h_prev = cp.empty((B, 4 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_f_x_W_f, dot_W_z_x_x_to_dot_W_f_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
+        parts2, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        R_z_h_to_dot_R_f_h_R_f, parts, W_z_x_to_dot_W_f_x_W_f, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x,
-        dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows,
-        n_rows, dot_n_rows, h_rows, dot_h_rows,
+        parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x, dot_b_o, b_i,
+        dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows, n_rows,
+        dot_n_rows, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -679,28 +680,6 @@ def jvp_passes(size, dtype):
         dot_W_f[...] = dot_params["W_f"]
         dot_R_f[...] = dot_params["R_f"]
         dot_b_f[...] = dot_params["b_f"]
-        W_z_to_dot_W_f[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_o.T,
-            dot_W_o.T,
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-        ), axis=1))
-        W_z_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-        R_z_to_dot_R_f[...] = cp.ascontiguousarray(cp.concatenate((
-            R_z.T,
-            dot_R_z.T,
-            R_o.T,
-            dot_R_o.T,
-            R_i.T,
-            dot_R_i.T,
-            R_f.T,
-            dot_R_f.T,
-        ), axis=1))
-        R_z_to_R_f[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         n_rows[0] = state["n"]
@@ -711,18 +690,38 @@ def jvp_passes(size, dtype):
         dot_m_rows[0] = dot_state["m"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_o_x, dot_W_o_x_W_o, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_f, W_z_x_to_dot_W_f_x_W_f.reshape(-1, 8 * H))
-        # dot_W_z_x_x, dot_W_o_x_x, dot_W_i_x_x, dot_W_f_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_f, dot_W_z_x_x_to_dot_W_f_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_o.T
+        parts[..., 3 * H:4 * H] = dot_W_o.T
+        parts[..., 4 * H:5 * H] = W_i.T
+        parts[..., 5 * H:6 * H] = dot_W_i.T
+        parts[..., 6 * H:7 * H] = W_f.T
+        parts[..., 7 * H:8 * H] = dot_W_f.T
+        W_zoif[..., :H] = parts[..., :H]
+        W_zoif[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_zoif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_zoif[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = R_z.T
+        parts3[..., H:2 * H] = dot_R_z.T
+        parts3[..., 2 * H:3 * H] = R_o.T
+        parts3[..., 3 * H:4 * H] = dot_R_o.T
+        parts3[..., 4 * H:5 * H] = R_i.T
+        parts3[..., 5 * H:6 * H] = dot_R_i.T
+        parts3[..., 6 * H:7 * H] = R_f.T
+        parts3[..., 7 * H:8 * H] = dot_R_f.T
+        R_zoif[..., :H] = parts3[..., :H]
+        R_zoif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        R_zoif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        R_zoif[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_zoif, dot_W_zoif_x_x.reshape(-1, 4 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # R_z_h, dot_R_z_h_R_z, R_o_h, dot_R_o_h_R_o, R_i_h, dot_R_i_h_R_i, R_f_h, dot_R_f_h_R_f side by side
-            product(h_rows[t], R_z_to_dot_R_f, R_z_h_to_dot_R_f_h_R_f)
-            # dot_R_z_h_h_prev, dot_R_o_h_h_prev, dot_R_i_h_h_prev, dot_R_f_h_h_prev side by side
-            product(dot_h_rows[t], R_z_to_R_f, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], R_zoif, dot_R_zoif_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -777,10 +776,6 @@ def hvp_passes(size, dtype):
     dot_W_f = cp.empty((H, I), dtype)
     dot_R_f = cp.empty((H, H), dtype)
     dot_b_f = cp.empty((H,), dtype)
-    W_z_to_dot_W_f = cp.empty((I, 8 * H), dtype)
-    W_z_to_W_f = cp.empty((I, 4 * H), dtype)
-    R_z_to_dot_R_f = cp.empty((H, 8 * H), dtype)
-    R_z_to_R_f = cp.empty((H, 4 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     n_rows = cp.empty((T + 1, B, H), dtype)
@@ -789,14 +784,18 @@ def hvp_passes(size, dtype):
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
     dot_n_rows = cp.empty((T + 1, B, H), dtype)
     dot_m_rows = cp.empty((T + 1, B, H), dtype)
-    W_z_x_to_dot_W_f_x_W_f = cp.empty((T, B, 8 * H), dtype)
-    dot_W_z_x_x_to_dot_W_f_x_x = cp.empty((T, B, 4 * H), dtype)
+    parts = cp.empty((I, 8 * H), dtype)
+    W_zoif = cp.empty((I, 4 * H), dtype)
+    parts3 = cp.empty((H, 8 * H), dtype)
+    R_zoif = cp.empty((H, 4 * H), dtype)
+    parts2 = cp.empty((T, B, 8 * H), dtype)
+    dot_W_zoif_x_x = cp.empty((T, B, 4 * H), dtype)
     dot_W_z_x = cp.empty((T, B, H), dtype)
     dot_W_o_x = cp.empty((T, B, H), dtype)
     dot_W_i_x = cp.empty((T, B, H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
-    R_z_h_to_dot_R_f_h_R_f = cp.empty((B, 8 * H), dtype)
-    parts = cp.empty((B, 4 * H), dtype)
+    parts4 = cp.empty((B, 8 * H), dtype)
+    dot_R_zoif_h_h_prev = cp.empty((B, 4 * H), dtype)
     dot_z_pre = cp.empty((T, B, H), dtype)
     z = cp.empty((T, B, H), dtype)
     dot_z = cp.empty((T, B, H), dtype)
@@ -815,14 +814,14 @@ def hvp_passes(size, dtype):
     dot_f = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_z_x_to_dot_W_f_x_W_f, dot_W_z_x_x_to_dot_W_f_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
+        parts2, dot_W_zoif_x_x, dot_W_z_x, dot_W_o_x, dot_W_i_x, dot_W_f_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        R_z_h_to_dot_R_f_h_R_f, parts, W_z_x_to_dot_W_f_x_W_f, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x,
-        dot_b_o, b_i, dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows,
-        n_rows, dot_n_rows, dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus,
-        m_pre, dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
+        parts4, dot_R_zoif_h_h_prev, parts2, b_z, dot_W_z_x, dot_b_z, b_o, dot_W_o_x, dot_b_o, b_i,
+        dot_W_i_x, dot_b_i, b_f, dot_W_f_x, dot_b_f, m_rows, dot_m_rows, c_rows, dot_c_rows, n_rows,
+        dot_n_rows, dot_z_pre, z, dot_z, dot_o_pre, o, dot_o, log_i, dot_log_f_pre, log_f_softplus, m_pre,
+        dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, h_rows, dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -852,28 +851,6 @@ def hvp_passes(size, dtype):
         dot_W_f[...] = dot_params["W_f"]
         dot_R_f[...] = dot_params["R_f"]
         dot_b_f[...] = dot_params["b_f"]
-        W_z_to_dot_W_f[...] = cp.ascontiguousarray(cp.concatenate((
-            W_z.T,
-            dot_W_z.T,
-            W_o.T,
-            dot_W_o.T,
-            W_i.T,
-            dot_W_i.T,
-            W_f.T,
-            dot_W_f.T,
-        ), axis=1))
-        W_z_to_W_f[...] = cp.ascontiguousarray(cp.concatenate((W_z.T, W_o.T, W_i.T, W_f.T), axis=1))
-        R_z_to_dot_R_f[...] = cp.ascontiguousarray(cp.concatenate((
-            R_z.T,
-            dot_R_z.T,
-            R_o.T,
-            dot_R_o.T,
-            R_i.T,
-            dot_R_i.T,
-            R_f.T,
-            dot_R_f.T,
-        ), axis=1))
-        R_z_to_R_f[...] = cp.ascontiguousarray(cp.concatenate((R_z.T, R_o.T, R_i.T, R_f.T), axis=1))
         h_rows[0] = state["h"]
         c_rows[0] = state["c"]
         n_rows[0] = state["n"]
@@ -884,18 +861,38 @@ def hvp_passes(size, dtype):
         dot_m_rows[0] = dot_state["m"]
 
     def before():
-        # W_z_x, dot_W_z_x_W_z, W_o_x, dot_W_o_x_W_o, W_i_x, dot_W_i_x_W_i, W_f_x, dot_W_f_x_W_f side by side
-        product(x.reshape(-1, I), W_z_to_dot_W_f, W_z_x_to_dot_W_f_x_W_f.reshape(-1, 8 * H))
-        # dot_W_z_x_x, dot_W_o_x_x, dot_W_i_x_x, dot_W_f_x_x side by side
-        product(dot_x.reshape(-1, I), W_z_to_W_f, dot_W_z_x_x_to_dot_W_f_x_x.reshape(-1, 4 * H))
+        parts[..., :H] = W_z.T
+        parts[..., H:2 * H] = dot_W_z.T
+        parts[..., 2 * H:3 * H] = W_o.T
+        parts[..., 3 * H:4 * H] = dot_W_o.T
+        parts[..., 4 * H:5 * H] = W_i.T
+        parts[..., 5 * H:6 * H] = dot_W_i.T
+        parts[..., 6 * H:7 * H] = W_f.T
+        parts[..., 7 * H:8 * H] = dot_W_f.T
+        W_zoif[..., :H] = parts[..., :H]
+        W_zoif[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_zoif[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        W_zoif[..., 3 * H:4 * H] = parts[..., 6 * H:7 * H]
+        parts3[..., :H] = R_z.T
+        parts3[..., H:2 * H] = dot_R_z.T
+        parts3[..., 2 * H:3 * H] = R_o.T
+        parts3[..., 3 * H:4 * H] = dot_R_o.T
+        parts3[..., 4 * H:5 * H] = R_i.T
+        parts3[..., 5 * H:6 * H] = dot_R_i.T
+        parts3[..., 6 * H:7 * H] = R_f.T
+        parts3[..., 7 * H:8 * H] = dot_R_f.T
+        R_zoif[..., :H] = parts3[..., :H]
+        R_zoif[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        R_zoif[..., 2 * H:3 * H] = parts3[..., 4 * H:5 * H]
+        R_zoif[..., 3 * H:4 * H] = parts3[..., 6 * H:7 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 8 * H))
+        product(dot_x.reshape(-1, I), W_zoif, dot_W_zoif_x_x.reshape(-1, 4 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # R_z_h, dot_R_z_h_R_z, R_o_h, dot_R_o_h_R_o, R_i_h, dot_R_i_h_R_i, R_f_h, dot_R_f_h_R_f side by side
-            product(h_rows[t], R_z_to_dot_R_f, R_z_h_to_dot_R_f_h_R_f)
-            # dot_R_z_h_h_prev, dot_R_o_h_h_prev, dot_R_i_h_h_prev, dot_R_f_h_h_prev side by side
-            product(dot_h_rows[t], R_z_to_R_f, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], R_zoif, dot_R_zoif_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -906,9 +903,6 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    R_z_to_dot_R_f2 = cp.empty((8 * H, H), dtype)
-    W_z_to_dot_W_i = cp.empty((6 * H, I), dtype)
-    W_f_to_dot_W_f = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_c_prev_rows = cp.empty((2, B, H), dtype)
     d_n_prev_rows = cp.empty((2, B, H), dtype)
@@ -917,16 +911,20 @@ def hvp_passes(size, dtype):
     d_dot_c_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_n_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_m_prev_rows = cp.empty((2, B, H), dtype)
+    parts5 = cp.empty((6 * H, I), dtype)
+    parts32 = cp.empty((8 * H, H), dtype)
     d_dot_log_f_pre = cp.empty((T, B, H), dtype)
     d_log_f_pre = cp.empty((T, B, H), dtype)
-    d_z_pre_to_d_dot_R_f_h = cp.empty((T, B, 8 * H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
-    parts4 = cp.empty((B, 2 * H), dtype)
-    parts5 = cp.empty((B, 2 * H), dtype)
-    d_z_pre_to_d_dot_W_f_x = cp.empty((T, B, 2 * H), dtype)
-    d_x_W_z_x = cp.empty((T, B, I), dtype)
+    d_parts = cp.empty((T, B, 8 * H), dtype)
+    d_dot_h_prev_dot_R_z_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_R_o_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_R_i_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_R_f_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_W_f_x = cp.empty((T, B, H), dtype)
+    d_W_f_x = cp.empty((T, B, H), dtype)
     d_x_W_f_x = cp.empty((T, B, I), dtype)
+    d_x_dot_W_f_x_W_f = cp.empty((T, B, I), dtype)
+    d_x_parts = cp.empty((T, B, I), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_z_W_z_x = cp.empty((H, I), dtype)
     d_W_z_dot_W_z_x_x = cp.empty((H, I), dtype)
@@ -962,19 +960,20 @@ def hvp_passes(size, dtype):
         dy, d_dot_h_prev_rows, d_dot_n_prev_rows, o, c_rows, n_rows, d_n_prev_rows, d_h_prev_rows, dot_o,
         dot_c_rows, dot_n_rows, d_dot_c_prev_rows, d_c_prev_rows, dot_f_pre, f, z, dot_i_pre, dot_z, i,
         d_dot_m_prev_rows, d_m_prev_rows, log_i, m_pre, dot_log_f_pre, log_f_softplus, dot_o_pre, dot_z_pre,
-        dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_z_pre_to_d_dot_R_f_h,
+        dot_i, dot_f, d_dot_log_f_pre, d_log_f_pre, d_parts,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        parts2, parts3, parts4, parts5, d_dot_h_prev_rows,
+        d_dot_h_prev_dot_R_z_h_h_prev, d_dot_h_prev_dot_R_o_h_h_prev, d_dot_h_prev_dot_R_i_h_h_prev,
+        d_dot_h_prev_dot_R_f_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_after = kernel(
         "hvp_backward_after", "each", T * B * H, 1,
-        d_dot_log_f_pre, d_log_f_pre, d_z_pre_to_d_dot_W_f_x,
+        d_dot_log_f_pre, d_log_f_pre, d_dot_W_f_x, d_W_f_x,
     )
     hvp_backward_after2 = kernel(
         "hvp_backward_after2", "each", T * B * I, 1,
-        d_x_W_z_x, d_x_W_f_x, d_x,
+        d_x_parts, d_x_W_f_x, d_x_dot_W_f_x_W_f, d_x,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -993,25 +992,6 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        R_z_to_dot_R_f2[...] = cp.concatenate((
-            R_z,
-            dot_R_z,
-            R_o,
-            dot_R_o,
-            R_i,
-            dot_R_i,
-            R_f,
-            dot_R_f,
-        ))
-        W_z_to_dot_W_i[...] = cp.concatenate((
-            W_z,
-            dot_W_z,
-            W_o,
-            dot_W_o,
-            W_i,
-            dot_W_i,
-        ))
-        W_f_to_dot_W_f[...] = cp.concatenate((W_f, dot_W_f))
         d_h_prev_rows[T % 2] = 0
         d_c_prev_rows[T % 2] = 0
         d_n_prev_rows[T % 2] = 0
@@ -1022,113 +1002,98 @@ def hvp_passes(size, dtype):
         d_dot_m_prev_rows[T % 2] = dstate["m"]
 
     def before():
-        pass
+        parts5[:H] = W_z
+        parts5[H:2 * H] = dot_W_z
+        parts5[2 * H:3 * H] = W_o
+        parts5[3 * H:4 * H] = dot_W_o
+        parts5[4 * H:5 * H] = W_i
+        parts5[5 * H:6 * H] = dot_W_i
+        parts32[:H] = R_z
+        parts32[H:2 * H] = dot_R_z
+        parts32[2 * H:3 * H] = R_o
+        parts32[3 * H:4 * H] = dot_R_o
+        parts32[4 * H:5 * H] = R_i
+        parts32[5 * H:6 * H] = dot_R_i
+        parts32[6 * H:7 * H] = R_f
+        parts32[7 * H:8 * H] = dot_R_f
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i, d_R_f_h, d_dot_R_f_h side by side
-            product(d_z_pre_to_d_dot_R_f_h[t], R_z_to_dot_R_f2, d_h_prev_rows[t % 2])
+            product(d_parts[t], parts32, d_h_prev_rows[t % 2])
             # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-            product(d_z_pre_to_d_dot_R_f_h[t][:, H:2 * H], R_z, parts2[:, H:2 * H])
+            product(d_parts[t][:, H:2 * H], R_z, d_dot_h_prev_dot_R_z_h_h_prev)
             # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-            product(d_z_pre_to_d_dot_R_f_h[t][:, 3 * H:4 * H], R_o, parts3[:, H:2 * H])
+            product(d_parts[t][:, 3 * H:4 * H], R_o, d_dot_h_prev_dot_R_o_h_h_prev)
             # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-            product(d_z_pre_to_d_dot_R_f_h[t][:, 5 * H:6 * H], R_i, parts4[:, H:2 * H])
+            product(d_parts[t][:, 5 * H:6 * H], R_i, d_dot_h_prev_dot_R_i_h_h_prev)
             # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-            product(d_z_pre_to_d_dot_R_f_h[t][:, 7 * H:8 * H], R_f, parts5[:, H:2 * H])
+            product(d_parts[t][:, 7 * H:8 * H], R_f, d_dot_h_prev_dot_R_f_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_z_pre, d_dot_z_pre, d_o_pre, d_dot_o_pre, d_log_i, d_dot_log_i side by side
-        product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :6 * H], W_z_to_dot_W_i, d_x_W_z_x.reshape(-1, I))
+        product(d_parts.reshape(-1, 8 * H)[:, :6 * H], parts5, d_x_parts.reshape(-1, I))
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
+        product(d_parts.reshape(-1, 8 * H)[:, :H].T, x.reshape(-1, I), d_W_z_W_z_x)
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_z_dot_W_z_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_z_dot_W_z_x_x)
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_z_R_z_h)
+        product(d_parts.reshape(-1, 8 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_R_z_R_z_h)
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
         product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, H:2 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_R_z_dot_R_z_h_h_prev,
         )
         # through z = tanh(W_z @ x + R_z @ h[t-1] + b_z)
-        cp.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, :H], axis=0, out=d_b_z)
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_o_W_o_x)
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_o_dot_W_o_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T, dot_x.reshape(-1, I), d_W_o_dot_W_o_x_x)
+        # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
+        product(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H].T, h_rows[:-1].reshape(-1, H), d_R_o_R_o_h)
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
         product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_R_o_R_o_h,
-        )
-        # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_R_o_dot_R_o_h_h_prev,
         )
         # through o = sigmoid(W_o @ x + R_o @ h[t-1] + b_o)
-        cp.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_o)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, 2 * H:3 * H], axis=0, out=d_b_o)
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        product(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, x.reshape(-1, I), d_W_i_W_i_x)
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_i_dot_W_i_x_x,
-        )
+        product(d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T, dot_x.reshape(-1, I), d_W_i_dot_W_i_x_x)
+        # through log_i = W_i @ x + R_i @ h[t-1] + b_i
+        product(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H].T, h_rows[:-1].reshape(-1, H), d_R_i_R_i_h)
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
         product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_R_i_R_i_h,
-        )
-        # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 5 * H:6 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_R_i_dot_R_i_h_h_prev,
         )
         # through log_i = W_i @ x + R_i @ h[t-1] + b_i
-        cp.sum(d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_i)
+        cp.sum(d_parts.reshape(-1, 8 * H)[:, 4 * H:5 * H], axis=0, out=d_b_i)
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        product(d_parts.reshape(-1, 8 * H)[:, 6 * H:7 * H].T, h_rows[:-1].reshape(-1, H), d_R_f_R_f_h)
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
         product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 6 * H:7 * H].T,
-            h_rows[:-1].reshape(-1, H),
-            d_R_f_R_f_h,
-        )
-        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        product(
-            d_z_pre_to_d_dot_R_f_h.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
+            d_parts.reshape(-1, 8 * H)[:, 7 * H:8 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_R_f_dot_R_f_h_h_prev,
         )
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
         cp.sum(d_log_f_pre.reshape(-1, H), axis=0, out=d_b_f_log_f_pre)
         hvp_backward_after()
-        # d_W_f_x, d_dot_W_f_x side by side
-        product(d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H), W_f_to_dot_W_f, d_x_W_f_x.reshape(-1, I))
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        product(d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H)[:, :H].T, x.reshape(-1, I), d_W_f_W_f_x)
+        product(d_W_f_x.reshape(-1, H), W_f, d_x_W_f_x.reshape(-1, I))
         # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
-        product(
-            d_z_pre_to_d_dot_W_f_x.reshape(-1, 2 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_f_dot_W_f_x_x,
-        )
+        product(d_dot_W_f_x.reshape(-1, H), dot_W_f, d_x_dot_W_f_x_W_f.reshape(-1, I))
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        product(d_W_f_x.reshape(-1, H).T, x.reshape(-1, I), d_W_f_W_f_x)
+        # through log_f = -softplus(-(W_f @ x + R_f @ h[t-1] + b_f))
+        product(d_dot_W_f_x.reshape(-1, H).T, dot_x.reshape(-1, I), d_W_f_dot_W_f_x_x)
         hvp_backward_after2()
         hvp_backward_finish()
         hvp_backward_finish2()

@@ -75,8 +75,9 @@ __device__ inline void forward_sequence_point(
 
 extern "C" __global__ void forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_x_at, const storage_t* __restrict__ v_f_at,
-    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at, storage_t* __restrict__ f_at)
+    const storage_t* __restrict__ W_fr_x_at, const storage_t* __restrict__ v_f_at,
+    storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
+    const storage_t* __restrict__ W_x_at, storage_t* __restrict__ f_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -88,11 +89,11 @@ extern "C" __global__ void forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t f, c;
             forward_sequence_point(
-                compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + iH]),
+                compute_t(W_fr_x_at[(t * B + iB) * (2 * H) + iH]),
                 v_f,
                 c_prev,
                 b_f,
-                compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
                 f, c);
             f_at[(t * B + iB) * H + iH] = storage_t(f);
             c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
@@ -114,7 +115,7 @@ __device__ inline void forward_after_point(
 
 extern "C" __global__ void forward_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_x_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ W_fr_x_at, const storage_t* __restrict__ v_r_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ x_at, storage_t* __restrict__ r_at, storage_t* __restrict__ h_at)
 {
@@ -125,7 +126,7 @@ extern "C" __global__ void forward_after(
         const int64 iH = n % H;
         compute_t r, h;
         forward_after_point(
-            compute_t(W_f_x_to_W_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -184,7 +185,7 @@ extern "C" __global__ void backward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
     storage_t* __restrict__ d_c_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ r_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ W_f_x_to_W_x_at, const storage_t* __restrict__ f_at,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ f_at,
     const storage_t* __restrict__ v_f_at, const storage_t* __restrict__ d_r_pre_at,
     const storage_t* __restrict__ v_r_at, storage_t* __restrict__ d_c_at, storage_t* __restrict__ d_f_pre_at)
 {
@@ -202,7 +203,7 @@ extern "C" __global__ void backward_sequence(
                 compute_t(dy_at[(t * B + iB) * H + iH]),
                 compute_t(r_at[(t * B + iB) * H + iH]),
                 compute_t(c_rows_at[(t * B + iB) * H + iH]),
-                compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
                 compute_t(f_at[(t * B + iB) * H + iH]),
                 v_f,
                 compute_t(d_r_pre_at[(t * B + iB) * H + iH]),
@@ -335,7 +336,7 @@ __device__ inline void infer_sequence_point(
 
 extern "C" __global__ void infer_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_x_at, const storage_t* __restrict__ v_f_at,
+    const storage_t* __restrict__ W_fr_x_at, const storage_t* __restrict__ v_f_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -348,11 +349,11 @@ extern "C" __global__ void infer_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t c;
             infer_sequence_point(
-                compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + iH]),
+                compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + iH]),
                 v_f,
                 c_prev,
                 b_f,
-                compute_t(W_f_x_to_W_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
+                compute_t(W_fr_x_at[(t * B + iB) * (3 * H) + 2 * H + iH]),
                 c);
             c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
             c_prev = c;
@@ -373,7 +374,7 @@ __device__ inline void infer_after_point(
 
 extern "C" __global__ void infer_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_W_x_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ W_fr_x_at, const storage_t* __restrict__ v_r_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ x_at, storage_t* __restrict__ h_at)
 {
@@ -384,7 +385,7 @@ extern "C" __global__ void infer_after(
         const int64 iH = n % H;
         compute_t h;
         infer_after_point(
-            compute_t(W_f_x_to_W_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(W_fr_x_at[(iT * B + iB) * (3 * H) + H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -492,9 +493,9 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at,
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fr_x_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_r_x_at,
+    storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -503,12 +504,12 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         jvp_before_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -534,7 +535,7 @@ __device__ inline void jvp_sequence_point(
 
 extern "C" __global__ void jvp_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_f_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_f_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_v_f_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_f_at,
@@ -553,7 +554,7 @@ extern "C" __global__ void jvp_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t c, dot_c;
             jvp_sequence_point(
-                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + iH]),
+                compute_t(parts2_at[(t * B + iB) * (6 * H) + iH]),
                 v_f,
                 c_prev,
                 b_f,
@@ -561,7 +562,7 @@ extern "C" __global__ void jvp_sequence(
                 dot_v_f,
                 dot_c_prev,
                 dot_b_f,
-                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+                compute_t(parts2_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
                 compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
                 c, dot_c);
             c_rows_at[((t + 1) * B + iB) * H + iH] = storage_t(c);
@@ -591,7 +592,7 @@ __device__ inline void jvp_after_point(
 
 extern "C" __global__ void jvp_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_r_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_v_r_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_r_at,
@@ -605,7 +606,7 @@ extern "C" __global__ void jvp_after(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_after_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -642,9 +643,9 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at,
-    const storage_t* __restrict__ dot_W_f_x_x_to_dot_W_x_x_at, storage_t* __restrict__ dot_W_f_x_at,
-    storage_t* __restrict__ dot_W_r_x_at, storage_t* __restrict__ dot_W_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_fr_x_x_at,
+    storage_t* __restrict__ dot_W_f_x_at, storage_t* __restrict__ dot_W_r_x_at,
+    storage_t* __restrict__ dot_W_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -653,12 +654,12 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_f_x, dot_W_r_x, dot_W_x;
         hvp_forward_before_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 3 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 5 * H + iH]),
-            compute_t(dot_W_f_x_x_to_dot_W_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 3 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 4 * H + iH]),
+            compute_t(dot_W_fr_x_x_at[(iT * B + iB) * (3 * H) + 2 * H + iH]),
             dot_W_f_x, dot_W_r_x, dot_W_x);
         dot_W_f_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_f_x);
         dot_W_r_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_r_x);
@@ -685,12 +686,12 @@ __device__ inline void hvp_forward_sequence_point(
 
 extern "C" __global__ void hvp_forward_sequence(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_f_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_f_at,
     storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_f_at,
     const storage_t* __restrict__ dot_W_f_x_at, const storage_t* __restrict__ dot_v_f_at,
     storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_f_at,
-    const storage_t* __restrict__ dot_W_x_at, storage_t* __restrict__ dot_f_pre_at,
-    storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at)
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ dot_W_x_at,
+    storage_t* __restrict__ dot_f_pre_at, storage_t* __restrict__ f_at, storage_t* __restrict__ dot_f_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -705,7 +706,7 @@ extern "C" __global__ void hvp_forward_sequence(
         for (int64 t = 0; t < T; ++t) {
             compute_t dot_f_pre, f, dot_f, c, dot_c;
             hvp_forward_sequence_point(
-                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + iH]),
+                compute_t(parts2_at[(t * B + iB) * (5 * H) + iH]),
                 v_f,
                 c_prev,
                 b_f,
@@ -713,7 +714,7 @@ extern "C" __global__ void hvp_forward_sequence(
                 dot_v_f,
                 dot_c_prev,
                 dot_b_f,
-                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
                 compute_t(dot_W_x_at[(t * B + iB) * H + iH]),
                 dot_f_pre, f, dot_f, c, dot_c);
             dot_f_pre_at[(t * B + iB) * H + iH] = storage_t(dot_f_pre);
@@ -741,7 +742,7 @@ __device__ inline void hvp_forward_after_point(
 
 extern "C" __global__ void hvp_forward_after(
     const int64 t, const int64 T, const int64 B, const int64 H,
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ v_r_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ v_r_at,
     const storage_t* __restrict__ c_rows_at, const storage_t* __restrict__ b_r_at,
     const storage_t* __restrict__ dot_W_r_x_at, const storage_t* __restrict__ dot_v_r_at,
     const storage_t* __restrict__ dot_c_rows_at, const storage_t* __restrict__ dot_b_r_at,
@@ -754,7 +755,7 @@ extern "C" __global__ void hvp_forward_after(
         const int64 iH = n % H;
         compute_t dot_r_pre, r, dot_r;
         hvp_forward_after_point(
-            compute_t(W_f_x_to_dot_W_x_W_at[(iT * B + iB) * (6 * H) + 2 * H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (5 * H) + 2 * H + iH]),
             compute_t(v_r_at[iH]),
             compute_t(c_rows_at[(iT * B + iB) * H + iH]),
             compute_t(b_r_at[iH]),
@@ -839,7 +840,7 @@ extern "C" __global__ void hvp_backward_sequence(
     storage_t* __restrict__ d_dot_c_prev_rows_at, const storage_t* __restrict__ dy_at,
     const storage_t* __restrict__ r_at, storage_t* __restrict__ d_c_prev_rows_at,
     const storage_t* __restrict__ dot_r_at, const storage_t* __restrict__ c_rows_at,
-    const storage_t* __restrict__ W_f_x_to_dot_W_x_W_at, const storage_t* __restrict__ dot_f_pre_at,
+    const storage_t* __restrict__ W_x_at, const storage_t* __restrict__ dot_f_pre_at,
     const storage_t* __restrict__ f_at, const storage_t* __restrict__ dot_c_rows_at,
     const storage_t* __restrict__ dot_W_x_at, const storage_t* __restrict__ v_f_at,
     const storage_t* __restrict__ dot_v_f_at, const storage_t* __restrict__ d_r_pre_at,
@@ -867,7 +868,7 @@ extern "C" __global__ void hvp_backward_sequence(
                 d_c_next,
                 compute_t(dot_r_at[(t * B + iB) * H + iH]),
                 compute_t(c_rows_at[(t * B + iB) * H + iH]),
-                compute_t(W_f_x_to_dot_W_x_W_at[(t * B + iB) * (6 * H) + 4 * H + iH]),
+                compute_t(W_x_at[(t * B + iB) * H + iH]),
                 compute_t(dot_f_pre_at[(t * B + iB) * H + iH]),
                 compute_t(f_at[(t * B + iB) * H + iH]),
                 compute_t(dot_c_rows_at[(t * B + iB) * H + iH]),

@@ -208,19 +208,20 @@ def train_passes(size, dtype):
     v_r = cp.empty((H,), dtype)
     b_r = cp.empty((H,), dtype)
     W = cp.empty((H, H), dtype)
-    W_f_to_W = cp.empty((H, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_x = cp.empty((T, B, 3 * H), dtype)
+    W_fr = cp.empty((H, 2 * H), dtype)
+    W_fr_x = cp.empty((T, B, 2 * H), dtype)
+    W_x = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
     r = cp.empty((T, B, H), dtype)
     h = cp.empty((T, B, H), dtype)
     forward_sequence = kernel(
         "forward_sequence", "each", B * H, 1,
-        W_f_x_to_W_x, v_f, c_rows, b_f, f,
+        W_fr_x, v_f, c_rows, b_f, W_x, f,
     )
     forward_after = kernel(
         "forward_after", "each", T * B * H, 1,
-        W_f_x_to_W_x, v_r, c_rows, b_r, x, r, h,
+        W_fr_x, v_r, c_rows, b_r, x, r, h,
     )
 
     def fill(params, inputs, state):
@@ -232,12 +233,14 @@ def train_passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         W[...] = params["W"]
-        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
         c_rows[0] = state["c"]
 
     def before():
-        # W_f_x, W_r_x, W_x side by side
-        product(x.reshape(-1, H), W_f_to_W, W_f_x_to_W_x.reshape(-1, 3 * H))
+        W_fr[..., :H] = W_f.T
+        W_fr[..., H:2 * H] = W_r.T
+        product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 2 * H))
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
 
     def loop():
         forward_sequence()
@@ -273,7 +276,7 @@ def train_passes(size, dtype):
     )
     backward_sequence = kernel(
         "backward_sequence", "each", B * H, 1,
-        d_c_prev_rows, dy, r, c_rows, W_f_x_to_W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
+        d_c_prev_rows, dy, r, c_rows, W_x, f, v_f, d_r_pre, v_r, d_c, d_f_pre,
     )
     backward_after_sum = kernel(
         "backward_after_sum", "columns", H, T * B,
@@ -360,17 +363,17 @@ def infer_passes(size, dtype):
     v_r = cp.empty((H,), dtype)
     b_r = cp.empty((H,), dtype)
     W = cp.empty((H, H), dtype)
-    W_f_to_W = cp.empty((H, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_W_x = cp.empty((T, B, 3 * H), dtype)
+    W_fr = cp.empty((H, 3 * H), dtype)
+    W_fr_x = cp.empty((T, B, 3 * H), dtype)
     h = cp.empty((T, B, H), dtype)
     infer_sequence = kernel(
         "infer_sequence", "each", B * H, 1,
-        W_f_x_to_W_x, v_f, c_rows, b_f,
+        W_fr_x, v_f, c_rows, b_f,
     )
     infer_after = kernel(
         "infer_after", "each", T * B * H, 1,
-        W_f_x_to_W_x, v_r, c_rows, b_r, x, h,
+        W_fr_x, v_r, c_rows, b_r, x, h,
     )
 
     def fill(params, inputs, state):
@@ -382,12 +385,13 @@ def infer_passes(size, dtype):
         v_r[...] = params["v_r"]
         b_r[...] = params["b_r"]
         W[...] = params["W"]
-        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
         c_rows[0] = state["c"]
 
     def before():
-        # W_f_x, W_r_x, W_x side by side
-        product(x.reshape(-1, H), W_f_to_W, W_f_x_to_W_x.reshape(-1, 3 * H))
+        W_fr[..., :H] = W_f.T
+        W_fr[..., H:2 * H] = W_r.T
+        W_fr[..., 2 * H:3 * H] = W.T
+        product(x.reshape(-1, H), W_fr, W_fr_x.reshape(-1, 3 * H))
 
     def loop():
         infer_sequence()
@@ -482,12 +486,12 @@ def jvp_passes(size, dtype):
     dot_v_r = cp.empty((H,), dtype)
     dot_b_r = cp.empty((H,), dtype)
     dot_W = cp.empty((H, H), dtype)
-    W_f_to_dot_W = cp.empty((H, 6 * H), dtype)
-    W_f_to_W = cp.empty((H, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_dot_W_x_W = cp.empty((T, B, 6 * H), dtype)
-    dot_W_f_x_x_to_dot_W_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((H, 6 * H), dtype)
+    W_fr = cp.empty((H, 3 * H), dtype)
+    parts2 = cp.empty((T, B, 6 * H), dtype)
+    dot_W_fr_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
@@ -495,15 +499,15 @@ def jvp_passes(size, dtype):
     dot_h = cp.empty((T, B, H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     jvp_sequence = kernel(
         "jvp_sequence", "each", B * H, 1,
-        W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
+        parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x,
     )
     jvp_after = kernel(
         "jvp_after", "each", T * B * H, 1,
-        W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h, dot_h,
+        parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, x, dot_x, h, dot_h,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -523,23 +527,21 @@ def jvp_passes(size, dtype):
         dot_v_r[...] = dot_params["v_r"]
         dot_b_r[...] = dot_params["b_r"]
         dot_W[...] = dot_params["W"]
-        W_f_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((
-            W_f.T,
-            dot_W_f.T,
-            W_r.T,
-            dot_W_r.T,
-            W.T,
-            dot_W.T,
-        ), axis=1))
-        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
         c_rows[0] = state["c"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
-        product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
-        # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
-        product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_f.T
+        parts[..., H:2 * H] = dot_W_f.T
+        parts[..., 2 * H:3 * H] = W_r.T
+        parts[..., 3 * H:4 * H] = dot_W_r.T
+        parts[..., 4 * H:5 * H] = W.T
+        parts[..., 5 * H:6 * H] = dot_W.T
+        W_fr[..., :H] = parts[..., :H]
+        W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        W_fr[..., 2 * H:3 * H] = parts[..., 4 * H:5 * H]
+        product(x.reshape(-1, H), parts, parts2.reshape(-1, 6 * H))
+        product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
         jvp_before()
 
     def loop():
@@ -577,14 +579,15 @@ def hvp_passes(size, dtype):
     dot_v_r = cp.empty((H,), dtype)
     dot_b_r = cp.empty((H,), dtype)
     dot_W = cp.empty((H, H), dtype)
-    W_f_to_dot_W = cp.empty((H, 6 * H), dtype)
-    W_f_to_W = cp.empty((H, 3 * H), dtype)
     c_rows = cp.empty((T + 1, B, H), dtype)
     dot_c_rows = cp.empty((T + 1, B, H), dtype)
-    W_f_x_to_dot_W_x_W = cp.empty((T, B, 6 * H), dtype)
-    dot_W_f_x_x_to_dot_W_x_x = cp.empty((T, B, 3 * H), dtype)
+    parts = cp.empty((H, 5 * H), dtype)
+    W_fr = cp.empty((H, 3 * H), dtype)
+    parts2 = cp.empty((T, B, 5 * H), dtype)
+    dot_W_fr_x_x = cp.empty((T, B, 3 * H), dtype)
     dot_W_f_x = cp.empty((T, B, H), dtype)
     dot_W_r_x = cp.empty((T, B, H), dtype)
+    W_x = cp.empty((T, B, H), dtype)
     dot_W_x = cp.empty((T, B, H), dtype)
     dot_f_pre = cp.empty((T, B, H), dtype)
     f = cp.empty((T, B, H), dtype)
@@ -594,16 +597,15 @@ def hvp_passes(size, dtype):
     dot_r = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_f_x_to_dot_W_x_W, dot_W_f_x_x_to_dot_W_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
+        parts2, dot_W_fr_x_x, dot_W_f_x, dot_W_r_x, dot_W_x,
     )
     hvp_forward_sequence = kernel(
         "hvp_forward_sequence", "each", B * H, 1,
-        W_f_x_to_dot_W_x_W, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, dot_W_x, dot_f_pre,
-        f, dot_f,
+        parts2, v_f, c_rows, b_f, dot_W_f_x, dot_v_f, dot_c_rows, dot_b_f, W_x, dot_W_x, dot_f_pre, f, dot_f,
     )
     hvp_forward_after = kernel(
         "hvp_forward_after", "each", T * B * H, 1,
-        W_f_x_to_dot_W_x_W, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre, r, dot_r,
+        parts2, v_r, c_rows, b_r, dot_W_r_x, dot_v_r, dot_c_rows, dot_b_r, dot_r_pre, r, dot_r,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -623,23 +625,22 @@ def hvp_passes(size, dtype):
         dot_v_r[...] = dot_params["v_r"]
         dot_b_r[...] = dot_params["b_r"]
         dot_W[...] = dot_params["W"]
-        W_f_to_dot_W[...] = cp.ascontiguousarray(cp.concatenate((
-            W_f.T,
-            dot_W_f.T,
-            W_r.T,
-            dot_W_r.T,
-            W.T,
-            dot_W.T,
-        ), axis=1))
-        W_f_to_W[...] = cp.ascontiguousarray(cp.concatenate((W_f.T, W_r.T, W.T), axis=1))
         c_rows[0] = state["c"]
         dot_c_rows[0] = dot_state["c"]
 
     def before():
-        # W_f_x, dot_W_f_x_W_f, W_r_x, dot_W_r_x_W_r, W_x, dot_W_x_W side by side
-        product(x.reshape(-1, H), W_f_to_dot_W, W_f_x_to_dot_W_x_W.reshape(-1, 6 * H))
-        # dot_W_f_x_x, dot_W_r_x_x, dot_W_x_x side by side
-        product(dot_x.reshape(-1, H), W_f_to_W, dot_W_f_x_x_to_dot_W_x_x.reshape(-1, 3 * H))
+        parts[..., :H] = W_f.T
+        parts[..., H:2 * H] = dot_W_f.T
+        parts[..., 2 * H:3 * H] = W_r.T
+        parts[..., 3 * H:4 * H] = dot_W_r.T
+        parts[..., 4 * H:5 * H] = dot_W.T
+        W_fr[..., 2 * H:3 * H] = W.T
+        W_fr[..., :H] = parts[..., :H]
+        W_fr[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        product(x.reshape(-1, H), parts, parts2.reshape(-1, 5 * H))
+        product(dot_x.reshape(-1, H), W_fr, dot_W_fr_x_x.reshape(-1, 3 * H))
+        # c = f * c[t-1] + (1 - f) * (W @ x)
+        product(x.reshape(-1, H), W.T, W_x.reshape(-1, H))
         hvp_forward_before()
 
     def loop():
@@ -693,9 +694,8 @@ def hvp_passes(size, dtype):
     )
     hvp_backward_sequence = kernel(
         "hvp_backward_sequence", "each", B * H, 1,
-        d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_f_x_to_dot_W_x_W, dot_f_pre, f,
-        dot_c_rows, dot_W_x, v_f, dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c,
-        d_dot_f_pre, d_f_pre,
+        d_dot_c_prev_rows, dy, r, d_c_prev_rows, dot_r, c_rows, W_x, dot_f_pre, f, dot_c_rows, dot_W_x, v_f,
+        dot_v_f, d_r_pre, v_r, d_dot_r_pre, dot_v_r, dot_f, d_dot_c, d_c, d_dot_f_pre, d_f_pre,
     )
     hvp_backward_after_sum = kernel(
         "hvp_backward_after_sum", "columns", H, T * B,

@@ -63,7 +63,7 @@ __device__ inline void forward_step_point(
 
 extern "C" __global__ void forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_c_x_to_W_g_x_at, const storage_t* __restrict__ U_c_h_to_U_g_h_at,
+    const storage_t* __restrict__ W_cg_x_at, const storage_t* __restrict__ U_cg_h_at,
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ b_g_at,
     storage_t* __restrict__ h_rows_at, storage_t* __restrict__ n_at, storage_t* __restrict__ g_at)
 {
@@ -73,11 +73,11 @@ extern "C" __global__ void forward_step(
         const int64 iH = n % H;
         compute_t n_, g, h;
         forward_step_point(
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + iH]),
             compute_t(b_c_at[iH]),
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             n_, g, h);
@@ -106,8 +106,7 @@ extern "C" __global__ void backward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
     const storage_t* __restrict__ dy_at, const storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ h_rows_at, const storage_t* __restrict__ n_at,
-    const storage_t* __restrict__ g_at, storage_t* __restrict__ d_h_at,
-    storage_t* __restrict__ d_n_pre_to_d_g_pre_at)
+    const storage_t* __restrict__ g_at, storage_t* __restrict__ d_h_at, storage_t* __restrict__ d_ng_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -122,20 +121,20 @@ extern "C" __global__ void backward_step(
             compute_t(g_at[(t * B + iB) * H + iH]),
             d_h, d_g_pre, d_n_pre);
         d_h_at[iB * H + iH] = storage_t(d_h);
-        d_n_pre_to_d_g_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
-        d_n_pre_to_d_g_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + H + iH] = storage_t(d_g_pre);
+        d_ng_pre_at[(t * B + iB) * (2 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
 __device__ inline void backward_step2_point(
-    const compute_t d_h_prev_U_c_h, const compute_t d_h, const compute_t g, compute_t& d_h_prev)
+    const compute_t d_h_prev_U_cg_h, const compute_t d_h, const compute_t g, compute_t& d_h_prev)
 {
-    d_h_prev = d_h_prev_U_c_h + d_h * g;
+    d_h_prev = d_h_prev_U_cg_h + d_h * g;
 }
 
 extern "C" __global__ void backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_c_h_at, const storage_t* __restrict__ d_h_at,
+    const storage_t* __restrict__ d_h_prev_U_cg_h_at, const storage_t* __restrict__ d_h_at,
     const storage_t* __restrict__ g_at, storage_t* __restrict__ d_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
@@ -144,7 +143,7 @@ extern "C" __global__ void backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev;
         backward_step2_point(
-            compute_t(d_h_prev_U_c_h_at[iB * H + iH]),
+            compute_t(d_h_prev_U_cg_h_at[iB * H + iH]),
             compute_t(d_h_at[iB * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             d_h_prev);
@@ -172,7 +171,7 @@ __device__ inline void infer_step_point(
 
 extern "C" __global__ void infer_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_c_x_to_W_g_x_at, const storage_t* __restrict__ U_c_h_to_U_g_h_at,
+    const storage_t* __restrict__ W_cg_x_at, const storage_t* __restrict__ U_cg_h_at,
     const storage_t* __restrict__ b_c_at, const storage_t* __restrict__ b_g_at,
     storage_t* __restrict__ h_rows_at)
 {
@@ -182,11 +181,11 @@ extern "C" __global__ void infer_step(
         const int64 iH = n % H;
         compute_t h;
         infer_step_point(
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + iH]),
             compute_t(b_c_at[iH]),
-            compute_t(W_c_x_to_W_g_x_at[(t * B + iB) * (2 * H) + H + iH]),
-            compute_t(U_c_h_to_U_g_h_at[iB * (2 * H) + H + iH]),
+            compute_t(W_cg_x_at[(t * B + iB) * (2 * H) + H + iH]),
+            compute_t(U_cg_h_at[iB * (2 * H) + H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(h_rows_at[(t * B + iB) * H + iH]),
             h);
@@ -253,9 +252,8 @@ __device__ inline void jvp_before_point(
 
 extern "C" __global__ void jvp_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at,
-    const storage_t* __restrict__ dot_W_c_x_x_to_dot_W_g_x_x_at, storage_t* __restrict__ dot_W_c_x_at,
-    storage_t* __restrict__ dot_W_g_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_cg_x_x_at,
+    storage_t* __restrict__ dot_W_c_x_at, storage_t* __restrict__ dot_W_g_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -264,10 +262,10 @@ extern "C" __global__ void jvp_before(
         const int64 iH = n % H;
         compute_t dot_W_c_x, dot_W_g_x;
         jvp_before_point(
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
         dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
@@ -301,8 +299,8 @@ __device__ inline void jvp_step_point(
 
 extern "C" __global__ void jvp_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_c_h_to_dot_U_g_h_U_g_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at, const storage_t* __restrict__ b_c_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_cg_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_c_at,
     const storage_t* __restrict__ dot_W_c_x_at, const storage_t* __restrict__ dot_b_c_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
     const storage_t* __restrict__ dot_b_g_at, storage_t* __restrict__ h_rows_at,
@@ -314,17 +312,17 @@ extern "C" __global__ void jvp_step(
         const int64 iH = n % H;
         compute_t h, dot_h;
         jvp_step_point(
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -352,9 +350,8 @@ __device__ inline void hvp_forward_before_point(
 
 extern "C" __global__ void hvp_forward_before(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at,
-    const storage_t* __restrict__ dot_W_c_x_x_to_dot_W_g_x_x_at, storage_t* __restrict__ dot_W_c_x_at,
-    storage_t* __restrict__ dot_W_g_x_at)
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ dot_W_cg_x_x_at,
+    storage_t* __restrict__ dot_W_c_x_at, storage_t* __restrict__ dot_W_g_x_at)
 {
     const int64 count = T * B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -363,10 +360,10 @@ extern "C" __global__ void hvp_forward_before(
         const int64 iH = n % H;
         compute_t dot_W_c_x, dot_W_g_x;
         hvp_forward_before_point(
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
-            compute_t(dot_W_c_x_x_to_dot_W_g_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + iH]),
+            compute_t(parts2_at[(iT * B + iB) * (4 * H) + 3 * H + iH]),
+            compute_t(dot_W_cg_x_x_at[(iT * B + iB) * (2 * H) + H + iH]),
             dot_W_c_x, dot_W_g_x);
         dot_W_c_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_c_x);
         dot_W_g_x_at[(iT * B + iB) * H + iH] = storage_t(dot_W_g_x);
@@ -401,8 +398,8 @@ __device__ inline void hvp_forward_step_point(
 
 extern "C" __global__ void hvp_forward_step(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ U_c_h_to_dot_U_g_h_U_g_at, const storage_t* __restrict__ parts_at,
-    const storage_t* __restrict__ W_c_x_to_dot_W_g_x_W_g_at, const storage_t* __restrict__ b_c_at,
+    const storage_t* __restrict__ parts4_at, const storage_t* __restrict__ dot_U_cg_h_h_prev_at,
+    const storage_t* __restrict__ parts2_at, const storage_t* __restrict__ b_c_at,
     const storage_t* __restrict__ dot_W_c_x_at, const storage_t* __restrict__ dot_b_c_at,
     const storage_t* __restrict__ b_g_at, const storage_t* __restrict__ dot_W_g_x_at,
     const storage_t* __restrict__ dot_b_g_at, storage_t* __restrict__ h_rows_at,
@@ -416,17 +413,17 @@ extern "C" __global__ void hvp_forward_step(
         const int64 iH = n % H;
         compute_t dot_n_pre, n_, dot_n, dot_g_pre, g, dot_g, h, dot_h;
         hvp_forward_step_point(
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + H + iH]),
-            compute_t(parts_at[iB * (2 * H) + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + iH]),
+            compute_t(parts4_at[iB * (4 * H) + iH]),
             compute_t(b_c_at[iH]),
             compute_t(dot_W_c_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_c_at[iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 3 * H + iH]),
-            compute_t(parts_at[iB * (2 * H) + H + iH]),
-            compute_t(W_c_x_to_dot_W_g_x_W_g_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
-            compute_t(U_c_h_to_dot_U_g_h_U_g_at[iB * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 3 * H + iH]),
+            compute_t(dot_U_cg_h_h_prev_at[iB * (2 * H) + H + iH]),
+            compute_t(parts2_at[(t * B + iB) * (4 * H) + 2 * H + iH]),
+            compute_t(parts4_at[iB * (4 * H) + 2 * H + iH]),
             compute_t(b_g_at[iH]),
             compute_t(dot_W_g_x_at[(t * B + iB) * H + iH]),
             compute_t(dot_b_g_at[iH]),
@@ -476,7 +473,7 @@ extern "C" __global__ void hvp_backward_step(
     const storage_t* __restrict__ d_h_prev_rows_at, const storage_t* __restrict__ dot_h_rows_at,
     const storage_t* __restrict__ dot_n_at, const storage_t* __restrict__ dot_n_pre_at,
     const storage_t* __restrict__ dot_g_at, storage_t* __restrict__ d_dot_h_at,
-    storage_t* __restrict__ d_n_pre_to_d_dot_g_pre_at)
+    storage_t* __restrict__ d_n_dot_n_g_dot_g_pre_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -497,28 +494,29 @@ extern "C" __global__ void hvp_backward_step(
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
             d_dot_h, d_dot_g_pre, d_g_pre, d_dot_n_pre, d_n_pre);
         d_dot_h_at[iB * H + iH] = storage_t(d_dot_h);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
-        d_n_pre_to_d_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 3 * H + iH] = storage_t(d_dot_g_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + 2 * H + iH] = storage_t(d_g_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + H + iH] = storage_t(d_dot_n_pre);
+        d_n_dot_n_g_dot_g_pre_at[(t * B + iB) * (4 * H) + iH] = storage_t(d_n_pre);
     }
 }
 
 __device__ inline void hvp_backward_step2_point(
-    const compute_t d_h_prev_U_c_h, const compute_t d_h_next, const compute_t g, const compute_t d_dot_h,
+    const compute_t d_h_prev_parts, const compute_t d_h_next, const compute_t g, const compute_t d_dot_h,
     const compute_t dot_g, const compute_t d_dot_h_prev_dot_U_c_h_h_prev,
     const compute_t d_dot_h_prev_dot_U_g_h_h_prev, compute_t& d_h_prev, compute_t& d_dot_h_prev)
 {
-    d_h_prev = d_h_prev_U_c_h + d_h_next * g + d_dot_h * dot_g;
+    d_h_prev = d_h_prev_parts + d_h_next * g + d_dot_h * dot_g;
     d_dot_h_prev = g * d_dot_h + d_dot_h_prev_dot_U_c_h_h_prev + d_dot_h_prev_dot_U_g_h_h_prev;
 }
 
 extern "C" __global__ void hvp_backward_step2(
     const int64 t, const int64 T, const int64 B, const int64 I, const int64 H,
-    const storage_t* __restrict__ d_h_prev_U_c_h_at, storage_t* __restrict__ d_h_prev_rows_at,
+    const storage_t* __restrict__ d_h_prev_parts_at, storage_t* __restrict__ d_h_prev_rows_at,
     const storage_t* __restrict__ g_at, const storage_t* __restrict__ d_dot_h_at,
-    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ parts2_at,
-    const storage_t* __restrict__ parts3_at, storage_t* __restrict__ d_dot_h_prev_rows_at)
+    const storage_t* __restrict__ dot_g_at, const storage_t* __restrict__ d_dot_h_prev_dot_U_c_h_h_prev_at,
+    const storage_t* __restrict__ d_dot_h_prev_dot_U_g_h_h_prev_at,
+    storage_t* __restrict__ d_dot_h_prev_rows_at)
 {
     const int64 count = B * H, stride = static_cast<int64>(gridDim.x) * blockDim.x;
     for (int64 n = static_cast<int64>(blockIdx.x) * blockDim.x + threadIdx.x; n < count; n += stride) {
@@ -526,13 +524,13 @@ extern "C" __global__ void hvp_backward_step2(
         const int64 iH = n % H;
         compute_t d_h_prev, d_dot_h_prev;
         hvp_backward_step2_point(
-            compute_t(d_h_prev_U_c_h_at[iB * H + iH]),
+            compute_t(d_h_prev_parts_at[iB * H + iH]),
             compute_t(d_h_prev_rows_at[(((t + 1) % 2) * B + iB) * H + iH]),
             compute_t(g_at[(t * B + iB) * H + iH]),
             compute_t(d_dot_h_at[iB * H + iH]),
             compute_t(dot_g_at[(t * B + iB) * H + iH]),
-            compute_t(parts2_at[iB * (2 * H) + H + iH]),
-            compute_t(parts3_at[iB * (2 * H) + H + iH]),
+            compute_t(d_dot_h_prev_dot_U_c_h_h_prev_at[iB * H + iH]),
+            compute_t(d_dot_h_prev_dot_U_g_h_h_prev_at[iB * H + iH]),
             d_h_prev, d_dot_h_prev);
         d_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_h_prev);
         d_dot_h_prev_rows_at[((t % 2) * B + iB) * H + iH] = storage_t(d_dot_h_prev);

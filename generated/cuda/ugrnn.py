@@ -201,16 +201,16 @@ def train_passes(size, dtype):
     W_g = cp.empty((H, I), dtype)
     U_g = cp.empty((H, H), dtype)
     b_g = cp.empty((H,), dtype)
-    W_c_to_W_g = cp.empty((I, 2 * H), dtype)
-    U_c_to_U_g = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_c_x_to_W_g_x = cp.empty((T, B, 2 * H), dtype)
-    U_c_h_to_U_g_h = cp.empty((B, 2 * H), dtype)
+    W_cg = cp.empty((I, 2 * H), dtype)
+    U_cg = cp.empty((H, 2 * H), dtype)
+    W_cg_x = cp.empty((T, B, 2 * H), dtype)
+    U_cg_h = cp.empty((B, 2 * H), dtype)
     n = cp.empty((T, B, H), dtype)
     g = cp.empty((T, B, H), dtype)
     forward_step = kernel(
         "forward_step", "each", B * H, 1,
-        W_c_x_to_W_g_x, U_c_h_to_U_g_h, b_c, b_g, h_rows, n, g,
+        W_cg_x, U_cg_h, b_c, b_g, h_rows, n, g,
     )
 
     def fill(params, inputs, state):
@@ -221,18 +221,18 @@ def train_passes(size, dtype):
         W_g[...] = params["W_g"]
         U_g[...] = params["U_g"]
         b_g[...] = params["b_g"]
-        W_c_to_W_g[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_g.T), axis=1))
-        U_c_to_U_g[...] = cp.ascontiguousarray(cp.concatenate((U_c.T, U_g.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_c_x, W_g_x side by side
-        product(x.reshape(-1, I), W_c_to_W_g, W_c_x_to_W_g_x.reshape(-1, 2 * H))
+        W_cg[..., :H] = W_c.T
+        W_cg[..., H:2 * H] = W_g.T
+        U_cg[..., :H] = U_c.T
+        U_cg[..., H:2 * H] = U_g.T
+        product(x.reshape(-1, I), W_cg, W_cg_x.reshape(-1, 2 * H))
 
     def loop():
         for t in range(T):
-            # U_c_h, U_g_h side by side
-            product(h_rows[t], U_c_to_U_g, U_c_h_to_U_g_h)
+            product(h_rows[t], U_cg, U_cg_h)
             forward_step(t)
 
     def after():
@@ -244,23 +244,23 @@ def train_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_c_to_U_g2 = cp.empty((2 * H, H), dtype)
-    W_c_to_W_g2 = cp.empty((2 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
+    W_cg2 = cp.empty((2 * H, I), dtype)
+    U_cg2 = cp.empty((2 * H, H), dtype)
     d_h = cp.empty((B, H), dtype)
-    d_n_pre_to_d_g_pre = cp.empty((T, B, 2 * H), dtype)
-    d_h_prev_U_c_h = cp.empty((B, H), dtype)
+    d_ng_pre = cp.empty((T, B, 2 * H), dtype)
+    d_h_prev_U_cg_h = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
-    d_W_c_to_d_W_g = cp.empty((2 * H, I), dtype)
-    d_U_c_to_d_U_g = cp.empty((2 * H, H), dtype)
-    d_b_c_to_d_b_g = cp.empty((2 * H,), dtype)
+    d_W_cg = cp.empty((2 * H, I), dtype)
+    d_U_cg = cp.empty((2 * H, H), dtype)
+    d_b_cg = cp.empty((2 * H,), dtype)
     backward_step = kernel(
         "backward_step", "each", B * H, 1,
-        dy, d_h_prev_rows, h_rows, n, g, d_h, d_n_pre_to_d_g_pre,
+        dy, d_h_prev_rows, h_rows, n, g, d_h, d_ng_pre,
     )
     backward_step2 = kernel(
         "backward_step2", "each", B * H, 1,
-        d_h_prev_U_c_h, d_h, g, d_h_prev_rows,
+        d_h_prev_U_cg_h, d_h, g, d_h_prev_rows,
     )
 
     def fill(params, cotangents, dstate):
@@ -269,38 +269,34 @@ def train_passes(size, dtype):
         U_c[...] = params["U_c"]
         W_g[...] = params["W_g"]
         U_g[...] = params["U_g"]
-        U_c_to_U_g2[...] = cp.concatenate((U_c, U_g))
-        W_c_to_W_g2[...] = cp.concatenate((W_c, W_g))
         d_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        W_cg2[:H] = W_c
+        W_cg2[H:2 * H] = W_g
+        U_cg2[:H] = U_c
+        U_cg2[H:2 * H] = U_g
 
     def loop():
         for t in reversed(range(T)):
             backward_step(t)
-            # d_n_pre, d_g_pre side by side
-            product(d_n_pre_to_d_g_pre[t], U_c_to_U_g2, d_h_prev_U_c_h)
+            product(d_ng_pre[t], U_cg2, d_h_prev_U_cg_h)
             backward_step2(t)
 
     def after():
-        # d_n_pre, d_g_pre side by side
-        product(d_n_pre_to_d_g_pre.reshape(-1, 2 * H), W_c_to_W_g2, d_x.reshape(-1, I))
-        # d_W_c, d_W_g side by side
-        product(d_n_pre_to_d_g_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_c_to_d_W_g)
-        # d_U_c, d_U_g side by side
-        product(d_n_pre_to_d_g_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_c_to_d_U_g)
-        # d_b_c, d_b_g side by side
-        cp.sum(d_n_pre_to_d_g_pre.reshape(-1, 2 * H), axis=0, out=d_b_c_to_d_b_g)
+        product(d_ng_pre.reshape(-1, 2 * H), W_cg2, d_x.reshape(-1, I))
+        product(d_ng_pre.reshape(-1, 2 * H).T, x.reshape(-1, I), d_W_cg)
+        product(d_ng_pre.reshape(-1, 2 * H).T, h_rows[:-1].reshape(-1, H), d_U_cg)
+        cp.sum(d_ng_pre.reshape(-1, 2 * H), axis=0, out=d_b_cg)
 
     def results():
         dparams = {
-            "W_c": d_W_c_to_d_W_g[:H].copy(),
-            "U_c": d_U_c_to_d_U_g[:H].copy(),
-            "b_c": d_b_c_to_d_b_g[:H].copy(),
-            "W_g": d_W_c_to_d_W_g[H:2 * H].copy(),
-            "U_g": d_U_c_to_d_U_g[H:2 * H].copy(),
-            "b_g": d_b_c_to_d_b_g[H:2 * H].copy(),
+            "W_c": d_W_cg[:H].copy(),
+            "U_c": d_U_cg[:H].copy(),
+            "b_c": d_b_cg[:H].copy(),
+            "W_g": d_W_cg[H:2 * H].copy(),
+            "U_g": d_U_cg[H:2 * H].copy(),
+            "b_g": d_b_cg[H:2 * H].copy(),
         }
         dstart = {"h": d_h_prev_rows[0].copy()}
         return dparams, d_x.copy(), dstart
@@ -320,14 +316,14 @@ def infer_passes(size, dtype):
     W_g = cp.empty((H, I), dtype)
     U_g = cp.empty((H, H), dtype)
     b_g = cp.empty((H,), dtype)
-    W_c_to_W_g = cp.empty((I, 2 * H), dtype)
-    U_c_to_U_g = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
-    W_c_x_to_W_g_x = cp.empty((T, B, 2 * H), dtype)
-    U_c_h_to_U_g_h = cp.empty((B, 2 * H), dtype)
+    W_cg = cp.empty((I, 2 * H), dtype)
+    U_cg = cp.empty((H, 2 * H), dtype)
+    W_cg_x = cp.empty((T, B, 2 * H), dtype)
+    U_cg_h = cp.empty((B, 2 * H), dtype)
     infer_step = kernel(
         "infer_step", "each", B * H, 1,
-        W_c_x_to_W_g_x, U_c_h_to_U_g_h, b_c, b_g, h_rows,
+        W_cg_x, U_cg_h, b_c, b_g, h_rows,
     )
 
     def fill(params, inputs, state):
@@ -338,18 +334,18 @@ def infer_passes(size, dtype):
         W_g[...] = params["W_g"]
         U_g[...] = params["U_g"]
         b_g[...] = params["b_g"]
-        W_c_to_W_g[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_g.T), axis=1))
-        U_c_to_U_g[...] = cp.ascontiguousarray(cp.concatenate((U_c.T, U_g.T), axis=1))
         h_rows[0] = state["h"]
 
     def before():
-        # W_c_x, W_g_x side by side
-        product(x.reshape(-1, I), W_c_to_W_g, W_c_x_to_W_g_x.reshape(-1, 2 * H))
+        W_cg[..., :H] = W_c.T
+        W_cg[..., H:2 * H] = W_g.T
+        U_cg[..., :H] = U_c.T
+        U_cg[..., H:2 * H] = U_g.T
+        product(x.reshape(-1, I), W_cg, W_cg_x.reshape(-1, 2 * H))
 
     def loop():
         for t in range(T):
-            # U_c_h, U_g_h side by side
-            product(h_rows[t], U_c_to_U_g, U_c_h_to_U_g_h)
+            product(h_rows[t], U_cg, U_cg_h)
             infer_step(t)
 
     def after():
@@ -437,26 +433,26 @@ def jvp_passes(size, dtype):
     dot_W_g = cp.empty((H, I), dtype)
     dot_U_g = cp.empty((H, H), dtype)
     dot_b_g = cp.empty((H,), dtype)
-    W_c_to_dot_W_g = cp.empty((I, 4 * H), dtype)
-    W_c_to_W_g = cp.empty((I, 2 * H), dtype)
-    U_c_to_dot_U_g = cp.empty((H, 4 * H), dtype)
-    U_c_to_U_g = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_c_x_to_dot_W_g_x_W_g = cp.empty((T, B, 4 * H), dtype)
-    dot_W_c_x_x_to_dot_W_g_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_cg = cp.empty((I, 2 * H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_cg = cp.empty((H, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_cg_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
-    U_c_h_to_dot_U_g_h_U_g = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_cg_h_h_prev = cp.empty((B, 2 * H), dtype)
     jvp_before = kernel(
         "jvp_before", "each", T * B * H, 1,
-        W_c_x_to_dot_W_g_x_W_g, dot_W_c_x_x_to_dot_W_g_x_x, dot_W_c_x, dot_W_g_x,
+        parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     jvp_step = kernel(
         "jvp_step", "each", B * H, 1,
-        U_c_h_to_dot_U_g_h_U_g, parts, W_c_x_to_dot_W_g_x_W_g, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x,
-        dot_b_g, h_rows, dot_h_rows,
+        parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g, h_rows,
+        dot_h_rows,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -474,36 +470,30 @@ def jvp_passes(size, dtype):
         dot_W_g[...] = dot_params["W_g"]
         dot_U_g[...] = dot_params["U_g"]
         dot_b_g[...] = dot_params["b_g"]
-        W_c_to_dot_W_g[...] = cp.ascontiguousarray(cp.concatenate((
-            W_c.T,
-            dot_W_c.T,
-            W_g.T,
-            dot_W_g.T,
-        ), axis=1))
-        W_c_to_W_g[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_g.T), axis=1))
-        U_c_to_dot_U_g[...] = cp.ascontiguousarray(cp.concatenate((
-            U_c.T,
-            dot_U_c.T,
-            U_g.T,
-            dot_U_g.T,
-        ), axis=1))
-        U_c_to_U_g[...] = cp.ascontiguousarray(cp.concatenate((U_c.T, U_g.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_c_x, dot_W_c_x_W_c, W_g_x, dot_W_g_x_W_g side by side
-        product(x.reshape(-1, I), W_c_to_dot_W_g, W_c_x_to_dot_W_g_x_W_g.reshape(-1, 4 * H))
-        # dot_W_c_x_x, dot_W_g_x_x side by side
-        product(dot_x.reshape(-1, I), W_c_to_W_g, dot_W_c_x_x_to_dot_W_g_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_c.T
+        parts[..., H:2 * H] = dot_W_c.T
+        parts[..., 2 * H:3 * H] = W_g.T
+        parts[..., 3 * H:4 * H] = dot_W_g.T
+        W_cg[..., :H] = parts[..., :H]
+        W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        parts3[..., :H] = U_c.T
+        parts3[..., H:2 * H] = dot_U_c.T
+        parts3[..., 2 * H:3 * H] = U_g.T
+        parts3[..., 3 * H:4 * H] = dot_U_g.T
+        U_cg[..., :H] = parts3[..., :H]
+        U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
         jvp_before()
 
     def loop():
         for t in range(T):
-            # U_c_h, dot_U_c_h_U_c, U_g_h, dot_U_g_h_U_g side by side
-            product(h_rows[t], U_c_to_dot_U_g, U_c_h_to_dot_U_g_h_U_g)
-            # dot_U_c_h_h_prev, dot_U_g_h_h_prev side by side
-            product(dot_h_rows[t], U_c_to_U_g, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
             jvp_step(t)
 
     def after():
@@ -536,18 +526,18 @@ def hvp_passes(size, dtype):
     dot_W_g = cp.empty((H, I), dtype)
     dot_U_g = cp.empty((H, H), dtype)
     dot_b_g = cp.empty((H,), dtype)
-    W_c_to_dot_W_g = cp.empty((I, 4 * H), dtype)
-    W_c_to_W_g = cp.empty((I, 2 * H), dtype)
-    U_c_to_dot_U_g = cp.empty((H, 4 * H), dtype)
-    U_c_to_U_g = cp.empty((H, 2 * H), dtype)
     h_rows = cp.empty((T + 1, B, H), dtype)
     dot_h_rows = cp.empty((T + 1, B, H), dtype)
-    W_c_x_to_dot_W_g_x_W_g = cp.empty((T, B, 4 * H), dtype)
-    dot_W_c_x_x_to_dot_W_g_x_x = cp.empty((T, B, 2 * H), dtype)
+    parts = cp.empty((I, 4 * H), dtype)
+    W_cg = cp.empty((I, 2 * H), dtype)
+    parts3 = cp.empty((H, 4 * H), dtype)
+    U_cg = cp.empty((H, 2 * H), dtype)
+    parts2 = cp.empty((T, B, 4 * H), dtype)
+    dot_W_cg_x_x = cp.empty((T, B, 2 * H), dtype)
     dot_W_c_x = cp.empty((T, B, H), dtype)
     dot_W_g_x = cp.empty((T, B, H), dtype)
-    U_c_h_to_dot_U_g_h_U_g = cp.empty((B, 4 * H), dtype)
-    parts = cp.empty((B, 2 * H), dtype)
+    parts4 = cp.empty((B, 4 * H), dtype)
+    dot_U_cg_h_h_prev = cp.empty((B, 2 * H), dtype)
     dot_n_pre = cp.empty((T, B, H), dtype)
     n = cp.empty((T, B, H), dtype)
     dot_n = cp.empty((T, B, H), dtype)
@@ -556,12 +546,12 @@ def hvp_passes(size, dtype):
     dot_g = cp.empty((T, B, H), dtype)
     hvp_forward_before = kernel(
         "hvp_forward_before", "each", T * B * H, 1,
-        W_c_x_to_dot_W_g_x_W_g, dot_W_c_x_x_to_dot_W_g_x_x, dot_W_c_x, dot_W_g_x,
+        parts2, dot_W_cg_x_x, dot_W_c_x, dot_W_g_x,
     )
     hvp_forward_step = kernel(
         "hvp_forward_step", "each", B * H, 1,
-        U_c_h_to_dot_U_g_h_U_g, parts, W_c_x_to_dot_W_g_x_W_g, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x,
-        dot_b_g, h_rows, dot_h_rows, dot_n_pre, n, dot_n, dot_g_pre, g, dot_g,
+        parts4, dot_U_cg_h_h_prev, parts2, b_c, dot_W_c_x, dot_b_c, b_g, dot_W_g_x, dot_b_g, h_rows,
+        dot_h_rows, dot_n_pre, n, dot_n, dot_g_pre, g, dot_g,
     )
 
     def fill(params, inputs, state, dot_params, dot_inputs, dot_state):
@@ -579,36 +569,30 @@ def hvp_passes(size, dtype):
         dot_W_g[...] = dot_params["W_g"]
         dot_U_g[...] = dot_params["U_g"]
         dot_b_g[...] = dot_params["b_g"]
-        W_c_to_dot_W_g[...] = cp.ascontiguousarray(cp.concatenate((
-            W_c.T,
-            dot_W_c.T,
-            W_g.T,
-            dot_W_g.T,
-        ), axis=1))
-        W_c_to_W_g[...] = cp.ascontiguousarray(cp.concatenate((W_c.T, W_g.T), axis=1))
-        U_c_to_dot_U_g[...] = cp.ascontiguousarray(cp.concatenate((
-            U_c.T,
-            dot_U_c.T,
-            U_g.T,
-            dot_U_g.T,
-        ), axis=1))
-        U_c_to_U_g[...] = cp.ascontiguousarray(cp.concatenate((U_c.T, U_g.T), axis=1))
         h_rows[0] = state["h"]
         dot_h_rows[0] = dot_state["h"]
 
     def before():
-        # W_c_x, dot_W_c_x_W_c, W_g_x, dot_W_g_x_W_g side by side
-        product(x.reshape(-1, I), W_c_to_dot_W_g, W_c_x_to_dot_W_g_x_W_g.reshape(-1, 4 * H))
-        # dot_W_c_x_x, dot_W_g_x_x side by side
-        product(dot_x.reshape(-1, I), W_c_to_W_g, dot_W_c_x_x_to_dot_W_g_x_x.reshape(-1, 2 * H))
+        parts[..., :H] = W_c.T
+        parts[..., H:2 * H] = dot_W_c.T
+        parts[..., 2 * H:3 * H] = W_g.T
+        parts[..., 3 * H:4 * H] = dot_W_g.T
+        W_cg[..., :H] = parts[..., :H]
+        W_cg[..., H:2 * H] = parts[..., 2 * H:3 * H]
+        parts3[..., :H] = U_c.T
+        parts3[..., H:2 * H] = dot_U_c.T
+        parts3[..., 2 * H:3 * H] = U_g.T
+        parts3[..., 3 * H:4 * H] = dot_U_g.T
+        U_cg[..., :H] = parts3[..., :H]
+        U_cg[..., H:2 * H] = parts3[..., 2 * H:3 * H]
+        product(x.reshape(-1, I), parts, parts2.reshape(-1, 4 * H))
+        product(dot_x.reshape(-1, I), W_cg, dot_W_cg_x_x.reshape(-1, 2 * H))
         hvp_forward_before()
 
     def loop():
         for t in range(T):
-            # U_c_h, dot_U_c_h_U_c, U_g_h, dot_U_g_h_U_g side by side
-            product(h_rows[t], U_c_to_dot_U_g, U_c_h_to_dot_U_g_h_U_g)
-            # dot_U_c_h_h_prev, dot_U_g_h_h_prev side by side
-            product(dot_h_rows[t], U_c_to_U_g, parts)
+            product(h_rows[t], parts3, parts4)
+            product(dot_h_rows[t], U_cg, dot_U_cg_h_h_prev)
             hvp_forward_step(t)
 
     def after():
@@ -619,15 +603,15 @@ def hvp_passes(size, dtype):
 
     yield Pass(fill, before, loop, after, results, True)
     dy = cp.empty((T, B, H), dtype)
-    U_c_to_dot_U_g2 = cp.empty((4 * H, H), dtype)
-    W_c_to_dot_W_g2 = cp.empty((4 * H, I), dtype)
     d_h_prev_rows = cp.empty((2, B, H), dtype)
     d_dot_h_prev_rows = cp.empty((2, B, H), dtype)
+    parts5 = cp.empty((4 * H, I), dtype)
+    parts32 = cp.empty((4 * H, H), dtype)
     d_dot_h = cp.empty((B, H), dtype)
-    d_n_pre_to_d_dot_g_pre = cp.empty((T, B, 4 * H), dtype)
-    d_h_prev_U_c_h = cp.empty((B, H), dtype)
-    parts2 = cp.empty((B, 2 * H), dtype)
-    parts3 = cp.empty((B, 2 * H), dtype)
+    d_n_dot_n_g_dot_g_pre = cp.empty((T, B, 4 * H), dtype)
+    d_h_prev_parts = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_c_h_h_prev = cp.empty((B, H), dtype)
+    d_dot_h_prev_dot_U_g_h_h_prev = cp.empty((B, H), dtype)
     d_x = cp.empty((T, B, I), dtype)
     d_W_c_W_c_x = cp.empty((H, I), dtype)
     d_W_c_dot_W_c_x_x = cp.empty((H, I), dtype)
@@ -646,11 +630,12 @@ def hvp_passes(size, dtype):
     hvp_backward_step = kernel(
         "hvp_backward_step", "each", B * H, 1,
         dy, d_dot_h_prev_rows, h_rows, n, dot_g_pre, g, d_h_prev_rows, dot_h_rows, dot_n, dot_n_pre, dot_g,
-        d_dot_h, d_n_pre_to_d_dot_g_pre,
+        d_dot_h, d_n_dot_n_g_dot_g_pre,
     )
     hvp_backward_step2 = kernel(
         "hvp_backward_step2", "each", B * H, 1,
-        d_h_prev_U_c_h, d_h_prev_rows, g, d_dot_h, dot_g, parts2, parts3, d_dot_h_prev_rows,
+        d_h_prev_parts, d_h_prev_rows, g, d_dot_h, dot_g, d_dot_h_prev_dot_U_c_h_h_prev,
+        d_dot_h_prev_dot_U_g_h_h_prev, d_dot_h_prev_rows,
     )
     hvp_backward_finish = kernel(
         "hvp_backward_finish", "each", H * I, 1,
@@ -663,68 +648,67 @@ def hvp_passes(size, dtype):
 
     def fill(params, cotangents, dstate, dot_params):
         dy[...] = cotangents["h"]
-        U_c_to_dot_U_g2[...] = cp.concatenate((U_c, dot_U_c, U_g, dot_U_g))
-        W_c_to_dot_W_g2[...] = cp.concatenate((W_c, dot_W_c, W_g, dot_W_g))
         d_h_prev_rows[T % 2] = 0
         d_dot_h_prev_rows[T % 2] = dstate["h"]
 
     def before():
-        pass
+        parts5[:H] = W_c
+        parts5[H:2 * H] = dot_W_c
+        parts5[2 * H:3 * H] = W_g
+        parts5[3 * H:4 * H] = dot_W_g
+        parts32[:H] = U_c
+        parts32[H:2 * H] = dot_U_c
+        parts32[2 * H:3 * H] = U_g
+        parts32[3 * H:4 * H] = dot_U_g
 
     def loop():
         for t in reversed(range(T)):
             hvp_backward_step(t)
-            # d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre side by side
-            product(d_n_pre_to_d_dot_g_pre[t], U_c_to_dot_U_g2, d_h_prev_U_c_h)
+            product(d_n_dot_n_g_dot_g_pre[t], parts32, d_h_prev_parts)
             # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-            product(d_n_pre_to_d_dot_g_pre[t][:, H:2 * H], U_c, parts2[:, H:2 * H])
+            product(d_n_dot_n_g_dot_g_pre[t][:, H:2 * H], U_c, d_dot_h_prev_dot_U_c_h_h_prev)
             # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-            product(d_n_pre_to_d_dot_g_pre[t][:, 3 * H:4 * H], U_g, parts3[:, H:2 * H])
+            product(d_n_dot_n_g_dot_g_pre[t][:, 3 * H:4 * H], U_g, d_dot_h_prev_dot_U_g_h_h_prev)
             hvp_backward_step2(t)
 
     def after():
-        # d_n_pre, d_dot_n_pre, d_g_pre, d_dot_g_pre side by side
-        product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H), W_c_to_dot_W_g2, d_x.reshape(-1, I))
+        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H), parts5, d_x.reshape(-1, I))
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
+        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, x.reshape(-1, I), d_W_c_W_c_x)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(
-            d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
-            dot_x.reshape(-1, I),
-            d_W_c_dot_W_c_x_x,
-        )
+        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T, dot_x.reshape(-1, I), d_W_c_dot_W_c_x_x)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
+        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H].T, h_rows[:-1].reshape(-1, H), d_U_c_U_c_h)
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
         product(
-            d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
+            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, H:2 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_c_dot_U_c_h_h_prev,
         )
         # through n = tanh(W_c @ x + U_c @ h[t-1] + b_c)
-        cp.sum(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
+        cp.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, :H], axis=0, out=d_b_c)
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        product(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
+        product(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T, x.reshape(-1, I), d_W_g_W_g_x)
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         product(
-            d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_x.reshape(-1, I),
             d_W_g_dot_W_g_x_x,
         )
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         product(
-            d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
+            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H].T,
             h_rows[:-1].reshape(-1, H),
             d_U_g_U_g_h,
         )
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
         product(
-            d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
+            d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 3 * H:4 * H].T,
             dot_h_rows[:-1].reshape(-1, H),
             d_U_g_dot_U_g_h_h_prev,
         )
         # through g = sigmoid(W_g @ x + U_g @ h[t-1] + b_g)
-        cp.sum(d_n_pre_to_d_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
+        cp.sum(d_n_dot_n_g_dot_g_pre.reshape(-1, 4 * H)[:, 2 * H:3 * H], axis=0, out=d_b_g)
         hvp_backward_finish()
         hvp_backward_finish2()
 

@@ -56,8 +56,7 @@ class Tape(NamedTuple):
     dtype: np.dtype
     h_prev: np.ndarray  # (T, B, H)
     v: np.ndarray  # (T, B, H+I)
-    r: np.ndarray  # (T, B, H)
-    z: np.ndarray  # (T, B, H)
+    rz: np.ndarray  # (T, B, H+H)
     r_h_x: np.ndarray  # (T, B, H+I)
     n: np.ndarray  # (T, B, H)
 
@@ -93,26 +92,25 @@ def forward(params, x, state=None):
     b_n = params["b_n"]
     h_rows, h_prev, h = carried(state["h"], T)
     v, r_h_x = (np.empty((T, B, H + I), dtype) for _ in range(2))
-    r, z, n = (np.empty((T, B, H), dtype) for _ in range(3))
+    rz = np.empty((T, B, 2 * H), dtype)
+    n = np.empty((T, B, H), dtype)
     W_rz = np.ascontiguousarray(np.concatenate([W_r.T, W_z.T], axis=-1))
     b_rz = np.concatenate([b_r, b_z], axis=-1)
 
     for t in range(T):
         # v = concat(h[t-1], x)
         np.concatenate([h_prev[t], x[t]], axis=-1, out=v[t])
-        rz = sigmoid(v[t] @ W_rz + b_rz)
-        # r = sigmoid(W_r @ v + b_r)
-        r[t] = rz[..., :H]
+        rz[t] = sigmoid(v[t] @ W_rz + b_rz)
         # z = sigmoid(W_z @ v + b_z)
-        z[t] = rz[..., H:2 * H]
+        z = rz[t, ..., H:2 * H]
         # n = tanh(W_n @ concat(r * h[t-1], x) + b_n)
-        r_h = r[t] * h_prev[t]
+        r_h = rz[t, ..., :H] * h_prev[t]
         np.concatenate([r_h, x[t]], axis=-1, out=r_h_x[t])
         n[t] = np.tanh(r_h_x[t] @ W_n.T + b_n)
         # h = (1 - z) * h[t-1] + z * n
-        h[t] = (1 - z[t]) * h_prev[t] + z[t] * n[t]
+        h[t] = (1 - z) * h_prev[t] + z * n[t]
 
-    tape = Tape(size, dtype, h_prev, v, r, z, r_h_x, n)
+    tape = Tape(size, dtype, h_prev, v, rz, r_h_x, n)
     last = {"h": h_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -130,13 +128,15 @@ def backward(params, tape, dy, dstate=None):
     dy = cotangent("dy", dy, OUTPUTS["h"], size, dtype)
     T, B, I, H = size["T"], size["B"], size["I"], size["H"]
     W_r, W_z, W_n = params["W_r"], params["W_z"], params["W_n"]
-    h_prev, v, r, z, r_h_x, n = tape.h_prev, tape.v, tape.r, tape.z, tape.r_h_x, tape.n
+    h_prev, v, rz, r_h_x, n = tape.h_prev, tape.v, tape.rz, tape.r_h_x, tape.n
     d_n_pre = np.empty((T, B, H), dtype)
     d_r_h_x, d_v = (np.empty((T, B, H + I), dtype) for _ in range(2))
     d_rz_pre = np.empty((T, B, 2 * H), dtype)
     W_rz = np.concatenate([W_r.T, W_z.T], axis=-1)
 
     # all steps at once
+    r = rz[..., :H]
+    z = rz[..., H:2 * H]
     dh_dn_pre = z * (1 - n**2)
     dh_dz_pre = (n - h_prev) * z * (1 - z)
     dr_h_dr_pre = h_prev * r * (1 - r)

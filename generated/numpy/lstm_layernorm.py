@@ -108,18 +108,10 @@ class Tape(NamedTuple):
     x: np.ndarray  # (T, B, I)
     h_prev: np.ndarray  # (T, B, H)
     c_prev: np.ndarray  # (T, B, H)
-    w_i: np.ndarray  # (T, B, H)
-    w_f: np.ndarray  # (T, B, H)
-    w_g: np.ndarray  # (T, B, H)
-    w_o: np.ndarray  # (T, B, H)
     w: np.ndarray  # (T, B, H+H+H+H)
     m_w: np.ndarray  # (T, B)
     s_w: np.ndarray  # (T, B)
     u: np.ndarray  # (T, B, H+H+H+H)
-    u_i: np.ndarray  # (T, B, H)
-    u_f: np.ndarray  # (T, B, H)
-    u_g: np.ndarray  # (T, B, H)
-    u_o: np.ndarray  # (T, B, H)
     m_u: np.ndarray  # (T, B)
     s_u: np.ndarray  # (T, B)
     i: np.ndarray  # (T, B, H)
@@ -183,8 +175,8 @@ def forward(params, x, state=None):
     h_rows, h_prev, h = carried(state["h"], T)
     c_rows, c_prev, c = carried(state["c"], T)
     u = np.empty((T, B, 4 * H), dtype)
-    u_i, u_f, u_g, u_o, i, f, g, o, layer_norm_c, h_tanh = (np.empty((T, B, H), dtype) for _ in range(10))
     m_u, s_u, c_std = (np.empty((T, B), dtype) for _ in range(3))
+    i, f, g, o, layer_norm_c, h_tanh = (np.empty((T, B, H), dtype) for _ in range(6))
     U_ifgo = np.ascontiguousarray(np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1))
 
     # all steps at once
@@ -203,27 +195,19 @@ def forward(params, x, state=None):
 
     for t in range(T):
         u[t] = h_prev[t] @ U_ifgo
-        # u_i = U_i @ h[t-1]
-        u_i[t] = u[t, ..., :H]
-        # u_f = U_f @ h[t-1]
-        u_f[t] = u[t, ..., H:2 * H]
-        # u_g = U_g @ h[t-1]
-        u_g[t] = u[t, ..., 2 * H:3 * H]
-        # u_o = U_o @ h[t-1]
-        u_o[t] = u[t, ..., 3 * H:4 * H]
         # m_u = mean(u)
         m_u[t] = 0.25 * (u[t].sum(axis=1)) / H
         # s_u = sqrt(mean((u - m_u) ** 2) + eps)
         s_u_sum_arg = (u[t] - m_u[t, :, None])**2
         s_u[t] = np.sqrt(0.25 * (s_u_sum_arg.sum(axis=1)) / H + eps)
         # i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
-        i[t] = sigmoid(gamma_ui * (u_i[t] - m_u[t, :, None]) / s_u[t, :, None] + i_in[t])
+        i[t] = sigmoid(gamma_ui * (u[t, ..., :H] - m_u[t, :, None]) / s_u[t, :, None] + i_in[t])
         # f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
-        f[t] = sigmoid(gamma_uf * (u_f[t] - m_u[t, :, None]) / s_u[t, :, None] + f_in[t])
+        f[t] = sigmoid(gamma_uf * (u[t, ..., H:2 * H] - m_u[t, :, None]) / s_u[t, :, None] + f_in[t])
         # g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
-        g[t] = np.tanh(gamma_ug * (u_g[t] - m_u[t, :, None]) / s_u[t, :, None] + g_in[t])
+        g[t] = np.tanh(gamma_ug * (u[t, ..., 2 * H:3 * H] - m_u[t, :, None]) / s_u[t, :, None] + g_in[t])
         # o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
-        o[t] = sigmoid(gamma_uo * (u_o[t] - m_u[t, :, None]) / s_u[t, :, None] + o_in[t])
+        o[t] = sigmoid(gamma_uo * (u[t, ..., 3 * H:4 * H] - m_u[t, :, None]) / s_u[t, :, None] + o_in[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
         # h = o * tanh(gamma_c * layer_norm(c) + beta_c)
@@ -234,8 +218,8 @@ def forward(params, x, state=None):
         h_tanh[t] = np.tanh(gamma_c * layer_norm_c[t] + beta_c)
         h[t] = o[t] * h_tanh[t]
 
-    tape = Tape(size, dtype, x, h_prev, c_prev, w_i, w_f, w_g, w_o, w, m_w, s_w, u, u_i, u_f, u_g, u_o, m_u,
-                s_u, i, f, g, o, c_std, layer_norm_c, h_tanh)
+    tape = Tape(size, dtype, x, h_prev, c_prev, w, m_w, s_w, u, m_u, s_u, i, f, g, o, c_std, layer_norm_c,
+                h_tanh)
     last = {"h": h_rows[-1].copy(), "c": c_rows[-1].copy()}
     return h.copy(), last, tape
 
@@ -257,15 +241,22 @@ def backward(params, tape, dy, dstate=None):
     gamma_ui, gamma_wf, gamma_uf = params["gamma_ui"], params["gamma_wf"], params["gamma_uf"]
     gamma_wg, gamma_ug, gamma_wo = params["gamma_wg"], params["gamma_ug"], params["gamma_wo"]
     gamma_uo, gamma_c = params["gamma_uo"], params["gamma_c"]
-    x, h_prev, c_prev, w_i, w_f, w_g = tape.x, tape.h_prev, tape.c_prev, tape.w_i, tape.w_f, tape.w_g
-    w_o, w, m_w, s_w, u, u_i, u_f = tape.w_o, tape.w, tape.m_w, tape.s_w, tape.u, tape.u_i, tape.u_f
-    u_g, u_o, m_u, s_u, i, f, g, o = tape.u_g, tape.u_o, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o
-    c_std, layer_norm_c, h_tanh = tape.c_std, tape.layer_norm_c, tape.h_tanh
+    x, h_prev, c_prev, w, m_w, s_w = tape.x, tape.h_prev, tape.c_prev, tape.w, tape.m_w, tape.s_w
+    u, m_u, s_u, i, f, g, o, c_std = tape.u, tape.m_u, tape.s_u, tape.i, tape.f, tape.g, tape.o, tape.c_std
+    layer_norm_c, h_tanh = tape.layer_norm_c, tape.h_tanh
     d_h_pre, d_o_pre, d_g_pre, d_f_pre, d_i_pre = (np.empty((T, B, H), dtype) for _ in range(5))
     d_u_ifgo = np.empty((T, B, 4 * H), dtype)
     U_ifgo = np.concatenate([U_i.T, U_f.T, U_g.T, U_o.T], axis=-1)
 
     # all steps at once
+    w_i = w[..., :H]
+    w_f = w[..., H:2 * H]
+    w_g = w[..., 2 * H:3 * H]
+    w_o = w[..., 3 * H:4 * H]
+    u_i = u[..., :H]
+    u_f = u[..., H:2 * H]
+    u_g = u[..., 2 * H:3 * H]
+    u_o = u[..., 3 * H:4 * H]
     dh_dh_pre = o * (1 - h_tanh**2)
     dlayer_norm_c_dot_dc = -layer_norm_c / H
     local_c = 1 / c_std
@@ -843,13 +834,12 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     c_rows, c_prev, c = carried(state["c"], T)
     dot_h_rows, dot_h_prev, dot_h = carried(dot_state["h"], T)
     dot_c_rows, dot_c_prev, dot_c = carried(dot_state["c"], T)
-    u_i, dot_u_i, u_f, dot_u_f, u_g, dot_u_g, u_o, dot_u_o = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
-    dot_g, dot_o_pre, o, dot_o, layer_norm_c, dot_layer_norm_c = (np.empty((T, B, H), dtype) for _ in range(6))
-    dot_h_pre, h_tanh, dot_h_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
     u, dot_u = (np.empty((T, B, 4 * H), dtype) for _ in range(2))
     m_u, dot_m_u, dot_s_u_pre, s_u, dot_s_u, c_std, dot_c_mean = (np.empty((T, B), dtype) for _ in range(7))
     dot_c_share, dot_c_std = (np.empty((T, B), dtype) for _ in range(2))
+    dot_i_pre, i, dot_i, dot_f_pre, f, dot_f, dot_g_pre, g = (np.empty((T, B, H), dtype) for _ in range(8))
+    dot_g, dot_o_pre, o, dot_o, layer_norm_c, dot_layer_norm_c = (np.empty((T, B, H), dtype) for _ in range(6))
+    dot_h_pre, h_tanh, dot_h_tanh = (np.empty((T, B, H), dtype) for _ in range(3))
     U_i_T = U_i.T
     U_f_T = U_f.T
     U_g_T = U_g.T
@@ -920,21 +910,21 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     for t in range(T):
         parts2 = h_prev[t] @ parts
         # u_i = U_i @ h[t-1]
-        u_i[t] = parts2[..., :H]
+        u_i = parts2[..., :H]
         dot_u_ifgo_h_prev = dot_h_prev[t] @ U_ifgo
-        dot_u_i[t] = parts2[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
+        dot_u_i = parts2[..., H:2 * H] + dot_u_ifgo_h_prev[..., :H]
         # u_f = U_f @ h[t-1]
-        u_f[t] = parts2[..., 2 * H:3 * H]
-        dot_u_f[t] = parts2[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
+        u_f = parts2[..., 2 * H:3 * H]
+        dot_u_f = parts2[..., 3 * H:4 * H] + dot_u_ifgo_h_prev[..., H:2 * H]
         # u_g = U_g @ h[t-1]
-        u_g[t] = parts2[..., 4 * H:5 * H]
-        dot_u_g[t] = parts2[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
+        u_g = parts2[..., 4 * H:5 * H]
+        dot_u_g = parts2[..., 5 * H:6 * H] + dot_u_ifgo_h_prev[..., 2 * H:3 * H]
         # u_o = U_o @ h[t-1]
-        u_o[t] = parts2[..., 6 * H:7 * H]
-        dot_u_o[t] = parts2[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
+        u_o = parts2[..., 6 * H:7 * H]
+        dot_u_o = parts2[..., 7 * H:8 * H] + dot_u_ifgo_h_prev[..., 3 * H:4 * H]
         # u = concat(u_i, u_f, u_g, u_o)
-        np.concatenate([u_i[t], u_f[t], u_g[t], u_o[t]], axis=-1, out=u[t])
-        np.concatenate([dot_u_i[t], dot_u_f[t], dot_u_g[t], dot_u_o[t]], axis=-1, out=dot_u[t])
+        np.concatenate([u_i, u_f, u_g, u_o], axis=-1, out=u[t])
+        np.concatenate([dot_u_i, dot_u_f, dot_u_g, dot_u_o], axis=-1, out=dot_u[t])
         # m_u = mean(u)
         m_u[t] = 0.25 * (u[t].sum(axis=1)) / H
         dot_m_u[t] = 0.25 * (dot_u[t].sum(axis=1)) / H
@@ -949,43 +939,43 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
         dot_s_u[t] = 0.5 * dot_s_u_pre[t] / s_u[t]
         # i = sigmoid(gamma_wi * (w_i - m_w) / s_w + gamma_ui * (u_i - m_u) / s_u + b_i)
         dot_i_pre[t] = (
-            dot_gamma_ui * (u_i[t] - m_u[t, :, None]) / s_u[t, :, None]
-            + dot_u_i[t] * gamma_ui / s_u[t, :, None]
+            dot_gamma_ui * (u_i - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_i * gamma_ui / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_ui / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_ui * (u_i[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[t, :, None] * gamma_ui * (u_i - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_i_pre_in[t]
         )
-        i[t] = sigmoid(gamma_ui * (u_i[t] - m_u[t, :, None]) / s_u[t, :, None] + i_in[t])
+        i[t] = sigmoid(gamma_ui * (u_i - m_u[t, :, None]) / s_u[t, :, None] + i_in[t])
         dot_i[t] = dot_i_pre[t] * i[t] * (1 - i[t])
         # f = sigmoid(gamma_wf * (w_f - m_w) / s_w + gamma_uf * (u_f - m_u) / s_u + b_f)
         dot_f_pre[t] = (
-            dot_gamma_uf * (u_f[t] - m_u[t, :, None]) / s_u[t, :, None]
-            + dot_u_f[t] * gamma_uf / s_u[t, :, None]
+            dot_gamma_uf * (u_f - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_f * gamma_uf / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_uf / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_uf * (u_f[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[t, :, None] * gamma_uf * (u_f - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_f_pre_in[t]
         )
-        f[t] = sigmoid(gamma_uf * (u_f[t] - m_u[t, :, None]) / s_u[t, :, None] + f_in[t])
+        f[t] = sigmoid(gamma_uf * (u_f - m_u[t, :, None]) / s_u[t, :, None] + f_in[t])
         dot_f[t] = dot_f_pre[t] * f[t] * (1 - f[t])
         # g = tanh(gamma_wg * (w_g - m_w) / s_w + gamma_ug * (u_g - m_u) / s_u + b_g)
         dot_g_pre[t] = (
-            dot_gamma_ug * (u_g[t] - m_u[t, :, None]) / s_u[t, :, None]
-            + dot_u_g[t] * gamma_ug / s_u[t, :, None]
+            dot_gamma_ug * (u_g - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_g * gamma_ug / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_ug / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_ug * (u_g[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[t, :, None] * gamma_ug * (u_g - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_g_pre_in[t]
         )
-        g[t] = np.tanh(gamma_ug * (u_g[t] - m_u[t, :, None]) / s_u[t, :, None] + g_in[t])
+        g[t] = np.tanh(gamma_ug * (u_g - m_u[t, :, None]) / s_u[t, :, None] + g_in[t])
         dot_g[t] = dot_g_pre[t] * (1 - g[t]**2)
         # o = sigmoid(gamma_wo * (w_o - m_w) / s_w + gamma_uo * (u_o - m_u) / s_u + b_o)
         dot_o_pre[t] = (
-            dot_gamma_uo * (u_o[t] - m_u[t, :, None]) / s_u[t, :, None]
-            + dot_u_o[t] * gamma_uo / s_u[t, :, None]
+            dot_gamma_uo * (u_o - m_u[t, :, None]) / s_u[t, :, None]
+            + dot_u_o * gamma_uo / s_u[t, :, None]
             - dot_m_u[t, :, None] * gamma_uo / s_u[t, :, None]
-            - dot_s_u[t, :, None] * gamma_uo * (u_o[t] - m_u[t, :, None]) / s_u[t, :, None]**2
+            - dot_s_u[t, :, None] * gamma_uo * (u_o - m_u[t, :, None]) / s_u[t, :, None]**2
             + dot_o_pre_in[t]
         )
-        o[t] = sigmoid(gamma_uo * (u_o[t] - m_u[t, :, None]) / s_u[t, :, None] + o_in[t])
+        o[t] = sigmoid(gamma_uo * (u_o - m_u[t, :, None]) / s_u[t, :, None] + o_in[t])
         dot_o[t] = dot_o_pre[t] * o[t] * (1 - o[t])
         # c = f * c[t-1] + i * g
         c[t] = f[t] * c_prev[t] + i[t] * g[t]
@@ -1018,6 +1008,22 @@ def hvp(params, x, state=None, dy=None, dstate=None, dot_params=None, dot_x=None
     )
 
     # all steps at once
+    w_i = w[..., :H]
+    w_f = w[..., H:2 * H]
+    w_g = w[..., 2 * H:3 * H]
+    w_o = w[..., 3 * H:4 * H]
+    dot_w_i = dot_w[..., :H]
+    dot_w_f = dot_w[..., H:2 * H]
+    dot_w_g = dot_w[..., 2 * H:3 * H]
+    dot_w_o = dot_w[..., 3 * H:4 * H]
+    u_i = u[..., :H]
+    u_f = u[..., H:2 * H]
+    u_g = u[..., 2 * H:3 * H]
+    u_o = u[..., 3 * H:4 * H]
+    dot_u_i = dot_u[..., :H]
+    dot_u_f = dot_u[..., H:2 * H]
+    dot_u_g = dot_u[..., 2 * H:3 * H]
+    dot_u_o = dot_u[..., 3 * H:4 * H]
     sum_c = c.sum(axis=2)
     c_standard = (c - sum_c[:, :, None] / H) / (H * dot_c_std[:, :, None])
     ddot_h_tanh_ddot_h_pre = 1 - h_tanh**2

@@ -21,6 +21,8 @@ from symrnn.language.cell import Axes
 
 Labels = tuple[str, ...]
 BATCH, TIME = "@B", "@T"
+#: Roles of the values that statements compute.
+COMPUTED = ("value", "tangent", "adjoint", "local")
 
 
 @cache
@@ -228,8 +230,7 @@ class Step:
 
 def verify(statements: Iterable[Statement], values: dict[str, Value], known: Iterable[str] = ()) -> None:
     """Each value is assigned once and defined before use, and labels agree with axes; a breach is a bug."""
-    computed = {"value", "tangent", "adjoint", "local"}
-    defined = {n for n, v in values.items() if v.role not in computed} | set(known)
+    defined = {n for n, v in values.items() if v.role not in COMPUTED} | set(known)
     for s in statements:
         for ref in s.args:
             assert ref.name in defined, f"{ref.name} is read before it is defined in {s}"

@@ -37,7 +37,7 @@ class Writer:
     """Spells the kernels of one sweep of a laid-out plan."""
 
     def __init__(self, made: Layout, sweep: Sweep) -> None:
-        self.made, self.sweep = made, sweep
+        self.homes, self.sweep = made.homes[sweep.name], sweep
         self.cell: Cell = made.plan.program.derivation.cell
         self.values = made.plan.program.values
         self.sizes = sizes(self.cell) | ({"": FIRST} if sweep.resumes else {})
@@ -178,7 +178,7 @@ class Writer:
     # -- operands ------------------------------------------------------------------------------------------
 
     def home(self, ref: Ref) -> Home:
-        return self.made.homes[ref.name]
+        return self.homes[ref.name]
 
     def fixed(self, ref: Ref) -> bool:
         """Is the operand an array's component that is the same at every step?"""
@@ -212,13 +212,11 @@ class Writer:
         if value.batched:
             steps.append((self.index[BATCH], ("B",)))
             labels.remove(BATCH)
-        for label, axis in zip(labels, buffer.axes[:-1] if labels else (), strict=False):
-            if label != labels[-1]:
-                steps.append((self.index[label], (axis,)))
+        for label, axis in zip(labels[:-1], buffer.axes, strict=False):
+            steps.append((self.index[label], (axis,)))
         if labels:
-            columns = buffer.axes if len(labels) == 1 else buffer.axes[-1:]
             before = f"{self.size(home.offset)} + " if home.offset else ""
-            steps.append((before + self.index[labels[-1]], columns))
+            steps.append((before + self.index[labels[-1]], buffer.axes[-1:]))
         return f"{self.pointer(buffer.name)}[{self.position(steps)}]"
 
     def position(self, steps: list[tuple[str, Axes]]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from symrnn.compiled.c import sizes
-from symrnn.compiled.host_code import Allocation, HostCode, Result, SweepCode, Weights, in_a_tuple
+from symrnn.compiled.host_code import Allocation, HostCode, Result, SweepCode, in_a_tuple
 from symrnn.compiled.kernel import Kernel, Line
 from symrnn.compiled.layout import layout
 from symrnn.compiled.ops import extent
@@ -47,7 +47,6 @@ class Part:
     sequence: bool
     given: list[Argument]
     starts: Pairs
-    weights: list[Weights]
     allocations: list[Allocation]
     bindings: list[Any]
     blocks: dict[str, list[Line]]
@@ -110,7 +109,7 @@ class Functions:
         chosen = range(first, first + len(starts))
         last = self.code[chosen[-1]]
         leaving = {name for name, _ in self.tape} if chosen[-1] + 1 < len(self.code) else set[str]()
-        leaving |= {r.array for n in self.program.results if (r := last.results[n]) and self.leaves(r)}
+        leaving |= {last.results[n].array for n in self.program.results if self.leaves(last.results.get(n))}
         given: set[str] = set()
         parts = [self.part(k, start, leaving, given) for k, start in zip(chosen, starts, strict=True)]
         ends = {b.key: f"{b.last}.copy()" for b in last.boundaries}
@@ -138,7 +137,6 @@ class Functions:
             sequence=self.plan.stage(sweep.name).sequence,
             given=[self.argument(x) for x in missing],
             starts=[(first[key], x.text if x.argument else "0") for key, x in starts.items()],
-            weights=list(code.weights),
             allocations=[replace(a, scratch=a.name not in leaving) for a in code.allocations],
             bindings=list(code.bindings),
             blocks={name: list(lines) for name, lines in code.blocks.items()},
@@ -166,9 +164,9 @@ class Functions:
     def text(self, result: Result) -> str:
         return result.text if self.leaves(result) else f"{result.text}.copy()"
 
-    def leaves(self, result: Result) -> bool:
-        """May the array itself be handed out?"""
-        return result.alone and not self.kept
+    def leaves(self, result: Result | None) -> bool:
+        """May the array itself be handed out? None is the result of another sweep."""
+        return result is not None and result.alone and not self.kept
 
 
 def of_programs(programs: Entries, xp: str, kept: bool) -> dict[str, Functions]:

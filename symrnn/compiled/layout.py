@@ -1,126 +1,155 @@
-"""Where every value of a plan lives: buffers, columns of shared buffers, rows of carried values."""
+"""Where every value of a plan lives: buffers, stretches of shared buffers, rows of carried values."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from symrnn.calculus.ir import Slice, Statement, numbered
-from symrnn.compiled.ops import Buffer, Home, Map, loaded, stored
+from symrnn.calculus.ir import Slice, numbered
+from symrnn.compiled.ops import Buffer, Home, Map, Product, Reduce, Rows, loaded, stored
 from symrnn.compiled.plan import Plan, Stage
-from symrnn.language.cell import Axes
+from symrnn.language.cell import Axes, axis_parts
 from symrnn.schedule.program import Carried, Sweep
 
 
 @dataclass(eq=False)
 class Layout:
-    """`homes` by value; `owner` says which sweep fills a buffer; `carries` maps (sweep, key) to its buffer."""
+    """For every sweep, by name: the `homes` of the values it can see, the `filled` buffers, and `carries` by key."""
 
     plan: Plan
-    homes: dict[str, Home] = field(default_factory=dict)
-    owner: dict[str, str] = field(default_factory=dict)
-    carries: dict[tuple[str, str], Buffer] = field(default_factory=dict)
-
-    def buffers(self, sweep: str) -> list[Buffer]:
-        """The buffers a sweep fills, each once, in order."""
-        found = {h.buffer.name: h.buffer for h in self.homes.values()}
-        return [b for name, b in found.items() if self.owner.get(name) == sweep]
+    homes: dict[str, dict[str, Home]] = field(default_factory=dict)
+    filled: dict[str, list[Buffer]] = field(default_factory=dict)
+    carries: dict[str, dict[str, Buffer]] = field(default_factory=dict)
 
 
 @lru_cache(maxsize=8)
 def layout(plan: Plan) -> Layout:
     """A home for every value that some operation loads or stores."""
     made = Layout(plan)
-    values = plan.program.values
-    for v in values.values():
-        if v.role in ("input", "param", "seed"):
-            made.homes[v.name] = Home(Buffer(v.name, "T" if v.timed else "", v.batched, v.axes))
+    homes = {
+        v.name: Home(Buffer(v.name, "T" if v.timed else "", v.batched, v.axes))
+        for v in plan.program.values.values()
+        if v.role in ("input", "param", "seed")
+    }
     for stage in plan.stages:
-        _Filler(made, stage).fill()
+        filler = _Filler(plan, stage, homes, {b.name for filled in made.filled.values() for b in filled})
+        filler.fill()
+        name, homes = stage.sweep.name, filler.homes
+        made.homes[name], made.filled[name], made.carries[name] = homes, filler.filled, filler.carries
     return made
 
 
 class _Filler:
-    def __init__(self, made: Layout, stage: Stage) -> None:
-        self.made, self.stage = made, stage
+    """Finds the homes of one sweep, beside those of the sweeps before it."""
+
+    def __init__(self, plan: Plan, stage: Stage, earlier: dict[str, Home], taken: set[str]) -> None:
+        self.plan, self.stage, self.taken = plan, stage, taken
         self.part: Sweep = stage.sweep
-        self.values = made.plan.program.values
-        self.block = {s.out.name: b for b, ss in self.part.blocks() for s in ss}
-        self.crossing = self.whole_sequence() if self.stage.sequence else set()
+        self.values = plan.program.values
+        self.statements = {s.out.name: s for s in self.part.statements()}
+        self.earlier = {name: home for name, home in earlier.items() if name not in self.statements}
+        self.homes = dict(self.earlier)
+        self.filled: list[Buffer] = []
+        self.carries: dict[str, Buffer] = {}
+        self.inside = stage.members | {
+            s.out.name: (s.args[0].name, s.before) for s in self.statements.values() if isinstance(s, Slice)
+        }
+        self.crossing = self.whole_sequence() if stage.sequence else set()
+        self.sharing = self.sharers()
+        kernels = [op for op in stage.all() if isinstance(op, Map | Reduce | Rows)]
+        self.by_kernels = {self.root(r.name) for op in kernels for r in (*loaded(op), *stored(op))}
 
     def whole_sequence(self) -> set[str]:
         """What whole-sequence kernels find in memory, not in registers of their own: kept for every step."""
         maps = [op for op in self.stage.ops["loop"] if isinstance(op, Map)]
         return {r.name for op in maps for r in op.loads if all(r != x.arrives for x in op.registers)}
 
+    def root(self, name: str) -> str:
+        """What the value is a part of, perhaps itself."""
+        while name in self.inside:
+            name = self.inside[name][0]
+        return name
+
+    def sharers(self) -> dict[str, set[str]]:
+        """Everything that lives in one buffer, by its root."""
+        found: dict[str, set[str]] = {}
+        for name in self.statements:
+            found.setdefault(self.root(name), set()).add(name)
+        return found
+
     def fill(self) -> None:
         for c in self.part.carried:
             self.carried(c)
-        for _, block in self.part.blocks():
-            for s in block:
-                self.statement(s)
-        for name in [n for n in self.made.plan.packs.members if n not in self.made.homes]:
-            self.pack(name)
+        for name in self.statements:
+            if name not in self.stage.views:
+                self.home(name)
 
     def carried(self, c: Carried) -> None:
         value = self.values[c.arrives]
         full = c.stored or not self.crossing.isdisjoint((c.arrives, c.source))
-        name = numbered(f"{c.source}_rows", self.values.__contains__)
+        name = self.unique(f"{c.source}_rows")
         buffer = Buffer(name, "T+1" if full else "2", value.batched, value.axes)
         early, late = Home(buffer, 0), Home(buffer, 1)
-        self.made.homes[c.arrives], self.made.homes[c.source] = (late, early) if self.part.reverse else (early, late)
-        self.made.carries[self.part.name, c.key] = buffer
-        self.made.owner[name] = self.part.name
+        self.homes[c.arrives], self.homes[c.source] = (late, early) if self.part.reverse else (early, late)
+        self.carries[c.key] = buffer
+        self.filled.append(buffer)
 
-    def statement(self, s: Statement) -> None:
-        name = s.out.name
-        if name in self.made.homes:
-            return
-        if isinstance(s, Slice):
-            base = self.made.homes[s.args[0].name]
-            self.made.homes[name] = Home(base.buffer, base.shift, base.offset + s.before)
-        elif name in self.made.plan.packs.place:
-            pack = self.made.plan.packs.place[name][0]
-            if pack not in self.made.homes:
-                self.pack(pack)
-        else:
-            value = self.values[name]
-            self.made.homes[name] = Home(Buffer(name, self.rows([name]), value.batched, value.axes))
-            self.made.owner[name] = self.part.name
+    def home(self, name: str) -> Home:
+        """Where the value lives; a part of another one where that lives."""
+        if name not in self.homes:
+            if name in self.inside:
+                whole, before = self.inside[name]
+                base = self.home(whole)
+                self.homes[name] = Home(base.buffer, base.shift, base.offset + before)
+            else:
+                value = self.values[name]
+                own = self.unique(name) if name in self.taken else name
+                buffer = Buffer(own, self.rows(name), value.batched, value.axes, self.turned(name))
+                self.homes[name] = Home(buffer)
+                self.filled.append(buffer)
+        return self.homes[name]
 
-    def pack(self, pack: str) -> None:
-        members = self.made.plan.packs.members[pack]
-        if members[0] not in self.block:
-            return
-        axes: Axes = ()
-        concat = [pack] if pack in self.block else []
-        buffer = Buffer(
-            pack, self.rows([*members, *concat]), True, tuple(a for m in members for a in self.values[m].axes)
-        )
-        for m in members:
-            self.made.homes[m] = Home(buffer, 0, axes)
-            axes += self.values[m].axes
-        if concat:
-            self.made.homes[pack] = Home(buffer)
-        self.made.owner[pack] = self.part.name
+    def unique(self, name: str) -> str:
+        """A name that no value has, nor a buffer of the sweeps before; each makes matrices of one name for itself."""
+        return numbered(name, lambda n: n in self.values or n in self.taken)
 
-    def rows(self, names: list[str]) -> str:
+    def rows(self, root: str) -> str:
         """ "T" for what is kept for every step."""
-        if not self.values[names[0]].timed:
+        if not self.values[root].timed:
             return ""
-        loop = self.block[names[0]] == "loop"
-        kept = {*self.part.stored, *self.made.plan.program.saved, *self.crossing}
-        return "T" if not loop or kept & self.with_slices(names) else ""
+        loop = any(s.out.name == root for s in self.part.loop)
+        kept = {*self.part.stored, *self.plan.program.saved, *self.crossing}
+        return "T" if not loop or kept & self.sharing[root] else ""
 
-    def with_slices(self, names: list[str]) -> set[str]:
-        """The names and whatever is a slice of one of them, for a slice lives where the whole does."""
-        found = set(names)
-        for s in self.part.statements():
-            if isinstance(s, Slice) and s.args[0].name in found:
-                found.add(s.out.name)
-        return found
+    def turned(self, root: str) -> bool:
+        """Is a matrix that no kernel touches best stored as the first product of the loop, or of all, reads it?"""
+        value = self.values[root]
+        if value.timed or value.batched or len(value.axes) != 2 or root in {*self.by_kernels, *self.plan.program.saved}:
+            return False
+        products = [op for op in self.stage.all() if isinstance(op, Product)]
+        read = [op for op in products if op.right is not None and self.root(op.right.name) == root]
+        read.sort(key=lambda op: op.block != "loop")
+        if read:
+            return read[0].transposed
+        return any(self.root(r.name) == root for r in self.stage.views.values())
 
 
-def in_memory(plan: Plan) -> set[str]:
-    """Names of the values some operation loads from memory or stores there."""
-    return {r.name for stage in plan.stages for op in stage.all() for r in (*loaded(op), *stored(op))}
+def stretch(home: Home, axes: Axes) -> tuple[Axes, Axes] | None:
+    """Where these axes begin and end in the last axis of their buffer; None if they are all of it."""
+    end = home.offset + axes
+    return None if parts(end) == parts(home.buffer.axes[-1:]) and not home.offset else (home.offset, end)
+
+
+def parts(axes: Axes) -> list[str]:
+    """The plain axes that lie side by side, in order."""
+    return [p for axis in axes for p in axis_parts(axis)]
+
+
+def in_memory(made: Layout) -> set[Buffer]:
+    """The buffers from which some operation loads, or where it stores."""
+    found: set[Buffer] = set()
+    for stage in made.plan.stages:
+        homes = made.homes[stage.sweep.name]
+        for op in stage.all():
+            found |= {homes[r.name].buffer for r in (*loaded(op), *stored(op)) if r.name in homes}
+    return found

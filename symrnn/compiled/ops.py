@@ -1,4 +1,4 @@
-"""What a compiled target runs: fused kernels, reductions, rows and matrix products, over buffers with known layouts."""
+"""What a compiled target runs: fused kernels, reductions and matrix products, over buffers with known layouts."""
 
 from __future__ import annotations
 
@@ -93,28 +93,38 @@ class Rows:
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product that a BLAS computes, of operands that lie side by side in memory.
+    """A matrix product that a BLAS computes, over all leading axes of `left`.
 
-    times: rows of `left` (side by side) times the stacked `weights`; outer: the sum over all leading axes of
-    left ⊗ right; total: the sum over all leading axes of left. A weight is (operand, is it used transposed?).
+    times: its rows times the matrix `right`, which may be used transposed; outer: the sum of left ⊗ right; total: the
+    sum of left.
     """
 
     kind: str
     block: str
-    left: tuple[Ref, ...]
-    outs: tuple[Ref, ...]
-    weights: tuple[tuple[Ref, bool], ...] = ()
+    out: Ref
+    left: Ref
     right: Ref | None = None
+    transposed: bool = False
     equation: str = ""
+
+    @property
+    def args(self) -> tuple[Ref, ...]:
+        return (self.left,) if self.right is None else (self.left, self.right)
 
 
 @dataclass(frozen=True)
 class Copy:
-    """A value copied to where a concatenation wants it; `out` is the name of its place."""
+    """A value copied to where `out` lies, or to its stretch after the axes `before`; a matrix perhaps transposed."""
 
     block: str
-    source: Ref
     out: Ref
+    source: Ref
+    before: Axes = ()
+    transposed: bool = False
+
+    @property
+    def args(self) -> tuple[Ref, ...]:
+        return (self.source,)
 
 
 Op = Map | Reduce | Rows | Product | Copy
@@ -122,15 +132,7 @@ Op = Map | Reduce | Rows | Product | Copy
 
 def loaded(op: Op) -> tuple[Ref, ...]:
     """What an operation reads from memory, beside what it writes there itself."""
-    match op:
-        case Map() | Rows():
-            return op.loads
-        case Reduce():
-            return op.args
-        case Copy():
-            return (op.source,)
-        case Product():
-            return (*op.left, *(w for w, _ in op.weights), *([] if op.right is None else [op.right]))
+    return op.loads if isinstance(op, Map | Rows) else op.args
 
 
 def stored(op: Op) -> tuple[Ref, ...]:
@@ -140,25 +142,27 @@ def stored(op: Op) -> tuple[Ref, ...]:
             return (*op.stores, *(r.source for r in op.registers))
         case Rows():
             return op.stores
-        case Reduce() | Copy():
+        case Reduce() | Copy() | Product():
             return (op.out,)
-        case Product():
-            return op.outs
 
 
 @dataclass(frozen=True)
 class Buffer:
-    """An array: `rows` is "", "T", "T+1" (a carried value, with what comes from outside) or "2" (one not kept)."""
+    """An array: `rows` is "", "T", "T+1" (a carried value, with what comes from outside) or "2" (one not kept).
+
+    One that is `turned` holds a matrix transposed.
+    """
 
     name: str
     rows: str
     batched: bool
     axes: Axes
+    turned: bool = False
 
 
 @dataclass(frozen=True)
 class Home:
-    """Where a value lives: columns of a buffer after `offset`, `shift` rows later than its time."""
+    """Where a value lives: the stretch of a buffer's last axis after `offset`, `shift` rows later than its time."""
 
     buffer: Buffer
     shift: int = 0

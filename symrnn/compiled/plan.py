@@ -1,7 +1,8 @@
-"""Program → Plan: statements grouped into kernels and products, and a home for every value that needs memory."""
+"""Program → Plan: statements grouped into kernels and products; members of a concatenation know their place."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -9,6 +10,8 @@ from functools import lru_cache
 import sympy as sp
 
 from symrnn.calculus.ir import (
+    BATCH,
+    TIME,
     AlongAxis,
     Concat,
     Contraction,
@@ -18,23 +21,30 @@ from symrnn.calculus.ir import (
     Ref,
     Slice,
     Statement,
+    axis_of,
     numbered,
     symbol,
 )
+from symrnn.compiled.members import Members, members
 from symrnn.compiled.ops import Assign, Copy, Map, Op, Product, Reduce, Register, Rows
-from symrnn.compiled.pack import Packs, count_uses, detached, pack, results
 from symrnn.compiled.rows import Behind, join_rows
-from symrnn.schedule.products import SumOfProducts, outer, sums_of_products, times, total
-from symrnn.schedule.program import Program, Sweep
+from symrnn.schedule.products import outer, times, total
+from symrnn.schedule.program import Program, Sweep, read_in
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One sweep as operations by block; `sequence` says that the loop became kernels for the whole sequence."""
+    """One sweep as operations by block; `sequence` says that the loop became kernels for the whole sequence.
+
+    `members` are computed in their place in a concatenation; `views` are matrices that only leave, as the transposed
+    of another.
+    """
 
     sweep: Sweep
     ops: dict[str, tuple[Op, ...]]
     sequence: bool
+    members: Members
+    views: dict[str, Ref]
 
     def all(self) -> Iterable[Op]:
         return (op for ops in self.ops.values() for op in ops)
@@ -42,10 +52,9 @@ class Stage:
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """Everything a compiled target prints. `memory` names the values that live in a buffer."""
+    """Everything a compiled target prints."""
 
     program: Program
-    packs: Packs
     stages: tuple[Stage, ...]
 
     def stage(self, sweep: str) -> Stage:
@@ -65,27 +74,41 @@ class _Unit:
 @lru_cache(maxsize=8)
 def plan(program: Program) -> Plan:
     """Group the statements of a scheduled program."""
-    program = detached(program)
-    single = program.sweeps[0].single  # which would pay more for matrices side by side than it saves
-    packs = Packs() if single else pack(program)
-    return Plan(program, packs, tuple(_stage(program, packs, sweep) for sweep in program.sweeps))
+    return Plan(program, tuple(_stage(program, sweep) for sweep in program.sweeps))
 
 
-def _stage(program: Program, packs: Packs, part: Sweep) -> Stage:
-    units = {name: _units(program, packs, name, block) for name, block in part.blocks()}
-    kept = results(program) | {n for us in units.values() for u in us if u.line is None for n in u.reads}
-    kept |= program.read_by_others(part)
+def _stage(program: Program, part: Sweep) -> Stage:
+    inside, views = members(program, part), _views(program, part)
+    units = {name: [_unit(s, program, name, inside, views) for s in block] for name, block in part.blocks()}
+    leaving = {*program.results, *program.saved, *(c.source for sweep in program.sweeps for c in sweep.carried)}
+    leaving |= program.read_by_others(part)
+    kept = leaving | {n for us in units.values() for u in us if u.line is None for n in u.reads}
     groups = {name: _grouped(us, part, name) for name, us in units.items()}
     ops = {
         name: tuple(op for g in gs for op in _ops(g, name, kept | _read_elsewhere(g, groups)))
         for name, gs in groups.items()
     }
     behind = Behind(_places(units), {c.arrives: c.source for c in part.carried})
-    ops = _named(join_rows(ops, behind, results(program) | program.read_by_others(part)), part.name)
+    ops = _named(join_rows(ops, behind, leaving), part.name)
     sequence = _as_sequence(ops["loop"], part)
     if sequence is not None:
         ops["loop"] = sequence
-    return Stage(part, ops, sequence is not None)
+    return Stage(part, ops, sequence is not None, inside, views)
+
+
+def _views(program: Program, part: Sweep) -> dict[str, Ref]:
+    """Results that are nothing but the transposed of a matrix which is no result itself."""
+    read = read_in(tuple(program.statements()))
+    turned = [s for s in part.statements() if _turns(s) and s.out.name not in read]
+    sources = Counter(s.args[0].name for s in turned) + Counter(program.results)  # two results never share memory
+    return {s.out.name: s.args[0] for s in turned if sources[s.args[0].name] == 1}
+
+
+def _turns(s: Statement) -> bool:
+    """Is it a matrix transposed, the same for the whole batch and at every step?"""
+    if not isinstance(s, Contraction) or len(s.args) > 1 or s.summed or {TIME, BATCH} & {*s.out.labels}:
+        return False
+    return len(s.out.labels) == 2 and s.args[0].labels == s.out.labels[::-1]
 
 
 def _places(units: dict[str, list[_Unit]]) -> dict[str, tuple[str, ...]]:
@@ -97,120 +120,52 @@ def _places(units: dict[str, list[_Unit]]) -> dict[str, tuple[str, ...]]:
 # -- statements to units ---------------------------------------------------------------------------------------
 
 
-@dataclass
-class _Draft:
-    """A block while products merge: what each merged value's unit is, and whose statement is gone."""
-
-    block: str
-    statements: list[Statement]
-    merged: dict[str, _Unit]
-    dropped: set[str]
-
-
-def _units(program: Program, packs: Packs, block: str, statements: Sequence[Statement]) -> list[_Unit]:
-    draft = _Draft(block, list(statements), {}, set())
-    for found in list(sums_of_products(statements, program, count_uses(program))):
-        _merge_sum(found, packs, draft)
-    _merge_shared(program, packs, draft)
-    units = []
-    for s in draft.statements:
-        if s.out.name in draft.merged:
-            units.append(draft.merged[s.out.name])
-        elif s.out.name not in draft.dropped:
-            units.append(_unit(packs, block, s))
-    return units
-
-
-def _merge_sum(found: SumOfProducts, packs: Packs, draft: _Draft) -> None:
-    """Products that one statement adds up become one product of operands side by side."""
-    s, expr, gone = found.statement, found.statement.expr, set[str]()
-    made: list[tuple[str, Product]] = []
-    runs = packs.runs([t.x.name for t in found.terms])
-    for run in runs:
-        if len(run) == 1 and (len(runs) > 1 or expr != found.terms[0].out.symbol):
-            continue
-        terms = [found.terms[k] for k in run]
-        expr = expr - sum(t.out.symbol for t in terms[1:])
-        gone |= {t.out.name for t in terms[1:]}
-        weights = tuple((t.weight, t.transposed) for t in terms)
-        lefts, first = tuple(t.x for t in terms), terms[0].out
-        made.append((first.name, Product("times", draft.block, lefts, (first,), weights, equation=s.equation)))
-    draft.dropped |= gone
-    if len(made) == 1 and expr == symbol(made[0][0]):
-        draft.merged[s.out.name] = _product_unit(replace(made[0][1], outs=(s.out,)))
-        draft.dropped.add(made[0][0])
-        return
-    draft.merged |= {name: _product_unit(product) for name, product in made}
-    args = tuple(a for a in s.args if a.name not in gone)
-    draft.statements[draft.statements.index(s)] = replace(s, expr=expr, args=args)
-
-
-def _product_unit(product: Product) -> _Unit:
-    reads = [r.name for r in product.left] + [w.name for w, _ in product.weights]
-    reads += [product.right.name] if product.right is not None else []
-    return _Unit(tuple(reads), tuple(o.name for o in product.outs), ops=(product,))
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """A product that may share an operand with others."""
-
-    out: Ref
-    left: Ref
-    weight: tuple[Ref, bool] | None
-    equation: str
-
-
-def _merge_shared(program: Program, packs: Packs, draft: _Draft) -> None:
-    """Products of one operand with several matrices, and gradients that share an operand, become one product each."""
-    read = {a.name for s in program.statements() for a in s.args}
-    shared: dict[tuple[str, Ref | None], list[_Entry]] = {}
-    for s in draft.statements:
-        if s.out.name in draft.merged or s.out.name in draft.dropped:
-            continue
-        if (t := times(s, program)) is not None:
-            shared.setdefault(("times", t.x), []).append(_Entry(s.out, t.x, (t.weight, t.transposed), s.equation))
-        elif (pair := outer(s, program)) is not None:
-            shared.setdefault(("outer", pair[1]), []).append(_Entry(s.out, pair[0], None, s.equation))
-        elif (d := total(s, program)) is not None:
-            shared.setdefault(("total", None), []).append(_Entry(s.out, d, None, s.equation))
-    for (kind, operand), entries in shared.items():
-        names = [(e.out if kind == "times" else e.left).name for e in entries]
-        alone = len(set(names)) < len(names) or (kind != "times" and any(e.out.name in read for e in entries))
-        for run in [[k] for k in range(len(names))] if alone else packs.runs(names):
-            chosen = [entries[k] for k in run]
-            outs = tuple(e.out for e in chosen)
-            left = tuple(e.left for e in (chosen[:1] if kind == "times" else chosen))
-            weights = tuple(e.weight for e in chosen if e.weight is not None)
-            right = operand if kind == "outer" else None
-            product = Product(kind, draft.block, left, outs, weights, right, chosen[0].equation)
-            draft.merged[outs[0].name] = _product_unit(product)
-            draft.dropped |= {o.name for o in outs[1:]}
-
-
-def _unit(packs: Packs, block: str, s: Statement) -> _Unit:
-    reads = tuple(a.name for a in s.args)
+def _unit(s: Statement, program: Program, block: str, inside: Members, views: dict[str, Ref]) -> _Unit:
+    reads, writes = tuple(a.name for a in s.args), (s.out.name,)
+    if (product := _product(s, program, block)) is not None:
+        return _Unit(reads, writes, ops=(product,))
     match s:
         case Pointwise():
             args = tuple((a.name, a) for a in s.args)
-            return _Unit(reads, (s.out.name,), Assign(s.out, s.expr, args, s.equation))
+            return _Unit(reads, writes, Assign(s.out, s.expr, args, s.equation))
+        case Contraction() if _turns(s):
+            copies = () if s.out.name in views else (Copy(block, s.out, s.args[0], transposed=True),)
+            return _Unit(reads, writes, ops=copies)
         case Contraction() if not s.summed:
-            return _Unit(reads, (s.out.name,), _outer_line(s))
+            return _Unit(reads, writes, _outer_line(s))
         case Contraction():
-            return _Unit(reads, (s.out.name,), ops=(Reduce("", block, "sum", s.out, s.args, s.equation),))
+            return _Unit(reads, writes, ops=(Reduce("", block, "sum", s.out, s.args, s.equation),))
         case OneHot():
             how = "largest" if s.largest else "smallest"
-            return _Unit(reads, (s.out.name,), ops=(Reduce("", block, how, s.out, s.args, s.equation),))
+            return _Unit(reads, writes, ops=(Reduce("", block, how, s.out, s.args, s.equation),))
         case Peak():
-            return _Unit(reads, (s.out.name,), ops=(Reduce("", block, "peak", s.out, s.args, s.equation),))
+            return _Unit(reads, writes, ops=(Reduce("", block, "peak", s.out, s.args, s.equation),))
         case Concat():
-            placed = packs.members.get(s.out.name) == reads
-            copies = () if placed else tuple(Copy(block, a, s.out) for a in s.args)
-            return _Unit(reads, (s.out.name,), ops=copies)
+            return _Unit(reads, writes, ops=_copies(s, block, inside))
         case Slice():
-            return _Unit(reads, (s.out.name,))
+            return _Unit(reads, writes)
         case AlongAxis():
             raise AssertionError(f"{s} has not been expanded")
+
+
+def _product(s: Statement, program: Program, block: str) -> Product | None:
+    """The statement as a product that a BLAS computes, if it is one."""
+    if (t := times(s, program)) is not None:
+        return Product("times", block, s.out, t.x, t.weight, t.transposed, t.equation)
+    if not isinstance(s, Contraction):
+        return None
+    if (pair := outer(s, program)) is not None:
+        return Product("outer", block, s.out, *pair, equation=s.equation)
+    if (d := total(s, program)) is not None:
+        return Product("total", block, s.out, d, equation=s.equation)
+    return None
+
+
+def _copies(s: Concat, block: str, inside: Members) -> tuple[Copy, ...]:
+    """The operands that are not computed in their place."""
+    before = [tuple(axis_of(b.labels[-1]) for b in s.args[:k]) for k in range(len(s.args))]
+    places = zip(s.args, before, strict=True)
+    return tuple(Copy(block, s.out, a, at) for a, at in places if inside.get(a.name) != (s.out.name, at))
 
 
 def _outer_line(s: Contraction) -> Assign:
@@ -309,11 +264,14 @@ def _as_sequence(loop: tuple[Op, ...], part: Sweep) -> tuple[Op, ...] | None:
         return None
     carried = {c.arrives: c.source for c in part.carried if c.where == "loop"}
     made = {x.out.name: (k, x.out) for k, m in enumerate(maps) for x in m.lines}
+    composed = _composed(part.loop, made)
     needs: list[set[int]] = []
     for k, m in enumerate(maps):
         before = set()
         for r in m.loads:
             source = carried.get(r.name, r.name)
+            if source in composed:  # of values, or of parts of values, that several kernels may compute
+                return None
             if source in made:
                 at, out = made[source]
                 if at == k and (r.name not in carried or r.labels != out.labels):
@@ -327,6 +285,15 @@ def _as_sequence(loop: tuple[Op, ...], part: Sweep) -> tuple[Op, ...] | None:
             return None
         order.append(free[0])
     return tuple(_holding(maps[k], carried, made, k) for k in order)
+
+
+def _composed(loop: Sequence[Statement], made: Iterable[str]) -> set[str]:
+    """What consists of values, or of parts of values, that the lines of the loop compute."""
+    found: set[str] = set()
+    for s in loop:
+        if isinstance(s, Concat | Slice) and {*found, *made} & {a.name for a in s.args}:
+            found.add(s.out.name)
+    return found
 
 
 def _holding(m: Map, carried: dict[str, str], made: dict[str, tuple[int, Ref]], k: int) -> Map:

@@ -9,6 +9,10 @@ from symrnn.calculus.derive import Derivation, derive, derive_tangent
 from symrnn.language.cell import Cell
 from symrnn.schedule.alias import alias
 from symrnn.schedule.concat import concat
+from symrnn.schedule.concat_in_place import concat_in_place
+from symrnn.schedule.cut import cut
+from symrnn.schedule.detach import detach
+from symrnn.schedule.direct import direct
 from symrnn.schedule.expand import expand
 from symrnn.schedule.fuse import fuse
 from symrnn.schedule.hoist import hoist
@@ -16,27 +20,35 @@ from symrnn.schedule.place import place
 from symrnn.schedule.program import Entry, Program
 from symrnn.schedule.prune import prune
 from symrnn.schedule.save import save
+from symrnn.schedule.turn import turn
 
 #: Every pass by name.
 PASSES: dict[str, Callable[[Program], Program]] = {
     "expand": expand,
     "alias": alias,
     "prune": prune,
+    "direct": direct,
     "fuse": fuse,
     "hoist": hoist,
     "concat": concat,
+    "concat_in_place": concat_in_place,
+    "turn": turn,
+    "cut": cut,
     "save": save,
+    "detach": detach,
 }
-#: The order in which all of them run; a target may leave some out. What has left the loop is fused
-#: once more, and what has been joined leaves dead statements.
-ORDER = ("expand", "alias", "prune", "fuse", "hoist", "fuse", "concat", "prune", "save")
+#: The order in which they run for a target that prints lines over arrays. What has left the loop is fused once more,
+#: and what has been joined leaves dead statements.
+ORDER = ("expand", "alias", "prune", "fuse", "hoist", "fuse", "concat", "cut", "prune", "save")
+#: The order for a target whose kernels fuse what they compute, and write values into their place.
+KERNEL_ORDER = ("expand", "alias", "prune", "direct", "concat_in_place", "turn", "cut", "prune", "save", "detach")
+
+
+#: What pays only where matrices are multiplied with at many steps.
+FOR_MANY_STEPS = ("concat", "concat_in_place", "turn")
 
 #: What runs over a sequence and back; the others keep nothing for the way back.
-TRAIN, INFER, STEP = (
-    Entry("forward", "backward"),
-    Entry("infer", resumes=True),
-    Entry("step", resumes=True, single=True),
-)
+TRAIN, INFER, STEP = Entry("forward", "backward"), Entry("infer", resumes=True), Entry("step", resumes=True)
 #: Of a derivation with tangents: outputs and their tangents; gradients of the tangents alone.
 JVP, HVP = Entry("jvp"), Entry("hvp_forward", "hvp_backward", outputs=False)
 
@@ -57,8 +69,8 @@ class Entries:
 
     @cached_property
     def step(self) -> Program:
-        """Without `concat`, which costs a single step more than it saves."""
-        return schedule(derive(self.cell), [p for p in self.passes if p != "concat"], STEP)
+        """Without passes that prepare matrices, which costs a single step more than it saves."""
+        return schedule(derive(self.cell), [p for p in self.passes if p not in FOR_MANY_STEPS], STEP)
 
     @cached_property
     def jvp(self) -> Program:

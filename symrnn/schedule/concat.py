@@ -34,20 +34,24 @@ TIMED = ("before", "after", "loop")
 MAX_JOINED = 18
 
 
-def concat(program: Program) -> Program:
-    """Fewer and larger products at every step, and for the gradients of matrices."""
+def concat(program: Program, in_place: bool = False) -> Program:
+    """Fewer and larger products at every step, and for the gradients of matrices.
+
+    `in_place`: values can be computed where they belong and parts read as fast as wholes, in every block.
+    """
     named = frozenset(program.values)
     for sweep in program.sweeps:
-        program = _Concat(program, sweep, named).program()
+        program = _Concat(program, sweep, named, in_place).program()
     return program
 
 
 @dataclass(frozen=True)
 class Row:
-    """Values of the loop that are written side by side: `whole` has the members along its last axis."""
+    """Values of one block that are written side by side: `whole` has the members along its last axis."""
 
     whole: str
     members: tuple[str, ...]
+    block: str
 
 
 class _Concat:
@@ -56,12 +60,13 @@ class _Concat:
     `named` has the names that are taken; a matrix of several sweeps has one name, and each makes it for itself.
     """
 
-    def __init__(self, program: Program, part: Sweep, named: frozenset[str]) -> None:
-        self.part = part
+    def __init__(self, program: Program, part: Sweep, named: frozenset[str], in_place: bool) -> None:
+        self.part, self.in_place = part, in_place
         self.values = dict(program.values)
         self.named = {*named}
         self.original = replace(program, values=self.values)
-        self.kept = kept(program, part)
+        self.carried = {c.source for c in part.carried}
+        self.kept, self.saved = kept(program, part), program.read_by_others(part)
         self.uses = times_read(self.part.statements()) + Counter(self.kept)
         self.block_of = {s.out.name: name for name, block in self.part.blocks() for s in block}
         self.loop_takes: dict[str, bool] = {}
@@ -72,7 +77,7 @@ class _Concat:
         self.once: list[Statement] = []
         self.wholes: dict[tuple[str, ...], str] = {}
         self.views: dict[tuple[str, tuple[str, ...]], Slice] = {}
-        self.rows = [Row(self.whole(names), tuple(names)) for names in self.chosen()]
+        self.rows = [Row(self.whole(names), tuple(names), self.block_of[names[0]]) for names in self.chosen()]
 
     def program(self) -> Program:
         part = self.part
@@ -80,18 +85,14 @@ class _Concat:
             block = self.sums(getattr(part, name), name)
             block = self.gradients(block, name)
             block = self.shared(block, name)
-            done = self.with_rows(block) if name == "loop" else self.with_parts(block, name)
-            part = part.with_block(name, tuple(done))
+            part = part.with_block(name, tuple(self.with_rows(self.with_parts(block, name), name)))
         part = replace(part, once=(*part.once, *self.once))
         return self.original.with_sweep(part)
 
     # -- which values are written side by side -------------------------------------------------------------
 
     def chosen(self) -> list[list[str]]:
-        """Left sides of one sum; a later sum adds its own at that end of a row where it shares members with it.
-
-        Only values of the loop: they are copied into their place anyway, and they make the products of every step.
-        """
+        """Left sides of one sum; a later sum adds its own at that end of a row where it shares members with it."""
         blocks = [(name, getattr(self.part, name)) for name in TIMED]
         found = [(name, s) for name, block in blocks for s in self.sums_in(block)]
         found.sort(key=lambda pair: (pair[0] != "loop", -len(pair[1].terms)))
@@ -101,7 +102,8 @@ class _Concat:
             shared = [row for row in rows if {*row} & {*names}]
             row = shared[0] if shared else []
             free = [n for n in names if n not in row]
-            if len(shared) > 1 or not self.in_time([*row, *free], found):
+            together_from = {self.block_of[n] for n in (*row, *free)}
+            if len(shared) > 1 or len(together_from) > 1 or not self.in_time([*row, *free], found):
                 continue
             if row:
                 _extend(row, names, free)
@@ -118,13 +120,16 @@ class _Concat:
         return not self.values[t.weight.name].timed
 
     def may_join(self, name: str) -> bool:
+        """Where values must be copied into their place, only those that make the products of every step."""
         value, made = self.values[name], self.block_of.get(name)
-        return made == "loop" and name not in self.kept and value.batched and len(value.axes) == 1
+        timely = made in TIMED if self.in_place else made == "loop"
+        return timely and name not in self.kept and value.batched and len(value.axes) == 1
 
     def in_time(self, names: Sequence[str], found: Sequence[tuple[str, SumOfProducts]]) -> bool:
-        """Are all of them computed before a sum of the loop wants two of them side by side?"""
-        place = {s.out.name: k for k, s in enumerate(self.part.loop)}
-        sums = [s for block, s in found if block == "loop" and len({t.x.name for t in s.terms} & {*names}) > 1]
+        """Are all of them computed before a sum of their block wants two of them side by side?"""
+        made = self.block_of[names[0]] if names else ""
+        place = {s.out.name: k for k, s in enumerate(getattr(self.part, made))} if made else {}
+        sums = [s for block, s in found if block == made and len({t.x.name for t in s.terms} & {*names}) > 1]
         return all(place[n] < place[s.statement.out.name] for n in names for s in sums)
 
     # -- values side by side -------------------------------------------------------------------------------
@@ -199,24 +204,27 @@ class _Concat:
         ref = Ref(name, self.values[name].labels)
         return ref.over_time() if self.values[name].timed and block != "loop" else ref
 
-    def with_rows(self, loop: Sequence[Statement]) -> Iterable[Statement]:
-        """The loop, each row written once its last member is there."""
-        for k, s in enumerate(loop):
+    def with_rows(self, block: Sequence[Statement], name: str) -> Iterable[Statement]:
+        """The block, each of its rows written once its last member is there."""
+        rows = [row for row in self.rows if row.block == name]
+        for k, s in enumerate(block):
             yield s
-            later = {s.out.name for s in loop[k + 1 :]}
-            for row in self.rows:
-                if s.out.name in row.members and not later & {*row.members}:
-                    yield Concat(self.read(row.whole, "loop"), tuple(self.read(m, "loop") for m in row.members))
-                    yield from (v for v in self.views_in("loop") if v.args[0].name == row.whole)
+            later = {s.out.name for s in block[k + 1 :]} if rows else ()
+            for row in rows:
+                if s.out.name in row.members and not {*later} & {*row.members}:
+                    yield Concat(self.read(row.whole, name), tuple(self.read(m, name) for m in row.members))
+                    yield from self.views_in(name, [row])
 
-    def with_parts(self, block: Sequence[Statement], name: str) -> Iterable[Statement]:
-        """A block for all steps, reading parts of rows where it read their members."""
-        rows = {m: row for row in self.rows for m in row.members}
+    def with_parts(self, block: Sequence[Statement], name: str) -> list[Statement]:
+        """The block, reading parts of the loop's rows, which are kept, where another block reads their members."""
+        rows = {m: row for row in self.rows if row.block == "loop" != name for m in row.members}
         changed = [rename(s, {n: self.view(rows[n], (n,), name).name for n in reads(s) if n in rows}) for s in block]
-        return [*self.views_in(name), *changed]
+        return [*self.views_in(name, [row for row in self.rows if row.block != name]), *changed]
 
-    def views_in(self, block: str) -> list[Slice]:
-        return [view for (name, _), view in self.views.items() if name == block]
+    def views_in(self, block: str, rows: Sequence[Row]) -> list[Slice]:
+        """The parts of these rows that a block reads."""
+        wholes = {row.whole for row in rows}
+        return [view for (name, _), view in self.views.items() if name == block and view.args[0].name in wholes]
 
     # -- sums of products ----------------------------------------------------------------------------------
 
@@ -254,10 +262,21 @@ class _Concat:
             t = times(s, self.original)
             if t is not None and t.weight.name not in self.wholes.values() and self.is_fixed(t):
                 groups.setdefault(Ref(t.x.name, t.x.labels[:-1]), []).append(t)
-        for terms in groups.values():
-            if len(terms) > 1 and (name == "loop" or all(self.for_the_loop(t.out.name) for t in terms)):
-                block = self.parts_of_one(block, {t.out.name: t for t in terms})
+        for group in groups.values():
+            for terms in self.apart(block, {t.out.name: t for t in group}, name):
+                if len(terms) > 1:
+                    block = self.parts_of_one(block, terms)
         return list(block)
+
+    def apart(self, block: Sequence[Statement], terms: dict[str, Times], name: str) -> list[dict[str, Times]]:
+        """Which of these may be parts of one, as what is kept for the way back must not keep other parts."""
+        if self.in_place and name == "loop":  # a carried value has a place of its own
+            terms = {n: t for n, t in terms.items() if n not in self.carried}
+        if name == "loop" or (self.in_place and asked_for(block, terms)):
+            return [terms]
+        if not self.in_place:
+            return [terms] if all(map(self.for_the_loop, terms)) else []
+        return [{n: t for n, t in terms.items() if (n in self.saved) == saved} for saved in (True, False)]
 
     def for_the_loop(self, name: str) -> bool:
         """Does the loop alone take what is made of this, one step at a time? Over all steps, parts are slow to read."""
@@ -270,7 +289,7 @@ class _Concat:
 
     def parts_of_one(self, block: Sequence[Statement], terms: dict[str, Times]) -> list[Statement]:
         """One product; where the cell concatenates its parts anyway, it is that."""
-        asked = [s for s in block if isinstance(s, Concat) and sorted(reads(s)) == sorted(terms)]
+        asked = asked_for(block, terms)
         names = list(reads(asked[0]) if asked else terms)
         first = next(iter(terms.values()))
         *lead, inner = first.x.labels
@@ -282,7 +301,8 @@ class _Concat:
         parts = self.parts(out, [terms[n].out for n in names])
         by: dict[str, list[Statement]] = {n: [replace(parts[n], equation=t.equation)] for n, t in terms.items()}
         by |= {s.out.name: [] for s in asked}
-        return self.alike(_replaced(block, by, product), out, names)
+        block = _replaced(block, by, product)
+        return block if self.in_place else self.alike(block, out, names)
 
     def parts(self, whole: Ref, outs: Sequence[Ref]) -> dict[str, Slice]:
         """Each of these as the part of the whole that it is."""
@@ -358,6 +378,11 @@ class _Concat:
         }
         args = (Ref(x.name, (*x.labels, across)), Ref(d.name, (*d.labels[:-1], label)))
         return _replaced(block, by, Contraction(Ref(whole, (across, label)), args))
+
+
+def asked_for(block: Sequence[Statement], names: Iterable[str]) -> list[Concat]:
+    """What the cell concatenates of just these values."""
+    return [s for s in block if isinstance(s, Concat) and sorted(reads(s)) == sorted(names)]
 
 
 def _same_form(statements: Sequence[Pointwise]) -> bool:

@@ -16,7 +16,7 @@ def place(derivation: Derivation, entry: Entry) -> Program:
     previous = {v.of: n for n, v in step.values.items() if v.role == "carry"}
     ahead = [(k, previous[k], s) for k, s in step.carried.items()]
     forward = _partition(entry.forward, False, step.statements, values, ahead)
-    sweeps = [replace(forward, resumes=entry.resumes, single=entry.single)]
+    sweeps = [replace(forward, resumes=entry.resumes)]
     if entry.backward:
         handed = [(k, arrives, source) for k, (arrives, source) in derivation.handed_back.items()]
         sweeps.append(_partition(entry.backward, True, derivation.statements, values, handed))

@@ -29,14 +29,13 @@ class Carried:
 class Entry:
     """What a caller may ask of a cell: the names of its sweeps, and whether the outputs are wanted.
 
-    One that `resumes` may begin after the first step of a sequence; a `single` one runs one step a call.
+    One that `resumes` may begin after the first step of a sequence.
     """
 
     forward: str
     backward: str = ""
     outputs: bool = True
     resumes: bool = False
-    single: bool = False
 
 
 BLOCKS = ("once", "before", "loop", "after", "finish")
@@ -47,8 +46,7 @@ class Sweep:
     """One way through time, from the last step to the first if it is `reverse`.
 
     `once` and `finish` know no time; `before` and `after` do all steps at once; `loop` is one step. Values in `stored`
-    are computed in the loop and kept for every step. One that `resumes` may begin after step number zero; a
-    `single` one runs one step a call.
+    are computed in the loop and kept for every step. One that `resumes` may begin after step number zero.
     """
 
     name: str
@@ -61,7 +59,6 @@ class Sweep:
     carried: tuple[Carried, ...]
     stored: tuple[str, ...] = ()
     resumes: bool = False
-    single: bool = False
 
     def blocks(self) -> Iterator[tuple[str, tuple[Statement, ...]]]:
         return ((name, getattr(self, name)) for name in BLOCKS)
@@ -100,6 +97,11 @@ class Program:
     def read_by_others(self, sweep: Sweep) -> set[str]:
         """What the other sweeps read, of this one or not."""
         return {name for x in self.sweeps if x.name != sweep.name for s in x.statements() for name in reads(s)}
+
+    def tape(self) -> tuple[str, ...]:
+        """What is saved, each array once: a carried value and what arrives of it are rows of one."""
+        shifted = {c.source: c.arrives for sweep in self.sweeps for c in sweep.carried}
+        return tuple(n for n in self.saved if shifted.get(n) not in self.saved)
 
     def check(self) -> Program:
         """Raise AssertionError if a pass broke the program; return it otherwise."""

@@ -19,12 +19,12 @@ from symrnn.language.cell import Cell
 from symrnn.loading import load as execute
 from symrnn.native.compiler import QUICK, compiler, library
 from symrnn.printing.interface import Frame, Pairs, frame, has_sums
-from symrnn.schedule import Entries
+from symrnn.schedule import KERNEL_ORDER, Entries
 
 NAME = "cpp"
 TEMPLATES = {".py": "cpp/module.py.j2", ".cpp": "cpp/kernels.cpp.j2"}
 TO_CHECK = "Install g++ or clang++; or have it unchecked: --no-check, or check=False."
-PASSES = ("expand", "alias", "prune", "save")
+PASSES = KERNEL_ORDER
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 

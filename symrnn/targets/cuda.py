@@ -17,12 +17,12 @@ from symrnn.loading import load as execute
 from symrnn.native.compiler import compiler
 from symrnn.native.cuda_on_cpu import on_the_cpu
 from symrnn.printing.interface import Frame, frame, has_sums
-from symrnn.schedule import Entries
+from symrnn.schedule import KERNEL_ORDER, Entries
 from symrnn.targets import cpp
 
 NAME = "cuda"
 TEMPLATES = {".py": "cuda/module.py.j2", ".cu": "cuda/kernels.cu.j2"}
-PASSES = ("expand", "alias", "prune", "save")
+PASSES = KERNEL_ORDER
 
 __all__ = ["NAME", "PASSES", "SPELLING", "TEMPLATES", "context", "load"]
 
