@@ -95,6 +95,13 @@ CELLS = {
         c = sum(x) / 9
         y = c[t-1] * x + mean(x * x)
     """,
+    "the step before beside this one, where all steps run at once": """
+        input x[H]
+        state c[H]
+        output y
+        c = tanh(x)
+        y = c[t-1] * c + dot(c[t-1], c)
+    """,
     "a vector that is a row and stands beside one": """
         input x[H]
         state S[H, H]
@@ -169,6 +176,16 @@ def test_the_module_is_right(what: str, backend: str) -> None:
     report = check(cell, module, backend, shapes=SHAPES)
     assert report.ok, str(report)
     assert is_right(module, cell)
+
+
+@pytest.mark.parametrize("what", CELLS)
+def test_rows_do_not_wait_for_other_rows(what: str) -> None:
+    """Outside the loop, what is carried is not computed by the rows that read its shifted copy."""
+    for stage in planned(cell_of(what)).stages:
+        for op in (op for block in ("before", "after") for op in stage.ops[block] if isinstance(op, Rows)):
+            made = {r.name for r in op.stores}
+            read = {r.name for r in op.loads}
+            assert not [c for c in stage.sweep.carried if c.source in made and c.arrives in read]
 
 
 def test_sums_of_the_same_rows_are_one_loop() -> None:

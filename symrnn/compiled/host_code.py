@@ -8,7 +8,7 @@ from symrnn.calculus.ir import BATCH, TIME, Ref
 from symrnn.compiled.c import Writer, sizes
 from symrnn.compiled.kernel import Kernel, Line
 from symrnn.compiled.layout import Layout, in_memory, stretch
-from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, Rows, extent, loaded, stored
+from symrnn.compiled.ops import Buffer, Copy, Home, Map, Op, Product, Reduce, Rows, extent, loaded
 from symrnn.compiled.row_kernels import kernel_of
 from symrnn.language.cell import Axes
 from symrnn.printing.arrays import insertions
@@ -206,11 +206,8 @@ class HostCode:
 
     def read(self) -> list[str]:
         """Every buffer the sweep's operations mention, in order."""
-        names: dict[str, None] = {}
-        for op in self.plan.stage(self.name).all():
-            refs = loaded(op) if isinstance(op, Product) else (*loaded(op), *stored(op))
-            names |= dict.fromkeys(self.homes[r.name].buffer.name for r in refs if r.name in self.homes)
-        return list(names)
+        refs = [r for op in self.plan.stage(self.name).all() for r in loaded(op)]
+        return list(dict.fromkeys(self.homes[r.name].buffer.name for r in refs if r.name in self.homes))
 
     def shape(self, buffer: Buffer) -> str:
         rows = {"": [], "T": ["T"], "T+1": ["T + 1"], "2": ["2"]}[buffer.rows]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 from symrnn.calculus.ir import Slice, numbered
-from symrnn.compiled.ops import Buffer, Home, Map, Product, Reduce, Rows, loaded, stored
+from symrnn.compiled.ops import Buffer, Copy, Home, Map, Product, loaded, stored
 from symrnn.compiled.plan import Plan, Stage
 from symrnn.language.cell import Axes, axis_parts
 from symrnn.schedule.program import Carried, Sweep
@@ -56,7 +56,7 @@ class _Filler:
         }
         self.crossing = self.whole_sequence() if stage.sequence else set()
         self.sharing = self.sharers()
-        kernels = [op for op in stage.all() if isinstance(op, Map | Reduce | Rows)]
+        kernels = [op for op in stage.all() if not isinstance(op, Product | Copy)]
         self.by_kernels = {self.root(r.name) for op in kernels for r in (*loaded(op), *stored(op))}
 
     def whole_sequence(self) -> set[str]:

@@ -1,4 +1,4 @@
-"""What a compiled target runs: fused kernels, reductions and matrix products, over buffers with known layouts."""
+"""What a compiled target runs: fused kernels, reductions, rows and matrix products, over buffers with known layouts."""
 
 from __future__ import annotations
 
@@ -107,10 +107,6 @@ class Product:
     transposed: bool = False
     equation: str = ""
 
-    @property
-    def args(self) -> tuple[Ref, ...]:
-        return (self.left,) if self.right is None else (self.left, self.right)
-
 
 @dataclass(frozen=True)
 class Copy:
@@ -122,17 +118,21 @@ class Copy:
     before: Axes = ()
     transposed: bool = False
 
-    @property
-    def args(self) -> tuple[Ref, ...]:
-        return (self.source,)
-
 
 Op = Map | Reduce | Rows | Product | Copy
 
 
 def loaded(op: Op) -> tuple[Ref, ...]:
     """What an operation reads from memory, beside what it writes there itself."""
-    return op.loads if isinstance(op, Map | Rows) else op.args
+    match op:
+        case Map() | Rows():
+            return op.loads
+        case Reduce():
+            return op.args
+        case Copy():
+            return (op.source,)
+        case Product():
+            return (op.left,) if op.right is None else (op.left, op.right)
 
 
 def stored(op: Op) -> tuple[Ref, ...]:

@@ -96,6 +96,12 @@ def _stage(program: Program, part: Sweep) -> Stage:
     return Stage(part, ops, sequence is not None, inside, views)
 
 
+def _places(units: dict[str, list[_Unit]]) -> dict[str, tuple[str, ...]]:
+    """What lies in other values' memory, or is copied together from them."""
+    moved = [u for us in units.values() for u in us if u.line is None and all(isinstance(op, Copy) for op in u.ops)]
+    return {n: u.reads for u in moved for n in u.writes}
+
+
 def _views(program: Program, part: Sweep) -> dict[str, Ref]:
     """Results that are nothing but the transposed of a matrix which is no result itself."""
     read = read_in(tuple(program.statements()))
@@ -109,12 +115,6 @@ def _turns(s: Statement) -> bool:
     if not isinstance(s, Contraction) or len(s.args) > 1 or s.summed or {TIME, BATCH} & {*s.out.labels}:
         return False
     return len(s.out.labels) == 2 and s.args[0].labels == s.out.labels[::-1]
-
-
-def _places(units: dict[str, list[_Unit]]) -> dict[str, tuple[str, ...]]:
-    """What lies in other values' memory, or is copied together from them."""
-    moved = [u for us in units.values() for u in us if u.line is None and all(isinstance(op, Copy) for op in u.ops)]
-    return {n: u.reads for u in moved for n in u.writes}
 
 
 # -- statements to units ---------------------------------------------------------------------------------------

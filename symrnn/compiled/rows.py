@@ -87,10 +87,10 @@ class _Block:
         makers: dict[str, list[int]] = {}
         for k, op in enumerate(self.ops):
             read, made = loaded(op), _made(op)
-            names = behind.all((r.name for r in read), block) | {r.name for r in made}
+            far = {n for r in read for n in behind.all([r.name], block) - {r.name}}
+            far |= {r.name for r in read if any(r not in _made(self.ops[j]) for j in makers.get(r.name, ()))}
+            names = far.union(r.name for r in (*read, *made))
             self.needs.append({j for n in names for j in makers.get(n, ())})
-            moved = {r.name for r in read if any(r not in _made(self.ops[j]) for j in makers.get(r.name, ()))}
-            far = (names - {r.name for r in read}) | moved
             self.apart.append({j for n in far for j in makers.get(n, ())})
             for r in made:
                 makers.setdefault(r.name, []).append(k)
